@@ -1,0 +1,182 @@
+// The branch's own PostgreSQL as the engine sees it: a stream of committed changes out, rows read and written back in.
+//
+// Two bodies: libpq (adapters/postgres) and the simulated one (tests/simulation); one contract suite holds both to this page.
+// Calls block; the engine never makes them itself but asks its host to (engine/engine.h), so no thread of the engine waits.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "log/table_names.h"
+#include "log/types.h"
+
+namespace assay {
+
+// ---- Capture: what was committed, in commit order -------------------------------------------------------------------
+
+struct TableColumn {
+  std::string name;
+  std::string type;        // format_type(), e.g. "numeric(12,2)".
+  bool not_null = false;
+  bool generated = false;  // Never sent, never written.
+  bool operator==(const TableColumn&) const = default;
+};
+
+// A table as the catalog describes it. In capture, `columns` are those the stream sends, in its order.
+struct TableShape {
+  TableName name;
+  std::vector<TableColumn> columns;
+  std::vector<uint32_t> key;  // Indexes into `columns` of the primary key, in key order.
+  bool operator==(const TableShape&) const = default;
+};
+
+struct TupleValue {
+  enum class Kind : uint8_t { kNull, kText, kUnchanged };  // kUnchanged: a TOAST value not touched, and not sent.
+  Kind kind = Kind::kNull;
+  absl::string_view text;  // Into the CaptureBatch's buffers.
+};
+
+struct CaptureItem {
+  enum class Kind : uint8_t {
+    kBegin,      // commit_lsn, commit_time_us, xid.
+    kInsert,     // relation, new_tuple.
+    kUpdate,     // relation, old_tuple (whole), new_tuple.
+    kDelete,     // relation, old_tuple (whole).
+    kTruncate,   // relation; one item per table truncated.
+    kMessage,    // prefix, content: pg_logical_emit_message inside the transaction.
+    kCommit,     // commit_lsn, end_lsn.
+    kKeepalive,  // end_lsn: nothing of ours is before it that was not sent. Only outside a transaction.
+  };
+  Kind kind = Kind::kBegin;
+  Lsn commit_lsn;
+  Lsn end_lsn;
+  int64_t commit_time_us = 0;  // Unix microseconds.
+  uint32_t xid = 0;
+  std::shared_ptr<const TableShape> relation;
+  std::vector<TupleValue> old_tuple;  // Parallel to relation->columns.
+  std::vector<TupleValue> new_tuple;
+  absl::string_view prefix;
+  absl::string_view content;
+};
+
+// A run of the stream; may begin and end inside a transaction. Owns what the items point into.
+struct CaptureBatch {
+  std::vector<std::unique_ptr<std::string>> buffers;
+  std::vector<CaptureItem> items;
+};
+
+class CaptureSource {
+ public:
+  virtual ~CaptureSource() = default;
+  // (Re)starts at the position the server has confirmed; what was delivered before and not confirmed comes again, from the
+  // beginning of its transaction. UNAVAILABLE: try again later. FAILED_PRECONDITION: a named state a person resolves (slot lost,
+  // slot in use, publication gone, wal_level).
+  virtual absl::Status Start() = 0;
+  // The next items, at most `wait` later; an empty batch when there are none. Any error ends the stream: Start again.
+  virtual absl::StatusOr<CaptureBatch> Next(absl::Duration wait) = 0;
+  // All before `lsn` is durable in the log. Never blocks.
+  virtual void Confirm(Lsn lsn) = 0;
+};
+
+// Prefixes of the transactional messages that Assay understands in the stream.
+inline constexpr absl::string_view kProjectionPrefix = "assay.projection";    // Content: the batch's tag.
+inline constexpr absl::string_view kFencePrefix = "assay.fence";              // Content: the fence's nonce.
+inline constexpr absl::string_view kAttributionPrefix = "assay.attribution";  // Content: JSON, see sql/branch.sql.
+
+// ---- Projection: rows read and written ------------------------------------------------------------------------------
+
+using RowKey = std::vector<std::string>;             // Key texts, in key order.
+using ColumnText = std::optional<std::string>;       // nullopt: NULL.
+
+struct ReadRequest {
+  struct Table {
+    TableName name;
+    std::vector<RowKey> keys;
+  };
+  std::vector<Table> tables;
+  // Emitted as a transactional kFencePrefix message *after* the rows were read: when capture delivers it, every commit the
+  // read saw has been delivered.
+  std::string fence;
+  // Lock the rows first (SELECT … FOR UPDATE in key order; rows that do not exist are locked by their key, by inserting a
+  // placeholder that is never committed) and keep the transaction open for Project or Abandon. The kProjectionPrefix message with
+  // `tag` opens that transaction. ABORTED when a lock takes longer than the adapter's limit.
+  bool lock = false;
+  std::string tag;
+};
+
+struct ReadReply {
+  struct Row {
+    bool exists = false;
+    uint32_t xmin = 0;                // Of the row version read; changes with every write.
+    std::vector<ColumnText> values;   // Parallel to the shape's columns; generated ones nullopt. Empty unless `exists`.
+  };
+  struct Table {
+    std::optional<TableShape> shape;  // nullopt: no such table here, or it is not enrolled.
+    std::string refusal;              // Why not, for people, when there is no shape.
+    std::vector<Row> rows;            // Parallel to the request's keys. A key that does not convert to the key's type: not there.
+  };
+  std::vector<Table> tables;          // Parallel to the request's.
+};
+
+struct RowWrite {
+  enum class Operation : uint8_t { kInsert, kUpdate, kDelete };
+  Operation operation = Operation::kInsert;
+  RowKey key;
+  std::vector<ColumnText> values;  // Parallel to TableWrites::columns; empty for a delete.
+  uint32_t xmin = 0;               // Update and delete: only while the row is the version that was read.
+};
+
+// Writes to one table that name the same columns. Columns not named take no default on update, and NULL or the column's
+// default on insert.
+struct TableWrites {
+  TableName name;
+  std::vector<std::string> columns;  // Non-key columns.
+  std::vector<RowWrite> rows;
+};
+
+struct ProjectRequest {
+  uint64_t batch = 0;               // Written to assay.progress in the same transaction.
+  std::string tag;                  // Content of the kProjectionPrefix message that opens it.
+  std::vector<TableWrites> writes;  // May be empty: then only the message and the progress.
+  bool locked = false;              // Continue the transaction a locking read left open; xmin is not compared.
+};
+
+struct ProjectReply {
+  enum class Outcome : uint8_t {
+    kCommitted,    // All of it, durably.
+    kMoved,        // Nothing: `rows` are not the version that was read.
+    kRefused,      // Nothing: PostgreSQL will not take `rows`, each with its cause.
+    kInDoubt,      // COMMIT was sent and no reply came: LookUp before anything else.
+    kUnavailable,  // Nothing, for a passing reason in `status` (connection, lock timeout, deadlock, disk full).
+  };
+  struct Row {
+    uint32_t table = 0;    // Index into ProjectRequest::writes.
+    uint32_t row = 0;      // Index into its rows.
+    std::string sqlstate;  // kRefused only.
+    std::string cause;     // kRefused only: PostgreSQL's message, without values it would quote from other rows.
+  };
+  Outcome outcome = Outcome::kCommitted;
+  std::vector<Row> rows;
+  absl::Status status;
+};
+
+class Database {
+ public:
+  virtual ~Database() = default;
+  virtual absl::StatusOr<ReadReply> Read(const ReadRequest& request) = 0;
+  // One PostgreSQL transaction: tag, rows (deletes, then updates, then inserts), progress.
+  virtual ProjectReply Project(const ProjectRequest& request) = 0;
+  // Rolls back the transaction a locking read left open; harmless when there is none.
+  virtual void Abandon() = 0;
+  // The newest batch that committed, once no earlier attempt can still commit. UNAVAILABLE: not known yet.
+  virtual absl::StatusOr<uint64_t> LastBatch() = 0;
+};
+
+}  // namespace assay

@@ -1,0 +1,142 @@
+// The engine: decides what to append, push, pull and project next. It is stepped, and owns no thread, clock or socket.
+//
+// A host feeds it inputs (captured changes, replies, commands) and carries out the calls it asks for, one per lane at a time,
+// each lane on whatever thread it likes. Everything the engine knows that matters is in the log: drop it at any moment,
+// build a new one over the same file, and it goes on.
+//
+//   ASSAY_ASSIGN_OR_RETURN(auto engine, Engine::Open(config, &file, &clock, &random));
+//   for (;;) {
+//     engine->OnCapture(batch); engine->OnHubReply(...); ...   // what has come in
+//     ASSAY_RETURN_IF_ERROR(engine->Step());                   // durable on return
+//     for (Call& call : engine->TakeCalls()) ...               // to be made, each answered by one On…Reply
+//     capture.Confirm(engine->ConfirmedLsn());
+//   }
+//
+// Not thread-safe. A non-OK Step means the log could not be written or read: throw the engine and its LogFile away, and open
+// them again later; nothing acknowledged is lost by that.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "engine/clock.h"
+#include "engine/database.h"
+#include "engine/hub.h"
+#include "engine/status.h"
+#include "log/checkpoint.h"
+#include "log/event_log.h"
+#include "log/log_file.h"
+#include "log/stage_store.h"
+
+namespace assay {
+
+// How concurrent writes of one row are told apart at the branch that writes. The choice is written into each event (as the
+// set of columns it claims to write), so branches with different configurations still converge.
+struct TablePolicy {
+  bool whole_row = false;                                 // Every update writes every column.
+  std::vector<std::vector<std::string>> column_groups;   // Columns that move together.
+};
+
+struct EngineConfig {
+  std::string branch_name;
+  uint32_t branch_number = 0;
+  bool has_hub = false;
+  absl::Duration hub_interval = absl::Minutes(5);         // Between pulls when no hint comes.
+  std::map<TableName, TablePolicy> policies;
+  std::optional<SigningKey> signing_key;                  // Signs checkpoints; absent only in tests.
+  // Test only: write without fence and without comparing, to prove that the tests see what the protocol prevents.
+  bool naive_projection = false;
+};
+
+// ---- Calls the engine asks its host to make ----
+
+struct DatabaseRead { ReadRequest request; };
+struct DatabaseProject { ProjectRequest request; };
+struct DatabaseAbandon {};
+struct DatabaseLastBatch {};
+using DatabaseCall = std::variant<DatabaseRead, DatabaseProject, DatabaseAbandon, DatabaseLastBatch>;
+
+struct HubPush { PushRequest request; };
+struct HubPull { PullRequest request; };
+struct HubGetHeads {};
+struct HubHeartbeat { BranchReport report; };
+using HubCall = std::variant<HubPush, HubPull, HubGetHeads, HubHeartbeat>;
+
+// Each lane has at most one call under way. Pushes go on while a long pull does.
+enum class Lane : uint8_t { kDatabase, kHubPush, kHubPull };
+
+struct Call {
+  Lane lane;
+  std::variant<DatabaseCall, HubCall> call;
+};
+
+// ---- Replies ----
+
+using DatabaseReply = std::variant<absl::StatusOr<ReadReply>, ProjectReply, absl::StatusOr<uint64_t>>;  // Abandon: none.
+using HubReply = std::variant<absl::StatusOr<PushReply>, absl::StatusOr<PullReply>, absl::StatusOr<HubHeads>,
+                              absl::StatusOr<HeartbeatReply>>;
+
+class Engine {
+ public:
+  // The log must have been opened for this branch (OpenBranchLog): FAILED_PRECONDITION otherwise.
+  static absl::StatusOr<std::unique_ptr<Engine>> Open(const EngineConfig& config, LogFile* file, Clock* clock,
+                                                      Random* random);
+  ~Engine();
+
+  // ---- Inputs: cheap; the work is done in Step ----
+
+  // The capture stream began again: an unfinished transaction is forgotten (it comes again).
+  void OnCaptureStarted();
+  void OnCapture(CaptureBatch batch);
+  // The stream ended with `status`; shown until it starts again.
+  void OnCaptureStopped(const absl::Status& status);
+  void OnDatabaseReply(DatabaseReply reply);
+  // `lane` as in the call; `round_trip` for the clock offset.
+  void OnHubReply(Lane lane, HubReply reply, absl::Duration round_trip);
+  // Somebody pushed: pull soon.
+  void OnHubHint();
+  // `status` of the hint connection: OK while hints work.
+  void OnHintsChanged(const absl::Status& status);
+
+  void Pause();
+  void Resume();
+  void SyncNow();
+  void SetInterval(absl::Duration interval);
+  // Makes parked rows due at once; of one table, or all.
+  void RetryParked(std::optional<TableName> table);
+
+  // ---- Work ----
+
+  // Does what can be done now, in slices of some milliseconds, and makes it durable.
+  absl::Status Step();
+  std::vector<Call> TakeCalls();
+  // True: Step again at once, there is more to do without any input.
+  bool HasWork() const;
+  // When Step should run even if nothing comes in.
+  absl::Time NextWake() const;
+  // All captured changes that end at or before this are durable.
+  Lsn ConfirmedLsn() const;
+
+  EngineStatus Status() const;
+
+ private:
+  struct Parts;
+  explicit Engine(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+// Begins this branch's chain in an empty log: event 1 (OriginOpened). ALREADY_EXISTS when the log has an origin of its own.
+absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file, Clock* clock, Random* random);
+
+// The origin that this log file writes. NOT_FOUND before OpenBranchLog.
+absl::StatusOr<OriginId> OwnOrigin(StageStore& stages);
+
+}  // namespace assay

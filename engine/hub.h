@@ -1,0 +1,102 @@
+// The hub as the engine sees it: it keeps every origin's chain, takes pushes to one's own, and gives the rest.
+//
+// Bodies: Supabase over libpq (adapters/supabase) and the simulated one (tests/simulation); later HTTPS, a LAN peer, a folder.
+// One contract suite runs over all. Calls block and may take seconds; the engine asks its host to make them.
+//
+// Errors: UNAVAILABLE (not reachable, paused, restarting), UNAUTHENTICATED (password or role refused), PERMISSION_DENIED (not
+// this branch's chain, or branch deactivated), FAILED_PRECONDITION (hub.sql missing or of another version),
+// DEADLINE_EXCEEDED (no reply: a push may have happened; pushing again changes nothing), RESOURCE_EXHAUSTED (disk full, too many
+// connections), DATA_LOSS (fork: another content is there under one of these names), INVALID_ARGUMENT (the hub's answer makes
+// no sense, or it could not make sense of ours). No message ever contains a password.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "log/segment.h"
+#include "log/types.h"
+
+namespace assay {
+
+struct HubHead {
+  Sequence last;           // Stored.
+  Sequence complete;       // Stored up to the end of a transaction: what others are given.
+  std::string checkpoint;  // Newest the hub keeps; may be empty.
+};
+
+struct HubHeads {
+  std::map<OriginId, HubHead> heads;
+  absl::Time hub_time;            // The hub's clock when it answered.
+};
+
+struct PushRequest {
+  OriginId origin;
+  std::vector<Segment> segments;  // Consecutive; leaf hashes filled in.
+  std::string checkpoint;         // May be empty.
+};
+
+struct PushReply {
+  HubHead head;                   // After the push; what was there already counts.
+};
+
+struct PullRequest {
+  std::map<OriginId, Sequence> have;  // Per origin, the last sequence held; own origin included. Absent: nothing held.
+  size_t bytes_max = 4 << 20;         // About; at least one segment comes when there is any.
+};
+
+struct PullReply {
+  std::vector<Segment> segments;  // Per origin consecutive from have + 1 (or overlapping it); whole transactions only, in the end:
+                                  // a large one comes in pieces over several pulls.
+  HubHeads heads;
+  bool more = false;              // Pull again at once.
+};
+
+// What a branch tells about itself with each heartbeat, and the hub tells everyone.
+struct BranchReport {
+  std::string name;
+  uint32_t number = 0;
+  OriginId origin;
+  Sequence head;                              // Of its own log.
+  std::map<OriginId, Sequence> projected;     // How far it has others' changes in its database.
+  int64_t parked = 0;
+  std::string state;                          // One word, as in the status.
+  std::string version;
+};
+
+struct BranchPresence {
+  BranchReport report;
+  absl::Time last_seen;                       // Hub's clock.
+  bool active = true;                         // False: deactivated by the head office.
+};
+
+struct HeartbeatReply {
+  std::vector<BranchPresence> branches;
+  absl::Time hub_time;
+};
+
+class Hub {
+ public:
+  virtual ~Hub() = default;
+  virtual absl::StatusOr<HubHeads> Heads() = 0;
+  // Atomic. Idempotent: what the hub has with the same hashes is not stored again. OUT_OF_RANGE: the first segment begins past the
+  // hub's head + 1 (it was restored from a backup: ask Heads and push from there).
+  virtual absl::StatusOr<PushReply> Push(const PushRequest& request) = 0;
+  virtual absl::StatusOr<PullReply> Pull(const PullRequest& request) = 0;
+  virtual absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) = 0;
+};
+
+// Tells that there is probably something to pull. A hint and nothing more: losing every one costs latency only.
+class HubHints {
+ public:
+  virtual ~HubHints() = default;
+  // True: a hint came. False: none within `wait`. UNAVAILABLE: hints do not work on this connection now (also when it turned
+  // out to be a transaction pooler, where LISTEN is accepted and never delivers).
+  virtual absl::StatusOr<bool> Wait(absl::Duration wait) = 0;
+};
+
+}  // namespace assay

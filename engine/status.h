@@ -1,0 +1,76 @@
+// What the engine knows about itself, for people and programs: is anything stuck, why, since when, and what comes next.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "engine/hub.h"
+#include "log/types.h"
+
+namespace assay {
+
+// One stage or connection, and how it is doing.
+struct LinkStatus {
+  absl::Status status;                             // OK: working.
+  absl::Time since = absl::InfinitePast();         // When it became so.
+  absl::Time next_try = absl::InfinitePast();      // When not OK.
+  uint32_t failures = 0;                           // In a row.
+};
+
+struct OriginStatus {
+  OriginId origin;
+  std::string branch_name;    // From its OriginOpened; empty while not held.
+  bool own = false;
+  Sequence head;              // Held here.
+  Sequence complete;
+  Sequence hub_head;          // At the hub, when last heard.
+  Sequence projected;         // Merged and written here. Own: equal to head.
+  absl::Time projected_time;  // Stamp of the last projected transaction.
+  absl::Status status;        // DATA_LOSS: this chain is stopped.
+};
+
+// A push, pull or projection under way: "47/100".
+struct Progress {
+  uint64_t done = 0;
+  uint64_t total = 0;
+  double events_per_second = 0;
+};
+
+struct EngineStatus {
+  std::string branch_name;
+  OriginId origin;
+  // One word: starting, running, catching-up, offline, local-only, paused, stopped. The worst one that applies.
+  std::string state;
+  // What is wrong and what to do, one sentence each; empty when all is well.
+  std::vector<std::string> problems;
+
+  LinkStatus capture;
+  LinkStatus projection;
+  LinkStatus hub_push;
+  LinkStatus hub_pull;
+  absl::Status hints;
+  bool has_hub = false;
+  bool paused = false;
+  absl::Duration hub_interval;
+  absl::Time last_push, last_pull;       // Successful.
+  absl::Time next_pull;
+  absl::Duration hub_clock_offset;       // Hub minus local; zero when never measured.
+
+  Lsn captured;                          // Durable in the log.
+  absl::Time last_captured_commit;
+  uint64_t events_captured = 0;          // Since the engine was opened.
+  uint64_t events_total = 0;             // In the log, all chains.
+  uint64_t unattributed_transactions = 0;
+  uint64_t false_tags = 0;               // Rows in a tagged transaction that the engine had not meant to write.
+  Progress push, pull, projection;
+  int64_t unsettled = 0, parked = 0, conflicts = 0;
+  int64_t log_bytes = 0;
+  std::vector<OriginStatus> origins;     // Ordered by id.
+  std::vector<BranchPresence> branches;  // As the hub last told.
+};
+
+}  // namespace assay

@@ -1,0 +1,101 @@
+// The one SQLite file behind a branch's log, and the only place a transaction on it begins or ends.
+//
+// Everything a stage makes durable (events, cursors, row versions, intents) goes through one LogFile and so lands or vanishes
+// together. SQLite in WAL mode with synchronous=FULL: Commit() returning OK means the disk has it.
+//
+//   ASSAY_ASSIGN_OR_RETURN(auto file, LogFile::Open("/var/lib/assay/log.db", {}));
+//   ASSAY_RETURN_IF_ERROR(file->Begin());
+//   ...append, move cursors...
+//   ASSAY_RETURN_IF_ERROR(file->Commit());  // Only now may anyone be told.
+//
+// One writer, one thread. Readers in other threads open their own LogFile with read_only and see the last commit.
+// Errors everywhere: RESOURCE_EXHAUSTED (disk full), DATA_LOSS (corrupt file), UNAVAILABLE (I/O error),
+// FAILED_PRECONDITION (not a log, a newer format, or another process has it).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <sqlite3.h>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace assay {
+
+// A prepared statement that resets itself. Parameters are 1-based, columns 0-based, as in SQLite.
+class Statement {
+ public:
+  Statement() = default;
+  Statement(sqlite3* db, sqlite3_stmt* statement) : db_(db), statement_(statement) {}
+  Statement(Statement&& other) noexcept;
+  Statement& operator=(Statement&& other) noexcept;
+  ~Statement();
+
+  Statement& BindInt(int index, int64_t value);
+  Statement& BindBlob(int index, absl::string_view bytes);  // `bytes` must live until Step or Run.
+  Statement& BindText(int index, absl::string_view text);   // As BindBlob.
+  Statement& BindNull(int index);
+  // Runs a statement that returns no rows, and resets it.
+  absl::Status Run();
+  // True: a row is there to read. False: the end, and the statement is reset.
+  absl::StatusOr<bool> Step();
+  void Reset();
+
+  int64_t Int(int column) const;
+  absl::string_view Blob(int column) const;  // Valid until the next Step, Reset or Bind.
+  bool IsNull(int column) const;
+
+ private:
+  sqlite3* db_ = nullptr;
+  sqlite3_stmt* statement_ = nullptr;
+};
+
+class LogFile {
+ public:
+  struct Options {
+    std::string vfs;         // Empty: SQLite's own. The simulation hands in one that loses what was not synced.
+    bool read_only = false;
+  };
+
+  // Creates the file with its schema when it is not there (unless read_only: NOT_FOUND).
+  static absl::StatusOr<std::unique_ptr<LogFile>> Open(const std::string& path, const Options& options);
+  ~LogFile();
+  LogFile(const LogFile&) = delete;
+  LogFile& operator=(const LogFile&) = delete;
+
+  absl::Status Begin();
+  // Runs every before-commit hook, then commits. On error nothing is durable and the transaction is rolled back.
+  absl::Status Commit();
+  // Runs every after-rollback hook, so that nobody keeps in memory what the disk does not have. No-op outside a transaction.
+  void Rollback();
+  bool InTransaction() const { return in_transaction_; }
+
+  // `before_commit` writes what a component has buffered; `after_rollback` drops and reloads what it has in memory.
+  void AddParticipant(std::function<absl::Status()> before_commit, std::function<absl::Status()> after_rollback);
+
+  absl::StatusOr<Statement> Prepare(absl::string_view sql);
+  absl::Status Execute(const std::string& sql);
+  // Bytes on disk, the SQLite WAL included.
+  int64_t SizeOnDisk() const;
+
+  // An SQLite result code as a Status that says what to do. `rc` from the call that failed on this connection.
+  absl::Status Error(int rc, absl::string_view what) const;
+
+ private:
+  LogFile() = default;
+
+  struct Participant {
+    std::function<absl::Status()> before_commit;
+    std::function<absl::Status()> after_rollback;
+  };
+  std::string path_;
+  sqlite3* db_ = nullptr;
+  bool in_transaction_ = false;
+  std::vector<Participant> participants_;
+};
+
+}  // namespace assay

@@ -1,0 +1,84 @@
+// Per row, the version of the row's life and of each of its columns: the index of the fold, without the values.
+//
+// A value is found by its version: (origin, sequence) names the event that wrote it. What the versions mean, and which of two
+// wins, is engine/merge.h's business; here they are stored. Reads are cached; writes are buffered and reach SQLite when the
+// LogFile commits. Not thread-safe.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "log/event_log.h"
+#include "log/log_file.h"
+#include "log/table_names.h"
+#include "log/types.h"
+
+namespace assay {
+
+// First 16 bytes of the SHA-256 of the key's texts, each preceded by its length.
+using KeyHash = std::array<uint8_t, 16>;
+KeyHash HashKey(absl::Span<const std::string> key);
+
+struct RowRef {
+  TableId table;
+  KeyHash key{};
+  auto operator<=>(const RowRef&) const = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const RowRef& row) {
+    return H::combine(std::move(h), row.table.value, row.key);
+  }
+};
+
+struct ColumnVersion {
+  ColumnId column;
+  Version version;
+  auto operator<=>(const ColumnVersion&) const = default;
+};
+
+struct RowVersions {
+  Version written;                     // Newest insert or update; none: never written.
+  Version deleted;                     // Newest delete; none: never deleted.
+  std::vector<ColumnVersion> columns;  // Sorted by column; key columns are not among them.
+
+  bool IsLive() const { return !written.IsNone() && written > deleted; }
+  const Version* Find(ColumnId column) const;
+  bool operator==(const RowVersions&) const = default;
+
+  // Compact form: each distinct version once, then which columns have it.
+  std::string Encode(EventLog& log) const;
+  static absl::StatusOr<RowVersions> Decode(absl::string_view bytes, const EventLog& log);
+};
+
+class RowVersionStore {
+ public:
+  static absl::StatusOr<std::unique_ptr<RowVersionStore>> Open(LogFile* file, EventLog* log);
+
+  // nullopt: nothing was ever written under this key. The pointer is valid until the next Put or Get.
+  absl::StatusOr<const RowVersions*> Get(const RowRef& row);  // nullptr: none.
+  absl::Status Put(const RowRef& row, RowVersions versions);
+  // Every row of `table`, in key-hash order; `visit` may not write.
+  absl::Status ForEach(TableId table, const std::function<absl::Status(const KeyHash&, const RowVersions&)>& visit);
+
+ private:
+  RowVersionStore(LogFile* file, EventLog* log) : file_(file), log_(log) {}
+  absl::Status FlushDirty();
+
+  struct Entry {
+    std::optional<RowVersions> versions;
+    bool dirty = false;
+  };
+  LogFile* file_;
+  EventLog* log_;
+  absl::flat_hash_map<RowRef, Entry> cache_;
+  Statement get_, put_;
+};
+
+}  // namespace assay

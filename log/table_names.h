@@ -1,0 +1,75 @@
+// Small numbers for tables and columns inside one log file, and the table schemas its chains have declared.
+//
+// Names identify: two branches' "public.products"."price" are the same column whatever their OIDs. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "log/event_log.h"
+#include "log/log_file.h"
+#include "log/types.h"
+#include "proto/event.pb.h"
+
+namespace assay {
+
+struct TableId {
+  uint32_t value = 0;
+  auto operator<=>(const TableId&) const = default;
+};
+struct ColumnId {
+  uint32_t value = 0;  // Per table, dense from 0.
+  auto operator<=>(const ColumnId&) const = default;
+};
+
+struct TableName {
+  std::string schema;
+  std::string table;
+  auto operator<=>(const TableName&) const = default;
+  // "public.products"; parts that need it are quoted: "public"."My ""odd"" name" comes out as public."My ""odd"" name".
+  std::string ToString() const;
+};
+
+// A TableSchema event, resolved to this file's numbers.
+struct ResolvedSchema {
+  TableId table;
+  TableName name;
+  v1::TableSchema schema;
+  std::vector<ColumnId> columns;  // Parallel to schema.columns().
+  std::vector<uint32_t> key;      // Ordinals.
+};
+
+class TableNames {
+ public:
+  static absl::StatusOr<std::unique_ptr<TableNames>> Open(LogFile* file, EventLog* log);
+
+  // Registers names that are new: call inside a transaction.
+  absl::StatusOr<TableId> IdOf(const TableName& name);
+  absl::StatusOr<ColumnId> ColumnIdOf(TableId table, absl::string_view column);
+  const TableName& NameOf(TableId table) const;
+  const std::string& ColumnNameOf(TableId table, ColumnId column) const;
+
+  // The schema declared by event `sequence` of `origin`. Cached. DATA_LOSS when that event is no valid schema.
+  absl::StatusOr<std::shared_ptr<const ResolvedSchema>> Schema(const OriginId& origin, Sequence sequence);
+
+ private:
+  TableNames(LogFile* file, EventLog* log) : file_(file), log_(log) {}
+  absl::Status Load();
+
+  struct Table {
+    TableName name;
+    std::vector<std::string> columns;
+    std::map<std::string, ColumnId, std::less<>> column_ids;
+  };
+  LogFile* file_;
+  EventLog* log_;
+  std::vector<Table> tables_;
+  std::map<TableName, TableId> ids_;
+  std::map<std::pair<OriginId, Sequence>, std::shared_ptr<const ResolvedSchema>> schemas_;
+};
+
+}  // namespace assay
