@@ -66,7 +66,7 @@ struct EngineStatus {
   uint64_t events_total = 0;             // In the log, all chains.
   uint64_t unattributed_transactions = 0;
   uint64_t false_tags = 0;               // Rows in a tagged transaction that the engine had not meant to write.
-  Progress push, pull, projection;
+  Progress push_progress, pull_progress, projection_progress;
   int64_t unsettled = 0, parked = 0, conflicts = 0;
   int64_t log_bytes = 0;
   std::vector<OriginStatus> origins;     // Ordered by id.
