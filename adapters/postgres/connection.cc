@@ -1,0 +1,316 @@
+#include "adapters/postgres/connection.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "adapters/postgres/sqlstate.h"
+#include "log/annotate.h"
+#include "log/check.h"
+
+namespace assay {
+namespace {
+
+struct Setting {
+  const char* name;
+  const char* value;
+};
+
+// What a value's text means, what a name means, and how long anything may wait; nothing of it is left to the database's or the
+// role's own settings.
+constexpr Setting kPinned[] = {
+    {"datestyle", "ISO, YMD"},
+    {"intervalstyle", "postgres"},
+    {"extra_float_digits", "3"},
+    {"bytea_output", "hex"},
+    {"timezone", "UTC"},
+    {"lc_monetary", "C"},
+    {"xmloption", "content"},
+    {"array_nulls", "on"},
+    {"quote_all_identifiers", "off"},
+    {"standard_conforming_strings", "on"},
+    {"search_path", ""},
+    {"synchronous_commit", "on"},
+    {"statement_timeout", "0"},
+    {"lock_timeout", "0"},
+    {"idle_in_transaction_session_timeout", "0"},
+};
+
+// These mean something only in sessions that run statements.
+constexpr Setting kPinnedForStatements[] = {
+    {"default_transaction_isolation", "read committed"},
+    {"default_transaction_read_only", "off"},
+    {"default_transaction_deferrable", "off"},
+    {"jit", "off"},
+};
+
+using ParsedConninfo = std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)>;
+
+ParsedConninfo Parse(absl::string_view conninfo) {
+  return {PQconninfoParse(std::string(conninfo).c_str(), nullptr), &PQconninfoFree};
+}
+
+absl::string_view Find(const PQconninfoOption* options, absl::string_view keyword) {
+  for (const PQconninfoOption* option = options; option->keyword != nullptr; ++option) {
+    if (option->keyword == keyword && option->val != nullptr) return option->val;
+  }
+  return {};
+}
+
+// In `options`, spaces and backslashes inside a value are escaped by a backslash.
+std::string PinnedOptions(absl::string_view own) {
+  std::string options(own);
+  for (const Setting& setting : kPinned) {
+    absl::StrAppend(&options, " -c ", setting.name, "=",
+                    absl::StrReplaceAll(setting.value, {{"\\", "\\\\"}, {" ", "\\ "}}));
+  }
+  return options;
+}
+
+// libpq reports "FATAL:  28P01: password authentication failed…" under verbose errors, and gives the SQLSTATE of a failed
+// connection in no other way.
+std::string SqlstateInMessage(absl::string_view message) {
+  for (size_t at = message.find(": "); at != absl::string_view::npos; at = message.find(": ", at + 2)) {
+    absl::string_view rest = absl::StripLeadingAsciiWhitespace(message.substr(at + 1));
+    if (rest.size() > 6 && rest[5] == ':' &&
+        std::all_of(rest.begin(), rest.begin() + 5,
+                    [](char c) { return absl::ascii_isdigit(c) || absl::ascii_isupper(c); })) {
+      return std::string(rest.substr(0, 5));
+    }
+  }
+  return {};
+}
+
+std::string FirstLine(absl::string_view text) {
+  text = absl::StripAsciiWhitespace(text);
+  return std::string(text.substr(0, text.find('\n')));
+}
+
+}  // namespace
+
+Interrupt::Interrupt() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { ASSAY_CHECK(fd_ >= 0); }
+
+Interrupt::~Interrupt() { close(fd_); }
+
+void Interrupt::Trigger() {
+  triggered_.store(true, std::memory_order_release);
+  const uint64_t one = 1;
+  // Fails only when the counter is full, and then it is readable already.
+  [[maybe_unused]] const ssize_t written = write(fd_, &one, sizeof one);
+}
+
+int64_t Result::Int64(int row, int column) const {
+  int64_t value = 0;
+  return absl::SimpleAtoi(Text(row, column), &value) ? value : 0;
+}
+
+int64_t Result::affected() const {
+  int64_t count = 0;
+  return absl::SimpleAtoi(PQcmdTuples(result_.get()), &count) ? count : 0;
+}
+
+std::string RedactConninfo(absl::string_view conninfo) {
+  const ParsedConninfo parsed = Parse(conninfo);
+  if (parsed == nullptr) return "(a connection string that cannot be parsed)";
+  std::string shown;
+  for (absl::string_view keyword : {"host", "hostaddr", "port", "dbname", "user", "service"}) {
+    const absl::string_view value = Find(parsed.get(), keyword);
+    // A conninfo given where a database name belongs would bring its password along.
+    if (value.empty() || absl::StrContains(value, "=") || absl::StrContains(value, "://")) continue;
+    absl::StrAppend(&shown, shown.empty() ? "" : " ", keyword, "=", value);
+  }
+  return shown.empty() ? "(defaults)" : shown;
+}
+
+absl::Status StatusFromResult(const PGresult* result) {
+  const char* sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+  const char* primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+  if (sqlstate == nullptr) {  // Made by libpq itself: the connection broke.
+    return absl::UnavailableError(FirstLine(PQresultErrorMessage(result)));
+  }
+  return StatusFromSqlstate(sqlstate, primary == nullptr ? "" : primary);
+}
+
+absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(absl::string_view conninfo,
+                                                             const ConnectionOptions& options) {
+  const ParsedConninfo parsed = Parse(conninfo);
+  if (parsed == nullptr) {
+    // libpq's own message would quote the part it cannot read, which may be a password.
+    return absl::InvalidArgumentError(
+        "the PostgreSQL connection string cannot be parsed: write postgresql://USER@HOST:PORT/DATABASE (with special "
+        "characters in the password as %XX) or key=value pairs");
+  }
+  const std::string conninfo_text(conninfo);
+  std::vector<const char*> names, values;
+  const auto add = [&](const char* name, const char* value) {
+    names.push_back(name);
+    values.push_back(value);
+  };
+  // The last value of a keyword wins: those before `dbname` are defaults that the conninfo may change, those after it are not.
+  add("keepalives", "1");
+  add("keepalives_idle", "20");
+  add("keepalives_interval", "10");
+  add("keepalives_count", "3");
+  add("tcp_user_timeout", "60000");
+  add("dbname", conninfo_text.c_str());
+  add("application_name", options.application_name.c_str());
+  add("client_encoding", "UTF8");
+  const std::string pinned = PinnedOptions(Find(parsed.get(), "options"));
+  if (options.replication) {
+    add("replication", "database");
+    add("options", pinned.c_str());
+  }
+  add(nullptr, nullptr);
+  std::unique_ptr<Connection> connection(
+      new Connection(PQconnectStartParams(names.data(), values.data(), /*expand_dbname=*/1), options));
+  ASSAY_CHECK(connection->connection_ != nullptr);
+  absl::Status status = connection->Establish();
+  if (!status.ok()) return AnnotateSql(status, absl::StrCat("connect to PostgreSQL at ", RedactConninfo(conninfo)));
+  return connection;
+}
+
+Connection::~Connection() { PQfinish(connection_); }
+
+absl::Status Connection::Establish() {
+  const absl::Time deadline = absl::Now() + options_.connect_timeout;
+  PQsetErrorVerbosity(connection_, PQERRORS_VERBOSE);  // For the SQLSTATE; see SqlstateInMessage.
+  PQsetNoticeProcessor(connection_, [](void*, const char*) {}, nullptr);
+  PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+  if (PQstatus(connection_) == CONNECTION_BAD) return ConnectionError();
+  while (next != PGRES_POLLING_OK) {
+    ASSAY_ASSIGN_OR_RETURN(const bool ready, Wait(deadline, next == PGRES_POLLING_WRITING));
+    if (!ready) {
+      return absl::UnavailableError(
+          absl::StrCat("no answer within ", absl::FormatDuration(options_.connect_timeout)));
+    }
+    next = PQconnectPoll(connection_);
+    if (next == PGRES_POLLING_FAILED) return ConnectionError();
+  }
+  PQsetErrorVerbosity(connection_, PQERRORS_DEFAULT);
+  PQsetnonblocking(connection_, 1);
+  if (options_.replication) return absl::OkStatus();
+  std::string sql;
+  const auto set = [&](absl::string_view name, absl::string_view value) {
+    absl::StrAppend(&sql, "SET ", name, " = ", QuoteLiteral(value), ";");
+  };
+  for (const Setting& setting : kPinned) set(setting.name, setting.value);
+  for (const Setting& setting : kPinnedForStatements) set(setting.name, setting.value);
+  for (const auto& [name, value] : options_.settings) set(name, value);
+  return ExecuteScript(sql).status();
+}
+
+absl::Status Connection::ConnectionError() {
+  const std::string message = PQerrorMessage(connection_);
+  const std::string line = FirstLine(message);
+  const std::string sqlstate = SqlstateInMessage(message);
+  if (sqlstate.empty()) return absl::UnavailableError(line.empty() ? "the connection was lost" : line);
+  return StatusFromSqlstate(sqlstate, line);
+}
+
+absl::StatusOr<bool> Connection::Wait(absl::Time deadline, bool for_write) {
+  for (;;) {
+    pollfd fds[2] = {{PQsocket(connection_), static_cast<short>(for_write ? POLLOUT | POLLIN : POLLIN), 0},
+                     {options_.interrupt == nullptr ? -1 : options_.interrupt->fd(), POLLIN, 0}};
+    if (fds[0].fd < 0) {
+      broken_ = true;
+      return ConnectionError();
+    }
+    int timeout_ms = -1;
+    if (deadline != absl::InfiniteFuture()) {
+      const absl::Duration left = std::clamp(deadline - absl::Now(), absl::ZeroDuration(), absl::Hours(1));
+      timeout_ms = static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1))));
+    }
+    const int ready = poll(fds, 2, timeout_ms);
+    if (ready < 0 && errno != EINTR) return absl::InternalError(absl::StrCat("poll: ", std::strerror(errno)));
+    if (fds[1].revents != 0) {
+      broken_ = true;
+      return absl::CancelledError("interrupted: Assay is stopping");
+    }
+    if (ready > 0) return true;
+    if (deadline <= absl::Now()) return false;
+  }
+}
+
+absl::StatusOr<Result> Connection::Execute(absl::string_view sql, absl::Span<const Parameter> parameters) {
+  // libpq wants each text zero-terminated, and no text of PostgreSQL's can hold a zero.
+  std::vector<std::string> texts;
+  std::vector<const char*> values;
+  texts.reserve(parameters.size());
+  for (const Parameter& parameter : parameters) {
+    if (!parameter.has_value()) {
+      values.push_back(nullptr);
+      continue;
+    }
+    if (parameter->find('\0') != absl::string_view::npos) {
+      return StatusFromSqlstate("22021", "a zero byte cannot be stored in PostgreSQL's text");
+    }
+    values.push_back(texts.emplace_back(*parameter).c_str());
+  }
+  return Finish(PQsendQueryParams(connection_, std::string(sql).c_str(), static_cast<int>(values.size()), nullptr,
+                                  values.data(), nullptr, nullptr, /*resultFormat=*/0) == 1);
+}
+
+absl::StatusOr<Result> Connection::ExecuteScript(absl::string_view sql) {
+  return Finish(PQsendQuery(connection_, std::string(sql).c_str()) == 1);
+}
+
+absl::StatusOr<Result> Connection::Finish(bool sent) {
+  if (broken_) return absl::UnavailableError("the connection was given up earlier");
+  if (!sent) return ConnectionError();
+  const absl::Time deadline = absl::Now() + options_.call_timeout;
+  std::optional<Result> last;
+  absl::Status failure;
+  for (bool flushed = false;;) {
+    // While there is more to send, also read: the server may be blocked on what it has to say.
+    if (!flushed) {
+      const int flush = PQflush(connection_);
+      if (flush < 0) return ConnectionError();
+      flushed = flush == 0;
+    }
+    if (PQconsumeInput(connection_) == 0) return ConnectionError();
+    while (flushed && PQisBusy(connection_) == 0) {
+      PGresult* next = PQgetResult(connection_);
+      if (next == nullptr) {
+        if (!failure.ok()) return failure;
+        if (!last.has_value()) return ConnectionError();
+        return *std::move(last);
+      }
+      last.emplace(next);
+      const ExecStatusType status = PQresultStatus(next);
+      if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE) {
+        if (failure.ok()) failure = StatusFromResult(next);
+      } else if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
+        return *std::move(last);  // The caller speaks the COPY protocol from here.
+      }
+    }
+    ASSAY_ASSIGN_OR_RETURN(const bool ready, Wait(deadline, !flushed));
+    if (!ready) {
+      broken_ = true;
+      return absl::DeadlineExceededError(
+          absl::StrCat("no reply from PostgreSQL within ", absl::FormatDuration(options_.call_timeout)));
+    }
+  }
+}
+
+std::string Connection::QuoteIdentifier(absl::string_view name) const {
+  // As PQescapeIdentifier does. Bytes that are not UTF-8 cannot hide a quote here: the server refuses the whole statement.
+  return absl::StrCat("\"", absl::StrReplaceAll(name, {{"\"", "\"\""}}), "\"");
+}
+
+std::string Connection::QuoteLiteral(absl::string_view text) const {
+  // standard_conforming_strings may still be off when the first SET is written: E'' means the same under both.
+  return absl::StrCat("E'", absl::StrReplaceAll(text, {{"'", "''"}, {"\\", "\\\\"}}), "'");
+}
+
+}  // namespace assay
