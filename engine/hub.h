@@ -41,7 +41,8 @@ struct PushRequest {
 };
 
 struct PushReply {
-  HubHead head;                   // After the push; what was there already counts.
+  HubHead head;                   // After the push; what was there already counts. Below the last sequence pushed when the hub
+                                  // held a part of a segment: it stores no overlap, so push again from head + 1.
 };
 
 struct PullRequest {

@@ -37,7 +37,9 @@ struct Segment {
   Sequence first;
   Sequence last;
   bool ends_transaction = false;  // `last` ends a transaction; else the transaction goes on in the next segment.
-  std::string layout;             // Per transaction its stamp and size, per event its part: see FORMAT.md.
+  // Per transaction its stamp and size, then, as its last bytes, one byte an event: the index of its part. (The hub masks parts
+  // by those bytes and reads nothing else of it.) See FORMAT.md.
+  std::string layout;
   std::string leaf_hashes;        // 32 bytes an event, in sequence order. Empty in a stored segment; filled to push.
   std::vector<SegmentPart> parts;
 

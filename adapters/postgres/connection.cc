@@ -199,7 +199,7 @@ absl::Status Connection::Establish() {
   }
   PQsetErrorVerbosity(connection_, PQERRORS_DEFAULT);
   PQsetnonblocking(connection_, 1);
-  if (options_.replication) return absl::OkStatus();
+  if (options_.replication || !options_.pin_settings) return absl::OkStatus();
   std::string sql;
   const auto set = [&](absl::string_view name, absl::string_view value) {
     absl::StrAppend(&sql, "SET ", name, " = ", QuoteLiteral(value), ";");
@@ -259,6 +259,19 @@ absl::StatusOr<Result> Connection::Execute(absl::string_view sql, absl::Span<con
   }
   return Finish(PQsendQueryParams(connection_, std::string(sql).c_str(), static_cast<int>(values.size()), nullptr,
                                   values.data(), nullptr, nullptr, /*resultFormat=*/0) == 1);
+}
+
+absl::StatusOr<Result> Connection::ExecuteBinary(absl::string_view sql,
+                                                 absl::Span<const absl::string_view> parameters) {
+  std::vector<const char*> values;
+  std::vector<int> lengths;
+  for (const absl::string_view parameter : parameters) {
+    values.push_back(parameter.data() == nullptr ? "" : parameter.data());  // A null pointer would mean NULL.
+    lengths.push_back(static_cast<int>(parameter.size()));
+  }
+  const std::vector<int> formats(parameters.size(), 1);
+  return Finish(PQsendQueryParams(connection_, std::string(sql).c_str(), static_cast<int>(values.size()), nullptr,
+                                  values.data(), lengths.data(), formats.data(), /*resultFormat=*/1) == 1);
 }
 
 absl::StatusOr<Result> Connection::ExecuteScript(absl::string_view sql) {

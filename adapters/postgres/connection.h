@@ -86,6 +86,8 @@ struct ConnectionOptions {
   absl::Duration call_timeout = absl::InfiniteDuration();
   // SET after the pinned ones, in this order; names are ours, values are quoted here. Not for replication sessions.
   std::vector<std::pair<std::string, std::string>> settings;
+  // False: no SET at all. For a session that may run through a transaction pooler, where it would reach other clients.
+  bool pin_settings = true;
   std::shared_ptr<Interrupt> interrupt;                // May be null.
 };
 
@@ -103,6 +105,8 @@ class Connection {
   absl::StatusOr<Result> Execute(absl::string_view sql, std::initializer_list<Parameter> parameters) {
     return Execute(sql, absl::MakeConstSpan(parameters.begin(), parameters.size()));
   }
+  // One statement, parameters and results in binary format: for bytea, text, and nothing whose binary form may vary.
+  absl::StatusOr<Result> ExecuteBinary(absl::string_view sql, absl::Span<const absl::string_view> parameters);
   // Several statements in one string, without parameters, in one implicit transaction unless they say otherwise. The result is
   // that of the last one.
   absl::StatusOr<Result> ExecuteScript(absl::string_view sql);
