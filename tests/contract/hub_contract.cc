@@ -1,0 +1,429 @@
+#include "tests/contract/hub_contract.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "log/checkpoint.h"
+#include "log/merkle_tree.h"
+#include "proto/event.pb.h"
+
+namespace assay::test {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr absl::string_view kProducts = "public.products";
+constexpr absl::string_view kSalaries = "public.salaries";
+
+const SigningKey& Key() {
+  static const SigningKey* key = new SigningKey(SigningKey::Generate().value());
+  return *key;
+}
+
+// first..last of each segment, e.g. "1-3".
+std::vector<std::string> Ranges(const std::vector<Segment>& segments) {
+  std::vector<std::string> ranges;
+  for (const Segment& segment : segments) ranges.push_back(absl::StrCat(segment.first.value, "-", segment.last.value));
+  return ranges;
+}
+
+}  // namespace
+
+TestChain::TestChain(uint8_t seed) {
+  origin_.bytes.fill(seed);
+  Transaction(1);
+}
+
+void TestChain::Transaction(size_t events, size_t payload_bytes) {
+  const HlcStamp stamp = HlcStamp::FromMillis(1'700'000'000'000 + static_cast<int64_t>(events_.size()));
+  const uint64_t first = events_.size() + 1;
+  for (size_t i = 0; i < events; ++i) {
+    const uint64_t sequence = events_.size() + 1;
+    v1::Event event;
+    event.set_origin(std::string(origin_.AsBytes()));
+    event.set_sequence(sequence);
+    event.set_stamp(stamp.value);
+    event.set_transaction_first(first);
+    event.set_ends_transaction(i + 1 == events);
+    if (i == 0) event.mutable_transaction()->set_xid(static_cast<uint32_t>(first));
+    absl::string_view table;
+    if (sequence == 1) {
+      event.mutable_origin_opened()->set_branch_name("test");
+      event.mutable_origin_opened()->set_public_key(Key().public_key());
+    } else {
+      table = sequence % 2 == 0 ? kProducts : kSalaries;
+      event.mutable_row()->set_operation(v1::RowChange::INSERT);
+      std::string value(payload_bytes, 'x');
+      for (size_t at = 0; at < value.size(); ++at) value[at] = static_cast<char>('a' + (sequence * 31 + at * at * 7) % 26);
+      event.mutable_row()->add_columns()->set_value(value);
+    }
+    events_.push_back({stamp, i + 1 == events, std::string(table), event.SerializeAsString()});
+  }
+}
+
+void TestChain::Tamper(Sequence sequence) {
+  v1::Event event;
+  ASSERT_TRUE(event.ParseFromString(bytes(sequence.value)));
+  event.mutable_row()->add_key("another content");
+  events_[sequence.value - 1].bytes = event.SerializeAsString();
+}
+
+Segment TestChain::Cut(uint64_t first, uint64_t last) const {
+  SegmentBuilder builder(origin_);
+  for (uint64_t sequence = first; sequence <= last; ++sequence) {
+    const Event& event = events_[sequence - 1];
+    builder.Add({.origin = origin_,
+                 .sequence = {sequence},
+                 .stamp = event.stamp,
+                 .ends_transaction = event.ends_transaction,
+                 .table = event.table,
+                 .bytes = event.bytes,
+                 .leaf = leaf(sequence)});
+  }
+  return builder.Finish(/*with_leaf_hashes=*/true);
+}
+
+std::vector<Segment> TestChain::ByTransaction() const {
+  std::vector<Segment> segments;
+  uint64_t first = 1;
+  for (uint64_t sequence = 1; sequence <= events_.size(); ++sequence) {
+    if (!events_[sequence - 1].ends_transaction) continue;
+    segments.push_back(Cut(first, sequence));
+    first = sequence + 1;
+  }
+  return segments;
+}
+
+PushRequest TestChain::Push(std::vector<Segment> segments, std::string checkpoint) const {
+  return {.origin = origin_, .segments = std::move(segments), .checkpoint = std::move(checkpoint)};
+}
+
+Hash TestChain::leaf(uint64_t sequence) const { return LeafHash(bytes(sequence)); }
+
+std::string TestChain::Checkpoint(uint64_t size, uint8_t root_seed) const {
+  assay::Checkpoint checkpoint{.origin = origin_, .size = size};
+  checkpoint.root.fill(root_seed);
+  return SignCheckpoint(checkpoint, Key());
+}
+
+absl::StatusOr<std::vector<Segment>> PullAll(Hub& hub, std::map<OriginId, Sequence> have, size_t bytes_max) {
+  std::vector<Segment> segments;
+  for (;;) {
+    absl::StatusOr<PullReply> reply = hub.Pull({.have = have, .bytes_max = bytes_max});
+    if (!reply.ok()) return reply.status();
+    for (Segment& segment : reply->segments) {
+      Sequence& held = have[segment.origin];
+      if (segment.first > held.Next()) return absl::InternalError(absl::StrCat("a gap before ", segment.first.value));
+      if (segment.last <= held) return absl::InternalError(absl::StrCat("given twice: ", segment.first.value));
+      held = segment.last;
+      segments.push_back(std::move(segment));
+    }
+    if (!reply->more) return segments;
+    if (reply->segments.empty()) return absl::InternalError("more, and nothing given");
+  }
+}
+
+void HubContract::SetUp() {
+  hub_ = GetParam().make();
+  if (hub_ == nullptr) GTEST_SKIP() << GetParam().name << " cannot run here";
+}
+
+TEST_P(HubContract, NewHubIsEmpty) {
+  auto hub = hub_->Connect(1);
+  auto heads = hub->Heads();
+  ASSERT_TRUE(heads.ok()) << heads.status();
+  EXPECT_THAT(heads->heads, IsEmpty());
+  auto reply = hub->Pull({});
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_THAT(reply->segments, IsEmpty());
+  EXPECT_FALSE(reply->more);
+}
+
+TEST_P(HubContract, AnotherBranchPullsTheBytesThatWerePushed) {
+  TestChain chain(0xA1);
+  chain.Transaction(3);
+  chain.Transaction(5, 3000);
+  auto a = hub_->Connect(1), b = hub_->Connect(2);
+  auto pushed = a->Push(chain.Push(chain.ByTransaction()));
+  ASSERT_TRUE(pushed.ok()) << pushed.status();
+  EXPECT_EQ(pushed->head.last, chain.head());
+  EXPECT_EQ(pushed->head.complete, chain.head());
+
+  auto segments = PullAll(*b, {});
+  ASSERT_TRUE(segments.ok()) << segments.status();
+  uint64_t sequence = 0;
+  for (const Segment& segment : *segments) {
+    EXPECT_EQ(segment.origin, chain.origin());
+    EXPECT_TRUE(segment.ends_transaction);
+    auto decoded = DecodedSegment::Decode(segment);
+    ASSERT_TRUE(decoded.ok()) << decoded.status();
+    for (const StoredEvent& event : decoded->events()) {
+      EXPECT_EQ(event.sequence.value, ++sequence);
+      EXPECT_FALSE(event.masked);
+      EXPECT_EQ(event.bytes, chain.bytes(sequence));
+    }
+  }
+  EXPECT_EQ(sequence, chain.head().value);
+}
+
+TEST_P(HubContract, HeadsTellWhatIsHeldAndWhatIsComplete) {
+  TestChain chain(0xA1);
+  chain.Transaction(10);
+  auto hub = hub_->Connect(1);
+  ASSERT_TRUE(hub->Push(chain.Push({chain.Cut(1, 1), chain.Cut(2, 6)})).ok());
+  auto heads = hub_->Connect(2)->Heads();
+  ASSERT_TRUE(heads.ok()) << heads.status();
+  ASSERT_EQ(heads->heads.count(chain.origin()), 1u);
+  EXPECT_EQ(heads->heads[chain.origin()].last.value, 6u);
+  EXPECT_EQ(heads->heads[chain.origin()].complete.value, 1u);
+}
+
+TEST_P(HubContract, PushingTheSameTwiceChangesNothing) {
+  TestChain chain(0xA1);
+  chain.Transaction(3);
+  auto hub = hub_->Connect(1);
+  for (int i = 0; i < 2; ++i) {
+    auto reply = hub->Push(chain.Push(chain.ByTransaction()));
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    EXPECT_EQ(reply->head.last, chain.head());
+  }
+  auto segments = PullAll(*hub_->Connect(2), {});
+  ASSERT_TRUE(segments.ok()) << segments.status();
+  EXPECT_THAT(Ranges(*segments), ElementsAre("1-1", "2-4"));
+}
+
+TEST_P(HubContract, AnotherSegmentationOfTheSameEventsIsNoFork) {
+  TestChain chain(0xA1);
+  chain.Transaction(2);
+  chain.Transaction(2);
+  auto hub = hub_->Connect(1);
+  ASSERT_TRUE(hub->Push(chain.Push({chain.Cut(1, 1), chain.Cut(2, 3)})).ok());
+  ASSERT_TRUE(hub->Push(chain.Push({chain.Cut(1, 3)})).ok());
+  // Half of it is held: the hub may store the rest or say how far it is, and then the rest is accepted from there.
+  auto reply = hub->Push(chain.Push({chain.Cut(2, 5)}));
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  if (reply->head.last < chain.head()) {
+    EXPECT_EQ(reply->head.last.value, 3u);
+    reply = hub->Push(chain.Push({chain.Cut(4, 5)}));
+    ASSERT_TRUE(reply.ok()) << reply.status();
+  }
+  EXPECT_EQ(reply->head.last, chain.head());
+  auto segments = PullAll(*hub_->Connect(2), {});
+  ASSERT_TRUE(segments.ok()) << segments.status();
+  EXPECT_EQ(segments->back().last, chain.head());
+}
+
+TEST_P(HubContract, PushBeyondTheHeadIsOutOfRangeAndStoresNothing) {
+  TestChain chain(0xA1);
+  chain.Transaction(2);
+  chain.Transaction(2);
+  auto hub = hub_->Connect(1);
+  EXPECT_TRUE(absl::IsOutOfRange(hub->Push(chain.Push({chain.Cut(2, 3)})).status()));
+  ASSERT_TRUE(hub->Push(chain.Push({chain.Cut(1, 1)})).ok());
+  EXPECT_TRUE(absl::IsOutOfRange(hub->Push(chain.Push({chain.Cut(4, 5)})).status()));
+  EXPECT_EQ(hub->Heads()->heads[chain.origin()].last.value, 1u);
+}
+
+TEST_P(HubContract, PushOfSegmentsThatDoNotFollowEachOtherStoresNone) {
+  TestChain chain(0xA1);
+  chain.Transaction(2);
+  chain.Transaction(2);
+  auto hub = hub_->Connect(1);
+  EXPECT_FALSE(hub->Push(chain.Push({chain.Cut(1, 1), chain.Cut(4, 5)})).ok());
+  auto heads = hub->Heads();
+  ASSERT_TRUE(heads.ok()) << heads.status();
+  EXPECT_EQ(heads->heads[chain.origin()].last.value, 0u);
+}
+
+TEST_P(HubContract, SecondContentUnderOneNameIsRefused) {
+  TestChain chain(0xA1);
+  chain.Transaction(4);
+  auto hub = hub_->Connect(1);
+  ASSERT_TRUE(hub->Push(chain.Push(chain.ByTransaction())).ok());
+  TestChain fork = chain;
+  fork.Tamper({3});
+  fork.Transaction(1);
+  absl::Status status = hub->Push(fork.Push(fork.ByTransaction())).status();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(EventName(chain.origin(), {3})));
+  EXPECT_EQ(hub->Heads()->heads[chain.origin()].last.value, 5u);
+  auto segments = PullAll(*hub_->Connect(2), {});
+  ASSERT_TRUE(segments.ok()) << segments.status();
+  EXPECT_EQ(DecodedSegment::Decode(segments->back())->events()[1].bytes, chain.bytes(3));
+  // The chain itself goes on.
+  chain.Transaction(1);
+  EXPECT_TRUE(hub->Push(chain.Push({chain.Cut(6, 6)})).ok());
+}
+
+TEST_P(HubContract, AnotherBranchsChainIsRefused) {
+  TestChain chain(0xA1);
+  chain.Transaction(1);
+  ASSERT_TRUE(hub_->Connect(1)->Push(chain.Push({chain.Cut(1, 1)})).ok());
+  absl::Status status = hub_->Connect(2)->Push(chain.Push({chain.Cut(2, 2)})).status();
+  EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
+  EXPECT_EQ(hub_->Connect(1)->Heads()->heads[chain.origin()].last.value, 1u);
+}
+
+TEST_P(HubContract, NobodyIsGivenPartOfATransaction) {
+  TestChain chain(0xA1);
+  chain.Transaction(9);
+  auto a = hub_->Connect(1), b = hub_->Connect(2);
+  for (auto [first, last] : {std::pair{1, 1}, {2, 4}, {5, 7}}) {
+    ASSERT_TRUE(a->Push(chain.Push({chain.Cut(first, last)})).ok());
+    auto segments = PullAll(*b, {});
+    ASSERT_TRUE(segments.ok()) << segments.status();
+    EXPECT_THAT(Ranges(*segments), ElementsAre("1-1"));
+  }
+  ASSERT_TRUE(a->Push(chain.Push({chain.Cut(8, 10)})).ok());
+  auto segments = PullAll(*b, {});
+  ASSERT_TRUE(segments.ok()) << segments.status();
+  EXPECT_THAT(Ranges(*segments), ElementsAre("1-1", "2-4", "5-7", "8-10"));
+  EXPECT_FALSE((*segments)[2].ends_transaction);
+  EXPECT_TRUE((*segments)[3].ends_transaction);
+}
+
+TEST_P(HubContract, PullGivesWhatIsMissing) {
+  TestChain chain(0xA1), other(0xB2);
+  chain.Transaction(2);
+  chain.Transaction(2);
+  ASSERT_TRUE(hub_->Connect(1)->Push(chain.Push(chain.ByTransaction())).ok());
+  ASSERT_TRUE(hub_->Connect(2)->Push(other.Push(other.ByTransaction())).ok());
+  auto b = hub_->Connect(2);
+  auto segments = PullAll(*b, {{chain.origin(), {3}}, {other.origin(), {1}}});
+  ASSERT_TRUE(segments.ok()) << segments.status();
+  EXPECT_THAT(Ranges(*segments), ElementsAre("4-5"));
+  // In the middle of a segment: what is missing, possibly with what is held before it.
+  segments = PullAll(*b, {{chain.origin(), {2}}, {other.origin(), {1}}});
+  ASSERT_TRUE(segments.ok()) << segments.status();
+  EXPECT_EQ(segments->back().last, chain.head());
+  // More than the hub has, as after it was restored from a backup: nothing, and no error.
+  segments = PullAll(*b, {{chain.origin(), {500}}, {other.origin(), {1}}});
+  ASSERT_TRUE(segments.ok()) << segments.status();
+  EXPECT_THAT(*segments, IsEmpty());
+}
+
+TEST_P(HubContract, PullIsBoundedAndGoesOn) {
+  TestChain chain(0xA1), other(0xB2);
+  for (int i = 0; i < 20; ++i) chain.Transaction(4, 4000);
+  for (int i = 0; i < 5; ++i) other.Transaction(1);
+  ASSERT_TRUE(hub_->Connect(1)->Push(chain.Push(chain.ByTransaction())).ok());
+  ASSERT_TRUE(hub_->Connect(2)->Push(other.Push(other.ByTransaction())).ok());
+  auto hub = hub_->Connect(2);
+  auto first = hub->Pull({.have = {}, .bytes_max = 1});
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_THAT(first->segments, SizeIs(1));
+  EXPECT_TRUE(first->more);
+  EXPECT_EQ(first->heads.heads[chain.origin()].last, chain.head());
+  auto segments = PullAll(*hub, {}, 20'000);
+  ASSERT_TRUE(segments.ok()) << segments.status();
+  EXPECT_THAT(*segments, SizeIs(27));
+  auto all = hub->Pull({});
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_THAT(all->segments, SizeIs(27));
+  EXPECT_FALSE(all->more);
+}
+
+TEST_P(HubContract, TablesWithoutGrantComeAsLeafHashes) {
+  TestChain chain(0xA1);
+  chain.Transaction(7);
+  ASSERT_TRUE(hub_->Connect(1)->Push(chain.Push({chain.Cut(1, 1), chain.Cut(2, 8)})).ok());
+  auto segments = PullAll(*hub_->Connect(3), {});
+  ASSERT_TRUE(segments.ok()) << segments.status();
+  uint64_t sequence = 0;
+  for (const Segment& segment : *segments) {
+    auto decoded = DecodedSegment::Decode(segment);
+    ASSERT_TRUE(decoded.ok()) << decoded.status();
+    for (const StoredEvent& event : decoded->events()) {
+      ++sequence;
+      EXPECT_EQ(event.masked, event.table == kSalaries) << sequence;
+      EXPECT_EQ(event.bytes, event.masked ? "" : chain.bytes(sequence));
+      EXPECT_EQ(event.leaf, chain.leaf(sequence)) << "what a masked reader verifies with";
+    }
+    for (const SegmentPart& part : segment.parts) EXPECT_EQ(part.masked, part.table == kSalaries);
+  }
+  EXPECT_EQ(sequence, chain.head().value);
+}
+
+TEST_P(HubContract, BranchIsGivenItsOwnChainInFull) {
+  TestChain chain(0xC3);
+  chain.Transaction(4);
+  ASSERT_TRUE(hub_->Connect(3)->Push(chain.Push(chain.ByTransaction())).ok());
+  auto segments = PullAll(*hub_->Connect(3), {});
+  ASSERT_TRUE(segments.ok()) << segments.status();
+  for (const Segment& segment : *segments) {
+    for (const SegmentPart& part : segment.parts) EXPECT_FALSE(part.masked) << part.table;
+  }
+}
+
+TEST_P(HubContract, NewestCheckpointIsKept) {
+  TestChain chain(0xA1);
+  chain.Transaction(2);
+  auto hub = hub_->Connect(1);
+  const std::string one = chain.Checkpoint(1), three = chain.Checkpoint(3);
+  ASSERT_TRUE(hub->Push(chain.Push({chain.Cut(1, 1)}, one)).ok());
+  EXPECT_EQ(hub->Heads()->heads[chain.origin()].checkpoint, one);
+  // Of more than the hub has: it would vouch for what nobody can fetch.
+  ASSERT_TRUE(hub->Push(chain.Push({}, three)).ok());
+  EXPECT_EQ(hub->Heads()->heads[chain.origin()].checkpoint, one);
+  auto reply = hub->Push(chain.Push({chain.Cut(2, 3)}, three));
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->head.checkpoint, three);
+  ASSERT_TRUE(hub->Push(chain.Push({}, one)).ok());
+  auto pulled = hub_->Connect(2)->Pull({});
+  ASSERT_TRUE(pulled.ok()) << pulled.status();
+  EXPECT_EQ(pulled->heads.heads[chain.origin()].checkpoint, three);
+}
+
+TEST_P(HubContract, SecondRootOfOneSizeIsAForkAndStoresNothing) {
+  TestChain chain(0xA1);
+  chain.Transaction(2);
+  auto hub = hub_->Connect(1);
+  const std::string one = chain.Checkpoint(1);
+  ASSERT_TRUE(hub->Push(chain.Push({chain.Cut(1, 1)}, one)).ok());
+  absl::Status status = hub->Push(chain.Push({chain.Cut(2, 3)}, chain.Checkpoint(1, 7))).status();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  auto heads = hub->Heads();
+  ASSERT_TRUE(heads.ok()) << heads.status();
+  EXPECT_EQ(heads->heads[chain.origin()].last.value, 1u);
+  EXPECT_EQ(heads->heads[chain.origin()].checkpoint, one);
+}
+
+TEST_P(HubContract, HeartbeatTellsEveryoneAboutEveryone) {
+  TestChain chain(0xA1), other(0xB2);
+  BranchReport report{.number = 1,
+                      .origin = chain.origin(),
+                      .head = {9'007'199'254'740'993},  // 2^53 + 1: what a double cannot hold.
+                      .projected = {{other.origin(), {18}}},
+                      .parked = 3,
+                      .state = "running",
+                      .version = "0.1.0 \"quoted\" \\ ✓"};
+  auto a = hub_->Connect(1), b = hub_->Connect(2);
+  auto first = a->Heartbeat(report);
+  ASSERT_TRUE(first.ok()) << first.status();
+  BranchReport mine{.number = 2, .origin = other.origin(), .head = {1}, .state = "offline"};
+  auto reply = b->Heartbeat(mine);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  auto of = [&](uint32_t number) {
+    return std::find_if(reply->branches.begin(), reply->branches.end(),
+                        [&](const BranchPresence& presence) { return presence.report.number == number; });
+  };
+  ASSERT_NE(of(1), reply->branches.end());
+  ASSERT_NE(of(2), reply->branches.end());
+  const BranchPresence& presence = *of(1);
+  EXPECT_TRUE(presence.active);
+  EXPECT_LE(presence.last_seen, reply->hub_time);
+  EXPECT_GE(presence.last_seen, first->hub_time - absl::Seconds(1));
+  EXPECT_EQ(presence.report.origin, report.origin);
+  EXPECT_EQ(presence.report.head, report.head);
+  EXPECT_EQ(presence.report.projected, report.projected);
+  EXPECT_EQ(presence.report.parked, 3);
+  EXPECT_EQ(presence.report.state, "running");
+  EXPECT_EQ(presence.report.version, report.version);
+  EXPECT_EQ(of(2)->report.state, "offline");
+}
+
+}  // namespace assay::test
