@@ -32,6 +32,8 @@ struct TableName {
   auto operator<=>(const TableName&) const = default;
   // "public.products"; parts that need it are quoted: "public"."My ""odd"" name" comes out as public."My ""odd"" name".
   std::string ToString() const;
+  // The other way round; upper case stays as it is written. INVALID_ARGUMENT unless `text` is schema.table.
+  static absl::StatusOr<TableName> Parse(absl::string_view text);
 };
 
 // A TableSchema event, resolved to this file's numbers.

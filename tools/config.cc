@@ -222,7 +222,7 @@ class Reader {
     for (const auto& [key, value] : *tables) {
       const std::string name = absl::StrCat("tables.\"", std::string(key.str()), "\"");
       const int line = Line(key.source());
-      absl::StatusOr<TableName> table = ParseTableName(std::string(key.str()));
+      absl::StatusOr<TableName> table = TableName::Parse(std::string(key.str()));
       const toml::table* body = value.as_table();
       if (!table.ok() || body == nullptr) {
         problems_->AddAt(line, name, "write [tables.\"schema.table\"], the name in double quotes");
@@ -289,21 +289,6 @@ absl::StatusOr<absl::Duration> ParseInterval(absl::string_view text) {
     return absl::InvalidArgumentError("must be a duration between 300ms and 168h, like \"5m\", \"90s\" or \"1h30m\"");
   }
   return duration;
-}
-
-absl::StatusOr<TableName> ParseTableName(absl::string_view text) {
-  std::vector<std::string> parts(1);
-  bool quoted = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '"' && quoted && i + 1 < text.size() && text[i + 1] == '"') parts.back() += text[i++];
-    else if (text[i] == '"') quoted = !quoted;
-    else if (text[i] == '.' && !quoted) parts.emplace_back();
-    else parts.back() += text[i];
-  }
-  if (quoted || parts.size() != 2 || parts[0].empty() || parts[1].empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not a table: write schema.table, like public.products"));
-  }
-  return TableName{parts[0], parts[1]};
 }
 
 EngineConfig Config::ToEngineConfig() const {

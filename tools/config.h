@@ -84,9 +84,6 @@ absl::StatusOr<Config> LoadConfig(const std::string& path, const Environment& en
 // The same settings without a file, for verbs that only talk to a hub (`assay hub install`): hub.url from the environment.
 absl::StatusOr<std::string> HubUrlFromEnvironment(const Environment& environment);
 
-// "public.products" or public."My ""odd"" name", as TableName::ToString writes it.
-absl::StatusOr<TableName> ParseTableName(absl::string_view text);
-
 // 300 ms … 7 days as "5m", "90s", "1h30m".
 absl::StatusOr<absl::Duration> ParseInterval(absl::string_view text);
 

@@ -65,7 +65,7 @@ void AddPassword(const std::string& section, const std::string& file, std::strin
 
 void CheckPatterns(const std::string& key, const std::vector<std::string>& patterns, ConfigProblems* problems) {
   for (const std::string& pattern : patterns) {
-    if (!ParseTableName(pattern).ok()) {
+    if (!TableName::Parse(pattern).ok()) {
       problems->Add(key, absl::StrCat("\"", pattern, "\" is not a table pattern: write \"schema.table\" or \"schema.*\""));
     }
   }
