@@ -1,0 +1,508 @@
+#include "engine/recorder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <google/protobuf/util/json_util.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "log/annotate.h"
+#include "log/check.h"
+#include "log/merkle_tree.h"
+
+namespace assay {
+namespace {
+
+constexpr char kClock[] = "clock";
+constexpr char kCaptured[] = "captured_lsn";
+
+uint64_t Fingerprint(const TableShape& shape) {
+  std::string text;
+  for (const TableColumn& column : shape.columns) absl::StrAppend(&text, column.name, " ", column.type, "\n");
+  for (uint32_t key : shape.key) absl::StrAppend(&text, key, ",");
+  const Hash hash = Sha256(text);
+  uint64_t value = 0;
+  for (int i = 0; i < 8; ++i) value = value << 8 | hash[i];
+  return value;
+}
+
+// A key value is never NULL and, with a whole old tuple, never unchanged TOAST.
+absl::StatusOr<RowKey> KeyOf(const TableShape& shape, absl::Span<const TupleValue> tuple) {
+  RowKey key;
+  for (uint32_t ordinal : shape.key) {
+    if (ordinal >= tuple.size() || tuple[ordinal].kind != TupleValue::Kind::kText) {
+      return absl::DataLossError(absl::StrCat("a captured row of ", shape.name.ToString(),
+                                              " came without its key; run `assay doctor`: is REPLICA IDENTITY FULL?"));
+    }
+    key.emplace_back(tuple[ordinal].text);
+  }
+  return key;
+}
+
+bool SameValue(const TupleValue& a, const TupleValue& b) { return a.kind == b.kind && a.text == b.text; }
+
+void SetNew(const TupleValue& value, v1::ColumnChange* column) {
+  if (value.kind == TupleValue::Kind::kText) column->set_value(value.text.data(), value.text.size());
+  if (value.kind == TupleValue::Kind::kNull) column->set_is_null(true);
+}
+
+void SetOld(const TupleValue& value, v1::ColumnChange* column) {
+  if (value.kind == TupleValue::Kind::kText) column->set_old_value(value.text.data(), value.text.size());
+  if (value.kind == TupleValue::Kind::kNull) column->set_old_is_null(true);
+}
+
+}  // namespace
+
+Recorder::Recorder(const EngineConfig& config, const OriginId& own, EventLog* log, TableNames* names,
+                   RowVersionStore* rows, StageStore* stages, Clock* clock, ProjectionEcho* echo)
+    : config_(config), own_(own), log_(log), names_(names), rows_(rows), stages_(stages), clock_(clock), echo_(echo) {}
+
+absl::Status Recorder::Load() {
+  ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, stages_->GetNumber(kClock, 0));
+  // Never behind our own chain, even if the stored clock were.
+  hybrid_ = HybridClock(std::max(HlcStamp{clock}, log_->Head(own_).complete_stamp));
+  ASSAY_ASSIGN_OR_RETURN(captured_.value, stages_->GetNumber(kCaptured, 0));
+  declared_.clear();
+  declared_in_chain_.clear();
+  seen_written_.clear();
+  fences_.clear();
+  in_transaction_ = holding_ = false;
+  return absl::OkStatus();
+}
+
+void Recorder::SetSource(v1::TransactionHeader::Source source, bool ancient) {
+  source_ = source;
+  ancient_ = ancient;
+}
+
+absl::Status Recorder::Record(const CaptureItem& item) {
+  switch (item.kind) {
+    case CaptureItem::Kind::kBegin:
+      ASSAY_CHECK(!in_transaction_);
+      in_transaction_ = true;
+      known_ = item.commit_lsn <= captured_;
+      tagged_ = stamped_ = holding_ = false;
+      commit_time_us_ = item.commit_time_us;
+      commit_lsn_ = item.commit_lsn;
+      xid_ = item.xid;
+      attribution_.reset();
+      return absl::OkStatus();
+    case CaptureItem::Kind::kMessage:
+      if (item.prefix == kFencePrefix) {
+        fences_.emplace_back(item.content);
+      } else if (known_) {
+        break;
+      } else if (item.prefix == kProjectionPrefix) {
+        HlcStamp stamp;
+        // A tag nobody meant opens an ordinary transaction, whoever wrote it.
+        if (!tagged_ && !stamped_ && echo_->Claims(item.content, &stamp)) {
+          tagged_ = true;
+          hybrid_.ObserveProjection(stamp);
+        }
+      } else if (item.prefix == kAttributionPrefix) {
+        return Attribution(item.content);
+      }
+      return absl::OkStatus();
+    case CaptureItem::Kind::kInsert:
+    case CaptureItem::Kind::kUpdate:
+    case CaptureItem::Kind::kDelete:
+      return known_ ? absl::OkStatus() : Row(item);
+    case CaptureItem::Kind::kTruncate:
+      return known_ ? absl::OkStatus() : Truncate(item);
+    case CaptureItem::Kind::kCommit:
+      return Commit(item);
+    case CaptureItem::Kind::kKeepalive:
+      break;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Recorder::Row(const CaptureItem& item) {
+  const TableShape& shape = *item.relation;
+  const bool has_new = item.kind != CaptureItem::Kind::kDelete;
+  const absl::Span<const TupleValue> tuple = has_new ? item.new_tuple : item.old_tuple;
+  if (tuple.size() != shape.columns.size()) {
+    return absl::DataLossError(absl::StrCat("a captured row of ", shape.name.ToString(), " has ", tuple.size(),
+                                            " columns, its table ", shape.columns.size()));
+  }
+  if (item.kind == CaptureItem::Kind::kUpdate && item.old_tuple.size() != shape.columns.size()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "an update of ", shape.name.ToString(), " came without the row before it: run \"ALTER TABLE ",
+        shape.name.ToString(), " REPLICA IDENTITY FULL\""));
+  }
+  ASSAY_ASSIGN_OR_RETURN(Declared* table, Describe(item.relation));
+  ASSAY_ASSIGN_OR_RETURN(const RowKey key, KeyOf(shape, has_new && item.kind == CaptureItem::Kind::kUpdate &&
+                                                                item.new_tuple[shape.key[0]].kind ==
+                                                                    TupleValue::Kind::kUnchanged
+                                                            ? absl::Span<const TupleValue>(item.old_tuple)
+                                                            : tuple));
+  if (tagged_) {
+    const ChangeKind kind = item.kind == CaptureItem::Kind::kInsert   ? ChangeKind::kInsert
+                            : item.kind == CaptureItem::Kind::kDelete ? ChangeKind::kDelete
+                                                                      : ChangeKind::kUpdate;
+    if (echo_->Meant({table->table, HashKey(key)}, kind, shape, tuple)) return absl::OkStatus();
+    ++counters_.false_tags;
+  }
+  switch (item.kind) {
+    case CaptureItem::Kind::kInsert: return Insert(shape, *table, tuple, key, nullptr);
+    case CaptureItem::Kind::kDelete: return Delete(shape, *table, tuple, key);
+    default: break;
+  }
+  ASSAY_ASSIGN_OR_RETURN(const RowKey old_key, KeyOf(shape, item.old_tuple));
+  if (old_key == key) return Update(shape, *table, item, key);
+  // A changed key is another row: the old one dies, the new one is born whole. TOAST left alone comes from the old row.
+  std::vector<TupleValue> whole = item.new_tuple;
+  for (size_t i = 0; i < whole.size(); ++i) {
+    if (whole[i].kind == TupleValue::Kind::kUnchanged) whole[i] = item.old_tuple[i];
+  }
+  ASSAY_RETURN_IF_ERROR(Delete(shape, *table, item.old_tuple, old_key));
+  return Insert(shape, *table, whole, key, &old_key);
+}
+
+absl::Status Recorder::Insert(const TableShape& shape, Declared& table, absl::Span<const TupleValue> tuple,
+                              const RowKey& key, const RowKey* moved_from) {
+  ASSAY_ASSIGN_OR_RETURN(v1::RowChange * row, NextRow(shape, table, v1::RowChange::INSERT, key));
+  const RowRef ref{table.table, HashKey(key)};
+  ASSAY_ASSIGN_OR_RETURN(const RowVersions held, Held(ref));
+  if (moved_from != nullptr) {
+    for (const std::string& text : *moved_from) row->add_moved_from(text);
+  }
+  std::vector<ColumnId> touched;
+  for (size_t i = 0; i < shape.columns.size(); ++i) {
+    if (table.is_key[i]) continue;
+    v1::ColumnChange* column = row->add_columns();
+    column->set_ordinal(i);
+    SetNew(tuple[i], column);
+    touched.push_back(table.columns[i]);
+  }
+  row->set_row_replaced(ReplacedIndex(Newest(held)));
+  return MoveRow(ref, key, ChangeKind::kInsert, std::move(touched));
+}
+
+absl::Status Recorder::Update(const TableShape& shape, Declared& table, const CaptureItem& item,
+                              const RowKey& key) {
+  std::vector<bool> written(shape.columns.size());
+  bool any = false;
+  for (size_t i = 0; i < shape.columns.size(); ++i) {
+    if (table.is_key[i] || item.new_tuple[i].kind == TupleValue::Kind::kUnchanged ||
+        SameValue(item.old_tuple[i], item.new_tuple[i])) {
+      continue;
+    }
+    written[i] = any = true;
+    for (uint32_t other : table.moves_with[i]) written[other] = true;
+  }
+  if (!any) return absl::OkStatus();  // SET x = x changes nothing that another branch could show.
+  ASSAY_ASSIGN_OR_RETURN(v1::RowChange * row, NextRow(shape, table, v1::RowChange::UPDATE, key));
+  const RowRef ref{table.table, HashKey(key)};
+  ASSAY_ASSIGN_OR_RETURN(const RowVersions held, Held(ref));
+  std::vector<ColumnId> touched;
+  for (size_t i = 0; i < shape.columns.size(); ++i) {
+    if (!written[i]) continue;
+    v1::ColumnChange* column = row->add_columns();
+    column->set_ordinal(i);
+    SetNew(item.new_tuple[i].kind == TupleValue::Kind::kUnchanged ? item.old_tuple[i] : item.new_tuple[i], column);
+    SetOld(item.old_tuple[i], column);
+    const Version* replaced = held.Find(table.columns[i]);
+    if (replaced != nullptr) column->set_replaced(ReplacedIndex(*replaced));
+    touched.push_back(table.columns[i]);
+  }
+  row->set_row_replaced(ReplacedIndex(Newest(held)));
+  return MoveRow(ref, key, ChangeKind::kUpdate, std::move(touched));
+}
+
+absl::Status Recorder::Delete(const TableShape& shape, Declared& table, absl::Span<const TupleValue> tuple,
+                              const RowKey& key) {
+  ASSAY_ASSIGN_OR_RETURN(v1::RowChange * row, NextRow(shape, table, v1::RowChange::DELETE, key));
+  const RowRef ref{table.table, HashKey(key)};
+  ASSAY_ASSIGN_OR_RETURN(const RowVersions held, Held(ref));
+  for (size_t i = 0; i < shape.columns.size(); ++i) {
+    if (table.is_key[i]) continue;
+    v1::ColumnChange* column = row->add_columns();
+    column->set_ordinal(i);
+    SetOld(tuple[i], column);
+    const Version* replaced = held.Find(table.columns[i]);
+    if (replaced != nullptr) column->set_replaced(ReplacedIndex(*replaced));
+  }
+  row->set_row_replaced(ReplacedIndex(Newest(held)));
+  return MoveRow(ref, key, ChangeKind::kDelete, {});
+}
+
+absl::Status Recorder::Truncate(const CaptureItem& item) {
+  ASSAY_ASSIGN_OR_RETURN(Declared* table, Describe(item.relation));
+  // The rows that were there, in the order they were written, so that the look into the log for their last values runs forward.
+  std::vector<std::pair<Version, RowRef>> live;
+  ASSAY_RETURN_IF_ERROR(rows_->ForEach(table->table, [&](const KeyHash& key, const RowVersions& versions) {
+    if (versions.IsLive()) live.push_back({versions.written, {table->table, key}});
+    return absl::OkStatus();
+  }));
+  std::sort(live.begin(), live.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.first.origin, a.first.sequence) < std::pair(b.first.origin, b.first.sequence);
+  });
+  FoldValues values(log_, names_);
+  for (const auto& [written, ref] : live) {
+    ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, values.Change(written));
+    const RowKey key(change->row().key().begin(), change->row().key().end());
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions held, Held(ref));
+    std::vector<std::string> texts(item.relation->columns.size());
+    std::vector<TupleValue> tuple(texts.size(), TupleValue{TupleValue::Kind::kUnchanged, {}});
+    for (size_t i = 0; i < tuple.size(); ++i) {
+      const Version* version = table->is_key[i] ? nullptr : held.Find(table->columns[i]);
+      if (version == nullptr) continue;
+      absl::StatusOr<ColumnText> value = values.Value(*version, table->columns[i]);
+      if (!value.ok()) continue;  // Not written by anyone who could tell: no old value to keep.
+      tuple[i].kind = value->has_value() ? TupleValue::Kind::kText : TupleValue::Kind::kNull;
+      if (value->has_value()) texts[i] = **value, tuple[i].text = texts[i];
+    }
+    ASSAY_RETURN_IF_ERROR(Delete(*item.relation, *table, tuple, key));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Recorder::Attribution(absl::string_view json) {
+  if (attribution_ != nullptr) return absl::OkStatus();
+  auto attribution = std::make_unique<v1::Attribution>();
+  google::protobuf::util::JsonParseOptions options;
+  options.ignore_unknown_fields = true;
+  // Anyone may emit such a message; one that is no attribution leaves the change unattributed, which shows.
+  const google::protobuf::StringPiece text(json.data(), json.size());
+  if (google::protobuf::util::JsonStringToMessage(text, attribution.get(), options).ok()) {
+    attribution_ = std::move(attribution);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Recorder::Commit(const CaptureItem& item) {
+  ASSAY_CHECK(in_transaction_);
+  in_transaction_ = false;
+  if (known_) return absl::OkStatus();
+  bool changed = false;
+  if (holding_) {
+    ASSAY_RETURN_IF_ERROR(AppendHeld(/*ends_transaction=*/true));
+    if (attribution_ == nullptr && source_ == v1::TransactionHeader::LIVE && !tagged_) {
+      ++counters_.unattributed_transactions;
+    }
+    counters_.last_commit_us = commit_time_us_;
+    changed = true;
+  }
+  if (tagged_) {
+    ASSAY_RETURN_IF_ERROR(echo_->Landed());
+    changed = true;
+  }
+  if (item.commit_lsn > captured_) captured_ = item.commit_lsn;
+  // A transaction that left nothing in the log may come again after a crash: it leaves nothing again.
+  if (!changed) return absl::OkStatus();
+  ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kCaptured, captured_.value));
+  return stages_->SetNumber(kClock, hybrid_.now().value);
+}
+
+absl::StatusOr<Recorder::Declared*> Recorder::Describe(const std::shared_ptr<const TableShape>& shape) {
+  auto it = declared_.find(shape.get());
+  if (it == declared_.end()) {
+    Declared table;
+    table.name = shape->name.ToString();
+    table.fingerprint = Fingerprint(*shape);
+    ASSAY_ASSIGN_OR_RETURN(table.table, names_->IdOf(shape->name));
+    table.is_key.resize(shape->columns.size());
+    for (uint32_t key : shape->key) table.is_key[key] = true;
+    std::map<std::string, uint32_t> ordinals;
+    for (size_t i = 0; i < shape->columns.size(); ++i) {
+      ASSAY_ASSIGN_OR_RETURN(const ColumnId column, names_->ColumnIdOf(table.table, shape->columns[i].name));
+      table.columns.push_back(column);
+      if (!table.is_key[i]) ordinals[shape->columns[i].name] = i;
+    }
+    table.moves_with.resize(shape->columns.size());
+    if (auto policy = config_.policies.find(shape->name); policy != config_.policies.end()) {
+      std::vector<std::vector<uint32_t>> groups;
+      if (policy->second.whole_row) {
+        groups.emplace_back();
+        for (const auto& [_, ordinal] : ordinals) groups.back().push_back(ordinal);
+      }
+      for (const std::vector<std::string>& group : policy->second.column_groups) {
+        groups.emplace_back();
+        for (const std::string& column : group) {
+          if (auto at = ordinals.find(column); at != ordinals.end()) groups.back().push_back(at->second);
+        }
+      }
+      for (const std::vector<uint32_t>& group : groups) {
+        for (uint32_t member : group) {
+          table.moves_with[member].insert(table.moves_with[member].end(), group.begin(), group.end());
+        }
+      }
+    }
+    it = declared_.emplace(shape.get(), std::pair(shape, std::move(table))).first;
+  }
+  return &it->second.second;
+}
+
+absl::Status Recorder::DeclareInChain(const TableShape& shape, Declared& table) {
+  auto [in_chain, unknown] = declared_in_chain_.try_emplace(table.name);
+  if (unknown) {
+    ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, stages_->Get(absl::StrCat("schema:", table.name)));
+    uint64_t fingerprint = 0, sequence = 0;
+    if (stored.has_value()) {
+      const std::vector<std::string> parts = absl::StrSplit(*stored, ' ');
+      if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &fingerprint) || !absl::SimpleAtoi(parts[1], &sequence)) {
+        return absl::DataLossError(absl::StrCat("the log's note of the schema of ", table.name, " is damaged"));
+      }
+    }
+    in_chain->second = {fingerprint, Sequence{sequence}};
+  }
+  if (in_chain->second.second.value == 0 || in_chain->second.first != table.fingerprint) {
+    ASSAY_RETURN_IF_ERROR(NextEvent(table.name));
+    v1::TableSchema* schema = event_.mutable_schema();
+    schema->set_schema_name(shape.name.schema);
+    schema->set_table_name(shape.name.table);
+    for (const TableColumn& column : shape.columns) {
+      v1::TableSchema::Column* added = schema->add_columns();
+      added->set_name(column.name);
+      added->set_type(column.type);
+      added->set_not_null(column.not_null);
+    }
+    for (uint32_t key : shape.key) schema->add_key(key);
+    schema->set_fingerprint(table.fingerprint);
+    in_chain->second = {table.fingerprint, Sequence{event_.sequence()}};
+    ASSAY_RETURN_IF_ERROR(
+        stages_->Set(absl::StrCat("schema:", table.name), absl::StrCat(table.fingerprint, " ", event_.sequence())));
+  }
+  table.sequence = in_chain->second.second;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::RowChange*> Recorder::NextRow(const TableShape& shape, Declared& table,
+                                                 v1::RowChange::Operation operation, const RowKey& key) {
+  ASSAY_RETURN_IF_ERROR(DeclareInChain(shape, table));
+  ASSAY_RETURN_IF_ERROR(NextEvent(table.name));
+  v1::RowChange* row = event_.mutable_row();
+  row->set_operation(operation);
+  row->set_schema(table.sequence.value);
+  for (const std::string& text : key) row->add_key(text);
+  return row;
+}
+
+absl::Status Recorder::NextEvent(absl::string_view table) {
+  const bool first = !stamped_;
+  if (!stamped_) {
+    stamp_ = ancient_ ? log_->Head(own_).complete_stamp.Next() : hybrid_.StampCommit(commit_time_us_);
+    stamped_ = true;
+    first_ = log_->Head(own_).last.Next();
+  } else if (holding_) {
+    ASSAY_RETURN_IF_ERROR(AppendHeld(/*ends_transaction=*/false));
+  }
+  event_.Clear();
+  event_.set_origin(own_.bytes.data(), own_.bytes.size());
+  event_.set_sequence(log_->Head(own_).last.value + 1);
+  event_.set_stamp(stamp_.value);
+  event_.set_transaction_first(first_.value);
+  event_table_ = std::string(table);
+  holding_ = true;
+  if (!first) return absl::OkStatus();
+
+  v1::TransactionHeader* header = event_.mutable_transaction();
+  header->set_source(source_);
+  header->set_commit_time_us(commit_time_us_);
+  header->set_commit_lsn(commit_lsn_.value);
+  header->set_xid(xid_);
+  if (attribution_ != nullptr) *header->mutable_attribution() = *attribution_;
+  for (const OriginId& origin : log_->Origins()) {
+    const Sequence projected = stages_->Projected(origin);
+    if (origin == own_ || seen_written_[origin] == projected) continue;
+    v1::Seen* seen = header->add_seen();
+    seen->set_origin(origin.bytes.data(), origin.bytes.size());
+    seen->set_sequence(projected.value);
+    seen_written_[origin] = projected;
+    ASSAY_RETURN_IF_ERROR(stages_->AddSeen(own_, Sequence{event_.sequence()}, origin, projected));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Recorder::AppendHeld(bool ends_transaction) {
+  event_.set_ends_transaction(ends_transaction);
+  buffer_.clear();
+  if (!event_.AppendToString(&buffer_)) {
+    return absl::ResourceExhaustedError("a captured row is larger than 2 GB as an event; split the statement");
+  }
+  holding_ = false;
+  ++counters_.events;
+  return log_->Append(event_, event_table_, buffer_);
+}
+
+absl::StatusOr<RowVersions> Recorder::Held(const RowRef& row) {
+  if (stages_->UnsettledCount() > 0) {
+    ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> unsettled, stages_->Unsettled(row));
+    if (unsettled.has_value() && unsettled->held_known) return unsettled->held.value_or(RowVersions{});
+  }
+  ASSAY_ASSIGN_OR_RETURN(const RowVersions* versions, rows_->Get(row));
+  return versions == nullptr ? RowVersions{} : *versions;
+}
+
+uint32_t Recorder::ReplacedIndex(const Version& version) {
+  if (version.IsNone()) return 0;
+  v1::RowChange* row = event_.mutable_row();
+  const absl::string_view origin = version.origin == own_ ? absl::string_view() : version.origin.AsBytes();
+  for (int i = 0; i < row->replaced_size(); ++i) {
+    const v1::VersionRef& known = row->replaced(i);
+    if (known.sequence() == version.sequence.value && known.origin() == origin) return i + 1;
+  }
+  v1::VersionRef* added = row->add_replaced();
+  added->set_stamp(version.stamp.value);
+  added->set_origin(origin.data(), origin.size());
+  added->set_sequence(version.sequence.value);
+  return row->replaced_size();
+}
+
+absl::Status Recorder::MoveRow(const RowRef& ref, const RowKey& key, ChangeKind kind, std::vector<ColumnId> touched) {
+  std::sort(touched.begin(), touched.end());
+  const RowClaim claim{kind, VersionOf(event_, own_), std::move(touched)};
+  const RowVersions change = VersionsOf(claim);
+  ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
+  const RowVersions before = stored == nullptr ? RowVersions{} : *stored;
+  RowVersions merged = before;
+  Merge(change, &merged);
+  ASSAY_RETURN_IF_ERROR(rows_->Put(ref, merged));
+
+  std::optional<UnsettledRow> unsettled;
+  if (stages_->UnsettledCount() > 0) {
+    ASSAY_ASSIGN_OR_RETURN(unsettled, stages_->Unsettled(ref));
+  }
+  // The usual case: the clock is past everything this row has, so what PostgreSQL now holds is the fold.
+  const bool newest = claim.version > Newest(before);
+  if (!unsettled.has_value() && newest) return absl::OkStatus();
+
+  UnsettledRow row = unsettled.value_or(UnsettledRow{});
+  if (!unsettled.has_value()) {
+    row.row = ref;
+    row.key = EncodeKey(key);
+    row.since_ms = absl::ToUnixMillis(clock_->Now());
+    row.origin = own_;
+    row.sequence = claim.version.sequence;
+  }
+  if (!newest) {
+    // A remote version that needed no writing was adopted while this change was on its way, and beats it: PostgreSQL shows a
+    // loser. What exactly it holds is read when the row is written again.
+    row.held_known = false;
+  } else if (row.held_known) {
+    RowVersions held = row.held.value_or(RowVersions{});
+    const SawFunction saw = [](const Version&, const Version&) { return false; };
+    RowVersions unseen = before;  // What the log had and this writer could not see.
+    std::erase_if(unseen.columns, [&](const ColumnVersion& column) {
+      const Version* seen = held.Find(column.column);
+      return seen != nullptr && *seen == column.version;
+    });
+    if (unseen.deleted == held.deleted) unseen.deleted = {};
+    if (unseen.written == held.written) unseen.written = {};
+    for (const Meeting& meeting : FindMeetings(unseen, change, saw)) {
+      Conflict conflict{0, ref, row.key, meeting.column, meeting.winner, meeting.loser,
+                        "newest write wins; the loser was in the log but could not be written here",
+                        absl::ToUnixMillis(clock_->Now())};
+      ASSAY_RETURN_IF_ERROR(stages_->AddConflict(conflict));
+    }
+    Merge(change, &held);
+    row.held = held;
+    if (held == merged) return stages_->EraseUnsettled(ref);
+  }
+  row.retry_at_ms = 0;
+  return stages_->PutUnsettled(row);
+}
+
+}  // namespace assay
