@@ -1,0 +1,106 @@
+// The next part of the other branches' changes to merge: whole transactions in stamp order, folded row by row.
+//
+// Stamp order is causally closed, so any prefix of it is a state that some branch could have seen; a transaction that had seen
+// an event not held here yet waits (with all that follows in its chain). Folding keeps, per row, the newest versions and their
+// values: a million updates of ten thousand rows become ten thousand rows. Not thread-safe.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "engine/database.h"
+#include "engine/fold_values.h"
+#include "engine/merge.h"
+#include "log/event_log.h"
+#include "log/row_versions.h"
+#include "log/stage_store.h"
+#include "log/table_names.h"
+
+namespace assay {
+
+// What pending events say about one row.
+struct PendingRow {
+  struct Value {
+    ColumnId column;
+    Version version;
+    ColumnText text;
+    const v1::TableSchema::Column* declared = nullptr;  // As its writer's schema has it.
+  };
+  RowKey key;
+  RowVersions incoming;
+  std::vector<Value> values;  // Sorted by column.
+  Version newest;             // The event to name when the row cannot be written.
+};
+
+class Batch {
+ public:
+  Batch(const OriginId& own, EventLog* log, TableNames* names, StageStore* stages)
+      : own_(own), log_(log), names_(names), stages_(stages) {}
+
+  // Folds in up to about `events_max` further events. True: the batch is as large as it gets (at a transaction's end), or there is
+  // nothing more to take now.
+  absl::StatusOr<bool> Gather(size_t events_max);
+  // Forgets the rows; the next Gather goes on where the cursors in StageStore stand.
+  void Clear();
+  // Folds exactly the events after the cursors up to `to`, which were gathered once before (by a process that is gone).
+  absl::Status Regather(const std::map<OriginId, Sequence>& to);
+
+  bool Empty() const { return to_.empty(); }
+  const std::map<RowRef, PendingRow>& rows() const { return rows_; }
+  // Where the cursors go when the batch is merged.
+  const std::map<OriginId, Sequence>& to() const { return to_; }
+  HlcStamp stamp() const { return stamp_; }
+  size_t event_count() const { return event_count_; }
+  // Versions inside the batch that did not know of each other.
+  const std::vector<std::pair<RowRef, Meeting>>& meetings() const { return meetings_; }
+
+  // Chains whose next event is damaged: they stand still, the others go on.
+  const std::map<OriginId, absl::Status>& stopped() const { return stopped_; }
+  // Chains that wait for an event of another chain which is not here yet.
+  const std::map<OriginId, std::pair<OriginId, Sequence>>& waiting_for() const { return waiting_for_; }
+  // Events not merged yet, over all chains but our own.
+  uint64_t Pending() const;
+
+ private:
+  struct Source {
+    std::optional<EventReader> reader;
+    const StoredEvent* next = nullptr;  // Read and not yet folded.
+    bool waiting = false;               // For an event of another chain that is not here.
+  };
+
+  absl::Status Peek(const OriginId& origin, Source& source);
+  absl::StatusOr<std::map<OriginId, Source>::iterator> Earliest();
+  // False: the transaction at the source's head has seen what is not here.
+  absl::StatusOr<bool> Ready(const OriginId& origin, Source& source);
+  absl::Status Fold(const OriginId& origin, const StoredEvent& event);
+  absl::Status FoldRow(const OriginId& origin, ResolvedChange change);
+  Sequence Reached(const OriginId& origin) const;
+  void Stop(const OriginId& origin, absl::Status status);
+
+  const OriginId own_;
+  EventLog* log_;
+  TableNames* names_;
+  StageStore* stages_;
+
+  std::map<OriginId, Source> sources_;
+  std::optional<OriginId> in_transaction_;  // Of this chain: not between two transactions.
+  std::map<RowRef, PendingRow> rows_;
+  std::map<OriginId, Sequence> to_;
+  std::set<std::shared_ptr<const ResolvedSchema>> schemas_;  // PendingRow::Value::declared points into them.
+  std::vector<std::pair<RowRef, Meeting>> meetings_;
+  std::map<OriginId, absl::Status> stopped_;
+  std::map<OriginId, std::pair<OriginId, Sequence>> waiting_for_;
+  HlcStamp stamp_;
+  size_t event_count_ = 0;
+  size_t bytes_ = 0;
+};
+
+// How StageStore's notes answer SawFunction. An I/O error reads as "not seen": a conflict too many, never one too few.
+SawFunction SawFromStages(StageStore* stages);
+
+}  // namespace assay

@@ -1,0 +1,488 @@
+#include "engine/projector.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "log/annotate.h"
+#include "log/check.h"
+
+namespace assay {
+namespace {
+
+constexpr uint32_t kAttemptsBeforeLocking = 3;
+constexpr size_t kRetryRowsMax = 500;
+constexpr absl::Duration kLockedMax = absl::Milliseconds(500);
+constexpr absl::string_view kBatch = "batch";
+
+RowRef RefOf(const v1::ProjectionIntent::Row& row) {
+  RowRef ref{TableId{row.table()}, {}};
+  ASSAY_CHECK(row.key_hash().size() == ref.key.size());
+  std::copy(row.key_hash().begin(), row.key_hash().end(), ref.key.begin());
+  return ref;
+}
+
+// Soon at first, since a missing column or parent row is often on its way; then rarely, since each try costs the shop's database.
+absl::Duration RetryDelay(uint32_t attempts) {
+  if (attempts > 50) return absl::Seconds(60);
+  return std::min(absl::Seconds(10), absl::Milliseconds(500) * (1 << std::min<uint32_t>(attempts, 10)));
+}
+
+std::string RandomHex(Random& random) { return absl::StrFormat("%016x%016x", random.Next(), random.Next()); }
+
+}  // namespace
+
+Projector::Projector(const EngineConfig& config, const OriginId& own, EventLog* log, TableNames* names,
+                     RowVersionStore* rows, StageStore* stages, Clock* clock, Random* random)
+    : config_(config),
+      log_(log),
+      names_(names),
+      rows_(rows),
+      stages_(stages),
+      clock_(clock),
+      random_(random),
+      values_(log, names),
+      planner_(names, rows, &values_),
+      batch_(own, log, names, stages) {}
+
+absl::Status Projector::Load() {
+  batch_.Clear();
+  values_.Clear();
+  call_.reset();
+  Finish();
+  intent_.reset();
+  meant_.clear();
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, stages_->Intent());
+  if (!stored.has_value()) return absl::OkStatus();
+  v1::ProjectionIntent intent;
+  if (!intent.ParseFromString(*stored)) {
+    return absl::DataLossError("the log's note of the last projection is damaged; run `assay repair`");
+  }
+  intent_ = std::move(intent);
+  for (const v1::ProjectionIntent::Row& row : intent_->rows()) meant_[RefOf(row)] = &row;
+  // It may have committed: ask before anything else.
+  AskLastBatch();
+  return absl::OkStatus();
+}
+
+void Projector::Finish() {
+  phase_ = Phase::kGather;
+  targets_.clear();
+  refused_.clear();
+  read_.reset();
+  fence_.clear();
+  write_refs_.clear();
+  locked_ = false;
+  attempts_ = 0;
+  has_work_ = true;
+}
+
+void Projector::Working() {
+  if (!link_.status.ok()) link_ = {absl::OkStatus(), clock_->Now(), absl::InfinitePast(), 0};
+  backoff_.Succeed();
+}
+
+void Projector::Failed(const absl::Status& status) {
+  if (link_.status.code() != status.code()) link_.since = clock_->Now();
+  link_.status = status;
+  link_.next_try = retry_at_ = backoff_.Fail(clock_->Now(), *random_);
+  link_.failures = backoff_.failures();
+}
+
+void Projector::AskLastBatch() {
+  phase_ = Phase::kAsking;
+  retry_at_ = absl::InfinitePast();
+  call_ = DatabaseLastBatch{};
+}
+
+absl::Status Projector::Step(size_t events_max) {
+  has_work_ = false;
+  wake_ = absl::InfiniteFuture();
+  switch (phase_) {
+    case Phase::kGather:
+      return Gather(events_max);
+    case Phase::kRead:
+      if (clock_->Now() >= retry_at_) return StartRead();
+      wake_ = retry_at_;
+      return absl::OkStatus();
+    case Phase::kReading:
+      if (read_.has_value() && (fence_seen_ || config_.naive_projection)) return Plan();
+      if (!read_.has_value() || !locked_) return absl::OkStatus();
+      // The application waits for these locks: let go rather than wait long for a capture that is behind.
+      if (clock_->Now() < retry_at_) {
+        wake_ = retry_at_;
+        return absl::OkStatus();
+      }
+      call_ = DatabaseAbandon{};
+      read_.reset();
+      Failed(absl::DeadlineExceededError("capture is behind: the fence did not come while rows were locked"));
+      phase_ = Phase::kRead;
+      return absl::OkStatus();
+    case Phase::kAsking:
+      if (call_.has_value() || retry_at_ == absl::InfinitePast()) return absl::OkStatus();
+      if (clock_->Now() >= retry_at_) {
+        AskLastBatch();
+      } else {
+        wake_ = retry_at_;
+      }
+      return absl::OkStatus();
+    case Phase::kProjecting:
+    case Phase::kLanding:
+      return absl::OkStatus();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Projector::Gather(size_t events_max) {
+  const int64_t now_ms = absl::ToUnixMillis(clock_->Now());
+  if (batch_.Empty() && retry_turn_) {
+    retry_turn_ = false;
+    ASSAY_RETURN_IF_ERROR(Retry());
+    if (phase_ != Phase::kGather) return absl::OkStatus();
+  }
+  ASSAY_ASSIGN_OR_RETURN(const bool complete, batch_.Gather(events_max));
+  if (!complete) {
+    has_work_ = true;
+    return absl::OkStatus();
+  }
+  if (!batch_.Empty()) {
+    retry_turn_ = true;
+    ASSAY_ASSIGN_OR_RETURN(targets_, Targets());
+    phase_ = Phase::kRead;
+    retry_at_ = absl::InfinitePast();
+    return StartRead();
+  }
+  retry_turn_ = false;
+  ASSAY_RETURN_IF_ERROR(Retry());
+  if (phase_ != Phase::kGather) return absl::OkStatus();
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<int64_t> next_ms, stages_->NextRetryMs());
+  if (next_ms.has_value()) wake_ = absl::FromUnixMillis(std::max(*next_ms, now_ms));
+  return absl::OkStatus();
+}
+
+// Rows of the batch that could change something in PostgreSQL. What is older than what the row has changes nothing, now or later.
+absl::StatusOr<std::vector<TargetRow>> Projector::Targets() {
+  std::vector<TargetRow> targets;
+  for (const auto& [ref, pending] : batch_.rows()) {
+    TargetRow target{ref, pending.key, &pending, std::nullopt};
+    if (stages_->UnsettledCount() > 0) {
+      ASSAY_ASSIGN_OR_RETURN(target.unsettled, stages_->Unsettled(ref));
+    }
+    if (!target.unsettled.has_value()) {
+      ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
+      if (stored != nullptr) {
+        RowVersions merged = *stored;
+        Merge(pending.incoming, &merged);
+        if (merged == *stored) continue;
+      }
+    }
+    targets.push_back(std::move(target));
+  }
+  return targets;
+}
+
+absl::Status Projector::Retry() {
+  if (stages_->UnsettledCount() == 0) return absl::OkStatus();
+  ASSAY_ASSIGN_OR_RETURN(std::vector<UnsettledRow> due,
+                         stages_->UnsettledDue(absl::ToUnixMillis(clock_->Now()), kRetryRowsMax));
+  if (due.empty()) return absl::OkStatus();
+  for (UnsettledRow& row : due) {
+    ASSAY_ASSIGN_OR_RETURN(RowKey key, DecodeKey(row.key));
+    targets_.push_back({row.row, std::move(key), nullptr, std::move(row)});
+  }
+  std::sort(targets_.begin(), targets_.end(), [](const TargetRow& a, const TargetRow& b) { return a.ref < b.ref; });
+  phase_ = Phase::kRead;
+  retry_at_ = absl::InfinitePast();
+  return StartRead();
+}
+
+absl::Status Projector::StartRead() {
+  if (targets_.empty()) {
+    // Nothing that PostgreSQL would show: merge without a word to it.
+    return Settle(v1::ProjectionIntent());
+  }
+  tag_ = RandomHex(*random_);
+  fence_ = RandomHex(*random_);
+  fence_seen_ = false;
+  read_.reset();
+  // The naive build option locks late and decides without waiting for the fence: the fault that the protocol is there to prevent.
+  locked_ = attempts_ >= kAttemptsBeforeLocking || config_.naive_projection;
+  ReadRequest request = planner_.Request(targets_);
+  request.fence = fence_;
+  request.lock = locked_;
+  request.tag = tag_;
+  call_ = DatabaseRead{std::move(request)};
+  phase_ = Phase::kReading;
+  return absl::OkStatus();
+}
+
+absl::Status Projector::OnRead(absl::StatusOr<ReadReply> reply) {
+  if (phase_ != Phase::kReading) return absl::OkStatus();
+  if (!reply.ok()) {
+    Failed(Annotate(reply.status(), "read the rows to project"));
+    phase_ = Phase::kRead;
+    return absl::OkStatus();
+  }
+  Working();
+  read_ = *std::move(reply);
+  if (locked_) retry_at_ = clock_->Now() + kLockedMax;
+  has_work_ = true;
+  return absl::OkStatus();
+}
+
+void Projector::OnFence(absl::string_view nonce) {
+  if (nonce != fence_) return;
+  fence_seen_ = true;
+  has_work_ = true;
+}
+
+absl::Status Projector::Plan() {
+  // Between the read and here the row may have become settled, parked or changed by a captured commit.
+  for (TargetRow& target : targets_) {
+    ASSAY_ASSIGN_OR_RETURN(target.unsettled, stages_->Unsettled(target.ref));
+    if (!target.unsettled.has_value() && target.pending == nullptr) {
+      target.unsettled = UnsettledRow{target.ref, EncodeKey(target.key), false};
+    }
+  }
+  ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, planner_.Plan(targets_, *read_, refused_));
+  read_.reset();
+  v1::ProjectionIntent intent;
+  ASSAY_ASSIGN_OR_RETURN(const uint64_t last, stages_->GetNumber(kBatch, 0));
+  intent.set_batch(last + 1);
+  intent.set_tag(tag_);
+  HlcStamp stamp = batch_.stamp();
+  for (const TargetRow& target : targets_) {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
+    if (stored != nullptr) stamp = std::max(stamp, Newest(*stored).stamp);
+  }
+  intent.set_stamp(stamp.value);
+  for (const auto& [origin, to] : batch_.to()) {
+    v1::ProjectionIntent::Range* range = intent.add_ranges();
+    range->set_origin(origin.bytes.data(), origin.bytes.size());
+    range->set_from(stages_->Projected(origin).value);
+    range->set_to(to.value);
+  }
+  for (v1::ProjectionIntent::Row& row : plan.rows) *intent.add_rows() = std::move(row);
+  ProjectRequest request{intent.batch(), tag_, std::move(plan.writes), locked_};
+  write_refs_ = std::move(plan.write_refs);
+  ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kBatch, intent.batch()));
+  ASSAY_RETURN_IF_ERROR(SetIntent(std::move(intent)));
+  call_ = DatabaseProject{std::move(request)};
+  phase_ = Phase::kProjecting;
+  return absl::OkStatus();
+}
+
+absl::Status Projector::SetIntent(v1::ProjectionIntent intent) {
+  intent_ = std::move(intent);
+  meant_.clear();
+  for (const v1::ProjectionIntent::Row& row : intent_->rows()) meant_[RefOf(row)] = &row;
+  return stages_->SetIntent(intent_->SerializeAsString());
+}
+
+absl::Status Projector::DropIntent() {
+  intent_.reset();
+  meant_.clear();
+  return stages_->ClearIntent();
+}
+
+absl::Status Projector::OnProjected(ProjectReply reply) {
+  // The echo may come before the reply: then all is settled already.
+  if (phase_ != Phase::kProjecting) return absl::OkStatus();
+  switch (reply.outcome) {
+    case ProjectReply::Outcome::kCommitted:
+      Working();
+      phase_ = Phase::kLanding;
+      return absl::OkStatus();
+    case ProjectReply::Outcome::kInDoubt:
+      Failed(Annotate(reply.status, "commit a projection"));
+      AskLastBatch();
+      return absl::OkStatus();
+    case ProjectReply::Outcome::kMoved:
+      ++attempts_;
+      // A row that keeps moving under locks waits for another projector, which cannot be, or a table rule: do not spin.
+      retry_at_ = attempts_ > 2 * kAttemptsBeforeLocking ? backoff_.Fail(clock_->Now(), *random_) : absl::InfinitePast();
+      break;
+    case ProjectReply::Outcome::kRefused:
+      if (reply.rows.empty()) {
+        Failed(absl::InternalError("a projection was refused without naming a row"));
+        break;
+      }
+      for (const ProjectReply::Row& row : reply.rows) {
+        if (row.table >= write_refs_.size() || row.row >= write_refs_[row.table].size()) continue;
+        refused_[write_refs_[row.table][row.row]] = {row.sqlstate, row.cause};
+      }
+      retry_at_ = absl::InfinitePast();
+      break;
+    case ProjectReply::Outcome::kUnavailable:
+      Failed(Annotate(reply.status, "project"));
+      break;
+  }
+  phase_ = Phase::kRead;
+  has_work_ = true;
+  return DropIntent();
+}
+
+absl::Status Projector::OnLastBatch(const absl::StatusOr<uint64_t>& batch) {
+  if (phase_ != Phase::kAsking) return absl::OkStatus();
+  if (!batch.ok()) {
+    Failed(Annotate(batch.status(), "ask which projection committed last"));
+    return absl::OkStatus();
+  }
+  Working();
+  if (!intent_.has_value()) {
+    Finish();
+    batch_.Clear();
+    return absl::OkStatus();
+  }
+  if (*batch >= intent_->batch()) {
+    phase_ = Phase::kLanding;
+    return absl::OkStatus();
+  }
+  // It never happened: begin again from the cursors.
+  ASSAY_RETURN_IF_ERROR(DropIntent());
+  batch_.Clear();
+  Finish();
+  return absl::OkStatus();
+}
+
+bool Projector::Claims(absl::string_view tag, HlcStamp* stamp) {
+  if (!intent_.has_value() || tag != intent_->tag()) return false;
+  *stamp = HlcStamp{intent_->stamp()};
+  return true;
+}
+
+bool Projector::Meant(const RowRef& ref, ChangeKind kind, const TableShape& shape,
+                      absl::Span<const TupleValue> tuple) {
+  auto it = meant_.find(ref);
+  if (it == meant_.end()) return false;
+  const v1::ProjectionIntent::Row& row = *it->second;
+  const auto expected = kind == ChangeKind::kInsert   ? v1::ProjectionIntent::Row::INSERT
+                        : kind == ChangeKind::kDelete ? v1::ProjectionIntent::Row::DELETE
+                                                      : v1::ProjectionIntent::Row::UPDATE;
+  if (row.write() != expected) return false;
+  if (kind != ChangeKind::kDelete) {
+    ValuesHash hash;
+    for (uint32_t column : row.columns()) {
+      const std::string& name = names_->ColumnNameOf(ref.table, ColumnId{column});
+      for (size_t i = 0; i < shape.columns.size(); ++i) {
+        if (shape.columns[i].name == name) hash.Add(name, tuple[i]);
+      }
+    }
+    if (hash.Finish() != row.values()) return false;
+  }
+  meant_.erase(it);
+  return true;
+}
+
+absl::Status Projector::Landed() {
+  ASSAY_CHECK(intent_.has_value());
+  const v1::ProjectionIntent intent = *std::exchange(intent_, std::nullopt);
+  meant_.clear();
+  std::map<OriginId, Sequence> to;
+  for (const v1::ProjectionIntent::Range& range : intent.ranges()) {
+    ASSAY_ASSIGN_OR_RETURN(const OriginId origin, OriginId::FromBytes(range.origin()));
+    to[origin] = Sequence{range.to()};
+  }
+  // After a restart the batch is not in memory; the log has it.
+  if (batch_.to() != to) ASSAY_RETURN_IF_ERROR(batch_.Regather(to));
+  ASSAY_RETURN_IF_ERROR(stages_->ClearIntent());
+  return Settle(intent);
+}
+
+absl::Status Projector::Settle(const v1::ProjectionIntent& intent) {
+  std::map<RowRef, RowVersions> before;
+  for (const v1::ProjectionIntent::Row& row : intent.rows()) {
+    const RowRef ref = RefOf(row);
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
+    before[ref] = stored == nullptr ? RowVersions{} : *stored;
+  }
+  for (const auto& [ref, meeting] : batch_.meetings()) {
+    ASSAY_RETURN_IF_ERROR(RecordMeetings(ref, EncodeKey(batch_.rows().at(ref).key), {meeting}));
+  }
+  const SawFunction saw = SawFromStages(stages_);
+  for (const auto& [ref, pending] : batch_.rows()) {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
+    RowVersions merged = stored == nullptr ? RowVersions{} : *stored;
+    const std::vector<Meeting> meetings = FindMeetings(merged, pending.incoming, saw);
+    if (!meetings.empty()) ASSAY_RETURN_IF_ERROR(RecordMeetings(ref, EncodeKey(pending.key), meetings));
+    Merge(pending.incoming, &merged);
+    ASSAY_RETURN_IF_ERROR(rows_->Put(ref, std::move(merged)));
+  }
+  for (const v1::ProjectionIntent::Row& row : intent.rows()) {
+    const RowRef ref = RefOf(row);
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
+    const RowVersions merged = stored == nullptr ? RowVersions{} : *stored;
+    ASSAY_RETURN_IF_ERROR(SettleRow(row, before[ref], merged));
+  }
+  for (const auto& [origin, to] : batch_.to()) ASSAY_RETURN_IF_ERROR(stages_->SetProjected(origin, to));
+  events_projected_ += batch_.event_count();
+  batch_.Clear();
+  Finish();
+  return absl::OkStatus();
+}
+
+absl::Status Projector::SettleRow(const v1::ProjectionIntent::Row& row, const RowVersions& before,
+                                  const RowVersions& merged) {
+  const RowRef ref = RefOf(row);
+  ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, stages_->Unsettled(ref));
+  const bool moved = row.write() == v1::ProjectionIntent::Row::NOTHING && !row.refused() &&
+                     VersionsDigest(before) != row.versions();
+  if (!row.refused() && row.missing().empty() && !moved) {
+    return known.has_value() ? stages_->EraseUnsettled(ref) : absl::OkStatus();
+  }
+  UnsettledRow unsettled = known.value_or(UnsettledRow{});
+  const int64_t now_ms = absl::ToUnixMillis(clock_->Now());
+  if (!known.has_value() || known->cause.empty()) {
+    unsettled.since_ms = now_ms;
+    unsettled.attempts = 0;
+    ASSAY_ASSIGN_OR_RETURN(unsettled.origin, OriginId::FromBytes(row.origin()));
+    unsettled.sequence = Sequence{row.sequence()};
+  }
+  const RowVersions held = known.has_value() && known->held_known ? known->held.value_or(RowVersions{}) : before;
+  unsettled.row = ref;
+  unsettled.key = row.key();
+  unsettled.cause = row.cause();
+  unsettled.sqlstate = row.sqlstate();
+  if (moved) {
+    // It was to stay as it is, and a local commit changed it before our own went by: look again, and compare every value.
+    unsettled.held_known = false;
+    unsettled.retry_at_ms = 0;
+    return stages_->PutUnsettled(unsettled);
+  }
+  if (row.refused()) {
+    if (!known.has_value()) {
+      unsettled.held_known = true;
+      unsettled.held = held;
+    }
+  } else {
+    // Written but for the columns that are not here: of those PostgreSQL holds what it held.
+    RowVersions written = merged;
+    std::erase_if(written.columns, [&](const ColumnVersion& column) {
+      return std::count(row.missing().begin(), row.missing().end(), column.column.value) > 0;
+    });
+    unsettled.held_known = true;
+    unsettled.held = std::move(written);
+  }
+  unsettled.retry_at_ms = now_ms + absl::ToInt64Milliseconds(RetryDelay(unsettled.attempts++));
+  return stages_->PutUnsettled(unsettled);
+}
+
+absl::Status Projector::RecordMeetings(const RowRef& ref, const std::string& key,
+                                       const std::vector<Meeting>& meetings) {
+  for (const Meeting& meeting : meetings) {
+    if (meeting.column.has_value()) {
+      // Two branches that wrote the same value (as two copies of one database do) do not disagree.
+      const absl::StatusOr<ColumnText> winner = values_.Value(meeting.winner, *meeting.column);
+      const absl::StatusOr<ColumnText> loser = values_.Value(meeting.loser, *meeting.column);
+      if (winner.ok() && loser.ok() && *winner == *loser) continue;
+    }
+    const char* rule = meeting.column.has_value() ? "newest write of the column wins"
+                                                  : "a row lives if its newest write is newer than its newest delete";
+    ASSAY_RETURN_IF_ERROR(stages_->AddConflict({0, ref, key, meeting.column, meeting.winner, meeting.loser, rule,
+                                                absl::ToUnixMillis(clock_->Now())}));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace assay

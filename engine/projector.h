@@ -1,0 +1,118 @@
+// Brings PostgreSQL to the fold, without ever replacing a newer local write.
+//
+// Life of a batch: *gathered*, other branches' transactions folded row by row; *read*, the rows as PostgreSQL shows them, followed by a
+// fence: when capture delivers it, every commit the read saw is in the log; *planned*, against the row versions as they now are,
+// with the intent durable in the log; *projected*, one PostgreSQL transaction that takes effect only while every row is the version that was
+// read; *landed*, its own tagged transaction comes by in capture and only there, in WAL order, are versions merged and cursors
+// moved. A row that moved sends the batch back to the read; after a few times the rows are locked first.
+// A row PostgreSQL will not take is parked with its cause, and the rest goes on.
+//
+// What a crash costs: before the intent is durable, nothing; after it, the database is asked whether the batch committed, before
+// anything else; landed is one log transaction. The reasoning is in ARCHITECTURE.md, "No stale overwrite".
+// Not thread-safe. Every call inside a LogFile transaction.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "engine/backoff.h"
+#include "engine/batch.h"
+#include "engine/engine.h"
+#include "engine/projection_plan.h"
+#include "engine/recorder.h"
+
+namespace assay {
+
+class Projector : public ProjectionEcho {
+ public:
+  Projector(const EngineConfig& config, const OriginId& own, EventLog* log, TableNames* names, RowVersionStore* rows,
+            StageStore* stages, Clock* clock, Random* random);
+
+  // Reads what a restart needs. Also after LogFile::Rollback.
+  absl::Status Load();
+
+  absl::Status OnRead(absl::StatusOr<ReadReply> reply);
+  absl::Status OnProjected(ProjectReply reply);
+  absl::Status OnLastBatch(const absl::StatusOr<uint64_t>& batch);
+  void OnFence(absl::string_view nonce);
+
+  // Goes on as far as it can without an answer, gathering at most `events_max` events.
+  absl::Status Step(size_t events_max);
+  std::optional<DatabaseCall> TakeCall() { return std::exchange(call_, std::nullopt); }
+  bool HasWork() const { return has_work_; }
+  absl::Time NextWake() const { return wake_; }
+
+  // ProjectionEcho.
+  bool Claims(absl::string_view tag, HlcStamp* stamp) override;
+  bool Meant(const RowRef& row, ChangeKind kind, const TableShape& shape, absl::Span<const TupleValue> tuple) override;
+  absl::Status Landed() override;
+
+  const LinkStatus& link() const { return link_; }
+  const Batch& batch() const { return batch_; }
+  uint64_t events_projected() const { return events_projected_; }
+
+ private:
+  enum class Phase : uint8_t {
+    kGather,   // Folding pending events, or nothing to do.
+    kRead,     // To read the targets (at retry_at_, if that is later).
+    kReading,  // Waiting for the read's reply and its fence.
+    kProjecting,
+    kAsking,   // In doubt: waiting for LastBatch.
+    kLanding,  // Committed; waiting for the echo.
+  };
+
+  absl::Status Gather(size_t events_max);
+  absl::StatusOr<std::vector<TargetRow>> Targets();
+  absl::Status Retry();
+  absl::Status StartRead();
+  absl::Status Plan();
+  absl::Status SetIntent(v1::ProjectionIntent intent);
+  absl::Status DropIntent();
+  // Merges the batch; `intent` says how its rows came out.
+  absl::Status Settle(const v1::ProjectionIntent& intent);
+  absl::Status SettleRow(const v1::ProjectionIntent::Row& row, const RowVersions& before, const RowVersions& merged);
+  absl::Status RecordMeetings(const RowRef& ref, const std::string& key, const std::vector<Meeting>& meetings);
+  void Finish();
+  void Failed(const absl::Status& status);
+  void Working();
+  void AskLastBatch();
+
+  const EngineConfig& config_;
+  EventLog* log_;
+  TableNames* names_;
+  RowVersionStore* rows_;
+  StageStore* stages_;
+  Clock* clock_;
+  Random* random_;
+  FoldValues values_;
+  ProjectionPlanner planner_;
+  Batch batch_;
+
+  Phase phase_ = Phase::kGather;
+  std::optional<DatabaseCall> call_;
+  std::vector<TargetRow> targets_;
+  std::map<RowRef, Refusal> refused_;
+  std::string tag_, fence_;
+  bool fence_seen_ = false;
+  std::optional<ReadReply> read_;
+  bool locked_ = false;
+  uint32_t attempts_ = 0;        // Of this batch, because rows moved.
+  bool retry_turn_ = false;      // Parked rows and new events take turns.
+  bool has_work_ = false;
+  absl::Time retry_at_ = absl::InfinitePast();
+  absl::Time wake_ = absl::InfiniteFuture();
+  Backoff backoff_{absl::Milliseconds(200), absl::Seconds(30)};
+  LinkStatus link_;
+  uint64_t events_projected_ = 0;
+
+  std::optional<v1::ProjectionIntent> intent_;
+  absl::flat_hash_map<RowRef, const v1::ProjectionIntent::Row*> meant_;  // Not yet seen in the echo.
+  std::vector<std::vector<RowRef>> write_refs_;
+};
+
+}  // namespace assay
