@@ -1,0 +1,467 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/projector.h"
+#include "engine/puller.h"
+#include "engine/pusher.h"
+#include "engine/recorder.h"
+#include "log/annotate.h"
+#include "log/row_versions.h"
+#include "log/table_names.h"
+
+namespace assay {
+namespace {
+
+constexpr absl::string_view kOwnOrigin = "own_origin";
+// A Step takes some milliseconds, so that commands and keepalives are not kept waiting.
+constexpr size_t kItemsPerStep = 4000;
+constexpr size_t kEventsPerStep = 4000;
+constexpr uint32_t kFormatVersion = 1;
+constexpr absl::Duration kCheckpointInterval = absl::Minutes(1);
+
+}  // namespace
+
+absl::StatusOr<OriginId> OwnOrigin(StageStore& stages) {
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> bytes, stages.Get(kOwnOrigin));
+  if (!bytes.has_value()) return absl::NotFoundError("this log has no chain of its own yet; run `assay init`");
+  return OriginId::FromBytes(*bytes);
+}
+
+absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file, Clock*, Random* random) {
+  ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<EventLog> log, EventLog::Open(file));
+  ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<StageStore> stages, StageStore::Open(file, log.get()));
+  if (absl::StatusOr<OriginId> own = OwnOrigin(*stages); own.ok()) {
+    return absl::AlreadyExistsError(absl::StrCat("this log already has a chain of its own, ", own->Hex()));
+  }
+  OriginId own;
+  for (size_t i = 0; i < own.bytes.size(); i += 8) {
+    const uint64_t random_bits = random->Next();
+    for (size_t j = 0; j < 8; ++j) own.bytes[i + j] = static_cast<uint8_t>(random_bits >> (8 * j));
+  }
+  v1::Event event;
+  event.set_origin(own.bytes.data(), own.bytes.size());
+  event.set_sequence(1);
+  // The lowest stamp: the opening competes with nothing, and rows found to be outdated at a join are stamped right after it.
+  event.set_stamp(1);
+  event.set_transaction_first(1);
+  event.set_ends_transaction(true);
+  event.mutable_transaction();
+  v1::OriginOpened* opened = event.mutable_origin_opened();
+  opened->set_branch_name(config.branch_name);
+  opened->set_branch_number(config.branch_number);
+  if (config.signing_key.has_value()) opened->set_public_key(config.signing_key->public_key());
+  opened->set_epoch(1);
+  opened->set_format_version(kFormatVersion);
+  const bool begin = !file->InTransaction();
+  if (begin) ASSAY_RETURN_IF_ERROR(file->Begin());
+  ASSAY_RETURN_IF_ERROR(log->Append(event, "", event.SerializeAsString()));
+  ASSAY_RETURN_IF_ERROR(stages->Set(kOwnOrigin, own.AsBytes()));
+  if (begin) ASSAY_RETURN_IF_ERROR(file->Commit());
+  return own;
+}
+
+struct Engine::Parts {
+  EngineConfig config;
+  LogFile* file = nullptr;
+  Clock* clock = nullptr;
+  OriginId own;
+  std::unique_ptr<EventLog> log;
+  std::unique_ptr<TableNames> names;
+  std::unique_ptr<RowVersionStore> rows;
+  std::unique_ptr<StageStore> stages;
+  std::unique_ptr<Projector> projector;
+  std::unique_ptr<Recorder> recorder;
+  std::unique_ptr<Pusher> pusher;
+  std::unique_ptr<Puller> puller;
+
+  // Inputs not worked on yet.
+  std::deque<CaptureBatch> captured;
+  size_t captured_item = 0;  // Of the first batch: the next item.
+  bool capture_restarted = false;
+
+  // The database lane: a call whose asker is gone (after a rollback) is waited for and its answer dropped.
+  bool database_busy = false;
+  bool database_stale = false;
+  bool abandon = false;
+  std::optional<DatabaseReply> database_reply;
+  std::optional<HubReply> push_reply, pull_reply;
+  absl::Duration pull_round_trip;
+
+  std::vector<std::optional<TableName>> retry_requests;
+
+  Lsn processed;  // End of the last transaction or keepalive worked on.
+  Lsn confirmed;
+  bool paused = false;
+  bool has_work = true;
+  std::vector<Call> calls;
+  LinkStatus capture_link{absl::UnavailableError("capture has not started yet")};
+  absl::Status hints = absl::UnavailableError("not listening yet");
+  absl::Time checkpoint_at = absl::InfinitePast();
+  uint64_t checkpoint_size = 0;
+
+  absl::Status Reset();
+  absl::Status Capture();
+  absl::Status Work();
+  absl::Status KeepCheckpoint();
+  BranchReport Report() const;
+  std::string State() const;
+  std::vector<std::string> Problems() const;
+};
+
+Engine::Engine(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Engine::~Engine() = default;
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config, LogFile* file, Clock* clock,
+                                                     Random* random) {
+  auto parts = std::make_unique<Parts>();
+  Parts& p = *parts;
+  p.config = config;
+  p.file = file;
+  p.clock = clock;
+  ASSAY_ASSIGN_OR_RETURN(p.log, EventLog::Open(file));
+  ASSAY_ASSIGN_OR_RETURN(p.names, TableNames::Open(file, p.log.get()));
+  ASSAY_ASSIGN_OR_RETURN(p.rows, RowVersionStore::Open(file, p.log.get()));
+  ASSAY_ASSIGN_OR_RETURN(p.stages, StageStore::Open(file, p.log.get()));
+  absl::StatusOr<OriginId> own = OwnOrigin(*p.stages);
+  if (!own.ok()) return absl::FailedPreconditionError(own.status().message());
+  p.own = *own;
+  p.projector = std::make_unique<Projector>(p.config, p.own, p.log.get(), p.names.get(), p.rows.get(), p.stages.get(),
+                                            clock, random);
+  p.recorder = std::make_unique<Recorder>(p.config, p.own, p.log.get(), p.names.get(), p.rows.get(), p.stages.get(),
+                                          clock, p.projector.get());
+  p.pusher = std::make_unique<Pusher>(p.config, p.own, p.log.get(), clock, random);
+  p.puller = std::make_unique<Puller>(p.config, p.own, p.log.get(), clock, random);
+  ASSAY_RETURN_IF_ERROR(p.recorder->Load());
+  ASSAY_RETURN_IF_ERROR(p.projector->Load());
+  p.capture_link.since = clock->Now();
+  return std::unique_ptr<Engine>(new Engine(std::move(parts)));
+}
+
+void Engine::OnCaptureStarted() {
+  parts_->capture_restarted = true;
+  parts_->captured.clear();
+  parts_->captured_item = 0;
+  parts_->capture_link = {absl::OkStatus(), parts_->clock->Now()};
+}
+
+void Engine::OnCapture(CaptureBatch batch) {
+  if (!batch.items.empty()) parts_->captured.push_back(std::move(batch));
+}
+
+void Engine::OnCaptureStopped(const absl::Status& status) {
+  LinkStatus& link = parts_->capture_link;
+  if (link.status.code() != status.code()) link.since = parts_->clock->Now();
+  link.status = status;
+  ++link.failures;
+}
+
+void Engine::OnDatabaseReply(DatabaseReply reply) {
+  Parts& p = *parts_;
+  p.database_busy = false;
+  if (std::exchange(p.database_stale, false)) {
+    p.abandon = true;  // Whoever asked has been reset; locks that its read may hold are let go.
+  } else {
+    p.database_reply = std::move(reply);
+  }
+}
+
+void Engine::OnHubReply(Lane lane, HubReply reply, absl::Duration round_trip) {
+  if (lane == Lane::kHubPush) {
+    parts_->push_reply = std::move(reply);
+  } else {
+    parts_->pull_reply = std::move(reply);
+    parts_->pull_round_trip = round_trip;
+  }
+}
+
+void Engine::OnHubHint() { parts_->puller->OnHint(); }
+void Engine::OnHintsChanged(const absl::Status& status) { parts_->hints = status; }
+void Engine::Pause() { parts_->paused = true; }
+void Engine::SetInterval(absl::Duration interval) { parts_->puller->SetInterval(interval); }
+
+void Engine::Resume() {
+  parts_->paused = false;
+  SyncNow();
+}
+
+void Engine::SyncNow() {
+  parts_->pusher->SyncNow();
+  parts_->puller->SyncNow();
+}
+
+void Engine::RetryParked(std::optional<TableName> table) {
+  parts_->retry_requests.push_back(std::move(table));
+}
+
+absl::Status Engine::Parts::Reset() {
+  file->Rollback();
+  ASSAY_RETURN_IF_ERROR(recorder->Load());
+  ASSAY_RETURN_IF_ERROR(projector->Load());
+  database_reply.reset();
+  // Its asker is gone, and a new call must wait until the lane is free.
+  database_stale = database_busy;
+  processed = confirmed;
+  return absl::OkStatus();
+}
+
+absl::Status Engine::Parts::Capture() {
+  for (size_t done = 0; !captured.empty();) {
+    CaptureBatch& batch = captured.front();
+    while (captured_item < batch.items.size()) {
+      const CaptureItem& item = batch.items[captured_item];
+      // Between transactions only: what is recorded so far must be able to commit.
+      if (done >= kItemsPerStep && !recorder->InTransaction()) return absl::OkStatus();
+      ASSAY_RETURN_IF_ERROR(Annotate(recorder->Record(item), "record a captured change"));
+      const bool ends = item.kind == CaptureItem::Kind::kCommit || item.kind == CaptureItem::Kind::kKeepalive;
+      if (ends) processed = std::max(processed, item.end_lsn);
+      ++captured_item;
+      ++done;
+    }
+    captured.pop_front();
+    captured_item = 0;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Engine::Parts::KeepCheckpoint() {
+  const ChainHead head = log->Head(own);
+  if (!config.signing_key.has_value() || head.last != head.complete || head.last.value == checkpoint_size ||
+      clock->Now() < checkpoint_at) {
+    return absl::OkStatus();
+  }
+  checkpoint_at = clock->Now() + kCheckpointInterval;
+  checkpoint_size = head.last.value;
+  return log->KeepCheckpoint(own, SignCheckpoint({own, head.last.value, log->Root(own)}, *config.signing_key));
+}
+
+absl::Status Engine::Parts::Work() {
+  if (std::exchange(capture_restarted, false) && recorder->InTransaction()) {
+    ASSAY_RETURN_IF_ERROR(Reset());
+    ASSAY_RETURN_IF_ERROR(file->Begin());
+  }
+  ASSAY_RETURN_IF_ERROR(Capture());
+  // A transaction of the application that is still coming in holds the log's transaction open: nothing else may join it, since
+  // the stream may break off and all of it be forgotten.
+  if (recorder->InTransaction()) return absl::OkStatus();
+
+  for (const std::string& nonce : recorder->TakeFences()) projector->OnFence(nonce);
+  if (database_reply.has_value()) {
+    DatabaseReply reply = *std::exchange(database_reply, std::nullopt);
+    if (auto* read = std::get_if<absl::StatusOr<ReadReply>>(&reply)) {
+      ASSAY_RETURN_IF_ERROR(projector->OnRead(std::move(*read)));
+    } else if (auto* projected = std::get_if<ProjectReply>(&reply)) {
+      ASSAY_RETURN_IF_ERROR(projector->OnProjected(std::move(*projected)));
+    } else if (auto* last = std::get_if<absl::StatusOr<uint64_t>>(&reply)) {
+      ASSAY_RETURN_IF_ERROR(projector->OnLastBatch(*last));
+    }
+  }
+  for (std::optional<HubReply>* reply : {&push_reply, &pull_reply}) {
+    if (!reply->has_value()) continue;
+    if (auto* heads = std::get_if<absl::StatusOr<HubHeads>>(&**reply)) pusher->OnHeads(*heads);
+    if (auto* pushed = std::get_if<absl::StatusOr<PushReply>>(&**reply)) pusher->OnPushed(*pushed);
+    if (auto* pulled = std::get_if<absl::StatusOr<PullReply>>(&**reply)) {
+      puller->OnPulled(std::move(*pulled), pull_round_trip);
+    }
+    if (auto* heard = std::get_if<absl::StatusOr<HeartbeatReply>>(&**reply)) {
+      puller->OnHeartbeat(*heard, pull_round_trip);
+    }
+    reply->reset();
+  }
+  for (const std::optional<TableName>& table : std::exchange(retry_requests, {})) {
+    std::optional<TableId> id;
+    if (table.has_value()) {
+      ASSAY_ASSIGN_OR_RETURN(id, names->IdOf(*table));
+    }
+    ASSAY_RETURN_IF_ERROR(stages->RetryUnsettled(id).status());
+  }
+  ASSAY_RETURN_IF_ERROR(Annotate(puller->Step(paused, Report()), "append what was pulled"));
+  ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep), "project"));
+  ASSAY_RETURN_IF_ERROR(Annotate(pusher->Step(paused), "read what to push"));
+  return KeepCheckpoint();
+}
+
+absl::Status Engine::Step() {
+  Parts& p = *parts_;
+  absl::Status status = absl::OkStatus();
+  if (!p.file->InTransaction()) status = p.file->Begin();
+  if (status.ok()) status = p.Work();
+  if (status.ok() && !p.recorder->InTransaction()) status = p.file->Commit();
+  if (!status.ok()) {
+    p.file->Rollback();
+    return status;
+  }
+  p.has_work = !p.captured.empty();
+  if (p.recorder->InTransaction()) return absl::OkStatus();
+  p.confirmed = p.processed;
+
+  // Only what is durable is acted upon.
+  if (std::exchange(p.abandon, false)) p.calls.push_back({Lane::kDatabase, DatabaseCall(DatabaseAbandon{})});
+  if (!p.database_busy) {
+    if (std::optional<DatabaseCall> call = p.projector->TakeCall(); call.has_value()) {
+      p.database_busy = !std::holds_alternative<DatabaseAbandon>(*call);
+      p.calls.push_back({Lane::kDatabase, *std::move(call)});
+    }
+  }
+  if (std::optional<HubCall> call = p.pusher->TakeCall()) p.calls.push_back({Lane::kHubPush, *std::move(call)});
+  if (std::optional<HubCall> call = p.puller->TakeCall()) p.calls.push_back({Lane::kHubPull, *std::move(call)});
+  p.has_work |= p.projector->HasWork();
+  return absl::OkStatus();
+}
+
+std::vector<Call> Engine::TakeCalls() { return std::exchange(parts_->calls, {}); }
+
+bool Engine::HasWork() const {
+  const Parts& p = *parts_;
+  return p.has_work || !p.captured.empty() || p.database_reply.has_value() || p.push_reply.has_value() ||
+         p.pull_reply.has_value() || !p.retry_requests.empty() || p.capture_restarted;
+}
+
+absl::Time Engine::NextWake() const {
+  const Parts& p = *parts_;
+  if (HasWork()) return absl::InfinitePast();
+  absl::Time wake = p.projector->NextWake();
+  if (p.config.has_hub && !p.paused) wake = std::min({wake, p.pusher->NextWake(), p.puller->NextWake()});
+  if (p.config.signing_key.has_value() && p.log->Head(p.own).last.value != p.checkpoint_size) {
+    wake = std::min(wake, p.checkpoint_at);
+  }
+  return wake;
+}
+
+Lsn Engine::ConfirmedLsn() const { return parts_->confirmed; }
+
+BranchReport Engine::Parts::Report() const {
+  BranchReport report;
+  report.name = config.branch_name;
+  report.number = config.branch_number;
+  report.origin = own;
+  report.head = log->Head(own).last;
+  for (const OriginId& origin : log->Origins()) {
+    if (origin != own) report.projected[origin] = stages->Projected(origin);
+  }
+  report.parked = stages->ParkedCount();
+  report.state = State();
+  return report;
+}
+
+std::string Engine::Parts::State() const {
+  if (!capture_link.status.ok()) return capture_link.failures == 0 ? "starting" : "stopped";
+  if (!config.has_hub) return "local-only";
+  if (paused) return "paused";
+  if (!puller->link().status.ok() || !pusher->link().status.ok()) return "offline";
+  if (puller->last_pull() == absl::InfinitePast()) return "starting";
+  const bool behind = puller->Behind() > 0 || projector->batch().Pending() > 0 ||
+                      (pusher->hub_last().has_value() && *pusher->hub_last() < log->Head(own).complete);
+  return behind ? "catching-up" : "running";
+}
+
+std::vector<std::string> Engine::Parts::Problems() const {
+  std::vector<std::string> problems;
+  const auto since = [](const LinkStatus& link) {
+    std::string text = absl::StrCat(" (since ", absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", link.since, absl::UTCTimeZone()));
+    if (link.next_try > absl::InfinitePast()) {
+      absl::StrAppend(&text, ", next try at ", absl::FormatTime("%H:%M:%S UTC", link.next_try, absl::UTCTimeZone()));
+    }
+    return text + ")";
+  };
+  const auto add = [&](absl::string_view what, const LinkStatus& link) {
+    if (!link.status.ok()) problems.push_back(absl::StrCat(what, ": ", link.status.message(), since(link)));
+  };
+  if (capture_link.failures > 0) add("Changes are not captured", capture_link);
+  add("Changes of other branches are not written to PostgreSQL", projector->link());
+  if (config.has_hub) {
+    add("Nothing is pushed to the hub", pusher->link());
+    add("Nothing is pulled from the hub", puller->link());
+  }
+  for (const auto& damaged : {puller->damaged(), projector->batch().stopped()}) {
+    for (const auto& [origin, status] : damaged) {
+      problems.push_back(absl::StrCat("The changes of origin ", origin.Hex().substr(0, 8), " are not taken further: ",
+                                      status.message(), ". Ask that branch and the head office what happened to its log"));
+    }
+  }
+  for (const auto& [origin, awaited] : projector->batch().waiting_for()) {
+    problems.push_back(absl::StrCat("The changes of origin ", origin.Hex().substr(0, 8), " wait for event ",
+                                    EventName(awaited.first, awaited.second),
+                                    ", which they build on and which is not here yet; it comes when its branch is online"));
+  }
+  if (stages->ParkedCount() > 0) {
+    problems.push_back(absl::StrCat(stages->ParkedCount(), stages->ParkedCount() == 1 ? " row" : " rows",
+                                    " cannot be written to PostgreSQL; see `assay parked`"));
+  }
+  if (recorder->counters().false_tags > 0) {
+    problems.push_back(absl::StrCat(recorder->counters().false_tags,
+                                    " rows carried Assay's mark but were not written by it; they were recorded as local "
+                                    "changes. Look for triggers that are ENABLE ALWAYS, or for somebody who forges the mark"));
+  }
+  const absl::Duration offset = puller->clock_offset();
+  if (absl::AbsDuration(offset) > absl::Seconds(5)) {
+    problems.push_back(absl::StrCat("This machine's clock is ", absl::FormatDuration(absl::AbsDuration(offset)),
+                                    offset > absl::ZeroDuration() ? " behind" : " ahead of",
+                                    " the hub's; set it right (timedatectl set-ntp true): later writes win by time"));
+  }
+  return problems;
+}
+
+EngineStatus Engine::Status() const {
+  const Parts& p = *parts_;
+  EngineStatus status;
+  status.branch_name = p.config.branch_name;
+  status.origin = p.own;
+  status.state = p.State();
+  status.problems = p.Problems();
+  status.capture = p.capture_link;
+  status.projection = p.projector->link();
+  status.hub_push = p.pusher->link();
+  status.hub_pull = p.puller->link();
+  status.hints = p.hints;
+  status.has_hub = p.config.has_hub;
+  status.paused = p.paused;
+  status.hub_interval = p.puller->interval();
+  status.last_push = p.pusher->last_push();
+  status.last_pull = p.puller->last_pull();
+  status.next_pull = p.puller->next_pull();
+  status.hub_clock_offset = p.puller->clock_offset();
+  status.captured = p.confirmed;
+  status.last_captured_commit = absl::FromUnixMicros(p.recorder->counters().last_commit_us);
+  status.events_captured = p.recorder->counters().events;
+  status.unattributed_transactions = p.recorder->counters().unattributed_transactions;
+  status.false_tags = p.recorder->counters().false_tags;
+  status.events_total = p.log->EventCount();
+  status.unsettled = p.stages->UnsettledCount();
+  status.parked = p.stages->ParkedCount();
+  status.conflicts = p.stages->ConflictCount();
+  status.log_bytes = p.file->SizeOnDisk();
+  status.branches = p.puller->branches();
+  for (const OriginId& origin : p.log->Origins()) {
+    OriginStatus one;
+    one.origin = origin;
+    one.own = origin == p.own;
+    const ChainHead head = p.log->Head(origin);
+    one.head = head.last;
+    one.complete = head.complete;
+    one.projected = one.own ? head.complete : p.stages->Projected(origin);
+    if (absl::StatusOr<v1::OriginOpened> opened = p.log->Opening(origin); opened.ok()) {
+      one.branch_name = opened->branch_name();
+    }
+    if (auto it = p.puller->hub_heads().find(origin); it != p.puller->hub_heads().end()) one.hub_head = it->second.last;
+    if (one.own && p.pusher->hub_last().has_value()) one.hub_head = *p.pusher->hub_last();
+    if (auto it = p.puller->damaged().find(origin); it != p.puller->damaged().end()) one.status = it->second;
+    const auto& stopped = p.projector->batch().stopped();
+    if (auto it = stopped.find(origin); it != stopped.end()) one.status = it->second;
+    if (one.own) {
+      status.push_progress = {one.hub_head.value, head.last.value, 0};
+    } else {
+      status.projection_progress.done += one.projected.value;
+      status.projection_progress.total += head.complete.value;
+      status.pull_progress.done += head.last.value;
+      status.pull_progress.total += std::max(head.last, one.hub_head).value;
+    }
+    status.origins.push_back(std::move(one));
+  }
+  return status;
+}
+
+}  // namespace assay

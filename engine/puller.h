@@ -1,0 +1,73 @@
+// Brings the other branches' chains here, by version vector, and tells the hub how this branch is doing.
+//
+// Pulls when a hint comes, when the hub said there is more, and every interval: losing every hint costs latency only. What is
+// pulled is appended to the log and nothing else; merging it is the projector's. A chain whose bytes do not verify stands still and is
+// named; the others go on. Not thread-safe.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "engine/backoff.h"
+#include "engine/engine.h"
+#include "log/event_log.h"
+
+namespace assay {
+
+class Puller {
+ public:
+  Puller(const EngineConfig& config, const OriginId& own, EventLog* log, Clock* clock, Random* random)
+      : config_(config), own_(own), log_(log), clock_(clock), random_(random), interval_(config.hub_interval) {}
+
+  void OnPulled(absl::StatusOr<PullReply> reply, absl::Duration round_trip);
+  void OnHeartbeat(const absl::StatusOr<HeartbeatReply>& reply, absl::Duration round_trip);
+  void OnHint() { next_pull_ = absl::InfinitePast(); }
+  void SyncNow();
+  void SetInterval(absl::Duration interval);
+
+  // Inside a LogFile transaction: appends what has come, and puts the next call into TakeCall when one is due.
+  absl::Status Step(bool paused, const BranchReport& report);
+  std::optional<HubCall> TakeCall() { return std::exchange(call_, std::nullopt); }
+  absl::Time NextWake() const { return wake_; }
+
+  const LinkStatus& link() const { return link_; }
+  const std::map<OriginId, HubHead>& hub_heads() const { return hub_heads_; }
+  const std::map<OriginId, absl::Status>& damaged() const { return damaged_; }
+  const std::vector<BranchPresence>& branches() const { return branches_; }
+  absl::Duration interval() const { return interval_; }
+  absl::Duration clock_offset() const { return clock_offset_; }
+  absl::Time last_pull() const { return last_pull_; }
+  absl::Time next_pull() const { return std::max(next_pull_, next_try_); }
+  // Events the hub has and this log has not.
+  uint64_t Behind() const;
+
+ private:
+  absl::Status Append(const PullReply& reply);
+  void Working();
+  void Failed(absl::Status status);
+  void MeasureOffset(absl::Time hub_time, absl::Duration round_trip);
+
+  const EngineConfig& config_;
+  const OriginId own_;
+  EventLog* log_;
+  Clock* clock_;
+  Random* random_;
+  absl::Duration interval_;
+  std::optional<HubCall> call_;
+  std::optional<PullReply> pulled_;
+  bool busy_ = false;
+  absl::Time next_pull_ = absl::InfinitePast();
+  absl::Time next_heartbeat_ = absl::InfinitePast();
+  absl::Time next_try_ = absl::InfinitePast();
+  absl::Time wake_ = absl::InfiniteFuture();
+  absl::Time last_pull_ = absl::InfinitePast();
+  absl::Duration clock_offset_;
+  Backoff backoff_{absl::Milliseconds(500), absl::Seconds(60)};
+  LinkStatus link_;
+  std::map<OriginId, HubHead> hub_heads_;
+  std::map<OriginId, absl::Status> damaged_;
+  std::vector<BranchPresence> branches_;
+};
+
+}  // namespace assay

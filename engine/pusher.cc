@@ -1,0 +1,85 @@
+#include "engine/pusher.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "log/annotate.h"
+
+namespace assay {
+namespace {
+
+constexpr size_t kPushBytesMax = 1 << 20;
+
+}  // namespace
+
+void Pusher::Working() {
+  if (!link_.status.ok() || link_.since == absl::InfinitePast()) link_ = {absl::OkStatus(), clock_->Now()};
+  backoff_.Succeed();
+}
+
+void Pusher::Failed(absl::Status status) {
+  if (link_.status.code() != status.code()) link_.since = clock_->Now();
+  link_.status = std::move(status);
+  link_.next_try = next_try_ = backoff_.Fail(clock_->Now(), *random_);
+  link_.failures = backoff_.failures();
+  hub_last_.reset();  // What it has by the next try is its to say.
+}
+
+void Pusher::OnHeads(const absl::StatusOr<HubHeads>& reply) {
+  busy_ = false;
+  if (!reply.ok()) return Failed(Annotate(reply.status(), "ask the hub what it has"));
+  auto it = reply->heads.find(own_);
+  const Sequence hub_last = it == reply->heads.end() ? Sequence{} : it->second.last;
+  const Sequence own_last = log_->Head(own_).last;
+  if (hub_last > own_last) {
+    return Failed(absl::FailedPreconditionError(absl::StrCat(
+        "the hub has ", hub_last.value, " events of this branch's log, the log itself only ", own_last.value,
+        ": the log file was restored from a copy, or another machine runs with a copy of it. Nothing is pushed. Stop the other "
+        "machine, or put the newest log file back")));
+  }
+  Working();
+  hub_last_ = hub_last;
+}
+
+void Pusher::OnPushed(const absl::StatusOr<PushReply>& reply) {
+  busy_ = false;
+  if (!reply.ok()) {
+    if (absl::IsOutOfRange(reply.status())) {  // The hub has less than it had: ask again, at once.
+      hub_last_.reset();
+      return;
+    }
+    return Failed(Annotate(reply.status(), "push"));
+  }
+  Working();
+  last_push_ = clock_->Now();
+  hub_last_ = reply->head.last;
+}
+
+absl::Status Pusher::Step(bool paused) {
+  wake_ = absl::InfiniteFuture();
+  if (busy_ || paused || !config_.has_hub) return absl::OkStatus();
+  if (clock_->Now() < next_try_) {
+    wake_ = next_try_;
+    return absl::OkStatus();
+  }
+  if (!hub_last_.has_value()) {
+    call_ = HubGetHeads{};
+    busy_ = true;
+    return absl::OkStatus();
+  }
+  const ChainHead head = log_->Head(own_);
+  if (*hub_last_ >= head.last) return absl::OkStatus();
+  PushRequest request{own_, {}, {}};
+  ASSAY_ASSIGN_OR_RETURN(request.segments,
+                         log_->ReadSegments(own_, hub_last_->Next(), kPushBytesMax, /*complete_only=*/false));
+  if (request.segments.empty()) return absl::OkStatus();
+  if (config_.signing_key.has_value() && request.segments.back().last == head.last) {
+    request.checkpoint = SignCheckpoint({own_, head.last.value, log_->Root(own_)}, *config_.signing_key);
+    ASSAY_RETURN_IF_ERROR(log_->KeepCheckpoint(own_, request.checkpoint));
+  }
+  call_ = HubPush{std::move(request)};
+  busy_ = true;
+  return absl::OkStatus();
+}
+
+}  // namespace assay
