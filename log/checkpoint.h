@@ -39,6 +39,8 @@ class SigningKey {
 };
 
 std::string SignCheckpoint(const Checkpoint& checkpoint, const SigningKey& key);
+// What `text` claims, whoever signed it. INVALID_ARGUMENT when it is no checkpoint.
+absl::StatusOr<Checkpoint> ParseCheckpoint(absl::string_view text);
 // INVALID_ARGUMENT when `text` is no checkpoint; DATA_LOSS when it is not signed by `public_key`.
 absl::StatusOr<Checkpoint> VerifyCheckpoint(absl::string_view text, absl::string_view public_key);
 
