@@ -54,6 +54,10 @@ class Statement {
   sqlite3_stmt* statement_ = nullptr;
 };
 
+// "ASSY" in SQLite's application_id; the format of tables and blobs, in user_version. See FORMAT.md.
+inline constexpr int64_t kLogApplicationId = 0x41535359;
+inline constexpr int64_t kLogFormatVersion = 1;
+
 class LogFile {
  public:
   struct Options {
@@ -70,11 +74,14 @@ class LogFile {
   absl::Status Begin();
   // Runs every before-commit hook, then commits. On error nothing is durable and the transaction is rolled back.
   absl::Status Commit();
-  // Runs every after-rollback hook, so that nobody keeps in memory what the disk does not have. No-op outside a transaction.
+  // Runs every after-rollback hook, so that nobody keeps in memory what the disk does not have; when one fails, so does every
+  // later Begin. No-op outside a transaction.
   void Rollback();
   bool InTransaction() const { return in_transaction_; }
+  bool read_only() const { return read_only_; }
 
-  // `before_commit` writes what a component has buffered; `after_rollback` drops and reloads what it has in memory.
+  // `before_commit` writes what a component has buffered; `after_rollback` drops and reloads what it has in memory. A component
+  // may lean on those added before it: before a commit the last added writes first, after a rollback the first reloads first.
   void AddParticipant(std::function<absl::Status()> before_commit, std::function<absl::Status()> after_rollback);
 
   absl::StatusOr<Statement> Prepare(absl::string_view sql);
@@ -87,6 +94,9 @@ class LogFile {
 
  private:
   LogFile() = default;
+  absl::Status Configure();
+  absl::Status CheckFormat();
+  absl::StatusOr<int64_t> Number(const std::string& sql);
 
   struct Participant {
     std::function<absl::Status()> before_commit;
@@ -94,7 +104,9 @@ class LogFile {
   };
   std::string path_;
   sqlite3* db_ = nullptr;
+  bool read_only_ = false;
   bool in_transaction_ = false;
+  absl::Status broken_;  // Not OK: memory and disk may differ.
   std::vector<Participant> participants_;
 };
 

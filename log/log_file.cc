@@ -1,0 +1,245 @@
+#include "log/log_file.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "log/annotate.h"
+#include "log/check.h"
+#include "log/log_schema.h"
+
+namespace assay {
+namespace {
+
+constexpr int kBusyTimeoutMs = 5000;
+
+absl::Status SqliteError(sqlite3* db, int rc, absl::string_view what) {
+  const char* file = db == nullptr ? nullptr : sqlite3_db_filename(db, "main");
+  const std::string message = absl::StrCat(what, " ", file == nullptr ? "" : file, ": ",
+                                           db == nullptr ? sqlite3_errstr(rc) : sqlite3_errmsg(db));
+  switch (rc & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE: return absl::OkStatus();
+    case SQLITE_FULL: return absl::ResourceExhaustedError(absl::StrCat(message, ": free space on its disk"));
+    case SQLITE_NOMEM: return absl::ResourceExhaustedError(message);
+    case SQLITE_CORRUPT: return absl::DataLossError(absl::StrCat(message, ": restore the file, or open a new origin"));
+    case SQLITE_NOTADB: return absl::FailedPreconditionError(absl::StrCat(message, ": it is not an Assay log"));
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED: return absl::FailedPreconditionError(absl::StrCat(message, ": another process is using it"));
+    case SQLITE_PERM:
+    case SQLITE_READONLY:
+    case SQLITE_AUTH: return absl::FailedPreconditionError(absl::StrCat(message, ": check its permissions"));
+    case SQLITE_CANTOPEN:
+      return absl::FailedPreconditionError(absl::StrCat(message, ": check that the folder is there and can be written"));
+    case SQLITE_IOERR: return absl::UnavailableError(message);
+    case SQLITE_TOOBIG: return absl::InvalidArgumentError(message);
+    default: return absl::InternalError(message);
+  }
+}
+
+}  // namespace
+
+Statement::Statement(Statement&& other) noexcept
+    : db_(std::exchange(other.db_, nullptr)), statement_(std::exchange(other.statement_, nullptr)) {}
+
+Statement& Statement::operator=(Statement&& other) noexcept {
+  std::swap(db_, other.db_);
+  std::swap(statement_, other.statement_);
+  return *this;
+}
+
+Statement::~Statement() { sqlite3_finalize(statement_); }
+
+Statement& Statement::BindInt(int index, int64_t value) {
+  ASSAY_CHECK(sqlite3_bind_int64(statement_, index, value) == SQLITE_OK);
+  return *this;
+}
+
+Statement& Statement::BindBlob(int index, absl::string_view bytes) {
+  // A null pointer would bind NULL. TOOBIG leaves NULL bound, which every NOT NULL column then refuses.
+  sqlite3_bind_blob64(statement_, index, bytes.empty() ? "" : bytes.data(), bytes.size(), SQLITE_STATIC);
+  return *this;
+}
+
+Statement& Statement::BindText(int index, absl::string_view text) {
+  sqlite3_bind_text64(statement_, index, text.empty() ? "" : text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
+  return *this;
+}
+
+Statement& Statement::BindNull(int index) {
+  ASSAY_CHECK(sqlite3_bind_null(statement_, index) == SQLITE_OK);
+  return *this;
+}
+
+absl::Status Statement::Run() {
+  const absl::StatusOr<bool> row = Step();
+  Reset();
+  return row.status();
+}
+
+absl::StatusOr<bool> Statement::Step() {
+  const int rc = sqlite3_step(statement_);
+  if (rc == SQLITE_ROW) return true;
+  if (rc != SQLITE_DONE) {
+    absl::Status status = SqliteError(db_, rc, "log");
+    Reset();
+    return status;
+  }
+  Reset();
+  return false;
+}
+
+void Statement::Reset() { sqlite3_reset(statement_); }
+
+int64_t Statement::Int(int column) const { return sqlite3_column_int64(statement_, column); }
+
+absl::string_view Statement::Blob(int column) const {
+  const void* bytes = sqlite3_column_blob(statement_, column);
+  return {static_cast<const char*>(bytes), static_cast<size_t>(sqlite3_column_bytes(statement_, column))};
+}
+
+bool Statement::IsNull(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+
+absl::StatusOr<std::unique_ptr<LogFile>> LogFile::Open(const std::string& path, const Options& options) {
+  std::unique_ptr<LogFile> file(new LogFile);
+  file->path_ = path;
+  file->read_only_ = options.read_only;
+  const char* vfs_name = options.vfs.empty() ? nullptr : options.vfs.c_str();
+  sqlite3_vfs* vfs = sqlite3_vfs_find(vfs_name);
+  if (vfs == nullptr) return absl::InvalidArgumentError(absl::StrCat("SQLite has no file system called ", options.vfs));
+  if (options.read_only) {
+    int there = 0;
+    if (vfs->xAccess(vfs, path.c_str(), SQLITE_ACCESS_EXISTS, &there) != SQLITE_OK || there == 0) {
+      return absl::NotFoundError(absl::StrCat("there is no log ", path));
+    }
+  }
+  const int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
+                    (options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+  const int rc = sqlite3_open_v2(path.c_str(), &file->db_, flags, vfs_name);
+  if (rc != SQLITE_OK) return file->Error(rc, "open");
+  sqlite3_extended_result_codes(file->db_, 1);
+  sqlite3_busy_timeout(file->db_, kBusyTimeoutMs);
+  // Look before changing anything: the file may be somebody else's.
+  ASSAY_RETURN_IF_ERROR(file->CheckFormat());
+  ASSAY_RETURN_IF_ERROR(file->Configure());
+  return file;
+}
+
+LogFile::~LogFile() {
+  // Statements that outlive us keep the connection until the last of them goes; an open transaction is rolled back then.
+  if (in_transaction_ && sqlite3_get_autocommit(db_) == 0) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  sqlite3_close_v2(db_);
+}
+
+absl::StatusOr<int64_t> LogFile::Number(const std::string& sql) {
+  ASSAY_ASSIGN_OR_RETURN(Statement statement, Prepare(sql));
+  ASSAY_ASSIGN_OR_RETURN(const bool row, statement.Step());
+  if (!row) return absl::InternalError(absl::StrCat("no answer to ", sql));
+  return statement.Int(0);
+}
+
+absl::Status LogFile::CheckFormat() {
+  ASSAY_ASSIGN_OR_RETURN(const int64_t application, Number("PRAGMA application_id"));
+  ASSAY_ASSIGN_OR_RETURN(const int64_t version, Number("PRAGMA user_version"));
+  ASSAY_ASSIGN_OR_RETURN(const int64_t objects, Number("SELECT count(*) FROM sqlite_schema"));
+  const bool empty = application == 0 && version == 0 && objects == 0;
+  if (empty && !read_only_) return absl::OkStatus();
+  if (application != kLogApplicationId) {
+    return absl::FailedPreconditionError(absl::StrCat(path_, " is not an Assay log: move it away, or name another state directory"));
+  }
+  if (version > kLogFormatVersion) {
+    return absl::FailedPreconditionError(absl::StrCat(path_, " has log format ", version, " and this program reads up to ",
+                                                      kLogFormatVersion, ": install a newer Assay"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LogFile::Configure() {
+  ASSAY_RETURN_IF_ERROR(Execute("PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; "
+                                "PRAGMA cell_size_check = ON"));
+  if (read_only_) return absl::OkStatus();
+  {
+    ASSAY_ASSIGN_OR_RETURN(Statement statement, Prepare("PRAGMA journal_mode = WAL"));
+    ASSAY_ASSIGN_OR_RETURN(const bool row, statement.Step());
+    if (!row || statement.Blob(0) != "wal") {
+      return absl::FailedPreconditionError(
+          absl::StrCat(path_, ": SQLite cannot use its write-ahead log here (a network file system?): use a local disk"));
+    }
+  }
+  // FULL: a commit is on the disk when it returns. The limit gives back what one large transaction made the WAL grow to.
+  ASSAY_RETURN_IF_ERROR(Execute("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216"));
+  ASSAY_ASSIGN_OR_RETURN(const int64_t application, Number("PRAGMA application_id"));
+  if (application == kLogApplicationId) return absl::OkStatus();
+  return Annotate(Execute(absl::StrCat("BEGIN IMMEDIATE;", kLogSchema, "PRAGMA application_id = ", kLogApplicationId,
+                                       "; PRAGMA user_version = ", kLogFormatVersion, "; COMMIT")),
+                  "create");
+}
+
+absl::Status LogFile::Begin() {
+  ASSAY_CHECK(!in_transaction_);
+  if (!broken_.ok()) return broken_;
+  ASSAY_RETURN_IF_ERROR(Execute(read_only_ ? "BEGIN" : "BEGIN IMMEDIATE"));
+  in_transaction_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status LogFile::Commit() {
+  ASSAY_CHECK(in_transaction_);
+  absl::Status status;
+  if (!read_only_) {
+    for (auto participant = participants_.rbegin(); participant != participants_.rend() && status.ok(); ++participant) {
+      status = participant->before_commit();
+    }
+  }
+  // SQLite gives up a whole transaction by itself on some errors (disk full, I/O): committing the rest would tear it.
+  if (status.ok() && sqlite3_get_autocommit(db_) != 0) {
+    status = absl::AbortedError(absl::StrCat("the transaction on ", path_, " was rolled back by an earlier error"));
+  }
+  if (status.ok()) status = Execute("COMMIT");
+  if (!status.ok()) {
+    Rollback();
+    return Annotate(status, "commit");
+  }
+  in_transaction_ = false;
+  return absl::OkStatus();
+}
+
+void LogFile::Rollback() {
+  if (!in_transaction_) return;
+  if (sqlite3_get_autocommit(db_) == 0) broken_.Update(Execute("ROLLBACK"));
+  in_transaction_ = false;
+  for (Participant& participant : participants_) broken_.Update(Annotate(participant.after_rollback(), "reload"));
+}
+
+void LogFile::AddParticipant(std::function<absl::Status()> before_commit, std::function<absl::Status()> after_rollback) {
+  participants_.push_back({std::move(before_commit), std::move(after_rollback)});
+}
+
+absl::StatusOr<Statement> LogFile::Prepare(absl::string_view sql) {
+  sqlite3_stmt* statement = nullptr;
+  const int rc = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  if (rc != SQLITE_OK) return Error(rc, "prepare");
+  return Statement(db_, statement);
+}
+
+absl::Status LogFile::Execute(const std::string& sql) {
+  const int rc = sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr);
+  return rc == SQLITE_OK ? absl::OkStatus() : Error(rc, "log");
+}
+
+int64_t LogFile::SizeOnDisk() const {
+  int64_t total = 0;
+  for (const int which : {SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER}) {
+    sqlite3_file* file = nullptr;
+    sqlite3_int64 size = 0;
+    if (sqlite3_file_control(db_, "main", which, &file) == SQLITE_OK && file != nullptr && file->pMethods != nullptr &&
+        file->pMethods->xFileSize(file, &size) == SQLITE_OK) {
+      total += size;
+    }
+  }
+  return total;
+}
+
+absl::Status LogFile::Error(int rc, absl::string_view what) const { return SqliteError(db_, rc, what); }
+
+}  // namespace assay

@@ -1,0 +1,126 @@
+// The tables of a log file, as FORMAT.md describes them. Created together, in one transaction with the format's number.
+#pragma once
+
+namespace assay {
+
+inline constexpr char kLogSchema[] = R"sql(
+-- One row per chain held here, and per origin that a row version names.
+CREATE TABLE chain (
+  id             INTEGER PRIMARY KEY,   -- Origin index, dense from 0.
+  origin         BLOB NOT NULL UNIQUE,  -- 16 bytes.
+  last           INTEGER NOT NULL,      -- Head: events 1..last are held.
+  last_stamp     INTEGER NOT NULL,      -- Stamp of event `last`.
+  complete       INTEGER NOT NULL,      -- Events 1..complete are whole transactions.
+  complete_stamp INTEGER NOT NULL,
+  tree           BLOB NOT NULL,         -- Merkle tree of 1..last: size and frontier.
+  checkpoint     TEXT NOT NULL          -- Newest signed checkpoint seen; may be empty.
+) STRICT;
+
+-- The events. Segments of a chain neither overlap nor leave a gap.
+CREATE TABLE segment (
+  origin INTEGER NOT NULL,
+  last   INTEGER NOT NULL,
+  first  INTEGER NOT NULL,
+  ends   INTEGER NOT NULL,              -- 1: event `last` ends a transaction.
+  body   BLOB NOT NULL,
+  PRIMARY KEY (origin, last)
+) STRICT;
+
+-- The Merkle tree as it was at every 8192nd event, so that an older root need not start from event 1.
+CREATE TABLE tree (
+  origin INTEGER NOT NULL,
+  size   INTEGER NOT NULL,
+  tree   BLOB NOT NULL,
+  PRIMARY KEY (origin, size)
+) STRICT, WITHOUT ROWID;
+
+-- Two contents under one name: what was held and what was offered, the first time.
+CREATE TABLE evidence (
+  origin   INTEGER NOT NULL,
+  kind     TEXT NOT NULL,               -- 'fork' or 'checkpoint'.
+  sequence INTEGER NOT NULL,
+  held     BLOB NOT NULL,
+  offered  BLOB NOT NULL,
+  PRIMARY KEY (origin, kind, sequence)
+) STRICT;
+
+CREATE TABLE table_name (
+  id          INTEGER PRIMARY KEY,
+  schema_name TEXT NOT NULL,
+  table_name  TEXT NOT NULL,
+  UNIQUE (schema_name, table_name)
+) STRICT;
+
+CREATE TABLE column_name (
+  table_id INTEGER NOT NULL,
+  id       INTEGER NOT NULL,
+  name     TEXT NOT NULL,
+  PRIMARY KEY (table_id, id)
+) STRICT, WITHOUT ROWID;
+
+-- The fold's index: per row the versions of its life and columns.
+CREATE TABLE row_version (
+  table_id INTEGER NOT NULL,
+  key_hash BLOB NOT NULL,
+  versions BLOB NOT NULL,
+  PRIMARY KEY (table_id, key_hash)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE value (
+  name  TEXT PRIMARY KEY,
+  value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE projected (
+  origin   INTEGER PRIMARY KEY,
+  sequence INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE seen (
+  by_origin INTEGER NOT NULL,
+  of_origin INTEGER NOT NULL,
+  sequence  INTEGER NOT NULL,
+  seen      INTEGER NOT NULL,
+  PRIMARY KEY (by_origin, of_origin, sequence)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE intent (
+  id     INTEGER PRIMARY KEY CHECK (id = 1),
+  intent BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE unsettled (
+  table_id    INTEGER NOT NULL,
+  key_hash    BLOB NOT NULL,
+  key         BLOB NOT NULL,
+  held_known  INTEGER NOT NULL,
+  held        BLOB,                     -- Row versions; NULL: PostgreSQL never had the row.
+  cause       TEXT NOT NULL,
+  sqlstate    TEXT NOT NULL,
+  origin      INTEGER NOT NULL,
+  sequence    INTEGER NOT NULL,
+  since_ms    INTEGER NOT NULL,
+  retry_at_ms INTEGER NOT NULL,
+  attempts    INTEGER NOT NULL,
+  PRIMARY KEY (table_id, key_hash)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX unsettled_retry ON unsettled (retry_at_ms);
+
+CREATE TABLE conflict (
+  id              INTEGER PRIMARY KEY,
+  table_id        INTEGER NOT NULL,
+  key_hash        BLOB NOT NULL,
+  key             BLOB NOT NULL,
+  column_id       INTEGER,              -- NULL: the row's life.
+  winner_stamp    INTEGER NOT NULL,
+  winner_origin   INTEGER NOT NULL,
+  winner_sequence INTEGER NOT NULL,
+  loser_stamp     INTEGER NOT NULL,
+  loser_origin    INTEGER NOT NULL,
+  loser_sequence  INTEGER NOT NULL,
+  rule            TEXT NOT NULL,
+  found_ms        INTEGER NOT NULL
+) STRICT;
+)sql";
+
+}  // namespace assay
