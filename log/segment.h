@@ -62,31 +62,50 @@ struct StoredEvent {
 class DecodedSegment {
  public:
   // DATA_LOSS when the bytes do not form a segment: bad counts, lengths, compression, or an event that says another origin or
-  // sequence than its place. Never allocates more than the declared and checked sizes.
+  // sequence than its place. Memory grows with what the bytes really hold, not with what they declare.
   static absl::StatusOr<DecodedSegment> Decode(const Segment& segment);
 
   DecodedSegment(DecodedSegment&&) = default;
   DecodedSegment& operator=(DecodedSegment&&) = default;
 
   const std::vector<StoredEvent>& events() const { return events_; }
+  size_t transaction_count() const { return transaction_count_; }
+  // Where the first transaction here says that it begins: before the segment, when this is a later piece of it. 0: all of its
+  // events here are masked.
+  Sequence first_transaction_begins() const { return first_transaction_begins_; }
+  size_t ByteSize() const;  // Of memory, about.
 
  private:
   DecodedSegment() = default;
+  absl::Status Unpack(const Segment& segment);
   std::vector<std::unique_ptr<std::string>> payloads_;  // Stable addresses under move.
   std::vector<std::unique_ptr<std::string>> tables_;
   std::vector<StoredEvent> events_;
+  size_t transaction_count_ = 0;
+  Sequence first_transaction_begins_;
 };
 
+// Packs events into segments. It cuts only where a segment may end: after a whole transaction, or, when it holds no whole one,
+// inside the one large transaction it is packing.
+//
+//   while (builder.Full(event)) emit(builder.Finish(false));
+//   builder.Add(event);
+//   ...
+//   while (!builder.empty()) emit(builder.Finish(false));
 class SegmentBuilder {
  public:
-  explicit SegmentBuilder(const OriginId& origin) : origin_(origin) {}
+  // `continues`: the first event to come is not the first of its transaction.
+  explicit SegmentBuilder(const OriginId& origin, bool continues = false) : origin_(origin), continues_(continues) {}
 
-  bool empty() const { return count_ == 0; }
-  // Full before the next event of `table`: flush first.
-  bool Full(absl::string_view table, size_t event_bytes) const;
+  bool empty() const { return layout_parts_.empty(); }
+  bool HasWholeTransactions() const { return !transactions_.empty(); }
+  size_t raw_bytes() const { return bytes_; }
+  // Full before `event`: Finish until it is not.
+  bool Full(const StoredEvent& event) const;
   // Appends the event after the last. `masked` events bring their leaf and no bytes.
   void Add(const StoredEvent& event);
-  // Compresses, and starts over. `with_leaf_hashes` for a push.
+  // Compresses the whole transactions and keeps what came after them; with no whole one, compresses everything, as a piece.
+  // `with_leaf_hashes` for a push. Not when empty.
   Segment Finish(bool with_leaf_hashes);
 
  private:
@@ -94,22 +113,37 @@ class SegmentBuilder {
     std::string table;
     bool masked = false;
     uint32_t event_count = 0;
-    std::string raw;  // Encoded, not yet compressed.
+    std::string raw;             // Encoded, not yet compressed.
+    uint32_t whole_events = 0;   // Of whole transactions.
+    size_t whole_bytes = 0;
   };
+  struct Transaction {
+    HlcStamp stamp;
+    uint64_t events = 0;
+  };
+  size_t PartOf(absl::string_view table, bool masked);
+  void KeepTail(SegmentBuilder* from);
+
   OriginId origin_;
-  size_t count_ = 0;
+  bool continues_ = false;
   size_t bytes_ = 0;
-  Sequence first_, last_;
-  bool ends_transaction_ = false;
+  Sequence first_;
   std::vector<Part> parts_;
-  std::string layout_parts_;                              // One byte an event.
-  std::vector<std::pair<uint64_t, uint32_t>> transactions_;  // Stamp, events.
+  std::string layout_parts_;               // One byte an event.
+  std::vector<Transaction> transactions_;  // Whole ones.
+  Transaction tail_;                       // Begun and not ended.
   std::string leaf_hashes_;
 };
 
-// The stored form of a segment's layout and parts, as kept in one SQLite blob.
+// Replaces part `index` by its events' leaf hashes, as the hub does for a reader without a grant for its table.
+// FAILED_PRECONDITION when the segment has no leaf hashes; DATA_LOSS when it is malformed.
+absl::Status MaskPart(Segment* segment, size_t index);
+
+// The stored form of a segment's layout and parts, as kept in one SQLite blob. Its checksum covers origin, first, last and
+// ends_transaction too.
 std::string EncodeSegmentBody(const Segment& segment);
-// Fills layout and parts. DATA_LOSS when malformed.
+// Fills layout and parts of a segment whose other fields are set. DATA_LOSS when malformed or not what was encoded;
+// FAILED_PRECONDITION when of a newer format.
 absl::Status DecodeSegmentBody(absl::string_view body, Segment* segment);
 
 }  // namespace assay

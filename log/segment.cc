@@ -1,0 +1,213 @@
+#include "log/segment.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "log/annotate.h"
+#include "log/bytes.h"
+#include "log/check.h"
+#include "log/event_frame.h"
+#include "log/merkle_tree.h"
+#include "log/segment_layout.h"
+#include "log/segment_part.h"
+
+namespace assay {
+namespace {
+
+constexpr uint8_t kBodyFormat = 1;
+constexpr size_t kPartsMax = 255;
+constexpr size_t kChecksumBytes = 8;
+enum PartFlags : uint8_t { kMasked = 1 };
+
+std::string Name(const Segment& segment) {
+  return absl::StrCat("segment ", EventName(segment.origin, segment.first), "–", segment.last.value);
+}
+
+absl::Status Malformed(absl::string_view why) { return absl::DataLossError(why); }
+
+// The first bytes of a SHA-256 over everything a stored segment says.
+std::string Checksum(const Segment& segment, absl::string_view body) {
+  std::string place(segment.origin.AsBytes());
+  PutFixed64(&place, segment.first.value);
+  PutFixed64(&place, segment.last.value);
+  place.push_back(segment.ends_transaction ? 1 : 0);
+  return std::string(AsBytes(Sha256(absl::StrCat(place, body))).substr(0, kChecksumBytes));
+}
+
+// Does an event say what its place says?
+absl::Status CheckEvent(const StoredEvent& event, const EventFrame& frame) {
+  if (frame.origin != event.origin.AsBytes()) return Malformed("it says another origin");
+  if (frame.sequence != event.sequence.value) return Malformed(absl::StrCat("it says sequence ", frame.sequence));
+  if (frame.stamp != event.stamp.value) return Malformed("it says another stamp than the layout");
+  if (frame.ends_transaction != event.ends_transaction) return Malformed("its end mark is not where the layout says");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+size_t Segment::ByteSize() const {
+  size_t size = layout.size() + leaf_hashes.size();
+  for (const SegmentPart& part : parts) size += part.table.size() + part.payload.size();
+  return size;
+}
+
+size_t DecodedSegment::ByteSize() const {
+  size_t size = events_.size() * sizeof(StoredEvent);
+  for (const auto& payload : payloads_) size += payload->size();
+  return size;
+}
+
+absl::StatusOr<DecodedSegment> DecodedSegment::Decode(const Segment& segment) {
+  DecodedSegment decoded;
+  ASSAY_RETURN_IF_ERROR(Annotate(decoded.Unpack(segment), Name(segment)));
+  return decoded;
+}
+
+absl::Status DecodedSegment::Unpack(const Segment& segment) {
+  SegmentLayout layout;
+  ASSAY_RETURN_IF_ERROR(layout.Parse(segment.layout));
+  const size_t count = layout.event_parts.size();
+  if (segment.first.value == 0 || segment.last < segment.first || segment.last.value - segment.first.value != count - 1) {
+    return Malformed("first and last do not match the layout");
+  }
+  if (!segment.ends_transaction && layout.transactions.size() != 1) return Malformed("a piece of several transactions");
+  if (!segment.leaf_hashes.empty() && segment.leaf_hashes.size() != count * sizeof(Hash)) {
+    return Malformed("not one leaf hash an event");
+  }
+  if (segment.parts.empty() || segment.parts.size() > kPartsMax) return Malformed("no parts, or too many");
+
+  std::vector<ByteReader> cursors;
+  std::vector<uint32_t> left;
+  for (const SegmentPart& part : segment.parts) {
+    tables_.push_back(std::make_unique<std::string>(part.table));
+    if (part.masked) {
+      if (part.payload.size() != part.event_count * sizeof(Hash)) return Malformed("not one leaf hash a masked event");
+      payloads_.push_back(std::make_unique<std::string>(part.payload));
+    } else {
+      ASSAY_ASSIGN_OR_RETURN(std::string raw, UnpackPart(part.payload));
+      payloads_.push_back(std::make_unique<std::string>(std::move(raw)));
+    }
+    cursors.emplace_back(*payloads_.back());
+    left.push_back(part.event_count);
+  }
+
+  events_.reserve(count);
+  size_t transaction = 0;
+  uint64_t in_transaction = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const uint8_t part = static_cast<uint8_t>(layout.event_parts[i]);
+    if (part >= segment.parts.size() || left[part]-- == 0) return Malformed("the layout does not match the parts");
+    StoredEvent& event = events_.emplace_back();
+    event.origin = segment.origin;
+    event.sequence = {segment.first.value + i};
+    event.stamp = layout.transactions[transaction].stamp;
+    event.masked = segment.parts[part].masked;
+    event.table = *tables_[part];
+    const bool last_here = ++in_transaction == layout.transactions[transaction].events;
+    event.ends_transaction = last_here && (i + 1 < count || segment.ends_transaction);
+    absl::string_view bytes;
+    if (event.masked) {
+      cursors[part].Take(sizeof(Hash), &bytes);  // Its size was checked.
+      std::memcpy(event.leaf.data(), bytes.data(), bytes.size());
+    } else {
+      if (!cursors[part].Sized(&bytes)) return Malformed("a part ends inside an event");
+      event.bytes = bytes;
+      event.leaf = LeafHash(bytes);
+      EventFrame frame;
+      absl::Status fits = ScanEvent(bytes, &frame) ? CheckEvent(event, frame) : Malformed("it is no event");
+      // A segment's first transaction may have begun before it, but at one place only.
+      Sequence begins{event.sequence.value + 1 - in_transaction};
+      if (transaction == 0) {
+        if (first_transaction_begins_.value == 0) first_transaction_begins_ = {std::min(frame.transaction_first, begins.value)};
+        begins = first_transaction_begins_;
+      }
+      if (fits.ok() && (frame.transaction_first != begins.value || begins.value == 0)) {
+        fits = Malformed("its transaction begins elsewhere than it says");
+      }
+      if (!fits.ok()) return Annotate(fits, EventName(event.origin, event.sequence));
+    }
+    if (!segment.leaf_hashes.empty() && segment.leaf_hashes.compare(i * sizeof(Hash), sizeof(Hash), AsBytes(event.leaf).data(),
+                                                                    sizeof(Hash)) != 0) {
+      return Malformed(absl::StrCat(EventName(event.origin, event.sequence), " has another hash than was sent with it"));
+    }
+    if (last_here) {
+      ++transaction;
+      in_transaction = 0;
+    }
+  }
+  for (size_t part = 0; part < cursors.size(); ++part) {
+    if (left[part] != 0 || !cursors[part].empty()) return Malformed("a part has more events than the layout");
+  }
+  transaction_count_ = layout.transactions.size();
+  return absl::OkStatus();
+}
+
+absl::Status MaskPart(Segment* segment, size_t index) {
+  ASSAY_CHECK(index < segment->parts.size());
+  SegmentPart& part = segment->parts[index];
+  if (part.masked) return absl::OkStatus();
+  if (segment->leaf_hashes.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(Name(*segment), " has no leaf hashes to mask with"));
+  }
+  SegmentLayout layout;
+  ASSAY_RETURN_IF_ERROR(Annotate(layout.Parse(segment->layout), Name(*segment)));
+  std::string leaves;
+  for (size_t i = 0; i < layout.event_parts.size(); ++i) {
+    if (static_cast<uint8_t>(layout.event_parts[i]) != index) continue;
+    if ((i + 1) * sizeof(Hash) > segment->leaf_hashes.size()) return Malformed("not one leaf hash an event");
+    leaves.append(segment->leaf_hashes, i * sizeof(Hash), sizeof(Hash));
+  }
+  part.masked = true;
+  part.payload = std::move(leaves);
+  return absl::OkStatus();
+}
+
+std::string EncodeSegmentBody(const Segment& segment) {
+  std::string body;
+  body.reserve(segment.ByteSize() + 16 * (segment.parts.size() + 1) + kChecksumBytes);
+  body.push_back(kBodyFormat);
+  PutSized(&body, segment.layout);
+  PutVarint(&body, segment.parts.size());
+  for (const SegmentPart& part : segment.parts) {
+    PutSized(&body, part.table);
+    PutVarint(&body, part.event_count);
+    body.push_back(part.masked ? kMasked : 0);
+    PutSized(&body, part.payload);
+  }
+  body.append(Checksum(segment, body));
+  return body;
+}
+
+absl::Status DecodeSegmentBody(absl::string_view body, Segment* segment) {
+  const std::string name = Name(*segment);
+  if (body.size() <= kChecksumBytes) return Malformed(absl::StrCat(name, ": too short"));
+  const absl::string_view checksum = body.substr(body.size() - kChecksumBytes);
+  body.remove_suffix(kChecksumBytes);
+  if (checksum != Checksum(*segment, body)) return Malformed(absl::StrCat(name, ": its checksum does not hold"));
+  if (static_cast<uint8_t>(body[0]) != kBodyFormat) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(name, " has format ", static_cast<uint8_t>(body[0]), ", unknown here: install a newer Assay"));
+  }
+  ByteReader reader(body.substr(1));
+  absl::string_view layout, table, payload;
+  uint64_t part_count, event_count;
+  uint8_t flags;
+  if (!reader.Sized(&layout) || !reader.Varint(&part_count) || part_count > kPartsMax) return Malformed(absl::StrCat(name, ": bad head"));
+  segment->layout = std::string(layout);
+  segment->parts.clear();
+  for (uint64_t i = 0; i < part_count; ++i) {
+    if (!reader.Sized(&table) || !reader.Varint(&event_count) || event_count > UINT32_MAX || !reader.Byte(&flags) ||
+        !reader.Sized(&payload)) {
+      return Malformed(absl::StrCat(name, ": bad part"));
+    }
+    if ((flags & ~kMasked) != 0) {
+      return absl::FailedPreconditionError(absl::StrCat(name, " has a part of a kind unknown here: install a newer Assay"));
+    }
+    segment->parts.push_back({std::string(table), static_cast<uint32_t>(event_count), flags == kMasked, std::string(payload)});
+  }
+  if (!reader.empty()) return Malformed(absl::StrCat(name, ": more bytes than parts"));
+  return absl::OkStatus();
+}
+
+}  // namespace assay
