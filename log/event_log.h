@@ -9,6 +9,7 @@
 //   while (true) { ASSAY_ASSIGN_OR_RETURN(const StoredEvent* event, reader.Next()); if (!event) break; ... }
 //
 // Not thread-safe; a second thread opens its own LogFile read-only and its own EventLog over it.
+//
 // DATA_LOSS means this chain is not to be trusted further: a fork, a bad hash, or a damaged file.
 #pragma once
 
@@ -24,6 +25,7 @@
 #include "log/log_file.h"
 #include "log/merkle_tree.h"
 #include "log/segment.h"
+#include "log/segment_cache.h"
 #include "log/types.h"
 #include "proto/event.pb.h"
 
@@ -41,9 +43,10 @@ struct OriginIndex {
   auto operator<=>(const OriginIndex&) const = default;
 };
 
+class EventLog;
+
 // Reads one chain forward, from a sequence up to what is complete now. Sees events appended (and committed or not) later when
 // asked again after the end.
-class EventLog;
 class EventReader {
  public:
   // nullptr: no further complete event yet. The pointer is valid until the next call.
@@ -57,17 +60,22 @@ class EventReader {
   OriginId origin_;
   Sequence next_;
   std::shared_ptr<const DecodedSegment> segment_;
+  uint64_t generation_ = 0;  // Of the log when `segment_` was read: a rollback may take events away.
 };
 
 class EventLog {
  public:
   static absl::StatusOr<std::unique_ptr<EventLog>> Open(LogFile* file);
 
+  // For a log file opened read-only: sees what the writer has committed since. Readers stay valid.
+  absl::Status Refresh();
+
   // Every origin with at least one event here or named by AddOrigin, ordered by id.
   std::vector<OriginId> Origins() const;
   ChainHead Head(const OriginId& origin) const;
-  // Registers `origin` if it is new. Stable for the life of the file.
+  // Registers `origin` if it is new (in a file opened read-only: NOT_FOUND). Stable for the life of the file once committed.
   absl::StatusOr<OriginIndex> IndexOf(const OriginId& origin);
+  bool HasIndex(uint64_t index) const { return index < origins_by_index_.size(); }
   // The origin of an index that IndexOf gave. CHECKs that it did.
   OriginId OriginOf(OriginIndex index) const;
 
@@ -77,7 +85,7 @@ class EventLog {
 
   // Appends what is new of a pulled segment, after checking density, leaf hashes (when sent), and each event's own origin and
   // sequence; what is held already must have the same hashes. OUT_OF_RANGE: a gap before it (pull again from the head).
-  // DATA_LOSS: a fork or damaged bytes; nothing was appended.
+  // DATA_LOSS: a fork or damaged bytes; nothing was appended. Of a fork, evidence is kept if the caller commits.
   absl::Status AppendPulled(const Segment& segment);
 
   EventReader Read(const OriginId& origin, Sequence from);
@@ -92,11 +100,14 @@ class EventLog {
 
   // Root over the first `head.last` events.
   Hash Root(const OriginId& origin) const;
+  // Root over the first `size` events; reads a few thousand of them at most. OUT_OF_RANGE beyond the head.
+  absl::StatusOr<Hash> RootAt(const OriginId& origin, uint64_t size);
   // The OriginOpened that begins the chain. NOT_FOUND before event 1 is held.
   absl::StatusOr<v1::OriginOpened> Opening(const OriginId& origin);
 
-  // Keeps the newest checkpoint seen of an origin. DATA_LOSS when `text` contradicts the chain held here or one kept before
-  // (same size, another root), or is not signed by the chain's key; evidence of both is kept.
+  // Keeps the newest checkpoint seen of an origin; one ahead of the head is held against the chain once it gets there. DATA_LOSS
+  // when `text` is not signed by the chain's key, or contradicts the chain held here or one kept before (same size, another
+  // root): then evidence of both is kept, if the caller commits. NOT_FOUND before event 1, which has the key, is held.
   absl::Status KeepCheckpoint(const OriginId& origin, absl::string_view text);
   std::optional<std::string> NewestCheckpoint(const OriginId& origin) const;
 
@@ -107,20 +118,53 @@ class EventLog {
   explicit EventLog(LogFile* file) : file_(file) {}
 
   struct Chain {
+    OriginId origin;
     OriginIndex index;
     ChainHead head;
+    HlcStamp last_stamp;      // Of event `head.last`.
+    Sequence stored;          // Written as segments; what follows is in `builder`.
     MerkleTree tree;
-    std::unique_ptr<SegmentBuilder> builder;
-    std::optional<std::string> checkpoint;
+    SegmentBuilder builder;
+    std::string checkpoint;   // Newest seen; may be empty.
+    Checkpoint claim;         // What it says.
+    bool dirty = false;       // Differs from its row.
+
+    bool InTransaction() const { return head.complete < head.last; }
   };
   absl::Status Load();
-  absl::Status FlushAll();
-  absl::Status Flush(Chain& chain);
-  absl::StatusOr<std::shared_ptr<const DecodedSegment>> SegmentHolding(const OriginId& origin, Sequence sequence);
+  absl::Status LoadChain(const Statement& row);
+  const Chain* Find(const OriginId& origin) const;
+  Chain* FindOrAdd(const OriginId& origin);
+
+  // Moves the head over `event` and packs it.
+  absl::Status Take(Chain& chain, const StoredEvent& event);
+  absl::Status Advance(Chain& chain, const StoredEvent& event);
+  absl::Status Store(Chain& chain, const Segment& segment);
+  // Writes what is buffered: whole transactions, and the piece after them when `with_piece`.
+  absl::Status Flush(Chain& chain, bool with_piece);
+  absl::Status BeforeCommit();
+  // What AppendPulled must know before it changes anything.
+  absl::Status CheckOverlap(Chain& chain, const DecodedSegment& decoded);
+  absl::Status CheckNew(const Chain& chain, const DecodedSegment& decoded, size_t skip);
+  // `root` is ours at the size that `claim` is about. Keeps evidence when they differ.
+  absl::Status CheckRoot(const Chain& chain, const Checkpoint& claim, absl::string_view text, const Hash& root);
+  absl::Status KeepEvidence(const Chain& chain, absl::string_view kind, Sequence at, absl::string_view held,
+                            absl::string_view offered);
+
+  // The stored segment that holds `sequence`. DATA_LOSS when there is none.
+  absl::StatusOr<std::shared_ptr<const DecodedSegment>> SegmentHolding(Chain& chain, Sequence sequence);
+  // The same, undecoded: nullopt past the end.
+  absl::StatusOr<std::optional<Segment>> LoadSegment(const Chain& chain, Sequence sequence);
+  // Is `sequence`, the first of a stored segment, not the first of its transaction?
+  absl::StatusOr<bool> ContinuesAt(const Chain& chain, Sequence sequence);
 
   LogFile* file_;
+  uint64_t generation_ = 1;
   std::map<OriginId, Chain> chains_;
+  Chain* newest_ = nullptr;  // Appends come in runs: the chain of the last one.
   std::vector<OriginId> origins_by_index_;
+  SegmentCache cache_;
+  Statement insert_segment_, select_segment_, upsert_chain_;
 };
 
 }  // namespace assay

@@ -1,0 +1,297 @@
+// Appending: heads, trees and segments. Reading is in event_log_read.cc, checkpoints in event_log_checkpoint.cc.
+#include "log/event_log.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "log/annotate.h"
+#include "log/check.h"
+
+namespace assay {
+namespace {
+
+// A pulled segment at least this large is stored as it came; smaller ones are packed together.
+constexpr size_t kStoreAsPulledEvents = 256;
+constexpr size_t kStoreAsPulledBytes = 64 << 10;
+// Between two trees kept in table `tree`.
+constexpr uint64_t kTreeInterval = 8192;
+constexpr int kEvidenceMax = 16;
+
+constexpr char kSelectChains[] =
+    "SELECT id, origin, last, last_stamp, complete, complete_stamp, tree, checkpoint FROM chain ORDER BY id";
+constexpr char kUpsertChain[] =
+    "INSERT INTO chain (id, origin, last, last_stamp, complete, complete_stamp, tree, checkpoint) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO UPDATE SET last = ?3, last_stamp = ?4, complete = ?5, "
+    "complete_stamp = ?6, tree = ?7, checkpoint = ?8";
+
+int64_t Signed(uint64_t value) { return static_cast<int64_t>(value); }
+uint64_t Unsigned(int64_t value) { return static_cast<uint64_t>(value); }
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<EventLog>> EventLog::Open(LogFile* file) {
+  std::unique_ptr<EventLog> log(new EventLog(file));
+  ASSAY_ASSIGN_OR_RETURN(log->select_segment_, file->Prepare("SELECT first, last, ends, body FROM segment "
+                                                             "WHERE origin = ?1 AND last >= ?2 ORDER BY last LIMIT 1"));
+  if (!file->read_only()) {
+    ASSAY_ASSIGN_OR_RETURN(log->insert_segment_,
+                           file->Prepare("INSERT INTO segment (origin, last, first, ends, body) VALUES (?1, ?2, ?3, ?4, ?5)"));
+    ASSAY_ASSIGN_OR_RETURN(log->upsert_chain_, file->Prepare(kUpsertChain));
+  }
+  ASSAY_RETURN_IF_ERROR(log->Load());
+  EventLog* raw = log.get();
+  file->AddParticipant([raw] { return raw->BeforeCommit(); },
+                       [raw] {
+                         ++raw->generation_;
+                         raw->chains_.clear();
+                         raw->newest_ = nullptr;
+                         raw->origins_by_index_.clear();
+                         raw->cache_.Clear();
+                         return raw->Load();
+                       });
+  return log;
+}
+
+absl::Status EventLog::Load() {
+  ASSAY_ASSIGN_OR_RETURN(Statement chains, file_->Prepare(kSelectChains));
+  for (;;) {
+    ASSAY_ASSIGN_OR_RETURN(const bool row, chains.Step());
+    if (!row) return absl::OkStatus();
+    ASSAY_RETURN_IF_ERROR(LoadChain(chains));
+  }
+}
+
+absl::Status EventLog::LoadChain(const Statement& row) {
+  ASSAY_ASSIGN_OR_RETURN(const OriginId origin, OriginId::FromBytes(row.Blob(1)));
+  Chain* chain = FindOrAdd(origin);
+  if (chain->index.value != Unsigned(row.Int(0))) return absl::DataLossError("the log's origins are not numbered from 0");
+  chain->head = {{Unsigned(row.Int(2))}, {Unsigned(row.Int(4))}, {Unsigned(row.Int(5))}};
+  chain->last_stamp = {Unsigned(row.Int(3))};
+  chain->stored = chain->head.last;
+  ASSAY_ASSIGN_OR_RETURN(chain->tree, MerkleTree::Decode(row.Blob(6)));
+  if (chain->tree.size() != chain->head.last.value || chain->head.complete > chain->head.last) {
+    return absl::DataLossError(absl::StrCat("the head of chain ", origin.Hex(), " does not fit its Merkle tree"));
+  }
+  chain->builder = SegmentBuilder(origin, chain->InTransaction());
+  chain->checkpoint = std::string(row.Blob(7));
+  if (!chain->checkpoint.empty()) {
+    ASSAY_ASSIGN_OR_RETURN(chain->claim, ParseCheckpoint(chain->checkpoint));
+  }
+  chain->dirty = false;
+  return absl::OkStatus();
+}
+
+absl::Status EventLog::Refresh() { return file_->read_only() ? Load() : absl::OkStatus(); }
+
+std::vector<OriginId> EventLog::Origins() const {
+  std::vector<OriginId> origins;
+  for (const auto& [origin, chain] : chains_) origins.push_back(origin);
+  return origins;
+}
+
+const EventLog::Chain* EventLog::Find(const OriginId& origin) const {
+  const auto found = chains_.find(origin);
+  return found == chains_.end() ? nullptr : &found->second;
+}
+
+EventLog::Chain* EventLog::FindOrAdd(const OriginId& origin) {
+  if (newest_ != nullptr && newest_->origin == origin) return newest_;
+  auto found = chains_.find(origin);
+  if (found == chains_.end()) {
+    const OriginIndex index{static_cast<uint32_t>(origins_by_index_.size())};
+    Chain chain{.origin = origin, .index = index, .builder = SegmentBuilder(origin), .dirty = true};
+    found = chains_.emplace(origin, std::move(chain)).first;
+    origins_by_index_.push_back(origin);
+  }
+  newest_ = &found->second;
+  return newest_;
+}
+
+ChainHead EventLog::Head(const OriginId& origin) const {
+  const Chain* chain = Find(origin);
+  return chain == nullptr ? ChainHead{} : chain->head;
+}
+
+absl::StatusOr<OriginIndex> EventLog::IndexOf(const OriginId& origin) {
+  // A reader's own numbers would collide with those the writer gives.
+  if (file_->read_only() && Find(origin) == nullptr) {
+    return absl::NotFoundError(absl::StrCat("origin ", origin.Hex(), " is not in this log"));
+  }
+  return FindOrAdd(origin)->index;
+}
+
+OriginId EventLog::OriginOf(OriginIndex index) const {
+  ASSAY_CHECK(index.value < origins_by_index_.size());
+  return origins_by_index_[index.value];
+}
+
+int64_t EventLog::EventCount() const {
+  int64_t count = 0;
+  for (const auto& [origin, chain] : chains_) count += Signed(chain.head.last.value);
+  return count;
+}
+
+absl::Status EventLog::Append(const v1::Event& event, absl::string_view table, absl::string_view bytes) {
+  ASSAY_CHECK(file_->InTransaction());
+  absl::StatusOr<OriginId> origin = OriginId::FromBytes(event.origin());
+  ASSAY_CHECK(origin.ok());
+  Chain& chain = *FindOrAdd(*origin);
+  const bool begins = !chain.InTransaction();
+  ASSAY_CHECK(event.sequence() == chain.head.last.value + 1);
+  ASSAY_CHECK(begins ? HlcStamp{event.stamp()} > chain.last_stamp : HlcStamp{event.stamp()} == chain.last_stamp);
+  ASSAY_CHECK(event.transaction_first() == chain.head.complete.value + 1);
+  StoredEvent stored;
+  stored.origin = *origin;
+  stored.sequence = {event.sequence()};
+  stored.stamp = {event.stamp()};
+  stored.ends_transaction = event.ends_transaction();
+  stored.table = table;
+  stored.bytes = bytes;
+  stored.leaf = LeafHash(bytes);
+  return Take(chain, stored);
+}
+
+absl::Status EventLog::Take(Chain& chain, const StoredEvent& event) {
+  while (chain.builder.Full(event)) ASSAY_RETURN_IF_ERROR(Store(chain, chain.builder.Finish(false)));
+  chain.builder.Add(event);
+  return Advance(chain, event);
+}
+
+absl::Status EventLog::Advance(Chain& chain, const StoredEvent& event) {
+  chain.head.last = event.sequence;
+  chain.last_stamp = event.stamp;
+  if (event.ends_transaction) {
+    chain.head.complete = event.sequence;
+    chain.head.complete_stamp = event.stamp;
+  }
+  chain.tree.Append(event.leaf);
+  chain.dirty = true;
+  if (chain.tree.size() % kTreeInterval != 0) return absl::OkStatus();
+  ASSAY_ASSIGN_OR_RETURN(Statement insert, file_->Prepare("INSERT INTO tree (origin, size, tree) VALUES (?1, ?2, ?3)"));
+  const std::string tree = chain.tree.Encode();
+  return insert.BindInt(1, chain.index.value).BindInt(2, Signed(chain.tree.size())).BindBlob(3, tree).Run();
+}
+
+absl::Status EventLog::Store(Chain& chain, const Segment& segment) {
+  ASSAY_CHECK(segment.first == chain.stored.Next());
+  const std::string body = EncodeSegmentBody(segment);
+  ASSAY_RETURN_IF_ERROR(insert_segment_.BindInt(1, chain.index.value)
+                            .BindInt(2, Signed(segment.last.value))
+                            .BindInt(3, Signed(segment.first.value))
+                            .BindInt(4, segment.ends_transaction ? 1 : 0)
+                            .BindBlob(5, body)
+                            .Run());
+  chain.stored = segment.last;
+  return absl::OkStatus();
+}
+
+absl::Status EventLog::Flush(Chain& chain, bool with_piece) {
+  while (!chain.builder.empty() && (with_piece || chain.builder.HasWholeTransactions())) {
+    ASSAY_RETURN_IF_ERROR(Store(chain, chain.builder.Finish(false)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EventLog::BeforeCommit() {
+  // By index, so that the numbers are dense from 0 in the file too.
+  for (const OriginId& origin : origins_by_index_) {
+    Chain& chain = chains_.at(origin);
+    if (!chain.dirty) continue;
+    ASSAY_RETURN_IF_ERROR(Flush(chain, /*with_piece=*/true));
+    const std::string tree = chain.tree.Encode();
+    ASSAY_RETURN_IF_ERROR(upsert_chain_.BindInt(1, chain.index.value)
+                              .BindBlob(2, origin.AsBytes())
+                              .BindInt(3, Signed(chain.head.last.value))
+                              .BindInt(4, Signed(chain.last_stamp.value))
+                              .BindInt(5, Signed(chain.head.complete.value))
+                              .BindInt(6, Signed(chain.head.complete_stamp.value))
+                              .BindBlob(7, tree)
+                              .BindText(8, chain.checkpoint)
+                              .Run());
+    chain.dirty = false;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EventLog::AppendPulled(const Segment& segment) {
+  ASSAY_CHECK(file_->InTransaction());
+  const ChainHead before = Head(segment.origin);
+  if (segment.first > before.last.Next()) {
+    return absl::OutOfRangeError(absl::StrCat("after ", EventName(segment.origin, before.last), " comes ", segment.first.value,
+                                              ": a gap; pull again from the head"));
+  }
+  ASSAY_ASSIGN_OR_RETURN(const DecodedSegment decoded, DecodedSegment::Decode(segment));
+  Chain& chain = *FindOrAdd(segment.origin);
+  ASSAY_RETURN_IF_ERROR(CheckOverlap(chain, decoded));
+  const size_t skip = chain.head.last.value + 1 - segment.first.value;
+  const auto& events = decoded.events();
+  if (skip >= events.size()) return absl::OkStatus();
+  ASSAY_RETURN_IF_ERROR(CheckNew(chain, decoded, skip));
+
+  const bool large = events.size() >= kStoreAsPulledEvents || segment.ByteSize() >= kStoreAsPulledBytes;
+  const bool stands_alone = !chain.InTransaction() || decoded.transaction_count() == 1;
+  if (skip > 0 || !large || !stands_alone) {
+    for (size_t i = skip; i < events.size(); ++i) ASSAY_RETURN_IF_ERROR(Take(chain, events[i]));
+    return absl::OkStatus();
+  }
+  ASSAY_RETURN_IF_ERROR(Flush(chain, /*with_piece=*/true));
+  ASSAY_RETURN_IF_ERROR(Store(chain, segment));
+  for (const StoredEvent& event : events) ASSAY_RETURN_IF_ERROR(Advance(chain, event));
+  chain.builder = SegmentBuilder(chain.origin, chain.InTransaction());
+  return absl::OkStatus();
+}
+
+absl::Status EventLog::CheckOverlap(Chain& chain, const DecodedSegment& decoded) {
+  if (decoded.events().front().sequence > chain.head.last) return absl::OkStatus();
+  ASSAY_RETURN_IF_ERROR(Flush(chain, /*with_piece=*/true));
+  std::shared_ptr<const DecodedSegment> held;
+  for (const StoredEvent& event : decoded.events()) {
+    if (event.sequence > chain.head.last) break;
+    if (held == nullptr || held->events().back().sequence < event.sequence) {
+      ASSAY_ASSIGN_OR_RETURN(held, SegmentHolding(chain, event.sequence));
+    }
+    const StoredEvent& ours = held->events()[event.sequence.value - held->events().front().sequence.value];
+    if (ours.leaf == event.leaf) continue;
+    ASSAY_RETURN_IF_ERROR(KeepEvidence(chain, "fork", event.sequence, ours.masked ? AsBytes(ours.leaf) : ours.bytes,
+                                       event.masked ? AsBytes(event.leaf) : event.bytes));
+    return absl::DataLossError(absl::StrCat("fork: another ", EventName(event.origin, event.sequence), " is held here (",
+                                            HexEncode(AsBytes(ours.leaf)), ") than was pulled (",
+                                            HexEncode(AsBytes(event.leaf)), ")"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EventLog::CheckNew(const Chain& chain, const DecodedSegment& decoded, size_t skip) {
+  const auto& events = decoded.events();
+  const bool begins = !chain.InTransaction();
+  const StoredEvent& first = events[skip];
+  if (begins ? first.stamp <= chain.last_stamp : first.stamp != chain.last_stamp) {
+    return absl::DataLossError(absl::StrCat(EventName(first.origin, first.sequence), ": its stamp does not ",
+                                            begins ? "rise above the transaction before" : "equal that of its transaction"));
+  }
+  const Sequence claimed = decoded.first_transaction_begins();
+  if (skip == 0 && claimed.value != 0 && claimed != chain.head.complete.Next()) {
+    return absl::DataLossError(absl::StrCat(EventName(first.origin, first.sequence), ": its transaction begins at ",
+                                            claimed.value, " by its own word and at ", chain.head.complete.value + 1, " here"));
+  }
+  if (chain.claim.size < first.sequence.value || chain.claim.size > events.back().sequence.value) return absl::OkStatus();
+  // The signed word about this stretch came before the stretch did.
+  MerkleTree tree = chain.tree;
+  for (size_t i = skip; tree.size() < chain.claim.size; ++i) tree.Append(events[i].leaf);
+  return CheckRoot(chain, chain.claim, chain.checkpoint, tree.Root());
+}
+
+absl::Status EventLog::KeepEvidence(const Chain& chain, absl::string_view kind, Sequence at, absl::string_view held,
+                                    absl::string_view offered) {
+  ASSAY_ASSIGN_OR_RETURN(Statement insert, file_->Prepare("INSERT OR IGNORE INTO evidence SELECT ?1, ?2, ?3, ?4, ?5 WHERE "
+                                                          "(SELECT count(*) FROM evidence WHERE origin = ?1) < ?6"));
+  return insert.BindInt(1, chain.index.value)
+      .BindText(2, kind)
+      .BindInt(3, Signed(at.value))
+      .BindBlob(4, held)
+      .BindBlob(5, offered)
+      .BindInt(6, kEvidenceMax)
+      .Run();
+}
+
+}  // namespace assay
