@@ -70,6 +70,7 @@ class RowVersionStore {
  private:
   RowVersionStore(LogFile* file, EventLog* log) : file_(file), log_(log) {}
   absl::Status FlushDirty();
+  absl::Status MakeRoom();
 
   struct Entry {
     std::optional<RowVersions> versions;
@@ -78,6 +79,7 @@ class RowVersionStore {
   LogFile* file_;
   EventLog* log_;
   absl::flat_hash_map<RowRef, Entry> cache_;
+  std::vector<RowRef> dirty_;
   Statement get_, put_;
 };
 

@@ -55,6 +55,9 @@ class StageStore {
  public:
   static absl::StatusOr<std::unique_ptr<StageStore>> Open(LogFile* file, EventLog* log);
 
+  // For a log file opened read-only: sees what the writer has committed since. Refresh the EventLog first.
+  absl::Status Refresh();
+
   // Named values, small: "clock", "captured_lsn", "slot", "batch". nullopt: never set.
   absl::StatusOr<std::optional<std::string>> Get(absl::string_view name);
   absl::Status Set(absl::string_view name, absl::string_view value);
@@ -93,10 +96,12 @@ class StageStore {
 
  private:
   StageStore(LogFile* file, EventLog* log) : file_(file), log_(log) {}
+  absl::Status Load();
   LogFile* file_;
   EventLog* log_;
   std::map<OriginId, Sequence> projected_;
   int64_t unsettled_count_ = 0, parked_count_ = 0, conflict_count_ = 0;
+  Statement get_, set_, set_projected_, add_seen_, seen_, unsettled_, put_unsettled_, erase_unsettled_, add_conflict_;
 };
 
 }  // namespace assay

@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "log/event_log.h"
 #include "log/log_file.h"
@@ -49,7 +51,11 @@ class TableNames {
  public:
   static absl::StatusOr<std::unique_ptr<TableNames>> Open(LogFile* file, EventLog* log);
 
-  // Registers names that are new: call inside a transaction.
+  // For a log file opened read-only: sees what the writer has committed since. Every TableId and schema taken before is void.
+  absl::Status Refresh();
+
+  // Registers names that are new; the next commit makes them durable. In a file opened read-only a new number is good until
+  // Refresh.
   absl::StatusOr<TableId> IdOf(const TableName& name);
   absl::StatusOr<ColumnId> ColumnIdOf(TableId table, absl::string_view column);
   const TableName& NameOf(TableId table) const;
@@ -60,18 +66,26 @@ class TableNames {
 
  private:
   TableNames(LogFile* file, EventLog* log) : file_(file), log_(log) {}
-  absl::Status Load();
-
   struct Table {
     TableName name;
     std::vector<std::string> columns;
-    std::map<std::string, ColumnId, std::less<>> column_ids;
+    absl::flat_hash_map<std::string, ColumnId> column_ids;
   };
+  struct Unwritten {
+    TableId table;
+    std::optional<ColumnId> column;  // nullopt: the table itself.
+  };
+  absl::Status Load();
+  absl::Status BeforeCommit();
+  TableId AddTable(const TableName& name);
+  ColumnId AddColumn(Table& table, absl::string_view column);
+
   LogFile* file_;
   EventLog* log_;
   std::vector<Table> tables_;
   std::map<TableName, TableId> ids_;
   std::map<std::pair<OriginId, Sequence>, std::shared_ptr<const ResolvedSchema>> schemas_;
+  std::vector<Unwritten> unwritten_;
 };
 
 }  // namespace assay
