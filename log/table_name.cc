@@ -1,10 +1,25 @@
+#include <algorithm>
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "log/table_names.h"
 
 namespace assay {
+namespace {
+
+std::string QuoteIfNeeded(const std::string& part) {
+  const bool plain = !part.empty() && !absl::ascii_isdigit(part[0]) && std::all_of(part.begin(), part.end(), [](char c) {
+    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '_';
+  });
+  return plain ? part : absl::StrCat("\"", absl::StrReplaceAll(part, {{"\"", "\"\""}}), "\"");
+}
+
+}  // namespace
+
+std::string TableName::ToString() const { return absl::StrCat(QuoteIfNeeded(schema), ".", QuoteIfNeeded(table)); }
 
 absl::StatusOr<TableName> TableName::Parse(absl::string_view text) {
   std::vector<std::string> parts(1);

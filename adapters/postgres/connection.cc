@@ -84,8 +84,8 @@ std::string SqlstateInMessage(absl::string_view message) {
   for (size_t at = message.find(": "); at != absl::string_view::npos; at = message.find(": ", at + 2)) {
     absl::string_view rest = absl::StripLeadingAsciiWhitespace(message.substr(at + 1));
     if (rest.size() > 6 && rest[5] == ':' &&
-        std::all_of(rest.begin(), rest.begin() + 5,
-                    [](char c) { return absl::ascii_isdigit(c) || absl::ascii_isupper(c); })) {
+        std::all_of(rest.begin(), rest.begin() + 5, [](char c) { return absl::ascii_isdigit(c) || absl::ascii_isupper(c); }) &&
+        std::any_of(rest.begin(), rest.begin() + 5, absl::ascii_isdigit)) {  // "FATAL" is no SQLSTATE.
       return std::string(rest.substr(0, 5));
     }
   }
@@ -99,15 +99,19 @@ std::string FirstLine(absl::string_view text) {
 
 }  // namespace
 
-Interrupt::Interrupt() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { ASSAY_CHECK(fd_ >= 0); }
+Signal::Signal() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { ASSAY_CHECK(fd_ >= 0); }
 
-Interrupt::~Interrupt() { close(fd_); }
+Signal::~Signal() { close(fd_); }
 
-void Interrupt::Trigger() {
-  triggered_.store(true, std::memory_order_release);
+void Signal::Set() {
   const uint64_t one = 1;
   // Fails only when the counter is full, and then it is readable already.
   [[maybe_unused]] const ssize_t written = write(fd_, &one, sizeof one);
+}
+
+void Signal::Clear() {
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = read(fd_, &count, sizeof count);
 }
 
 int64_t Result::Int64(int row, int column) const {
@@ -197,7 +201,6 @@ absl::Status Connection::Establish() {
     next = PQconnectPoll(connection_);
     if (next == PGRES_POLLING_FAILED) return ConnectionError();
   }
-  PQsetErrorVerbosity(connection_, PQERRORS_DEFAULT);
   PQsetnonblocking(connection_, 1);
   if (options_.replication || !options_.pin_settings) return absl::OkStatus();
   std::string sql;
@@ -212,16 +215,26 @@ absl::Status Connection::Establish() {
 
 absl::Status Connection::ConnectionError() {
   const std::string message = PQerrorMessage(connection_);
-  const std::string line = FirstLine(message);
+  const std::string line = FirstLine(message);  // More lines only tell where in the server's source it was.
   const std::string sqlstate = SqlstateInMessage(message);
   if (sqlstate.empty()) return absl::UnavailableError(line.empty() ? "the connection was lost" : line);
   return StatusFromSqlstate(sqlstate, line);
 }
 
-absl::StatusOr<bool> Connection::Wait(absl::Time deadline, bool for_write) {
+absl::Status Connection::LastWords() {
+  broken_ = true;
+  while (PGresult* next = PQgetResult(connection_)) {
+    const Result result(next);
+    if (PQresultErrorField(next, PG_DIAG_SQLSTATE) != nullptr) return StatusFromResult(next);
+  }
+  return ConnectionError();
+}
+
+absl::StatusOr<bool> Connection::Wait(absl::Time deadline, bool for_write, const Signal* signal) {
   for (;;) {
-    pollfd fds[2] = {{PQsocket(connection_), static_cast<short>(for_write ? POLLOUT | POLLIN : POLLIN), 0},
-                     {options_.interrupt == nullptr ? -1 : options_.interrupt->fd(), POLLIN, 0}};
+    pollfd fds[3] = {{PQsocket(connection_), static_cast<short>(for_write ? POLLOUT | POLLIN : POLLIN), 0},
+                     {options_.interrupt == nullptr ? -1 : options_.interrupt->fd(), POLLIN, 0},
+                     {signal == nullptr ? -1 : signal->fd(), POLLIN, 0}};
     if (fds[0].fd < 0) {
       broken_ = true;
       return ConnectionError();
@@ -231,7 +244,7 @@ absl::StatusOr<bool> Connection::Wait(absl::Time deadline, bool for_write) {
       const absl::Duration left = std::clamp(deadline - absl::Now(), absl::ZeroDuration(), absl::Hours(1));
       timeout_ms = static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1))));
     }
-    const int ready = poll(fds, 2, timeout_ms);
+    const int ready = poll(fds, 3, timeout_ms);
     if (ready < 0 && errno != EINTR) return absl::InternalError(absl::StrCat("poll: ", std::strerror(errno)));
     if (fds[1].revents != 0) {
       broken_ = true;
@@ -291,7 +304,7 @@ absl::StatusOr<Result> Connection::Finish(bool sent) {
       if (flush < 0) return ConnectionError();
       flushed = flush == 0;
     }
-    if (PQconsumeInput(connection_) == 0) return ConnectionError();
+    if (PQconsumeInput(connection_) == 0) return LastWords();
     while (flushed && PQisBusy(connection_) == 0) {
       PGresult* next = PQgetResult(connection_);
       if (next == nullptr) {

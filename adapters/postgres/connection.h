@@ -29,22 +29,35 @@
 
 namespace assay {
 
+// A flag that poll() can wait for.
+class Signal {
+ public:
+  Signal();
+  ~Signal();
+  Signal(const Signal&) = delete;
+  Signal& operator=(const Signal&) = delete;
+
+  void Set();
+  void Clear();
+  int fd() const { return fd_; }  // Readable while set.
+
+ private:
+  int fd_;
+};
+
 // Lets another thread end blocking calls at shutdown. Once triggered, for good: every call of a connection that was given it
 // returns CANCELLED. Share one among all connections of a daemon. Trigger is safe in a signal handler.
 class Interrupt {
  public:
-  Interrupt();
-  ~Interrupt();
-  Interrupt(const Interrupt&) = delete;
-  Interrupt& operator=(const Interrupt&) = delete;
-
-  void Trigger();
+  void Trigger() {
+    triggered_.store(true, std::memory_order_release);
+    signal_.Set();
+  }
   bool triggered() const { return triggered_.load(std::memory_order_acquire); }
-  // Readable once triggered.
-  int fd() const { return fd_; }
+  int fd() const { return signal_.fd(); }  // Readable once triggered.
 
  private:
-  int fd_;
+  Signal signal_;
   std::atomic<bool> triggered_{false};
 };
 
@@ -120,10 +133,13 @@ class Connection {
   std::string QuoteIdentifier(absl::string_view name) const;
   std::string QuoteLiteral(absl::string_view text) const;
 
-  // Waits until the socket is readable (or also writable, when `for_write`), at most until `deadline`. False: the time passed.
-  absl::StatusOr<bool> Wait(absl::Time deadline, bool for_write = false);
+  // Waits until the socket is readable (or also writable, when `for_write`) or `signal` is set, at most until `deadline`.
+  // False: the time passed.
+  absl::StatusOr<bool> Wait(absl::Time deadline, bool for_write = false, const Signal* signal = nullptr);
   // What libpq says is wrong with the connection: UNAVAILABLE, or the SQLSTATE's code.
   absl::Status ConnectionError();
+  // After PQconsumeInput failed: the server's last words, when it had any. The session is unusable from here.
+  absl::Status LastWords();
   PGconn* raw() { return connection_; }
 
  private:

@@ -1,0 +1,347 @@
+#include "adapters/postgres/capture.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/time/clock.h"
+#include "adapters/postgres/array_text.h"
+#include "adapters/postgres/sqlstate.h"
+#include "log/annotate.h"
+
+namespace assay {
+namespace {
+
+constexpr absl::Duration kStatusIntervalMax = absl::Seconds(10);
+
+// Buffers are filled to this size, and a larger message gets one of its own: views into them must not move.
+constexpr size_t kBufferBytes = 256 << 10;
+
+}  // namespace
+
+PostgresCapture::PostgresCapture(CaptureOptions options) : options_(std::move(options)) {}
+
+PostgresCapture::~PostgresCapture() = default;
+
+absl::Status PostgresCapture::Start() {
+  stream_.reset();
+  catalog_.reset();
+  relations_.clear();
+  in_transaction_ = false;
+  reported_ = {};
+  delivered_ = 0;
+  confirmed_ = 0;  // Before the first delivery the server's own position stands.
+  ASSAY_ASSIGN_OR_RETURN(catalog_, Connection::Open(options_.conninfo, {.application_name = "assay capture catalog",
+                                                                        .interrupt = options_.interrupt}));
+  if (absl::Status status = CheckServer(); !status.ok()) return End(status);
+  ASSAY_ASSIGN_OR_RETURN(stream_, Connection::Open(options_.conninfo, {.application_name = "assay capture",
+                                                                       .replication = true,
+                                                                       .interrupt = options_.interrupt}));
+  const std::string publication = stream_->QuoteIdentifier(options_.publication);
+  // 0/0 is wherever the server has it confirmed. A position of ours could be ahead of the server (after a restore), and then it
+  // would skip everything up to it in silence.
+  const auto started = stream_->ExecuteScript(absl::StrCat(
+      "START_REPLICATION SLOT ", stream_->QuoteIdentifier(options_.slot), " LOGICAL 0/0 (proto_version '1', publication_names ",
+      "'", absl::StrReplaceAll(publication, {{"'", "''"}}), "', messages 'true')"));
+  if (!started.ok()) {
+    return End(AnnotateSql(started.status(), absl::StrCat("start capture from slot \"", options_.slot, "\"")));
+  }
+  next_status_ = absl::Now() + status_interval_;
+  return absl::OkStatus();
+}
+
+// Finds the states that a person has to resolve, by name; START_REPLICATION itself would tell some of them in words that differ
+// from one server version to the next, and others only at the first change.
+absl::Status PostgresCapture::CheckServer() {
+  if (catalog_->server_version() < 140000) {
+    return absl::FailedPreconditionError(absl::StrCat("this PostgreSQL is ", catalog_->server_version() / 10000,
+                                                      ", and capture needs 14 or newer: upgrade the server"));
+  }
+  ASSAY_ASSIGN_OR_RETURN(
+      const Result facts,
+      catalog_->Execute(
+          "SELECT current_setting('wal_level'), (SELECT setting::int8 FROM pg_settings WHERE name = 'wal_sender_timeout'),"
+          "  EXISTS (SELECT FROM pg_publication WHERE pubname = $1),"
+          "  s.slot_name IS NOT NULL, coalesce(s.plugin, ''), coalesce(s.database, ''), current_database(),"
+          "  coalesce(s.wal_status, ''), s.active_pid"
+          " FROM (SELECT) one LEFT JOIN pg_replication_slots s ON s.slot_name = $2",
+          {options_.publication, options_.slot}));
+  const std::string slot = absl::StrCat("replication slot \"", options_.slot, "\"");
+  if (facts.Text(0, 0) != "logical") {
+    return absl::FailedPreconditionError(absl::StrCat("wal_level is \"", facts.Text(0, 0),
+                                                      "\" and capture needs \"logical\": `assay doctor` shows the command"));
+  }
+  if (!facts.Bool(0, 2)) {
+    return absl::FailedPreconditionError(absl::StrCat("publication \"", options_.publication, "\" is not in database \"",
+                                                      facts.Text(0, 6), "\": run `assay init`, or `assay doctor` if it was"));
+  }
+  if (!facts.Bool(0, 3)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(slot, " is gone, so changes may have been missed: `assay repair` compares and makes a new one ",
+                     "(`assay init` if this database was never enrolled)"));
+  }
+  if (facts.Text(0, 4) != "pgoutput" || facts.Text(0, 5) != facts.Text(0, 6)) {
+    return absl::FailedPreconditionError(absl::StrCat(slot, " is not ours (plugin \"", facts.Text(0, 4), "\", database \"",
+                                                      facts.Text(0, 5), "\"): `assay doctor` tells more"));
+  }
+  if (facts.Text(0, 7) == "lost") {
+    return absl::FailedPreconditionError(absl::StrCat(
+        slot, " has lost WAL it still needed (max_slot_wal_keep_size): changes were missed, run `assay repair`"));
+  }
+  if (!facts.IsNull(0, 8)) {
+    return absl::UnavailableError(absl::StrCat(slot, " is in use by the server process ", facts.Text(0, 8),
+                                               ": another daemon, or one that has just ended; tried again"));
+  }
+  // The server gives up on us after wal_sender_timeout; 0 is never.
+  const int64_t timeout_ms = facts.Int64(0, 1);
+  status_interval_ = kStatusIntervalMax;
+  if (timeout_ms > 0) status_interval_ = std::min(status_interval_, absl::Milliseconds(timeout_ms) / 4);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<CaptureBatch> PostgresCapture::Next(absl::Duration wait) {
+  if (stream_ == nullptr) return absl::UnavailableError("capture has not been started");
+  const absl::Time deadline = absl::Now() + wait;
+  CaptureBatch batch;
+  batch_size_ = 0;
+  for (bool consumed = false;;) {
+    if (absl::Status status = KeepAlive(); !status.ok()) return status;
+    char* data = nullptr;
+    const int size = PQgetCopyData(stream_->raw(), &data, /*async=*/1);
+    if (size > 0) {
+      const absl::Status status = Take({data, static_cast<size_t>(size)}, batch);
+      PQfreemem(data);
+      if (!status.ok()) return End(status);
+      if (batch.items.size() >= options_.batch_items || batch_size_ >= options_.batch_bytes) return batch;
+      consumed = false;
+      continue;
+    }
+    if (size < 0) return StreamEnded();
+    // Nothing whole is buffered: look at what the socket holds, and once that is nothing new hand over what there is.
+    if (!consumed) {
+      if (PQconsumeInput(stream_->raw()) == 0) return End(stream_->LastWords());
+      consumed = true;
+      continue;
+    }
+    if (!batch.items.empty() || absl::Now() >= deadline) return batch;
+    const auto ready = stream_->Wait(std::min(deadline, next_status_), PQflush(stream_->raw()) > 0, &confirm_signal_);
+    if (!ready.ok()) return End(ready.status());
+    consumed = false;
+  }
+}
+
+void PostgresCapture::Confirm(Lsn lsn) {
+  if (lsn.value > delivered_.load(std::memory_order_acquire)) return;
+  uint64_t known = confirmed_.load(std::memory_order_relaxed);
+  while (known < lsn.value) {
+    if (confirmed_.compare_exchange_weak(known, lsn.value, std::memory_order_release)) {
+      confirm_signal_.Set();
+      return;
+    }
+  }
+}
+
+absl::Status PostgresCapture::KeepAlive() {
+  if (stream_ == nullptr) return absl::UnavailableError("capture has not been started");
+  if (confirmed_.load(std::memory_order_acquire) == reported_.value && absl::Now() < next_status_) return absl::OkStatus();
+  return SendStatus();
+}
+
+absl::Status PostgresCapture::SendStatus() {
+  confirm_signal_.Clear();
+  const Lsn confirmed{confirmed_.load(std::memory_order_acquire)};
+  const std::string status = StandbyStatus(confirmed, absl::ToUnixMicros(absl::Now()));
+  const int put = PQputCopyData(stream_->raw(), status.data(), static_cast<int>(status.size()));
+  if (put < 0 || PQflush(stream_->raw()) < 0) return End(stream_->ConnectionError());
+  // put == 0: the socket is full, which cannot be for long; due again at the next call.
+  if (put == 1) {
+    reported_ = confirmed;
+    next_status_ = absl::Now() + status_interval_;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PostgresCapture::StreamEnded() {
+  absl::Status status = absl::UnavailableError("the server ended the stream");
+  while (PGresult* next = PQgetResult(stream_->raw())) {
+    const Result result(next);
+    if (PQresultStatus(next) == PGRES_FATAL_ERROR) status = StatusFromResult(next);
+    if (PQresultStatus(next) == PGRES_COPY_IN) PQputCopyEnd(stream_->raw(), nullptr);
+  }
+  return End(AnnotateSql(status, "capture"));
+}
+
+absl::Status PostgresCapture::End(absl::Status status) {
+  stream_.reset();
+  catalog_.reset();
+  return status;
+}
+
+absl::string_view PostgresCapture::Keep(absl::string_view bytes, CaptureBatch& batch) {
+  if (batch.buffers.empty() || batch.buffers.back()->capacity() - batch.buffers.back()->size() < bytes.size()) {
+    batch.buffers.push_back(std::make_unique<std::string>());
+    batch.buffers.back()->reserve(std::max(bytes.size(), kBufferBytes));
+  }
+  std::string& buffer = *batch.buffers.back();
+  const size_t at = buffer.size();
+  buffer.append(bytes.data(), bytes.size());
+  batch_size_ += bytes.size();
+  return absl::string_view(buffer).substr(at);
+}
+
+absl::Status PostgresCapture::Take(absl::string_view message, CaptureBatch& batch) {
+  ASSAY_ASSIGN_OR_RETURN(WalsenderMessage envelope, ParseWalsender(message));
+  if (envelope.kind == WalsenderMessage::Kind::kKeepalive) {
+    if (envelope.reply_requested) ASSAY_RETURN_IF_ERROR(SendStatus());
+    if (in_transaction_ || envelope.end_lsn.value <= delivered_) return absl::OkStatus();
+    batch.items.push_back({.kind = CaptureItem::Kind::kKeepalive, .end_lsn = envelope.end_lsn});
+    delivered_ = envelope.end_lsn.value;
+    return absl::OkStatus();
+  }
+  // Most messages are rows, whose texts must outlive libpq's buffer.
+  ASSAY_ASSIGN_OR_RETURN(pgoutput::Message parsed, ParsePgoutput(Keep(envelope.data, batch)));
+  return TakeData(std::move(parsed), batch);
+}
+
+absl::StatusOr<const PostgresCapture::Relation*> PostgresCapture::RelationOf(uint32_t oid) const {
+  const auto found = relations_.find(oid);
+  if (found == relations_.end()) {
+    return absl::DataLossError(absl::StrCat("the stream sent a row of relation ", oid, ", which it has not described"));
+  }
+  return &found->second;
+}
+
+// A table whose REPLICA IDENTITY was changed from FULL behind our back sends its key at most: what was not sent is unknown.
+std::vector<TupleValue> PostgresCapture::WholeOld(const Relation& relation, std::vector<TupleValue> old_tuple, bool whole,
+                                                  const std::vector<TupleValue>& new_tuple) const {
+  if (whole) return old_tuple;
+  const bool key_changed = !old_tuple.empty();
+  std::vector<TupleValue> result(relation.shape->columns.size(), {TupleValue::Kind::kUnchanged, {}});
+  const auto take = [&](size_t i) {
+    const std::vector<TupleValue>& from = key_changed ? old_tuple : new_tuple;
+    if (i < from.size()) result[i] = from[i];
+  };
+  for (size_t i = 0; i < relation.replica_key.size(); ++i) {
+    if (key_changed && relation.replica_key[i]) take(i);
+  }
+  if (!key_changed) {
+    for (uint32_t i : relation.shape->key) take(i);
+  }
+  return result;
+}
+
+absl::Status PostgresCapture::TakeData(pgoutput::Message message, CaptureBatch& batch) {
+  CaptureItem item;
+  const auto bind = [&](uint32_t oid) -> absl::StatusOr<const Relation*> {
+    ASSAY_ASSIGN_OR_RETURN(const Relation* relation, RelationOf(oid));
+    item.relation = relation->shape;
+    return relation;
+  };
+  const auto fits = [&](const std::vector<TupleValue>& tuple) { return tuple.size() == item.relation->columns.size(); };
+  const auto misfit = [&] {
+    return absl::DataLossError(absl::StrCat("a row of ", item.relation->name.ToString(), " does not fit its description"));
+  };
+  if (auto* begin = std::get_if<pgoutput::Begin>(&message)) {
+    in_transaction_ = true;
+    item.kind = CaptureItem::Kind::kBegin;
+    item.commit_lsn = begin->commit_lsn;
+    item.commit_time_us = begin->commit_time_us;
+    item.xid = begin->xid;
+  } else if (auto* commit = std::get_if<pgoutput::Commit>(&message)) {
+    in_transaction_ = false;
+    item.kind = CaptureItem::Kind::kCommit;
+    item.commit_lsn = commit->commit_lsn;
+    item.end_lsn = commit->end_lsn;
+    delivered_ = std::max(delivered_.load(), commit->end_lsn.value);
+  } else if (auto* relation = std::get_if<pgoutput::Relation>(&message)) {
+    return TakeRelation(*relation);
+  } else if (auto* insert = std::get_if<pgoutput::Insert>(&message)) {
+    ASSAY_RETURN_IF_ERROR(bind(insert->relation).status());
+    item.kind = CaptureItem::Kind::kInsert;
+    item.new_tuple = std::move(insert->new_tuple);
+    if (!fits(item.new_tuple)) return misfit();
+  } else if (auto* update = std::get_if<pgoutput::Update>(&message)) {
+    ASSAY_ASSIGN_OR_RETURN(const Relation* of, bind(update->relation));
+    item.kind = CaptureItem::Kind::kUpdate;
+    item.new_tuple = std::move(update->new_tuple);
+    item.old_tuple = WholeOld(*of, std::move(update->old_tuple), update->old_is_whole, item.new_tuple);
+    if (!fits(item.new_tuple) || !fits(item.old_tuple)) return misfit();
+  } else if (auto* erase = std::get_if<pgoutput::Delete>(&message)) {
+    ASSAY_ASSIGN_OR_RETURN(const Relation* of, bind(erase->relation));
+    item.kind = CaptureItem::Kind::kDelete;
+    item.old_tuple = WholeOld(*of, std::move(erase->old_tuple), erase->old_is_whole, {});
+    if (!fits(item.old_tuple)) return misfit();
+  } else if (auto* truncate = std::get_if<pgoutput::Truncate>(&message)) {
+    for (uint32_t oid : truncate->relations) {
+      CaptureItem one{.kind = CaptureItem::Kind::kTruncate};
+      ASSAY_ASSIGN_OR_RETURN(const Relation* of, RelationOf(oid));
+      one.relation = of->shape;
+      batch.items.push_back(std::move(one));
+    }
+    return absl::OkStatus();
+  } else if (auto* text = std::get_if<pgoutput::LogicalMessage>(&message)) {
+    // Other programs' messages, and those outside a transaction, which have no place in commit order.
+    if (!text->transactional || !absl::StartsWith(text->prefix, "assay.")) return absl::OkStatus();
+    item.kind = CaptureItem::Kind::kMessage;
+    item.prefix = text->prefix;
+    item.content = text->content;
+  } else {
+    return absl::OkStatus();
+  }
+  batch.items.push_back(std::move(item));
+  return absl::OkStatus();
+}
+
+// The stream names columns and types as they were when the rows were written; the catalog, which may be ahead by now, adds what
+// the stream does not tell: the primary key and NOT NULL.
+absl::Status PostgresCapture::TakeRelation(const pgoutput::Relation& relation) {
+  const TableName name{std::string(relation.schema), std::string(relation.table)};
+  ArrayText types, modifiers;
+  for (const auto& column : relation.columns) {
+    types.Add(absl::StrCat(column.type_oid));
+    modifiers.Add(absl::StrCat(column.type_modifier));
+  }
+  const auto formatted = catalog_->Execute(
+      "SELECT pg_catalog.format_type(t, m) FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY u(t, m, n) ORDER BY n",
+      {types.text(), modifiers.text()});
+  if (!formatted.ok()) return AnnotateSql(formatted.status(), absl::StrCat("read the types of ", name.ToString()));
+  const auto catalog = catalog_->Execute(
+      "SELECT a.attname, a.attnotnull, k.position FROM pg_catalog.pg_attribute a LEFT JOIN ("
+      "  SELECT u.attnum, u.position FROM pg_catalog.pg_index i,"
+      "    unnest(i.indkey::int2[]) WITH ORDINALITY u(attnum, position)"
+      "  WHERE i.indrelid = $1::oid AND i.indisprimary AND u.position <= i.indnkeyatts) k ON k.attnum = a.attnum"
+      " WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum",
+      {absl::StrCat(relation.oid)});
+  if (!catalog.ok()) return AnnotateSql(catalog.status(), absl::StrCat("read the catalog of ", name.ToString()));
+
+  TableShape shape{.name = name};
+  Relation entry;
+  std::map<int64_t, uint32_t> key;
+  const auto in_stream = [&](absl::string_view column) {
+    return std::any_of(relation.columns.begin(), relation.columns.end(), [&](const auto& c) { return c.name == column; });
+  };
+  const bool same_count = catalog->rows() == static_cast<int>(relation.columns.size());
+  for (int i = 0; i < static_cast<int>(relation.columns.size()); ++i) {
+    const pgoutput::Relation::Column& column = relation.columns[i];
+    shape.columns.push_back({.name = std::string(column.name), .type = formatted->String(i, 0)});
+    entry.replica_key.push_back(column.replica_key);
+    int row = 0;
+    while (row < catalog->rows() && catalog->Text(row, 0) != column.name) ++row;
+    // Renamed since? Then it stands in the same place under a name that the stream does not know.
+    if (row == catalog->rows() && same_count && !in_stream(catalog->Text(i, 0))) row = i;
+    if (row == catalog->rows()) continue;
+    shape.columns.back().not_null = catalog->Bool(row, 1);
+    if (!catalog->IsNull(row, 2)) key[catalog->Int64(row, 2)] = static_cast<uint32_t>(i);
+  }
+  for (const auto& [position, column] : key) shape.key.push_back(column);
+  std::shared_ptr<const TableShape>& known = relations_[relation.oid].shape;
+  // A table that was dropped since has no key in the catalog any more: the one known before still tells its rows apart.
+  if (catalog->rows() == 0 && known != nullptr && known->columns.size() == shape.columns.size()) shape.key = known->key;
+  if (known == nullptr || *known != shape) known = std::make_shared<const TableShape>(std::move(shape));
+  relations_[relation.oid].replica_key = std::move(entry.replica_key);
+  return absl::OkStatus();
+}
+
+}  // namespace assay

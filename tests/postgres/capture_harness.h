@@ -1,0 +1,60 @@
+// A database with capture running on it, and what capture delivers as lines that a test can read.
+//
+//   CaptureHarness harness(*server);
+//   harness.Enrol("t", "id int PRIMARY KEY, v text");
+//   harness.Start();
+//   harness.Sql("INSERT INTO t VALUES (1, 'a')");
+//   EXPECT_THAT(harness.Captured(), ElementsAre("insert public.t (id=1 v=a)"));
+//
+// Lines of one transaction are joined by "; " in order; NULL and unchanged values read NULL and ~.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "adapters/postgres/capture.h"
+#include "tests/support/postgres_server.h"
+
+namespace assay::test {
+
+class CaptureHarness {
+ public:
+  // Makes a database, publication and slot of its own; the slot is dropped at the end.
+  explicit CaptureHarness(PostgresServer& server);
+  ~CaptureHarness();
+
+  void Enrol(const std::string& table, const std::string& columns);
+  void Sql(const std::string& sql);
+  std::string Value(const std::string& sql) { return SqlValue(url_, sql); }
+  // (Re)starts the stream.
+  void Start();
+  // The transactions committed up to now that were not returned yet. Confirms nothing.
+  std::vector<std::string> Captured();
+  // Confirms all that was captured.
+  void Confirm() { capture_->Confirm(end_); }
+
+  PostgresCapture& capture() { return *capture_; }
+  const std::string& url() const { return url_; }
+  const std::string& slot() const { return slot_; }
+  CaptureOptions options() const { return {.conninfo = url_, .slot = slot_}; }
+  // Of the newest row captured.
+  std::shared_ptr<const TableShape> shape() const { return shape_; }
+  size_t largest_batch() const { return largest_batch_; }
+
+ private:
+  void Take(const CaptureItem& item);
+
+  PostgresServer& server_;
+  std::string url_, slot_;
+  std::unique_ptr<PostgresCapture> capture_;
+  std::vector<std::string> transactions_;
+  std::string open_;
+  bool in_transaction_ = false;
+  std::string seen_fence_;
+  Lsn end_;
+  std::shared_ptr<const TableShape> shape_;
+  size_t largest_batch_ = 0;
+};
+
+}  // namespace assay::test
