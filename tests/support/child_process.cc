@@ -129,7 +129,7 @@ std::optional<int> ChildProcess::Wait(absl::Duration timeout) {
   return exit_code_;
 }
 
-RunResult Run(const std::vector<std::string>& arguments, absl::Duration timeout, ChildProcess::Options options) {
+RunResult RunProgram(const std::vector<std::string>& arguments, absl::Duration timeout, ChildProcess::Options options) {
   RunResult result;
   int out[2], err[2];
   if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0) std::abort();

@@ -55,7 +55,7 @@ struct RunResult {
   std::string standard_output;
 };
 // Runs to the end, or kills it at `timeout` (exit code 124).
-RunResult Run(const std::vector<std::string>& arguments, absl::Duration timeout = absl::Seconds(60),
+RunResult RunProgram(const std::vector<std::string>& arguments, absl::Duration timeout = absl::Seconds(60),
               ChildProcess::Options options = {});
 
 }  // namespace assay::test

@@ -18,7 +18,7 @@ namespace assay::test {
 namespace {
 
 absl::Status RunAsServer(const std::vector<std::string>& arguments) {
-  RunResult result = Run(arguments, absl::Seconds(60), {.as_server_user = true});
+  RunResult result = RunProgram(arguments, absl::Seconds(60), {.as_server_user = true});
   if (result.exit_code == 0) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat(arguments[0], " ended with ", result.exit_code, ": ", result.output));
 }
