@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What tools/test and tools/demo share: installing what is missing, and building. Sourced by bash, from the repository's root.
 
 # Debian 12's packages, and why each is here.

@@ -1,0 +1,266 @@
+#include "tests/fleet/fleet.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/substitute.h"
+#include "absl/time/clock.h"
+#include "google/protobuf/util/json_util.h"
+#include "log/annotate.h"
+
+namespace assay::test {
+namespace {
+
+std::string Program(const char* name) { return absl::StrCat(ASSAY_TOOLS_DIRECTORY, "/", name); }
+
+absl::Status StatusOf(const RunResult& result, absl::string_view what) {
+  if (result.exit_code == 0) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat(what, " ended with ", result.exit_code, ":\n", result.output));
+}
+
+// Tables of schema public, each with the rows it holds.
+absl::StatusOr<std::map<std::string, std::vector<std::string>>> Tables(const std::string& url) {
+  ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<SqlSession> session, SqlSession::Connect(url));
+  ASSAY_RETURN_IF_ERROR(session->Run("BEGIN ISOLATION LEVEL REPEATABLE READ").status());
+  ASSAY_ASSIGN_OR_RETURN(Rows names, session->Run("SELECT oid::regclass FROM pg_class WHERE relnamespace = 'public'::regnamespace "
+                                                  "AND relkind IN ('r', 'p') AND NOT relispartition"));
+  std::map<std::string, std::vector<std::string>> tables;
+  for (const auto& name : names) {
+    // Digests first: rows are fetched only where something differs.
+    ASSAY_ASSIGN_OR_RETURN(Rows digest, session->Run(absl::Substitute(
+        "SELECT count(*) || ' rows, digest ' || coalesce(md5(string_agg(md5(r::text), '' ORDER BY md5(r::text))), '-') FROM $0 r", name[0])));
+    tables[name[0]] = {digest[0][0]};
+  }
+  return tables;
+}
+
+std::string Difference(const std::string& one, const std::string& other, const std::string& table) {
+  auto rows_of = [&](const std::string& url) {
+    absl::StatusOr<Rows> rows = Sql(url, absl::Substitute("SELECT left(r::text, 300) FROM $0 r", table));
+    std::set<std::string> set;
+    if (rows.ok()) for (const auto& row : *rows) set.insert(row[0]);
+    return set;
+  };
+  std::set<std::string> left = rows_of(one), right = rows_of(other);
+  std::vector<std::string> lines;
+  for (const std::string& row : left) if (right.count(row) == 0) lines.push_back("  - " + row);
+  for (const std::string& row : right) if (left.count(row) == 0) lines.push_back("  + " + row);
+  size_t count = lines.size();
+  if (count > 10) lines.resize(10);
+  return absl::StrCat(table, ": ", count, " rows on one side only\n", absl::StrJoin(lines, "\n"));
+}
+
+}  // namespace
+
+// ---- Branch ----
+
+RunResult Branch::Assay(std::vector<std::string> arguments, absl::Duration timeout) const {
+  arguments.insert(arguments.begin(), {Program("assay"), "--config", config_path_});
+  return RunProgram(arguments, timeout, {.environment = environment_});
+}
+
+absl::StatusOr<google::protobuf::Struct> Branch::AssayJson(std::vector<std::string> arguments) const {
+  arguments.push_back("--json");
+  RunResult result = Assay(arguments);
+  ASSAY_RETURN_IF_ERROR(StatusOf(result, absl::StrCat("assay ", absl::StrJoin(arguments, " "))));
+  google::protobuf::Struct object;
+  if (!google::protobuf::util::JsonStringToMessage(result.standard_output, &object).ok()) {
+    return absl::InternalError(absl::StrCat("no JSON object: ", result.standard_output));
+  }
+  return object;
+}
+
+std::string Branch::Problems() const {
+  absl::StatusOr<google::protobuf::Struct> status = Status();
+  if (!status.ok()) return std::string(status.status().message());
+  std::string problems;
+  const google::protobuf::Value* list = JsonFind(*status, "problems");
+  if (list == nullptr) return problems;
+  for (const google::protobuf::Value& problem : list->list_value().values()) absl::StrAppend(&problems, problem.string_value(), "\n");
+  return problems;
+}
+
+absl::Status Branch::Init(const std::vector<std::string>& arguments) {
+  std::vector<std::string> all = {"init"};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  return StatusOf(Assay(all, absl::Minutes(2)), absl::StrCat(name_, ": assay ", absl::StrJoin(all, " ")));
+}
+
+absl::Status Branch::StartDaemon() {
+  ASSAY_ASSIGN_OR_RETURN(daemon_, ChildProcess::Start({Program("assayd"), "--config", config_path_},
+                                                      {.output = directory_->path() + "/assayd.log", .environment = environment_}));
+  bool up = Eventually(absl::Seconds(20), [&] { return !daemon_->Running() || Assay({"status"}).exit_code == 0; });
+  if (up && daemon_->Running()) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(name_, ": assayd did not come up:\n", DaemonLog(), "\n", Assay({"status"}).output));
+}
+
+int Branch::StopDaemon(int signal) {
+  if (daemon_ == nullptr) return 0;
+  daemon_->Signal(signal);
+  std::optional<int> code = daemon_->Wait(absl::Seconds(20));
+  if (!code.has_value()) return -1;
+  daemon_.reset();
+  return *code;
+}
+
+void Branch::WriteConfig(const FleetOptions& options, const std::string& hub_url) {
+  std::string tables = absl::StrJoin(options.tables, ", ", [](std::string* out, const std::string& t) { absl::StrAppend(out, "\"", t, "\""); });
+  std::string config = absl::Substitute(
+      "[branch]\nname = \"$0\"\nnumber = $1\nstate_dir = \"$2\"\n[postgres]\nurl = \"$3\"\ntables = [$4]\n"
+      "[admin]\nlisten = \"unix:$5/admin.sock\"\n",
+      name_, number_, state_directory_, AdminUrl(), tables, directory_->path());
+  if (!hub_url.empty()) {
+    absl::StrAppend(&config, "[hub]\nurl = \"", hub_url, "\"\ninterval = \"", options.interval, "\"\nrealtime = ",
+                    options.realtime ? "true" : "false", "\n");
+  }
+  WriteFile(config_path_, absl::StrCat(config, options.more_config), 0600);
+}
+
+// ---- Fleet ----
+
+absl::StatusOr<std::unique_ptr<Fleet>> Fleet::Create(int branch_count, FleetOptions options, bool start) {
+  std::unique_ptr<Fleet> fleet(new Fleet(std::move(options)));
+  ASSAY_RETURN_IF_ERROR(fleet->StartHub());
+  for (int i = 0; i < branch_count; ++i) ASSAY_RETURN_IF_ERROR(fleet->AddBranch().status());
+  for (int i = 0; start && i < branch_count; ++i) {
+    ASSAY_RETURN_IF_ERROR(fleet->branch(i).Init());
+    ASSAY_RETURN_IF_ERROR(fleet->branch(i).StartDaemon());
+  }
+  return fleet;
+}
+
+absl::Status Fleet::StartHub() {
+  ASSAY_ASSIGN_OR_RETURN(hub_, PostgresServer::Create({.superuser = "supabase_admin", .tcp_authentication = "scram-sha-256"}));
+  // The head office's role, with what Supabase gives it and no more.
+  ASSAY_RETURN_IF_ERROR(Sql(hub_->Url("template1"),
+      "CREATE ROLE postgres NOSUPERUSER CREATEDB CREATEROLE LOGIN REPLICATION BYPASSRLS PASSWORD 'head-office';"
+      "ALTER DATABASE postgres OWNER TO postgres").status());
+  if (!options_.pooler.empty()) {
+    PgBouncerOptions pooler{.mode = options_.pooler, .users = {{"postgres", "head-office"}}};
+    for (int number = 1; number <= 8; ++number) pooler.users[absl::StrCat("branch_", number)] = absl::StrCat("password-", number);
+    ASSAY_ASSIGN_OR_RETURN(pooler_, PgBouncer::Create(*hub_, std::move(pooler)));
+  }
+  return StatusOf(HubCommand({"install"}), "assay hub install");
+}
+
+std::string Fleet::HubUrl(const std::string& user, const std::string& password) {
+  return absl::Substitute("postgresql://$0:$1@127.0.0.1:$2/postgres?sslmode=disable", user, password,
+                          pooler_ != nullptr ? pooler_->port() : hub_->port());
+}
+
+RunResult Fleet::HubCommand(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {Program("assay"), "hub"});
+  return RunProgram(arguments, absl::Seconds(60), {.environment = {{"SUPABASE_DB_URL", hub_->TcpUrl("postgres", "postgres", "head-office")}}});
+}
+
+absl::StatusOr<Branch*> Fleet::AddBranch() {
+  auto branch = std::make_unique<Branch>();
+  int index = size();
+  branch->number_ = index + 1;
+  branch->name_ = absl::StrCat("shop-", branch->number_);
+  branch->directory_ = std::make_unique<TempDirectory>("branch");
+  branch->state_directory_ = branch->directory_->path() + "/state";
+  branch->config_path_ = branch->directory_->path() + "/assay.toml";
+  branch->environment_ = options_.environment;
+  mkdir(branch->state_directory_.c_str(), 0700);
+
+  PostgresOptions server;
+  if (auto fake = options_.fake_time.find(index); fake != options_.fake_time.end()) server.fake_time = fake->second;
+  ASSAY_ASSIGN_OR_RETURN(branch->server_, PostgresServer::Create(std::move(server)));
+  ASSAY_RETURN_IF_ERROR(Sql(branch->server_->Url(), "CREATE ROLE erp LOGIN").status());
+  ASSAY_RETURN_IF_ERROR(Sql(branch->server_->Url(), "CREATE DATABASE erp OWNER erp").status());
+  if (!options_.schema.empty()) ASSAY_RETURN_IF_ERROR(Sql(branch->Url(), options_.schema).status());
+
+  std::string password = absl::StrCat("password-", branch->number_);
+  std::string password_file = branch->directory_->path() + "/enrol.password";
+  WriteFile(password_file, password, 0600);
+  ASSAY_RETURN_IF_ERROR(StatusOf(HubCommand({"enrol", branch->name_, "--number", absl::StrCat(branch->number_), "--password-file", password_file}),
+                                 "assay hub enrol"));
+  branch->hub_url_ = HubUrl(absl::StrCat("branch_", branch->number_), password);
+  branch->WriteConfig(options_, branch->hub_url_);
+  branches_.push_back(std::move(branch));
+  return branches_.back().get();
+}
+
+absl::Status Fleet::Compare() {
+  ASSAY_ASSIGN_OR_RETURN(auto first, Tables(branches_[0]->AdminUrl()));
+  std::vector<std::string> differences;
+  for (int i = 1; i < size(); ++i) {
+    ASSAY_ASSIGN_OR_RETURN(auto other, Tables(branches_[i]->AdminUrl()));
+    for (const auto& [table, rows] : first) {
+      if (other[table] == rows) continue;
+      differences.push_back(absl::StrCat(branches_[0]->name(), " (-) and ", branches_[i]->name(), " (+): ",
+                                         Difference(branches_[0]->AdminUrl(), branches_[i]->AdminUrl(), table)));
+    }
+  }
+  if (differences.empty()) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrJoin(differences, "\n"));
+}
+
+namespace {
+
+// Nothing under way: every chain is merged, every own event is at the hub and captured up to the database's last commit.
+std::string StillBusy(Fleet& fleet) {
+  std::map<std::string, int64_t> heads;
+  std::vector<google::protobuf::Struct> all;
+  for (int i = 0; i < fleet.size(); ++i) {
+    Branch& branch = fleet.branch(i);
+    if (!branch.DaemonRunning()) continue;
+    absl::StatusOr<google::protobuf::Struct> status = branch.Status();
+    if (!status.ok()) return std::string(status.status().message());
+    if (JsonNumber(*status, "unsettled_rows") != 0) return absl::StrCat(branch.name(), " has unsettled rows");
+    for (const google::protobuf::Struct* origin : JsonObjects(*status, "origins")) {
+      int64_t head = JsonNumber(*origin, "head");
+      if (JsonNumber(*origin, "projected") < head && JsonText(*origin, "own") != "true") return branch.name() + " has events to project";
+      int64_t& known = heads[JsonText(*origin, "origin")];
+      known = std::max(known, head);
+    }
+    all.push_back(*std::move(status));
+  }
+  for (const google::protobuf::Struct& status : all) {
+    size_t held = 0;
+    for (const google::protobuf::Struct* origin : JsonObjects(status, "origins")) {
+      held += JsonNumber(*origin, "head") == heads[JsonText(*origin, "origin")];
+    }
+    if (held != heads.size()) return JsonText(status, "branch") + " does not hold every event yet";
+  }
+  return "";
+}
+
+}  // namespace
+
+absl::Status Fleet::WaitConverged(absl::Duration timeout) {
+  absl::Time deadline = absl::Now() + timeout;
+  std::string busy;
+  absl::Status difference;
+  int calm = 0;
+  while (absl::Now() < deadline) {
+    busy = StillBusy(*this);
+    difference = busy.empty() ? Compare() : absl::OkStatus();
+    calm = busy.empty() && difference.ok() ? calm + 1 : 0;
+    if (calm == 2) return absl::OkStatus();
+    absl::SleepFor(absl::Milliseconds(150));
+  }
+  if (difference.ok()) difference = Compare();
+  std::string told = absl::StrCat("not converged after ", absl::FormatDuration(timeout), ": ", busy, "\n", difference.message());
+  for (const auto& branch : branches_) absl::StrAppend(&told, "\n", branch->name(), ": ", branch->Problems());
+  return absl::DeadlineExceededError(told);
+}
+
+bool Eventually(absl::Duration timeout, const std::function<bool()>& met, absl::Duration every) {
+  absl::Time deadline = absl::Now() + timeout;
+  while (!met()) {
+    if (absl::Now() >= deadline) return false;
+    absl::SleepFor(every);
+  }
+  return true;
+}
+
+}  // namespace assay::test
