@@ -174,9 +174,7 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const Table& ta
 
   // What PostgreSQL holds is known by version, except for a row that moved unseen: then every value is compared.
   const bool compare_all = !read.exists || (target.unsettled.has_value() && !target.unsettled->held_known);
-  const RowVersions& held = target.unsettled.has_value() && target.unsettled->held.has_value()
-                                ? *target.unsettled->held
-                                : current;
+  const RowVersions held = target.unsettled.has_value() ? target.unsettled->held.value_or(RowVersions{}) : current;
   ValuesHash hash;
   std::vector<std::string> columns, missing;
   std::vector<ColumnText> values;

@@ -95,7 +95,7 @@ absl::Status Puller::Append(const PullReply& reply) {
   }
   Working();
   last_pull_ = clock_->Now();
-  next_pull_ = reply.more ? absl::InfinitePast() : clock_->Now() + interval_;
+  if (reply.more) next_pull_ = absl::InfinitePast();
   return absl::OkStatus();
 }
 
@@ -115,7 +115,7 @@ absl::Status Puller::Step(bool paused, const BranchReport& report) {
   } else if (may_try && now >= next_pull_) {
     PullRequest request;
     for (const OriginId& origin : log_->Origins()) request.have[origin] = log_->Head(origin).last;
-    // Asked again while on the way, a hint counts for the next pull.
+    // Set before the reply is there: a hint that comes in between calls for another pull.
     next_pull_ = now + interval_;
     call_ = HubPull{std::move(request)};
     busy_ = true;
