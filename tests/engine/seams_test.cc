@@ -1,0 +1,49 @@
+// Goal: the engine stays a pure machine: no time, threads, randomness, sockets or databases of its own.
+// Method: read its sources for the names that would bring them in.
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+namespace assay {
+namespace {
+
+TEST(EngineSeamsTest, ReachesNoTimeThreadRandomnessOrSocket) {
+  const std::regex forbidden(
+      R"(libpq-fe|sqlite3\.h|grpcpp|std::thread|std::mutex|std::chrono|absl::Now\(|std::random|BitGen|\brand\(|getenv)");
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(ASSAY_SOURCE_DIR "/engine")) {
+    if (entry.path().extension() != ".cc" && entry.path().extension() != ".h") continue;
+    ++files;
+    std::ifstream in(entry.path());
+    std::string line;
+    for (int number = 1; std::getline(in, line); ++number) {
+      EXPECT_FALSE(std::regex_search(line, forbidden)) << entry.path() << ":" << number << ": " << line;
+    }
+  }
+  EXPECT_GT(files, 10);
+}
+
+TEST(EngineSeamsTest, IncludesPointOneWay) {
+  const std::vector<std::pair<std::string, std::regex>> rules = {
+      {"/proto", std::regex(R"(#include "(log|engine|adapters|tools)/)")},
+      {"/log", std::regex(R"(#include "(engine|adapters|tools|tests)/)")},
+      {"/engine", std::regex(R"(#include "(adapters|tools|tests)/)")},
+      {"/adapters", std::regex(R"(#include "(tools|tests)/)")},
+      {"/tools", std::regex(R"(#include "tests/)")},
+  };
+  for (const auto& [folder, forbidden] : rules) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(ASSAY_SOURCE_DIR + folder)) {
+      if (entry.path().extension() != ".cc" && entry.path().extension() != ".h") continue;
+      std::ifstream in(entry.path());
+      std::stringstream text;
+      text << in.rdbuf();
+      EXPECT_FALSE(std::regex_search(text.str(), forbidden)) << entry.path();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace assay
