@@ -1,0 +1,296 @@
+// Goal: what is captured becomes events with stamps, images and versions as promised in engine/recorder.h.
+// Method: feed hand-made capture items into a Recorder over a real log file, and read the chain back.
+#include "engine/recorder.h"
+
+#include <cstdlib>
+#include <filesystem>
+
+#include <gtest/gtest.h>
+
+namespace assay {
+namespace {
+
+class NoEcho : public ProjectionEcho {
+ public:
+  bool Claims(absl::string_view, HlcStamp*) override { return false; }
+  bool Meant(const RowRef&, ChangeKind, const TableShape&, absl::Span<const TupleValue>) override { return false; }
+  absl::Status Landed() override { return absl::OkStatus(); }
+};
+
+class FixedClock : public Clock {
+ public:
+  absl::Time Now() override { return absl::FromUnixSeconds(1'700'000'000); }
+};
+
+class CountingRandom : public Random {
+ public:
+  uint64_t Next() override { return ++value_; }
+
+ private:
+  uint64_t value_ = 41;
+};
+
+using Row = std::vector<ColumnText>;
+
+class RecorderTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char path[] = "/tmp/assay-recorder-XXXXXX";
+    ASSERT_NE(mkdtemp(path), nullptr);
+    folder_ = path;
+    config_.branch_name = "mumbai-1";
+    config_.branch_number = 1;
+    Open();
+  }
+  void TearDown() override {
+    recorder_.reset();
+    file_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void Open() {
+    recorder_.reset();
+    stages_.reset();
+    rows_.reset();
+    names_.reset();
+    log_.reset();
+    file_ = LogFile::Open(folder_ + "/log.db", {}).value();
+    auto opened = OpenBranchLog(config_, file_.get(), &clock_, &random_);
+    ASSERT_TRUE(opened.ok() || absl::IsAlreadyExists(opened.status())) << opened.status();
+    log_ = EventLog::Open(file_.get()).value();
+    names_ = TableNames::Open(file_.get(), log_.get()).value();
+    rows_ = RowVersionStore::Open(file_.get(), log_.get()).value();
+    stages_ = StageStore::Open(file_.get(), log_.get()).value();
+    own_ = OwnOrigin(*stages_).value();
+    recorder_ = std::make_unique<Recorder>(config_, own_, log_.get(), names_.get(), rows_.get(), stages_.get(), &clock_,
+                                           &echo_);
+    ASSERT_TRUE(recorder_->Load().ok());
+    ASSERT_TRUE(file_->Begin().ok());
+  }
+
+  static std::vector<TupleValue> Tuple(const Row& row) {
+    std::vector<TupleValue> tuple;
+    for (const ColumnText& text : row) {
+      tuple.push_back(text.has_value() ? TupleValue{TupleValue::Kind::kText, *text} : TupleValue{});
+    }
+    return tuple;
+  }
+  void Feed(CaptureItem item) { ASSERT_TRUE(recorder_->Record(item).ok()); }
+  void Begin(uint64_t lsn, int64_t commit_ms = 1'700'000'000'000) {
+    CaptureItem item;
+    item.kind = CaptureItem::Kind::kBegin;
+    item.commit_lsn = {lsn};
+    item.commit_time_us = commit_ms * 1000;
+    Feed(item);
+  }
+  void Commit(uint64_t lsn) {
+    CaptureItem item;
+    item.kind = CaptureItem::Kind::kCommit;
+    item.commit_lsn = {lsn};
+    item.end_lsn = {lsn + 8};
+    Feed(item);
+  }
+  void Change(CaptureItem::Kind kind, const Row& old_row, const Row& new_row) {
+    CaptureItem item;
+    item.kind = kind;
+    item.relation = shape_;
+    item.old_tuple = Tuple(old_row);
+    item.new_tuple = Tuple(new_row);
+    Feed(item);
+  }
+  void Insert(const Row& row) { Change(CaptureItem::Kind::kInsert, {}, row); }
+  void Update(const Row& before, const Row& after) { Change(CaptureItem::Kind::kUpdate, before, after); }
+  void Delete(const Row& row) { Change(CaptureItem::Kind::kDelete, row, {}); }
+
+  std::vector<v1::Event> Events() {
+    std::vector<v1::Event> events;
+    EventReader reader = log_->Read(own_, Sequence{2});  // After the opening.
+    for (;;) {
+      const StoredEvent* stored = reader.Next().value();
+      if (stored == nullptr) return events;
+      events.emplace_back();
+      EXPECT_TRUE(events.back().ParseFromArray(stored->bytes.data(), stored->bytes.size()));
+    }
+  }
+
+  std::string folder_;
+  EngineConfig config_;
+  FixedClock clock_;
+  CountingRandom random_;
+  NoEcho echo_;
+  std::shared_ptr<const TableShape> shape_ = std::make_shared<TableShape>(
+      TableShape{{"public", "products"}, {{"id", "integer", true}, {"price", "numeric"}, {"stock", "integer"}}, {0}});
+  std::unique_ptr<LogFile> file_;
+  std::unique_ptr<EventLog> log_;
+  std::unique_ptr<TableNames> names_;
+  std::unique_ptr<RowVersionStore> rows_;
+  std::unique_ptr<StageStore> stages_;
+  std::unique_ptr<Recorder> recorder_;
+  OriginId own_;
+};
+
+TEST_F(RecorderTest, ATransactionIsOneStampAndEndsOnce) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Insert({"2", "20.00", "6"});
+  Commit(100);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 3u);  // The schema, then two rows.
+  EXPECT_TRUE(events[0].has_schema());
+  EXPECT_TRUE(events[0].has_transaction());
+  for (const v1::Event& event : events) {
+    EXPECT_EQ(event.stamp(), events[0].stamp());
+    EXPECT_EQ(event.transaction_first(), events[0].sequence());
+    EXPECT_EQ(event.ends_transaction(), event.sequence() == events[2].sequence());
+  }
+}
+
+TEST_F(RecorderTest, AnUpdateCarriesChangedColumnsWithImagesAndTheVersionsReplaced) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  Begin(200);
+  Update({"1", "10.00", "5"}, {"1", "12.00", "5"});
+  Commit(200);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 3u);
+  const v1::RowChange& row = events[2].row();
+  ASSERT_EQ(row.columns_size(), 1);
+  EXPECT_EQ(row.columns(0).value(), "12.00");
+  EXPECT_EQ(row.columns(0).old_value(), "10.00");
+  ASSERT_EQ(row.columns(0).replaced(), 1u);
+  EXPECT_EQ(row.replaced(0).sequence(), events[1].sequence());
+  EXPECT_EQ(row.row_replaced(), 1u);
+}
+
+TEST_F(RecorderTest, SettingAColumnToItselfIsNoEvent) {
+  Begin(100);
+  Update({"1", "10.00", "5"}, {"1", "10.00", "5"});
+  Commit(100);
+  EXPECT_TRUE(Events().empty());
+}
+
+TEST_F(RecorderTest, AChangedKeyIsADeleteAndAWholeInsert) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  Begin(200);
+  Update({"1", "10.00", "5"}, {"9", "10.00", "5"});
+  Commit(200);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 4u);
+  EXPECT_EQ(events[2].row().operation(), v1::RowChange::DELETE);
+  EXPECT_EQ(events[3].row().operation(), v1::RowChange::INSERT);
+  EXPECT_EQ(events[3].row().moved_from(0), "1");
+  EXPECT_EQ(events[3].row().columns_size(), 2);
+  EXPECT_EQ(events[2].stamp(), events[3].stamp());
+}
+
+TEST_F(RecorderTest, TruncateIsTheDeleteOfTheRowsThatWereThere) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Insert({"2", "20.00", std::nullopt});
+  Commit(100);
+  Begin(200);
+  Delete({"1", "10.00", "5"});
+  Change(CaptureItem::Kind::kTruncate, {}, {});
+  Commit(200);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 5u);
+  EXPECT_EQ(events[4].row().operation(), v1::RowChange::DELETE);
+  EXPECT_EQ(events[4].row().key(0), "2");
+  EXPECT_EQ(events[4].row().columns(0).old_value(), "20.00");
+  EXPECT_TRUE(events[4].row().columns(1).old_is_null());
+}
+
+TEST_F(RecorderTest, WhatTheSlotSendsAgainIsPassedOver) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  ASSERT_TRUE(file_->Commit().ok());
+  Open();
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  Begin(200);
+  Insert({"2", "20.00", "6"});
+  Commit(200);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_EQ(events[2].row().key(0), "2");
+  EXPECT_GT(events[2].stamp(), events[1].stamp());
+}
+
+TEST_F(RecorderTest, RollbackForgetsTheTransactionAndItsStamp) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  file_->Rollback();
+  ASSERT_TRUE(recorder_->Load().ok());
+  ASSERT_TRUE(file_->Begin().ok());
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[0].sequence(), 2u);
+  EXPECT_TRUE(events[0].has_schema());
+}
+
+TEST_F(RecorderTest, WholeRowPolicyClaimsEveryColumn) {
+  config_.policies[{"public", "products"}].whole_row = true;
+  Begin(100);
+  Update({"1", "10.00", "5"}, {"1", "12.00", "5"});
+  Commit(100);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[1].row().columns_size(), 2);
+}
+
+TEST_F(RecorderTest, AttributionIsKeptAndItsAbsenceCounted) {
+  Begin(100);
+  CaptureItem message;
+  message.kind = CaptureItem::Kind::kMessage;
+  message.prefix = kAttributionPrefix;
+  message.content = R"({"database_user":"till","application_user":"asha","unknown":1})";
+  Feed(message);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  Begin(200);
+  Insert({"2", "10.00", "5"});
+  Commit(200);
+  const auto events = Events();
+  EXPECT_EQ(events[0].transaction().attribution().application_user(), "asha");
+  EXPECT_FALSE(events[2].transaction().has_attribution());
+  EXPECT_EQ(recorder_->counters().unattributed_transactions, 1u);
+}
+
+TEST_F(RecorderTest, ATagNobodyMeantIsAnOrdinaryTransaction) {
+  Begin(100);
+  CaptureItem message;
+  message.kind = CaptureItem::Kind::kMessage;
+  message.prefix = kProjectionPrefix;
+  message.content = "forged";
+  Feed(message);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  EXPECT_EQ(Events().size(), 2u);
+}
+
+TEST_F(RecorderTest, AColumnAddedLaterIsANewSchemaInTheChain) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  shape_ = std::make_shared<TableShape>(TableShape{
+      {"public", "products"}, {{"id", "integer", true}, {"price", "numeric"}, {"stock", "integer"}, {"tray", "text"}}, {0}});
+  Begin(200);
+  Update({"1", "10.00", "5", std::nullopt}, {"1", "10.00", "5", "T7"});
+  Commit(200);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 4u);
+  EXPECT_EQ(events[2].schema().columns_size(), 4);
+  EXPECT_EQ(events[3].row().schema(), events[2].sequence());
+  EXPECT_EQ(events[3].row().columns(0).ordinal(), 3u);
+}
+
+}  // namespace
+}  // namespace assay
