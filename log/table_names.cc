@@ -1,24 +1,14 @@
 #include "log/table_names.h"
 
-#include <algorithm>
 #include <set>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "log/annotate.h"
 #include "log/check.h"
 
 namespace assay {
 namespace {
-
-std::string Quote(const std::string& name) {
-  const bool plain = !name.empty() && !absl::ascii_isdigit(name[0]) && std::all_of(name.begin(), name.end(), [](char c) {
-    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '_';
-  });
-  return plain ? name : absl::StrCat("\"", absl::StrReplaceAll(name, {{"\"", "\"\""}}), "\"");
-}
 
 absl::Status CheckSchema(const v1::TableSchema& schema) {
   if (schema.schema_name().empty() || schema.table_name().empty()) return absl::DataLossError("a table without a name");
@@ -39,8 +29,6 @@ absl::Status CheckSchema(const v1::TableSchema& schema) {
 }
 
 }  // namespace
-
-std::string TableName::ToString() const { return absl::StrCat(Quote(schema), ".", Quote(table)); }
 
 absl::StatusOr<std::unique_ptr<TableNames>> TableNames::Open(LogFile* file, EventLog* log) {
   std::unique_ptr<TableNames> names(new TableNames(file, log));
