@@ -1,0 +1,128 @@
+#include "adapters/supabase/hub_hints.h"
+
+#include <openssl/rand.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "adapters/supabase/hub_error.h"
+#include "log/annotate.h"
+#include "log/check.h"
+#include "log/types.h"
+
+namespace assay {
+namespace {
+
+constexpr absl::Duration kSelfTest = absl::Seconds(2);
+constexpr absl::Duration kQuiet = absl::Seconds(30);       // Then ask whether the other end is still there.
+constexpr absl::Duration kBackOffMin = absl::Seconds(1);
+constexpr absl::Duration kBackOffMax = absl::Minutes(1);
+constexpr absl::Duration kPoolerBackOff = absl::Minutes(10);
+
+std::string Nonce() {
+  std::string bytes(12, '\0');
+  ASSAY_CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(bytes.size())) == 1);
+  return HexEncode(bytes);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SupabaseHints>> SupabaseHints::Create(HubOptions options) {
+  options.call_timeout = std::min(options.call_timeout, absl::Seconds(10));  // All its calls are small.
+  ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<HubSession> session, HubSession::Create(std::move(options)));
+  return std::unique_ptr<SupabaseHints>(new SupabaseHints(std::move(session)));
+}
+
+absl::Status SupabaseHints::Listen() {
+  ASSAY_ASSIGN_OR_RETURN(const HubIdentity identity, session_->WhoAmI());
+  own_number_ = absl::StrCat(identity.branch_number);
+  const std::string channel = absl::StrCat("assay_test_", Nonce()), nonce = Nonce();
+  ASSAY_RETURN_IF_ERROR(session_->Script(absl::StrCat("LISTEN assay_hub; LISTEN ", channel)));
+  {
+    ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<HubSession> other, HubSession::Create(session_->options()));
+    ASSAY_RETURN_IF_ERROR(other->Script(absl::StrCat("NOTIFY ", channel, ", '", nonce, "'")));
+  }
+  ASSAY_ASSIGN_OR_RETURN(Connection * connection, session_->Connected());
+  ASSAY_ASSIGN_OR_RETURN(const bool delivered, Receive(*connection, absl::Now() + kSelfTest, nonce));
+  if (!delivered) {
+    back_off_ = kPoolerBackOff;
+    return absl::UnavailableError(
+        "hub: its notifications do not arrive, so changes come with the next poll: the url leads through a transaction pooler (on "
+        "Supabase, port 6543); the direct host or the session pooler, port 5432, delivers them");
+  }
+  return session_->Script(absl::StrCat("UNLISTEN ", channel));
+}
+
+absl::StatusOr<bool> SupabaseHints::Receive(Connection& connection, absl::Time deadline, const std::string& nonce) {
+  for (;;) {
+    if (PQconsumeInput(connection.raw()) == 0) return HubError(connection.ConnectionError(), session_->url());
+    bool found = false;
+    while (PGnotify* notify = PQnotifies(connection.raw())) {
+      last_heard_ = absl::Now();
+      found = found || (nonce.empty() ? notify->extra != own_number_ : notify->extra == nonce);
+      PQfreemem(notify);
+    }
+    if (found) return true;
+    ASSAY_ASSIGN_OR_RETURN(const bool readable, connection.Wait(deadline));
+    if (!readable) return false;
+  }
+}
+
+absl::Status SupabaseHints::Sleep(absl::Time until) {
+  const std::shared_ptr<Interrupt>& interrupt = session_->options().interrupt;
+  pollfd descriptor{interrupt == nullptr ? -1 : interrupt->fd(), POLLIN, 0};
+  while (absl::Now() < until) {
+    const absl::Duration left = std::min(until - absl::Now(), absl::Hours(1));
+    if (poll(&descriptor, 1, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1) > 0) {
+      return absl::CancelledError("interrupted: Assay is stopping");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> SupabaseHints::Wait(absl::Duration wait) {
+  const absl::Time deadline = absl::Now() + wait;
+  if (!listening_) {
+    ASSAY_RETURN_IF_ERROR(Sleep(std::min(deadline, next_try_)));
+    if (absl::Now() < next_try_) return failure_;
+    failure_ = Listen();
+    if (!failure_.ok()) {
+      session_->Disconnect();
+      back_off_ = std::max(back_off_, kBackOffMin);
+      next_try_ = absl::Now() + back_off_;
+      back_off_ = std::min(back_off_ * 2, kBackOffMax);
+      // UNAVAILABLE to the host whatever the cause: the lanes that push and pull tell the same cause with its own code.
+      if (!absl::IsCancelled(failure_)) failure_ = absl::UnavailableError(failure_.message());
+      return failure_;
+    }
+    listening_ = true;
+    back_off_ = kBackOffMin;
+    last_heard_ = absl::Now();
+    return true;
+  }
+  const auto lost = [&](const absl::Status& status) {
+    listening_ = false;
+    next_try_ = absl::Now() + kBackOffMin;
+    failure_ = absl::IsCancelled(status) ? status : absl::UnavailableError(status.message());
+    session_->Disconnect();
+    return failure_;
+  };
+  for (;;) {
+    absl::StatusOr<Connection*> connection = session_->Connected();
+    if (!connection.ok()) return lost(connection.status());
+    const absl::StatusOr<bool> hint = Receive(**connection, std::min(deadline, last_heard_ + kQuiet), "");
+    if (!hint.ok()) return lost(hint.status());
+    if (*hint || absl::Now() >= deadline) return *hint;
+    // A link that is open at this end only would wait for ever.
+    if (absl::Status status = HubError((*connection)->Execute("SELECT 1").status(), session_->url()); !status.ok()) {
+      return lost(status);
+    }
+    last_heard_ = absl::Now();
+  }
+}
+
+}  // namespace assay

@@ -1,0 +1,65 @@
+#include "adapters/supabase/hub_session.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "adapters/supabase/hub_error.h"
+#include "adapters/supabase/json.h"
+#include "log/annotate.h"
+
+namespace assay {
+namespace {
+constexpr absl::string_view kHubVersion = "1";
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<HubSession>> HubSession::Create(HubOptions options) {
+  ASSAY_ASSIGN_OR_RETURN(HubUrl url, HubUrl::Parse(options.url, options.allow_insecure));
+  return std::unique_ptr<HubSession>(new HubSession(std::move(options), std::move(url)));
+}
+
+absl::StatusOr<Connection*> HubSession::Connected() {
+  if (connection_ != nullptr && connection_->usable()) return connection_.get();
+  connection_.reset();
+  absl::StatusOr<std::unique_ptr<Connection>> connection =
+      Connection::Open(url_.Conninfo(), {.application_name = "assay",
+                                         .connect_timeout = options_.connect_timeout,
+                                         .call_timeout = options_.call_timeout,
+                                         .pin_settings = false,
+                                         .interrupt = options_.interrupt});
+  if (!connection.ok()) return HubError(connection.status(), url_);
+  connection_ = *std::move(connection);
+  return connection_.get();
+}
+
+absl::StatusOr<std::string> HubSession::Call(absl::string_view sql, absl::Span<const absl::string_view> parameters) {
+  for (;;) {
+    const bool kept = connection_ != nullptr && connection_->usable();
+    ASSAY_ASSIGN_OR_RETURN(Connection * connection, Connected());
+    const absl::StatusOr<Result> result = connection->ExecuteBinary(sql, parameters);
+    if (result.ok()) {
+      if (result->rows() == 1 && result->columns() == 1 && !result->IsNull(0, 0)) return result->String(0, 0);
+      return absl::InvalidArgumentError("hub: its answer is not one value");
+    }
+    // Poolers and hubs close what was idle, which shows only now.
+    if (kept && !connection->usable() && absl::IsUnavailable(result.status())) continue;
+    return HubError(result.status(), url_);
+  }
+}
+
+absl::Status HubSession::Script(absl::string_view sql) {
+  ASSAY_ASSIGN_OR_RETURN(Connection * connection, Connected());
+  return HubError(connection->ExecuteScript(sql).status(), url_);
+}
+
+absl::StatusOr<HubIdentity> HubSession::WhoAmI() {
+  ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.whoami()::text", {}));
+  ASSAY_ASSIGN_OR_RETURN(const JsonObject json, ParseJsonObject(text, "whoami"));
+  if (const std::string version = TextField(json, "version"); version != kHubVersion) {
+    return absl::FailedPreconditionError(absl::StrCat("hub: it is of version \"", version, "\" and this Assay speaks version ",
+                                                      kHubVersion, ": install the newer of the two on both sides"));
+  }
+  ASSAY_ASSIGN_OR_RETURN(const uint64_t number, NumberField(json, "number"));
+  return HubIdentity{TextField(json, "name"), static_cast<uint32_t>(number), TimeField(json, "hub_time")};
+}
+
+}  // namespace assay

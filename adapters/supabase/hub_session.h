@@ -1,0 +1,66 @@
+// One libpq session with the hub that any pooler will do for: one statement a call, unnamed and parameterized, in binary; nothing
+// is SET, prepared or left behind, because behind a transaction pooler the next statement may run in another session.
+//
+//   ASSAY_ASSIGN_OR_RETURN(auto session, HubSession::Create({.url = config.hub_url}));
+//   ASSAY_ASSIGN_OR_RETURN(std::string json, session->Call("SELECT assay_hub.heads()::text", {}));
+//
+// Connects when it is first needed and again after it was lost. Not thread-safe; only Interrupt::Trigger may come from elsewhere.
+// Errors as in engine/hub.h, and CANCELLED once interrupted.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "adapters/postgres/connection.h"
+#include "adapters/supabase/hub_url.h"
+
+namespace assay {
+
+struct HubOptions {
+  std::string url;
+  bool allow_insecure = false;                         // allow_insecure_hub in the config; see HubUrl.
+  absl::Duration connect_timeout = absl::Seconds(10);
+  absl::Duration call_timeout = absl::Seconds(60);     // A half-open link ends here, as DEADLINE_EXCEEDED.
+  std::shared_ptr<Interrupt> interrupt;                // May be null.
+};
+
+// Who the hub takes us for.
+struct HubIdentity {
+  std::string branch_name;
+  uint32_t branch_number = 0;
+  absl::Time hub_time;
+};
+
+class HubSession {
+ public:
+  // Does not connect. Errors as HubUrl::Parse.
+  static absl::StatusOr<std::unique_ptr<HubSession>> Create(HubOptions options);
+
+  // The one value that `sql` returns, as bytes. Only for what may be done twice: a kept connection that turns out to be dead is
+  // replaced and the call made again.
+  absl::StatusOr<std::string> Call(absl::string_view sql, absl::Span<const absl::string_view> parameters);
+  // Several statements without parameters, as one transaction; never made again.
+  absl::Status Script(absl::string_view sql);
+  // Asks the hub, and checks that it is of our version.
+  absl::StatusOr<HubIdentity> WhoAmI();
+  // Connected, or why not. Valid until the next call of anything here.
+  absl::StatusOr<Connection*> Connected();
+  void Disconnect() { connection_.reset(); }
+
+  const HubOptions& options() const { return options_; }
+  const HubUrl& url() const { return url_; }
+
+ private:
+  HubSession(HubOptions options, HubUrl url) : options_(std::move(options)), url_(std::move(url)) {}
+  HubOptions options_;
+  HubUrl url_;
+  std::unique_ptr<Connection> connection_;
+};
+
+}  // namespace assay

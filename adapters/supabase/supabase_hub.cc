@@ -1,0 +1,127 @@
+#include "adapters/supabase/supabase_hub.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "adapters/supabase/frame.h"
+#include "adapters/supabase/json.h"
+#include "log/annotate.h"
+
+namespace assay {
+namespace {
+
+absl::StatusOr<HubHead> ReadHead(const JsonObject& json) {
+  HubHead head;
+  ASSAY_ASSIGN_OR_RETURN(head.last.value, NumberField(json, "last"));
+  ASSAY_ASSIGN_OR_RETURN(head.complete.value, NumberField(json, "complete"));
+  head.checkpoint = TextField(json, "checkpoint");
+  return head;
+}
+
+absl::Status Fork(const JsonObject& fork, const PushRequest& request) {
+  ASSAY_ASSIGN_OR_RETURN(const uint64_t sequence, NumberField(fork, "sequence"));
+  const bool root = TextField(fork, "what") == "root";
+  return absl::DataLossError(absl::StrCat(
+      "hub: fork: ", root ? "it has another root for the first " : "it has another content under ",
+      root ? absl::StrCat(sequence, " events of ", request.origin.Hex()) : EventName(request.origin, {sequence}), " (",
+      TextField(fork, "held").substr(0, 16), "…, and was given ", TextField(fork, "pushed").substr(0, 16),
+      "…): two logs write as one origin, or this log was restored or rewritten. Nothing was stored; the hub keeps both as evidence"));
+}
+
+absl::StatusOr<std::string> ReportJson(const BranchReport& report) {
+  JsonObject json;
+  SetText(&json, "name", report.name);
+  SetText(&json, "number", absl::StrCat(report.number));
+  SetText(&json, "origin", report.origin.Hex());
+  SetText(&json, "head", absl::StrCat(report.head.value));
+  SetText(&json, "parked", absl::StrCat(report.parked));
+  SetText(&json, "state", report.state);
+  SetText(&json, "version", report.version);
+  JsonObject* projected = (*json.mutable_fields())["projected"].mutable_struct_value();
+  for (const auto& [origin, sequence] : report.projected) SetText(projected, origin.Hex(), absl::StrCat(sequence.value));
+  return ToJson(json);
+}
+
+// What other branches have said of themselves: fields that make no sense are left at their defaults, or one of them could keep
+// everybody from seeing the rest.
+BranchPresence ReadPresence(const JsonObject& json) {
+  BranchPresence presence;
+  presence.active = BoolField(json, "active");
+  presence.last_seen = TimeField(json, "last_seen");
+  const JsonValue* value = Field(json, "report");
+  const JsonObject& report = value == nullptr ? JsonObject::default_instance() : value->struct_value();
+  presence.report.name = TextField(json, "name");
+  presence.report.number = static_cast<uint32_t>(NumberField(json, "number").value_or(0));
+  presence.report.origin = OriginId::FromHex(TextField(report, "origin")).value_or(OriginId{});
+  presence.report.head = {NumberField(report, "head").value_or(0)};
+  presence.report.parked = static_cast<int64_t>(NumberField(report, "parked").value_or(0));
+  presence.report.state = TextField(report, "state");
+  presence.report.version = TextField(report, "version");
+  if (const JsonValue* projected = Field(report, "projected"); projected != nullptr) {
+    for (const auto& [hex, unused] : projected->struct_value().fields()) {
+      const absl::StatusOr<OriginId> origin = OriginId::FromHex(hex);
+      const absl::StatusOr<uint64_t> sequence = NumberField(projected->struct_value(), hex);
+      if (origin.ok() && sequence.ok()) presence.report.projected[*origin] = {*sequence};
+    }
+  }
+  return presence;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SupabaseHub>> SupabaseHub::Create(HubOptions options) {
+  ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<HubSession> session, HubSession::Create(std::move(options)));
+  return std::unique_ptr<SupabaseHub>(new SupabaseHub(std::move(session)));
+}
+
+absl::StatusOr<std::string> SupabaseHub::Call(absl::string_view sql, absl::Span<const absl::string_view> parameters) {
+  if (!met_) {
+    ASSAY_RETURN_IF_ERROR(session_->WhoAmI().status());
+    met_ = true;
+  }
+  absl::StatusOr<std::string> answer = session_->Call(sql, parameters);
+  if (!answer.ok()) met_ = false;  // It may have been upgraded meanwhile.
+  return answer;
+}
+
+absl::StatusOr<HubHeads> SupabaseHub::Heads() {
+  ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.heads()::text", {}));
+  ASSAY_ASSIGN_OR_RETURN(const JsonObject json, ParseJsonObject(text, "heads"));
+  HubHeads heads{.hub_time = TimeField(json, "hub_time")};
+  const JsonValue* origins = Field(json, "origins");
+  if (origins == nullptr) return absl::InvalidArgumentError("the hub's answer to heads has no origins");
+  for (const auto& [hex, value] : origins->struct_value().fields()) {
+    const absl::StatusOr<OriginId> origin = OriginId::FromHex(hex);
+    if (!origin.ok()) return absl::InvalidArgumentError("the hub's answer to heads has a malformed origin");
+    ASSAY_ASSIGN_OR_RETURN(heads.heads[*origin], ReadHead(value.struct_value()));
+  }
+  return heads;
+}
+
+absl::StatusOr<PushReply> SupabaseHub::Push(const PushRequest& request) {
+  ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.push($1::bytea)::text", {EncodePush(request)}));
+  ASSAY_ASSIGN_OR_RETURN(const JsonObject json, ParseJsonObject(text, "push"));
+  if (const JsonValue* fork = Field(json, "fork"); fork != nullptr) return Fork(fork->struct_value(), request);
+  PushReply reply;
+  ASSAY_ASSIGN_OR_RETURN(reply.head, ReadHead(json));
+  return reply;
+}
+
+absl::StatusOr<PullReply> SupabaseHub::Pull(const PullRequest& request) {
+  ASSAY_ASSIGN_OR_RETURN(const std::string bytes, Call("SELECT assay_hub.pull($1::bytea)", {EncodePull(request)}));
+  return DecodePullReply(bytes);
+}
+
+absl::StatusOr<HeartbeatReply> SupabaseHub::Heartbeat(const BranchReport& report) {
+  ASSAY_ASSIGN_OR_RETURN(const std::string body, ReportJson(report));
+  ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.heartbeat($1::text::jsonb)::text", {body}));
+  ASSAY_ASSIGN_OR_RETURN(const JsonObject json, ParseJsonObject(text, "heartbeat"));
+  HeartbeatReply reply{.hub_time = TimeField(json, "hub_time")};
+  if (const JsonValue* branches = Field(json, "branches"); branches != nullptr) {
+    for (const JsonValue& branch : branches->list_value().values()) reply.branches.push_back(ReadPresence(branch.struct_value()));
+  }
+  return reply;
+}
+
+}  // namespace assay

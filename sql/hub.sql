@@ -1,0 +1,616 @@
+-- Assay's hub: keeps every branch's chain of events, takes pushes to one's own chain, gives the rest.
+--
+-- Installed by `assay hub install`, or pasted whole into Supabase's SQL editor, by a role with the privileges of Supabase's
+-- `postgres`: CREATEROLE and CREATE on the database, not superuser. Installing again changes nothing. sql/README.md tells who may
+-- do what and why, and has the bytes of the frames.
+--
+-- Rules every line here follows: all names qualified, and `search_path = pg_catalog, pg_temp` with pg_temp last, or a caller's
+-- temporary table would be believed; every UPDATE and DELETE with WHERE (Supabase loads safeupdate); 64-bit numbers as strings in
+-- JSON; nothing is ever owned by a role with BYPASSRLS, which would void the policies inside the functions.
+
+BEGIN;
+SET LOCAL client_min_messages = warning;
+
+-- ---- Roles ------------------------------------------------------------------------------------------------------------
+
+DO $$
+DECLARE
+  role name;
+BEGIN
+  IF current_setting('server_version_num')::int < 140000 THEN
+    RAISE feature_not_supported USING MESSAGE = 'the hub needs PostgreSQL 14 or newer';
+  END IF;
+  -- Owner of everything; may administer branches; what the branches' login roles are members of.
+  FOREACH role IN ARRAY ARRAY['assay_hub_owner', 'assay_hub_admin', 'assay_branch'] LOOP
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role) THEN
+      EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+    ELSIF EXISTS (SELECT FROM pg_catalog.pg_roles
+                  WHERE rolname = role AND (rolsuper OR rolbypassrls OR rolcanlogin OR rolcreaterole OR rolreplication)) THEN
+      RAISE insufficient_privilege USING MESSAGE =
+        format('role %s exists with more rights than it may have: DROP ROLE it, or ALTER ROLE %s NOLOGIN NOBYPASSRLS', role, role);
+    END IF;
+  END LOOP;
+END $$;
+
+GRANT assay_hub_admin TO CURRENT_USER;
+-- For the length of this transaction: once installed, nobody is a member of the owner.
+GRANT assay_hub_owner TO CURRENT_USER;
+
+CREATE SCHEMA IF NOT EXISTS assay_hub AUTHORIZATION assay_hub_owner;
+DO $$
+BEGIN
+  IF (SELECT nspowner::regrole::text FROM pg_catalog.pg_namespace WHERE nspname = 'assay_hub') <> 'assay_hub_owner' THEN
+    RAISE insufficient_privilege USING MESSAGE = 'schema assay_hub exists and is not the hub''s: rename it first';
+  END IF;
+END $$;
+
+-- Created by the owner rather than given to it, which would need CREATE for it and leave the creator's default privileges behind.
+SET LOCAL ROLE assay_hub_owner;
+
+-- ---- Tables -----------------------------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS assay_hub.migration (
+  number      integer PRIMARY KEY,
+  applied_at  timestamptz NOT NULL DEFAULT now()
+);
+DO $$
+BEGIN
+  IF EXISTS (SELECT FROM assay_hub.migration WHERE number > 1) THEN
+    RAISE object_not_in_prerequisite_state USING MESSAGE = 'this hub was installed by a newer Assay: upgrade this one';
+  END IF;
+END $$;
+
+-- Migration 1. Later ones follow this block, each doing nothing when its number is there.
+
+CREATE TABLE IF NOT EXISTS assay_hub.branch (
+  number      integer PRIMARY KEY CHECK (number > 0),
+  name        text NOT NULL UNIQUE CHECK (name <> ''),
+  login_role  name NOT NULL UNIQUE,
+  active      boolean NOT NULL DEFAULT true,
+  created_at  timestamptz NOT NULL DEFAULT now()
+);
+
+-- A chain, and its branch for ever. `complete`: the last event that ends a transaction; nobody is given more.
+CREATE TABLE IF NOT EXISTS assay_hub.origin (
+  origin           bytea PRIMARY KEY CHECK (octet_length(origin) = 16),
+  branch           integer NOT NULL REFERENCES assay_hub.branch,
+  last             bigint NOT NULL DEFAULT 0,
+  complete         bigint NOT NULL DEFAULT 0 CHECK (complete <= last),
+  checkpoint       text,
+  checkpoint_size  bigint,
+  opened_at        timestamptz NOT NULL DEFAULT now()
+);
+
+-- A run of events as it was pushed (log/segment.h). One row a segment takes and gives events several times as fast as one row an
+-- event, and the parts keep masking by table possible. Parts are compressed already: EXTERNAL saves a vain second try.
+CREATE TABLE IF NOT EXISTS assay_hub.segment (
+  origin            bytea NOT NULL REFERENCES assay_hub.origin,
+  first             bigint NOT NULL,
+  last              bigint NOT NULL,
+  ends_transaction  boolean NOT NULL,
+  bytes             bigint NOT NULL,
+  layout            bytea NOT NULL,
+  leaf_hashes       bytea NOT NULL,
+  tables            text[] NOT NULL,
+  event_counts      integer[] NOT NULL,
+  payloads          bytea[] NOT NULL,
+  hub_time          timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (origin, last),
+  CHECK (first BETWEEN 1 AND last AND octet_length(leaf_hashes) = 32 * (last - first + 1))
+);
+ALTER TABLE assay_hub.segment ALTER leaf_hashes SET STORAGE EXTERNAL, ALTER payloads SET STORAGE EXTERNAL;
+
+CREATE TABLE IF NOT EXISTS assay_hub.read_grant (
+  branch      integer NOT NULL REFERENCES assay_hub.branch,
+  table_name  text NOT NULL CHECK (table_name <> ''),  -- As SegmentPart::table, or '*': every table.
+  PRIMARY KEY (branch, table_name)
+);
+
+CREATE TABLE IF NOT EXISTS assay_hub.presence (
+  branch     integer PRIMARY KEY REFERENCES assay_hub.branch,
+  report     jsonb NOT NULL,
+  last_seen  timestamptz NOT NULL
+);
+
+-- Two contents under one name. Enough to convict: what was held, what was pushed, by whom, with the signed checkpoints.
+CREATE TABLE IF NOT EXISTS assay_hub.fork_evidence (
+  id                 bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  origin             bytea NOT NULL REFERENCES assay_hub.origin,
+  sequence           bigint NOT NULL,       -- The first event that differs, or the size both checkpoints claim.
+  held               bytea NOT NULL,        -- Leaf hash of that event, or the root in the checkpoint.
+  pushed             bytea NOT NULL,
+  segment            bytea,                 -- As it was pushed.
+  held_checkpoint    text,
+  pushed_checkpoint  text,
+  branch             integer NOT NULL,
+  login_role         name NOT NULL,
+  pushed_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+  UNIQUE (origin, sequence, pushed)         -- Pushing the same fork again proves nothing new.
+);
+
+INSERT INTO assay_hub.migration (number) VALUES (1) ON CONFLICT DO NOTHING;
+
+-- ---- Who is calling ---------------------------------------------------------------------------------------------------
+
+-- The number of the branch that is calling; an error when it is none, or was deactivated.
+--
+-- session_user is who logged in: neither SET ROLE nor this function's own rights change it. Claims in request.jwt.claims are
+-- worth nothing here, because whoever logs in directly can SET them; a transport over PostgREST may look at them, in this
+-- function, and only when session_user is 'authenticator'.
+CREATE OR REPLACE FUNCTION assay_hub.caller() RETURNS integer
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  me assay_hub.branch;
+BEGIN
+  SELECT * INTO me FROM assay_hub.branch WHERE login_role = session_user;
+  IF NOT FOUND THEN
+    RAISE SQLSTATE 'ZA003' USING MESSAGE = format('role %s is no branch of this hub', session_user);
+  ELSIF NOT me.active THEN
+    RAISE SQLSTATE 'ZA004' USING MESSAGE = format('branch %s was deactivated by the head office', me.name);
+  END IF;
+  RETURN me.number;
+END $$;
+
+CREATE OR REPLACE FUNCTION assay_hub.is_admin() RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+RETURN pg_has_role(session_user, 'assay_hub_admin', 'MEMBER');
+
+-- ---- The second line: even the functions' owner can do no more than this --------------------------------------------------
+
+CREATE OR REPLACE FUNCTION assay_hub.refuse_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE insufficient_privilege USING MESSAGE =
+    format('%s of %I.%I: what is in the hub''s log is never changed or removed', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME);
+END $$;
+
+CREATE OR REPLACE FUNCTION assay_hub.only_forward() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NEW.origin <> OLD.origin OR NEW.branch <> OLD.branch OR NEW.last < OLD.last OR NEW.complete < OLD.complete THEN
+    RAISE insufficient_privilege USING MESSAGE = 'a chain keeps its branch and never becomes shorter';
+  END IF;
+  RETURN NEW;
+END $$;
+
+DO $$
+DECLARE
+  target text;
+BEGIN
+  FOREACH target IN ARRAY ARRAY['migration', 'branch', 'origin', 'segment', 'read_grant', 'presence', 'fork_evidence'] LOOP
+    EXECUTE format('ALTER TABLE assay_hub.%I ENABLE ROW LEVEL SECURITY', target);
+    EXECUTE format('ALTER TABLE assay_hub.%I FORCE ROW LEVEL SECURITY', target);
+    EXECUTE format('DROP POLICY IF EXISTS owner_reads ON assay_hub.%I', target);
+    EXECUTE format('CREATE POLICY owner_reads ON assay_hub.%I FOR SELECT TO assay_hub_owner USING (true)', target);
+  END LOOP;
+  FOREACH target IN ARRAY ARRAY['segment', 'fork_evidence'] LOOP
+    EXECUTE format('CREATE OR REPLACE TRIGGER never_changes BEFORE UPDATE OR DELETE OR TRUNCATE ON assay_hub.%I '
+                   'EXECUTE FUNCTION assay_hub.refuse_change()', target);
+    -- Also under session_replication_role = replica, which Supabase's postgres may set.
+    EXECUTE format('ALTER TABLE assay_hub.%I ENABLE ALWAYS TRIGGER never_changes', target);
+    EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON assay_hub.%I FROM assay_hub_owner', target);
+  END LOOP;
+  FOREACH target IN ARRAY ARRAY['branch', 'origin'] LOOP
+    EXECUTE format('CREATE OR REPLACE TRIGGER never_goes BEFORE DELETE OR TRUNCATE ON assay_hub.%I '
+                   'EXECUTE FUNCTION assay_hub.refuse_change()', target);
+    EXECUTE format('ALTER TABLE assay_hub.%I ENABLE ALWAYS TRIGGER never_goes', target);
+    EXECUTE format('REVOKE DELETE, TRUNCATE ON assay_hub.%I FROM assay_hub_owner', target);
+  END LOOP;
+END $$;
+CREATE OR REPLACE TRIGGER only_forward BEFORE UPDATE ON assay_hub.origin
+  FOR EACH ROW EXECUTE FUNCTION assay_hub.only_forward();
+ALTER TABLE assay_hub.origin ENABLE ALWAYS TRIGGER only_forward;
+
+DROP POLICY IF EXISTS own_chain ON assay_hub.segment;
+CREATE POLICY own_chain ON assay_hub.segment FOR INSERT TO assay_hub_owner WITH CHECK (
+  (SELECT o.branch FROM assay_hub.origin o WHERE o.origin = segment.origin) = assay_hub.caller());
+DROP POLICY IF EXISTS open_own ON assay_hub.origin;
+CREATE POLICY open_own ON assay_hub.origin FOR INSERT TO assay_hub_owner WITH CHECK (branch = assay_hub.caller());
+DROP POLICY IF EXISTS extend_own ON assay_hub.origin;
+CREATE POLICY extend_own ON assay_hub.origin FOR UPDATE TO assay_hub_owner
+  USING (branch = assay_hub.caller()) WITH CHECK (branch = assay_hub.caller());
+DROP POLICY IF EXISTS report_own ON assay_hub.presence;
+CREATE POLICY report_own ON assay_hub.presence FOR INSERT TO assay_hub_owner WITH CHECK (branch = assay_hub.caller());
+DROP POLICY IF EXISTS renew_own ON assay_hub.presence;
+CREATE POLICY renew_own ON assay_hub.presence FOR UPDATE TO assay_hub_owner
+  USING (branch = assay_hub.caller()) WITH CHECK (branch = assay_hub.caller());
+DROP POLICY IF EXISTS accuse_own ON assay_hub.fork_evidence;
+CREATE POLICY accuse_own ON assay_hub.fork_evidence FOR INSERT TO assay_hub_owner WITH CHECK (branch = assay_hub.caller());
+DROP POLICY IF EXISTS admin_enrols ON assay_hub.branch;
+CREATE POLICY admin_enrols ON assay_hub.branch FOR INSERT TO assay_hub_owner WITH CHECK (assay_hub.is_admin());
+DROP POLICY IF EXISTS admin_changes ON assay_hub.branch;
+CREATE POLICY admin_changes ON assay_hub.branch FOR UPDATE TO assay_hub_owner
+  USING (assay_hub.is_admin()) WITH CHECK (assay_hub.is_admin());
+DROP POLICY IF EXISTS admin_grants ON assay_hub.read_grant;
+CREATE POLICY admin_grants ON assay_hub.read_grant FOR INSERT TO assay_hub_owner WITH CHECK (assay_hub.is_admin());
+DROP POLICY IF EXISTS admin_revokes ON assay_hub.read_grant;
+CREATE POLICY admin_revokes ON assay_hub.read_grant FOR DELETE TO assay_hub_owner USING (assay_hub.is_admin());
+DROP POLICY IF EXISTS admin_reads ON assay_hub.fork_evidence;
+CREATE POLICY admin_reads ON assay_hub.fork_evidence FOR SELECT TO assay_hub_admin USING (true);
+
+-- ---- Bytes --------------------------------------------------------------------------------------------------------------
+
+-- Big-endian numbers at a place counted from 0. Their bodies are parsed now, so no search_path reaches them, and they are inlined.
+CREATE OR REPLACE FUNCTION assay_hub.u32(bytes bytea, place bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN get_byte(bytes, place::int)::bigint << 24 | get_byte(bytes, place::int + 1) << 16
+     | get_byte(bytes, place::int + 2) << 8 | get_byte(bytes, place::int + 3);
+
+CREATE OR REPLACE FUNCTION assay_hub.u64(bytes bytea, place bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN assay_hub.u32(bytes, place) << 32 | assay_hub.u32(bytes, place + 4);
+
+CREATE OR REPLACE FUNCTION assay_hub.microseconds(at timestamptz) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (extract(epoch FROM at) * 1000000)::bigint;
+
+-- How many events of a segment are in part 0, 1, …: a layout's last `events` bytes each name an event's part.
+CREATE OR REPLACE FUNCTION assay_hub.events_by_part(layout bytea, events integer) RETURNS integer[]
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  parts bytea := substr(layout, octet_length(layout) - events + 1);
+BEGIN
+  IF parts = decode(repeat('00', events), 'hex') THEN RETURN ARRAY[events]; END IF;  -- The usual case for large ones.
+  RETURN (SELECT array_agg(n ORDER BY part) FROM (
+            SELECT get_byte(parts, i) AS part, count(*)::integer AS n FROM generate_series(0, events - 1) AS i GROUP BY 1) AS counted);
+END $$;
+
+-- What a reader without a grant gets in place of a part: the leaf hashes of its events.
+CREATE OR REPLACE FUNCTION assay_hub.leaves_of(leaf_hashes bytea, layout bytea, part bigint) RETURNS bytea
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  leaves bytea := leaf_hashes || ''::bytea;  -- Fetched once, not once for each slice.
+  events integer := octet_length(leaves) / 32;
+  parts  bytea := substr(layout, octet_length(layout) - events + 1);
+BEGIN
+  RETURN (SELECT string_agg(substr(leaves, 32 * i + 1, 32), ''::bytea ORDER BY i)
+          FROM generate_series(0, events - 1) AS i WHERE get_byte(parts, i) = part);
+END $$;
+
+-- ---- What a branch may call -----------------------------------------------------------------------------------------------
+
+-- Who the hub takes the caller for. `version` is that of these functions: a client refuses another than its own.
+CREATE OR REPLACE FUNCTION assay_hub.whoami() RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (SELECT jsonb_build_object('version', '1', 'number', number::text, 'name', name,
+                                    'hub_time', assay_hub.microseconds(clock_timestamp())::text)
+          FROM assay_hub.branch WHERE number = assay_hub.caller());
+END $$;
+
+CREATE OR REPLACE FUNCTION assay_hub.heads() RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM assay_hub.caller();
+  RETURN jsonb_build_object(
+    'hub_time', assay_hub.microseconds(clock_timestamp())::text,
+    'origins', (SELECT coalesce(jsonb_object_agg(encode(origin, 'hex'), jsonb_build_object(
+                         'last', last::text, 'complete', complete::text, 'checkpoint', checkpoint)), '{}')
+                FROM assay_hub.origin WHERE last > 0));
+END $$;
+
+-- Makes the chain the caller's when it is new, and locks it against other pushes. 42501 when it is another branch's.
+CREATE OR REPLACE FUNCTION assay_hub.claim(id bytea, me integer) RETURNS assay_hub.origin
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  chain assay_hub.origin;
+BEGIN
+  INSERT INTO assay_hub.origin (origin, branch) VALUES (id, me) ON CONFLICT (origin) DO NOTHING;
+  SELECT * INTO chain FROM assay_hub.origin WHERE origin = id AND branch = me FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE insufficient_privilege USING MESSAGE = format('chain %s belongs to another branch', encode(id, 'hex'));
+  END IF;
+  RETURN chain;
+END $$;
+
+-- Appends segments to the caller's chain, all or none; what is there already with the same hashes is not stored again. A second
+-- content under a name is not an error here, because an error would roll the evidence back: the reply says {"fork": …} and nothing
+-- else was stored. ZA001: a gap before the first segment. ZA002: no frame.
+CREATE OR REPLACE FUNCTION assay_hub.push(frame bytea) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  me            integer := assay_hub.caller();
+  chain         assay_hub.origin;
+  id            bytea;
+  checkpoint    text;
+  lines         text[];
+  size          bigint;             -- Of the checkpoint.
+  place         bigint := 0;        -- In the frame, counted from 0.
+  piece         bigint;             -- Where the segment ends.
+  begins        bigint;
+  n             bigint;
+  segments      bigint;
+  low           bigint;             -- Its first and last sequence.
+  high          bigint;
+  previous      bigint;
+  ends          boolean;
+  layout        bytea;
+  leaves        bytea;
+  tables        text[];
+  counts        integer[];
+  payloads      bytea[];
+  overlap       bigint;
+  held          bytea;
+  held_first    bigint;
+  complete      bigint;
+  different     bigint;
+BEGIN
+  IF octet_length(frame) < 25 OR get_byte(frame, 0) <> 1 THEN
+    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'push: not a frame of version 1';
+  END IF;
+  id := substr(frame, 2, 16);
+  n := assay_hub.u32(frame, 17);
+  checkpoint := convert_from(substr(frame, 22, n::int), 'UTF8');
+  place := 21 + n;
+  chain := assay_hub.claim(id, me);
+  complete := chain.complete;
+
+  IF checkpoint <> '' THEN
+    lines := string_to_array(checkpoint, E'\n');
+    IF lines[1] <> encode(id, 'hex') OR lines[2] !~ '^(0|[1-9][0-9]{0,17})$' OR lines[3] !~ '^[A-Za-z0-9+/]{43}=$' THEN
+      RAISE SQLSTATE 'ZA002' USING MESSAGE = format('push: no checkpoint of chain %s', encode(id, 'hex'));
+    END IF;
+    size := lines[2]::bigint;
+    IF size = chain.checkpoint_size AND split_part(chain.checkpoint, E'\n', 3) <> lines[3] THEN
+      held := decode(split_part(chain.checkpoint, E'\n', 3), 'base64');
+      INSERT INTO assay_hub.fork_evidence (origin, sequence, held, pushed, held_checkpoint, pushed_checkpoint, branch, login_role)
+      VALUES (id, size, held, decode(lines[3], 'base64'), chain.checkpoint, checkpoint, me, session_user) ON CONFLICT DO NOTHING;
+      RETURN jsonb_build_object('fork', jsonb_build_object('what', 'root', 'sequence', size::text, 'held', encode(held, 'hex'),
+                                                           'pushed', encode(decode(lines[3], 'base64'), 'hex')));
+    END IF;
+  END IF;
+
+  segments := assay_hub.u32(frame, place);
+  place := place + 4;
+  FOR number IN 1 .. segments LOOP
+    begins := place;
+    piece := place + 4 + assay_hub.u32(frame, place);
+    IF piece > octet_length(frame) OR substr(frame, place::int + 5, 16) <> id THEN
+      RAISE SQLSTATE 'ZA002' USING MESSAGE = format('push: segment %s is cut short or of another chain', number);
+    END IF;
+    low := assay_hub.u64(frame, place + 20);
+    high := assay_hub.u64(frame, place + 28);
+    ends := get_byte(frame, place::int + 36) = 1;
+    n := assay_hub.u32(frame, place + 37);
+    layout := substr(frame, place::int + 42, n::int);
+    place := place + 41 + n;
+    n := assay_hub.u32(frame, place);
+    leaves := substr(frame, place::int + 5, n::int);
+    place := place + 4 + n;
+    tables := '{}'; counts := '{}'; payloads := '{}';
+    n := assay_hub.u32(frame, place);
+    place := place + 4;
+    FOR part IN 1 .. least(n, 256) LOOP  -- 255 is the limit; beyond it, the segment does not end where it says.
+      n := assay_hub.u32(frame, place);
+      tables := array_append(tables, convert_from(substr(frame, place::int + 5, n::int), 'UTF8'));
+      place := place + 4 + n;
+      counts := array_append(counts, assay_hub.u32(frame, place)::integer);
+      n := assay_hub.u32(frame, place + 5);  -- Between them the flag of a masked part, which nobody pushes.
+      payloads := array_append(payloads, substr(frame, place::int + 10, n::int));
+      place := place + 9 + n;
+    END LOOP;
+    IF place <> piece OR low < 1 OR high < low OR high - low >= 16777216 OR low <> coalesce(previous + 1, low)
+       OR octet_length(leaves) <> 32 * (high - low + 1) OR octet_length(layout) <= high - low + 1
+       OR counts <> assay_hub.events_by_part(layout, (high - low + 1)::integer) THEN
+      RAISE SQLSTATE 'ZA002' USING MESSAGE = format('push: segment %s (events %s to %s) is malformed', number, low, high);
+    END IF;
+    previous := high;
+
+    IF low > chain.last + 1 THEN
+      RAISE SQLSTATE 'ZA001' USING MESSAGE =
+        format('the hub has chain %s up to %s, and was given %s next', encode(id, 'hex'), chain.last, low);
+    ELSIF low <= chain.last THEN
+      overlap := least(high, chain.last) - low + 1;
+      SELECT min(s.first), string_agg(s.leaf_hashes, ''::bytea ORDER BY s.last) INTO held_first, held
+      FROM assay_hub.segment AS s WHERE s.origin = id AND s.last >= low AND s.last <= (
+        SELECT min(t.last) FROM assay_hub.segment AS t WHERE t.origin = id AND t.last >= low + overlap - 1);
+      held := substr(held, (32 * (low - held_first) + 1)::int, (32 * overlap)::int);
+      IF held <> substr(leaves, 1, (32 * overlap)::int) THEN
+        different := (SELECT min(i) FROM generate_series(0, overlap - 1) AS i
+                      WHERE substr(held, (32 * i + 1)::int, 32) <> substr(leaves, (32 * i + 1)::int, 32));
+        held := substr(held, (32 * different + 1)::int, 32);
+        leaves := substr(leaves, (32 * different + 1)::int, 32);
+        INSERT INTO assay_hub.fork_evidence
+          (origin, sequence, held, pushed, segment, held_checkpoint, pushed_checkpoint, branch, login_role)
+        VALUES (id, low + different, held, leaves, substr(frame, begins::int + 1, (piece - begins)::int), chain.checkpoint,
+                nullif(checkpoint, ''), me, session_user) ON CONFLICT DO NOTHING;
+        RETURN jsonb_build_object('fork', jsonb_build_object('what', 'leaf', 'sequence', (low + different)::text,
+                                                             'held', encode(held, 'hex'), 'pushed', encode(leaves, 'hex')));
+      END IF;
+      -- Held in part: storing the rest would need it cut, and only the branch can. It goes on from the head it is told.
+      EXIT WHEN high > chain.last;
+    ELSE
+      INSERT INTO assay_hub.segment (origin, first, last, ends_transaction, bytes, layout, leaf_hashes, tables, event_counts, payloads)
+      VALUES (id, low, high, ends, piece - begins, layout, leaves, tables, counts, payloads);
+      chain.last := high;
+      IF ends THEN chain.complete := high; END IF;
+    END IF;
+  END LOOP;
+
+  IF checkpoint <> '' AND size <= chain.last AND size > coalesce(chain.checkpoint_size, 0) THEN
+    chain.checkpoint := checkpoint;
+    chain.checkpoint_size := size;
+  END IF;
+  UPDATE assay_hub.origin AS o
+  SET last = chain.last, complete = chain.complete, checkpoint = chain.checkpoint, checkpoint_size = chain.checkpoint_size
+  WHERE o.origin = id AND (o.last, o.checkpoint_size) IS DISTINCT FROM (chain.last, chain.checkpoint_size);
+  IF chain.complete > complete THEN PERFORM pg_notify('assay_hub', me::text); END IF;
+  RETURN jsonb_build_object('last', chain.last::text, 'complete', chain.complete::text, 'checkpoint', chain.checkpoint);
+END $$;
+
+-- Gives what the caller lacks, up to about the bytes it asked for: whole transactions only, each chain in order, and all chains
+-- together in the order in which they came in, so that a long backlog of one does not hold up what came before it from others.
+-- One value and never a set, which PostgREST cuts at 1,000 rows; STABLE: all of it from one snapshot.
+CREATE OR REPLACE FUNCTION assay_hub.pull(frame bytea) RETURNS bytea
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  me         integer := assay_hub.caller();
+  granted    text[] := ARRAY(SELECT table_name FROM assay_hub.read_grant WHERE branch = me);
+  everything boolean := '*' = ANY (granted);
+  known      bigint;
+  ids        bytea[];
+  sequences  bigint[];
+  bytes_max  bigint;
+  behind     bigint;
+  given      bigint;
+  more       boolean;
+  body       bytea;
+BEGIN
+  IF octet_length(frame) < 13 OR get_byte(frame, 0) <> 1 OR octet_length(frame) <> 13 + 24 * assay_hub.u32(frame, 9) THEN
+    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'pull: not a frame of version 1';
+  END IF;
+  bytes_max := least(assay_hub.u64(frame, 1), 67108864);
+  known := assay_hub.u32(frame, 9);
+  SELECT array_agg(substr(frame, (24 * i + 14)::int, 16)), array_agg(assay_hub.u64(frame, 24 * i + 29))
+  INTO ids, sequences FROM generate_series(0, known - 1) AS i;
+
+  behind := (SELECT count(*) FROM assay_hub.origin AS o LEFT JOIN unnest(ids, sequences) AS h (id, have) ON h.id = o.origin
+             WHERE o.complete > coalesce(h.have, 0));
+  WITH held AS (
+    SELECT o.origin, o.branch, o.complete, coalesce(h.have, 0) AS have
+    FROM assay_hub.origin AS o LEFT JOIN unnest(ids, sequences) AS h (id, have) ON h.id = o.origin
+    WHERE o.complete > coalesce(h.have, 0)
+  ), candidate AS (
+    -- Some thousand rows at most, however long the backlog: what is beyond them comes with a later pull.
+    SELECT h.origin, h.branch, s.last, s.bytes, max(s.hub_time) OVER (PARTITION BY h.origin ORDER BY s.last) AS arrived
+    FROM held AS h CROSS JOIN LATERAL (
+      SELECT t.last, t.bytes, t.hub_time FROM assay_hub.segment AS t
+      WHERE t.origin = h.origin AND t.last > h.have AND t.last <= h.complete
+      ORDER BY t.last LIMIT greatest(16, 8192 / greatest(behind, 1))) AS s
+  ), summed AS (
+    SELECT *, sum(bytes) OVER (ORDER BY arrived, origin, last ROWS UNBOUNDED PRECEDING) - bytes AS before FROM candidate
+  ), picked AS MATERIALIZED (
+    SELECT * FROM summed WHERE before = 0 OR before < bytes_max
+  ), encoded AS (
+    SELECT p.arrived, p.origin, p.last,
+      s.origin || int8send(s.first) || int8send(s.last) || CASE WHEN s.ends_transaction THEN '\x01'::bytea ELSE '\x00' END
+      || int4send(octet_length(s.layout)) || s.layout || int4send(0) || int4send(cardinality(s.tables))
+      || (SELECT string_agg(int4send(octet_length(part.name)) || part.name || int4send(part.events)
+                            || CASE WHEN part.readable THEN '\x00'::bytea ELSE '\x01' END
+                            || int4send(octet_length(part.payload)) || part.payload, ''::bytea ORDER BY part.i)
+          FROM (SELECT u.i, convert_to(u.name, 'UTF8') AS name, u.events, r.readable,
+                       CASE WHEN r.readable THEN u.payload ELSE assay_hub.leaves_of(s.leaf_hashes, s.layout, u.i - 1) END AS payload
+                FROM unnest(s.tables, s.event_counts, s.payloads) WITH ORDINALITY AS u (name, events, payload, i)
+                -- The schema events a reader needs are of no table. What a branch wrote itself is not news to it.
+                CROSS JOIN LATERAL (SELECT everything OR u.name = '' OR p.branch = me OR u.name = ANY (granted) AS readable) AS r
+               ) AS part) AS segment
+    FROM picked AS p JOIN assay_hub.segment AS s ON s.origin = p.origin AND s.last = p.last
+  )
+  SELECT (SELECT count(*) FROM picked),
+         (SELECT coalesce(string_agg(int4send(octet_length(e.segment)) || e.segment, ''::bytea
+                                     ORDER BY e.arrived, e.origin, e.last), '') FROM encoded AS e),
+         (SELECT coalesce(bool_or(h.complete > coalesce((SELECT max(p.last) FROM picked AS p WHERE p.origin = h.origin), h.have)), false)
+          FROM held AS h)
+  INTO given, body, more;
+
+  RETURN '\x01'::bytea || CASE WHEN more THEN '\x01'::bytea ELSE '\x00' END
+    || int8send(assay_hub.microseconds(clock_timestamp()))
+    || (SELECT int4send(count(*)::int) || coalesce(string_agg(origin || int8send(last) || int8send(complete)
+               || int4send(octet_length(coalesce(checkpoint, ''))) || convert_to(coalesce(checkpoint, ''), 'UTF8'), ''::bytea), '')
+        FROM assay_hub.origin WHERE last > 0)
+    || int4send(given::int) || body;
+END $$;
+
+-- Keeps the caller's newest report and tells it everybody's. Its chain is claimed with it: others learn the id from here, and
+-- could otherwise claim it before its first push.
+CREATE OR REPLACE FUNCTION assay_hub.heartbeat(report jsonb) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  me  integer := assay_hub.caller();
+  own assay_hub.branch;
+BEGIN
+  IF jsonb_typeof(report) <> 'object' OR pg_column_size(report) > 65536 OR report ->> 'origin' !~ '^[0-9a-f]{32}$' THEN
+    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'heartbeat: no report';
+  END IF;
+  SELECT * INTO own FROM assay_hub.branch WHERE number = me;
+  IF report ->> 'number' <> own.number::text OR report ->> 'name' NOT IN ('', own.name) THEN
+    RAISE SQLSTATE 'ZA005' USING MESSAGE = format(
+      'this login was enrolled as branch %s "%s", and says it is branch %s "%s": correct [branch] in the configuration, or the hub''s url',
+      own.number, own.name, report ->> 'number', report ->> 'name');
+  END IF;
+  PERFORM assay_hub.claim(decode(report ->> 'origin', 'hex'), me);
+  INSERT INTO assay_hub.presence AS p (branch, report, last_seen) VALUES (me, heartbeat.report, clock_timestamp())
+  ON CONFLICT (branch) DO UPDATE SET report = excluded.report, last_seen = excluded.last_seen;
+  RETURN jsonb_build_object(
+    'hub_time', assay_hub.microseconds(clock_timestamp())::text,
+    'branches', (SELECT jsonb_agg(jsonb_build_object(
+                          'number', b.number::text, 'name', b.name, 'active', b.active,
+                          'last_seen', assay_hub.microseconds(p.last_seen)::text, 'report', p.report) ORDER BY b.number)
+                 FROM assay_hub.branch AS b LEFT JOIN assay_hub.presence AS p ON p.branch = b.number));
+END $$;
+
+-- ---- What the head office may call ------------------------------------------------------------------------------------------
+
+-- `tables` as a whole: what is not in it is no longer granted.
+CREATE OR REPLACE FUNCTION assay_hub.set_grants(branch_name text, tables text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  target integer := (SELECT number FROM assay_hub.branch WHERE name = branch_name);
+BEGIN
+  IF target IS NULL THEN
+    RAISE SQLSTATE 'ZA007' USING MESSAGE = format('no branch is called "%s"', branch_name);
+  END IF;
+  DELETE FROM assay_hub.read_grant WHERE branch = target AND table_name <> ALL (tables);
+  INSERT INTO assay_hub.read_grant SELECT DISTINCT target, t FROM unnest(tables) AS t ON CONFLICT DO NOTHING;
+END $$;
+
+CREATE OR REPLACE FUNCTION assay_hub.register_branch(branch_name text, branch_number integer, role name, tables text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  other assay_hub.branch;
+BEGIN
+  SELECT * INTO other FROM assay_hub.branch AS b WHERE b.number = branch_number OR b.name = branch_name LIMIT 1;
+  IF FOUND THEN
+    RAISE SQLSTATE 'ZA006' USING MESSAGE = format('branch %s is enrolled already, as "%s"', other.number, other.name);
+  END IF;
+  INSERT INTO assay_hub.branch (number, name, login_role) VALUES (branch_number, branch_name, role);
+  PERFORM assay_hub.set_grants(branch_name, tables);
+END $$;
+
+CREATE OR REPLACE FUNCTION assay_hub.set_active(branch_name text, active boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE assay_hub.branch AS b SET active = set_active.active WHERE b.name = branch_name;
+  IF NOT FOUND THEN
+    RAISE SQLSTATE 'ZA007' USING MESSAGE = format('no branch is called "%s"', branch_name);
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION assay_hub.branches() RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (SELECT jsonb_build_object('branches', coalesce(jsonb_agg(jsonb_build_object(
+            'number', b.number::text, 'name', b.name, 'login_role', b.login_role, 'active', b.active,
+            'created_at', assay_hub.microseconds(b.created_at)::text, 'last_seen', assay_hub.microseconds(p.last_seen)::text,
+            'forks', (SELECT count(*)::text FROM assay_hub.fork_evidence AS f WHERE f.branch = b.number),
+            'tables', (SELECT coalesce(jsonb_agg(g.table_name ORDER BY g.table_name), '[]')
+                       FROM assay_hub.read_grant AS g WHERE g.branch = b.number)) ORDER BY b.number), '[]'))
+          FROM assay_hub.branch AS b LEFT JOIN assay_hub.presence AS p ON p.branch = b.number);
+END $$;
+
+-- ---- Privileges ---------------------------------------------------------------------------------------------------------------
+
+-- PostgreSQL gives PUBLIC the right to execute every new function, and a project may have default privileges of its own.
+DO $$
+DECLARE
+  grantee text;
+BEGIN
+  FOR grantee IN SELECT 'PUBLIC' UNION ALL SELECT quote_ident(rolname) FROM pg_catalog.pg_roles
+                 WHERE rolname IN ('anon', 'authenticated', 'service_role', 'authenticator', 'assay_branch', 'assay_hub_admin') LOOP
+    EXECUTE 'REVOKE ALL ON SCHEMA assay_hub FROM ' || grantee;
+    EXECUTE 'REVOKE ALL ON ALL TABLES IN SCHEMA assay_hub FROM ' || grantee;
+    EXECUTE 'REVOKE ALL ON ALL SEQUENCES IN SCHEMA assay_hub FROM ' || grantee;
+    EXECUTE 'REVOKE ALL ON ALL FUNCTIONS IN SCHEMA assay_hub FROM ' || grantee;
+  END LOOP;
+END $$;
+GRANT USAGE ON SCHEMA assay_hub TO assay_branch, assay_hub_admin;
+GRANT EXECUTE ON FUNCTION assay_hub.whoami(), assay_hub.heads(), assay_hub.push(bytea), assay_hub.pull(bytea),
+  assay_hub.heartbeat(jsonb) TO assay_branch;
+GRANT EXECUTE ON FUNCTION assay_hub.register_branch(text, integer, name, text[]), assay_hub.set_grants(text, text[]),
+  assay_hub.set_active(text, boolean), assay_hub.branches() TO assay_hub_admin;
+GRANT SELECT ON assay_hub.fork_evidence TO assay_hub_admin;
+
+RESET ROLE;
+REVOKE assay_hub_owner FROM CURRENT_USER;
+NOTIFY pgrst, 'reload schema';
+COMMIT;
