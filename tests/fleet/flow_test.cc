@@ -170,7 +170,7 @@ TEST(FlowTest, ATruncateSparesWhatItNeverSaw) {
 // Goal: who did it is in the log where it was said.
 TEST(FlowTest, TheLogSaysWhoDidIt) {
   ASSAY_START_FLEET(fleet, 1, {.schema = kSchema});
-  MustSql(fleet->branch(0).Url(), "BEGIN; SET LOCAL assay.user = 'asha'; SET LOCAL assay.terminal = 'till-2'; "
+  MustSql(fleet->branch(0).Url(), "BEGIN; SET LOCAL assay.application_user = 'asha'; SET LOCAL assay.terminal = 'till-2'; "
                                   "INSERT INTO products VALUES (1, 'Ring', 1); COMMIT");
   ASSERT_TRUE(Eventually(absl::Seconds(10), [&] {
     absl::StatusOr<std::vector<LoggedRow>> log = ReadLog(fleet->branch(0).state_directory());

@@ -24,13 +24,9 @@ absl::StatusOr<std::unique_ptr<PgBouncer>> PgBouncer::Create(const PostgresServe
   std::unique_ptr<PgBouncer> pooler(new PgBouncer(std::move(options)));
   const std::string& directory = pooler->directory_.path();
   bool trust = false;
-  std::string users;
-  for (const auto& [name, password] : pooler->options_.users) {
-    absl::StrAppend(&users, "\"", name, "\" \"", password, "\"\n");
-    trust |= password.empty();
-  }
+  for (const auto& [name, password] : pooler->options_.users) trust |= password.empty();
   pooler->port_ = FreePort();
-  WriteFile(directory + "/users.txt", users);
+  pooler->WriteUsers();
   WriteFile(directory + "/pgbouncer.ini",
             absl::StrCat("[databases]\n* = host=127.0.0.1 port=", server.port(), "\n[pgbouncer]\nlisten_addr = 127.0.0.1\n",
                          "listen_port = ", pooler->port_, "\nunix_socket_dir = ", directory, "\nauth_file = ", directory,
@@ -48,6 +44,19 @@ absl::StatusOr<std::unique_ptr<PgBouncer>> PgBouncer::Create(const PostgresServe
     absl::SleepFor(absl::Milliseconds(10));
   }
   return absl::UnavailableError(absl::StrCat("pgbouncer did not start; its log:\n", pooler->Log()));
+}
+
+void PgBouncer::WriteUsers() {
+  std::string users;
+  for (const auto& [name, password] : options_.users) absl::StrAppend(&users, "\"", name, "\" \"", password, "\"\n");
+  WriteFile(directory_.path() + "/users.txt", users);
+}
+
+void PgBouncer::AddUser(const std::string& name, const std::string& password) {
+  options_.users[name] = password;
+  WriteUsers();
+  process_->Signal(SIGHUP);
+  absl::SleepFor(absl::Milliseconds(200));  // It answers a signal in its own time.
 }
 
 std::string PgBouncer::Url(absl::string_view database, absl::string_view user) const {

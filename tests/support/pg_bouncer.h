@@ -29,12 +29,17 @@ class PgBouncer {
   // NOT_FOUND when it is not installed. `server` must outlive it.
   static absl::StatusOr<std::unique_ptr<PgBouncer>> Create(const PostgresServer& server, PgBouncerOptions options);
 
+  // One more user, from the next connection on.
+  void AddUser(const std::string& name, const std::string& password);
+
   std::string Url(absl::string_view database, absl::string_view user) const;  // Over loopback, with the user's password.
   int port() const { return port_; }
   std::string Log() const { return ReadFile(directory_.path() + "/log"); }
 
  private:
   explicit PgBouncer(PgBouncerOptions options) : options_(std::move(options)), directory_("bouncer") {}
+
+  void WriteUsers();
 
   PgBouncerOptions options_;
   TempDirectory directory_;

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "tests/support/pg_bouncer.h"
 
@@ -41,6 +42,12 @@ TEST(PostgresServerTest, RefusesAWrongPasswordWhereAskedTo) {
   MustSql(server->Url(), "CREATE ROLE shop LOGIN PASSWORD 'right'");
   EXPECT_TRUE(Sql(server->TcpUrl("postgres", "shop", "right"), "SELECT 1").ok());
   EXPECT_FALSE(Sql(server->TcpUrl("postgres", "shop", "wrong"), "SELECT 1").ok());
+}
+
+TEST(PostgresServerTest, RunsUnderAWrongClockWhereAskedTo) {
+  ASSAY_START_POSTGRES(server, {.fake_time = "+1h"});
+  EXPECT_GT(std::stoll(SqlValue(server->Url(), "SELECT extract(epoch FROM now())::bigint")), absl::ToUnixSeconds(absl::Now()) + 3500);
+  MustSql(server->Url(), "CREATE TABLE t (id int); INSERT INTO t SELECT generate_series(1, 1000); CHECKPOINT");
 }
 
 TEST(SqlTest, ErrorsCarryTheirSqlState) {
