@@ -81,7 +81,8 @@ absl::Status Recorder::Record(const CaptureItem& item) {
     case CaptureItem::Kind::kBegin:
       ASSAY_CHECK(!in_transaction_);
       in_transaction_ = true;
-      known_ = item.commit_lsn <= captured_;
+      // What was read at a snapshot, not from the stream, is all of one position.
+      known_ = source_ == v1::TransactionHeader::LIVE && item.commit_lsn <= captured_;
       tagged_ = stamped_ = holding_ = false;
       commit_time_us_ = item.commit_time_us;
       commit_lsn_ = item.commit_lsn;
