@@ -152,10 +152,11 @@ void Engine::OnCapture(CaptureBatch batch) {
   if (!batch.items.empty()) parts_->captured.push_back(std::move(batch));
 }
 
-void Engine::OnCaptureStopped(const absl::Status& status) {
+void Engine::OnCaptureStopped(const absl::Status& status, absl::Time next_try) {
   LinkStatus& link = parts_->capture_link;
   if (link.status.code() != status.code()) link.since = parts_->clock->Now();
   link.status = status;
+  link.next_try = next_try;
   ++link.failures;
 }
 
@@ -446,7 +447,7 @@ EngineStatus Engine::Status() const {
     if (absl::StatusOr<v1::OriginOpened> opened = p.log->Opening(origin); opened.ok()) {
       one.branch_name = opened->branch_name();
     }
-    if (auto it = p.puller->hub_heads().find(origin); it != p.puller->hub_heads().end()) one.hub_head = it->second.last;
+    if (auto it = p.puller->hub_heads().find(origin); it != p.puller->hub_heads().end()) one.hub_head = it->second.complete;
     if (one.own && p.pusher->hub_last().has_value()) one.hub_head = *p.pusher->hub_last();
     if (auto it = p.puller->damaged().find(origin); it != p.puller->damaged().end()) one.status = it->second;
     const auto& stopped = p.projector->batch().stopped();

@@ -96,8 +96,8 @@ class Engine {
   // The capture stream began again: an unfinished transaction is forgotten (it comes again).
   void OnCaptureStarted();
   void OnCapture(CaptureBatch batch);
-  // The stream ended with `status`; shown until it starts again.
-  void OnCaptureStopped(const absl::Status& status);
+  // The stream ended with `status`, and is started again at `next_try`; shown until then.
+  void OnCaptureStopped(const absl::Status& status, absl::Time next_try = absl::InfinitePast());
   void OnDatabaseReply(DatabaseReply reply);
   // `lane` as in the call; `round_trip` for the clock offset.
   void OnHubReply(Lane lane, HubReply reply, absl::Duration round_trip);

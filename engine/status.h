@@ -27,7 +27,7 @@ struct OriginStatus {
   bool own = false;
   Sequence head;              // Held here.
   Sequence complete;
-  Sequence hub_head;          // At the hub, when last heard.
+  Sequence hub_head;          // At the hub, when last heard; of another branch's chain, up to the end of a transaction.
   Sequence projected;         // Merged and written here. Own: equal to head.
   absl::Time projected_time;  // Stamp of the last projected transaction.
   absl::Status status;        // DATA_LOSS: this chain is stopped.

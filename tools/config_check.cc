@@ -98,11 +98,10 @@ void CheckHub(const Environment& environment, Config* config, ConfigProblems* pr
   CheckConnection("hub.url", hub.url, *config, problems);
   const absl::StatusOr<std::map<std::string, std::string>> parts = ParseConnection(hub.url);
   if (!parts.ok()) return;
-  auto sslmode = parts->find("sslmode");
-  const std::string mode = sslmode == parts->end() ? Lookup(environment, "PGSSLMODE") : sslmode->second;
-  if (!IsLocalConnection(*parts) && mode != "verify-full" && !hub.allow_insecure) {
-    problems->Add("hub.url", absl::StrCat("would reach the hub with sslmode=", mode.empty() ? "prefer" : mode,
-                                          ", which a stranger on the way can read or imitate: add ?sslmode=verify-full&"
+  auto sslmode = parts->find("sslmode");  // The adapter fills in verify-full where none is given.
+  if (!IsLocalConnection(*parts) && sslmode != parts->end() && sslmode->second != "verify-full" && !hub.allow_insecure) {
+    problems->Add("hub.url", absl::StrCat("would reach the hub with sslmode=", sslmode->second,
+                                          ", which a stranger on the way can read or imitate: write sslmode=verify-full&"
                                           "sslrootcert=FILE (the hub's CA certificate), or set hub.allow_insecure = true"));
   }
 }

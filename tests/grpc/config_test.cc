@@ -166,7 +166,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"", "[hub]\nurl = \"postgresql:///h\"\ninterval = \"0s\"\n", "hub.interval must be a duration between"},
         BadConfig{"", "[hub]\nurl = \"postgresql:///h\"\nrealtime = \"yes\"\n", "hub.realtime must be true or false"},
         BadConfig{"", "[hub]\ninterval = \"5m\"\n", "hub.interval has no hub.url beside it"},
-        BadConfig{"", "[hub]\nurl = \"postgresql://b:hunter2canary@db.example.com/x\"\n", "add ?sslmode=verify-full"},
+        BadConfig{"", "[hub]\nurl = \"postgresql://b:hunter2canary@db.example.com/x?sslmode=prefer\"\n", "write sslmode=verify-full"},
         BadConfig{"", "[hub]\nurl = \"postgresql://b:hunter2canary@127.0.0.1,db.example.com/x?sslmode=require\"\n", "sslmode=require"},
         BadConfig{"", "[hub]\nurl = \"postgresql:///h\"\npassword_file = \"/nonexistent/pw\"\n", "cannot read /nonexistent/pw"},
         BadConfig{"", "[admin]\nlisten = \"0.0.0.0:7070\"\n", "served only with TLS client certificates: set admin.tls_cert"},

@@ -1,0 +1,161 @@
+#include "adapters/grpc/admin_service.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "adapters/grpc/log_reader.h"
+#include "adapters/grpc/proto_text.h"
+#include "adapters/grpc/status_proto.h"
+#include "adapters/grpc/sync_follower.h"
+#include "log/annotate.h"
+
+namespace assay {
+namespace {
+
+namespace pb = admin::v1;
+
+constexpr absl::Duration kWakeAtLeast = absl::Milliseconds(200);  // How soon a stream notices that its client went.
+
+const grpc::Status kGone(grpc::StatusCode::CANCELLED, "the daemon is shutting down, or the client went");
+
+// Runs `read` on a log opened for this call and answers with what it returns.
+template <typename Reply, typename Read>
+grpc::Status FromLog(const Operator& daemon, Reply* reply, Read read) {
+  absl::StatusOr<std::unique_ptr<LogReader>> reader = LogReader::Open(daemon.log_path());
+  if (!reader.ok()) return ToGrpc(Annotate(reader.status(), "read the log"));
+  absl::StatusOr<Reply> answer = read(**reader);
+  if (!answer.ok()) return ToGrpc(answer.status());
+  *reply = *std::move(answer);
+  return grpc::Status::OK;
+}
+
+}  // namespace
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  // gRPC percent-encodes messages into a header of limited size.
+  return {static_cast<grpc::StatusCode>(status.code()), CleanText(status.message(), 2048)};
+}
+
+absl::Status FromGrpc(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
+grpc::Status AdminService::GetStatus(Context*, const pb::GetStatusRequest*, pb::Status* reply) {
+  *reply = StatusToProto(daemon_->Status());
+  return grpc::Status::OK;
+}
+
+grpc::Status AdminService::WatchStatus(Context* context, const pb::WatchStatusRequest* request, Writer<pb::Status>* writer) {
+  absl::Duration interval = FromProto(request->interval());
+  if (interval < absl::Milliseconds(100)) interval = absl::Seconds(1);
+  DaemonStatus status = daemon_->Status();
+  while (!Gone(context)) {
+    if (!writer->Write(StatusToProto(status))) break;
+    const uint64_t seen = status.change;
+    const absl::Time not_before = absl::Now() + interval;
+    for (absl::Time now = absl::Now(); !Gone(context) && now < not_before; now = absl::Now()) {
+      absl::SleepFor(std::min(not_before - now, kWakeAtLeast));
+    }
+    do status = daemon_->WaitForChange(seen, kWakeAtLeast);
+    while (!Gone(context) && status.change == seen);
+  }
+  return kGone;
+}
+
+grpc::Status AdminService::SyncNow(Context* context, const pb::SyncNowRequest*, Writer<pb::SyncProgress>* writer) {
+  DaemonStatus status = daemon_->Status();
+  absl::StatusOr<SyncFollower> follower = SyncFollower::Begin(status, absl::Now());
+  if (!follower.ok()) return ToGrpc(follower.status());
+  if (absl::Status told = daemon_->SyncNow(); !told.ok()) return ToGrpc(told);
+  std::optional<std::string> last;  // The first is sent also when nothing is to be done.
+  while (!Gone(context)) {
+    const absl::StatusOr<pb::SyncProgress> progress = follower->Look(status, absl::Now());
+    if (!progress.ok()) return ToGrpc(progress.status());
+    std::string bytes = progress->SerializeAsString();
+    if (bytes != last && !writer->Write(*progress)) break;
+    last = std::move(bytes);
+    if (progress->done()) return grpc::Status::OK;
+    status = daemon_->WaitForChange(status.change, kWakeAtLeast);
+  }
+  return kGone;
+}
+
+grpc::Status AdminService::Pause(Context*, const pb::PauseRequest*, pb::PauseReply*) { return ToGrpc(daemon_->Pause()); }
+grpc::Status AdminService::Resume(Context*, const pb::ResumeRequest*, pb::ResumeReply*) { return ToGrpc(daemon_->Resume()); }
+
+grpc::Status AdminService::SetInterval(Context*, const pb::SetIntervalRequest* request, pb::SetIntervalReply* reply) {
+  const absl::Duration interval = FromProto(request->interval());
+  if (interval < absl::Milliseconds(300) || interval > absl::Hours(24 * 7)) {
+    return ToGrpc(absl::InvalidArgumentError("the interval must be between 300ms and 168h"));
+  }
+  *reply->mutable_interval() = ToProto(interval);
+  return ToGrpc(daemon_->SetInterval(interval));
+}
+
+grpc::Status AdminService::ListBranches(Context*, const pb::ListBranchesRequest*, pb::ListBranchesReply* reply) {
+  *reply = BranchesToProto(daemon_->Status());
+  return grpc::Status::OK;
+}
+
+grpc::Status AdminService::ListParked(Context*, const pb::ListParkedRequest* request, pb::ListParkedReply* reply) {
+  return FromLog(*daemon_, reply, [&](LogReader& reader) { return reader.Parked(*request); });
+}
+
+grpc::Status AdminService::RetryParked(Context*, const pb::RetryParkedRequest* request, pb::RetryParkedReply* reply) {
+  std::optional<TableName> table;
+  if (!request->table().empty()) {
+    absl::StatusOr<TableName> parsed = TableName::Parse(request->table());
+    if (!parsed.ok()) return ToGrpc(parsed.status());
+    table = *std::move(parsed);
+  }
+  pb::ListParkedRequest count;
+  count.set_table(request->table());
+  count.set_limit(10'000);
+  pb::ListParkedReply parked;
+  const grpc::Status counted = FromLog(*daemon_, &parked, [&](LogReader& reader) { return reader.Parked(count); });
+  if (!counted.ok()) return counted;
+  reply->set_rows(table ? parked.rows_size() : parked.total());
+  return ToGrpc(daemon_->RetryParked(std::move(table)));
+}
+
+grpc::Status AdminService::ListConflicts(Context*, const pb::ListConflictsRequest* request, pb::ListConflictsReply* reply) {
+  return FromLog(*daemon_, reply, [&](LogReader& reader) { return reader.Conflicts(*request); });
+}
+
+grpc::Status AdminService::ListEvents(Context* context, const pb::ListEventsRequest* request, Writer<pb::LogEvent>* writer) {
+  absl::StatusOr<std::unique_ptr<LogReader>> reader = LogReader::Open(daemon_->log_path());
+  if (!reader.ok()) return ToGrpc(Annotate(reader.status(), "read the log"));
+  return ToGrpc((*reader)->List(*request, [&](const pb::LogEvent& event) { return writer->Write(event); },
+                                [&] { return Gone(context); }));
+}
+
+grpc::Status AdminService::GetEvent(Context*, const pb::GetEventRequest* request, pb::LogEvent* reply) {
+  return FromLog(*daemon_, reply, [&](LogReader& reader) { return reader.Get(*request); });
+}
+
+grpc::Status AdminService::TailEvents(Context* context, const pb::TailEventsRequest* request, Writer<pb::LogEvent>* writer) {
+  DaemonStatus status = daemon_->Status();
+  absl::StatusOr<std::unique_ptr<LogReader>> reader = LogReader::Open(daemon_->log_path());
+  if (!reader.ok()) return ToGrpc(Annotate(reader.status(), "read the log"));
+  if (auto origins = (*reader)->FindOrigins(request->origin()); !origins.ok()) return ToGrpc(origins.status());
+  std::map<OriginId, Sequence> ends = (*reader)->Ends();
+  writer->SendInitialMetadata();  // Tells the client that the tail has begun: what is committed from now on will come.
+  while (!Gone(context)) {
+    const uint64_t seen = status.change;
+    status = daemon_->WaitForChange(seen, kWakeAtLeast);
+    if (status.change == seen) continue;
+    absl::Status listed = (*reader)->Refresh();
+    if (listed.ok()) {
+      listed = (*reader)->ListAfter(
+          ends, *request, [&](const pb::LogEvent& event) { return writer->Write(event); }, [&] { return Gone(context); });
+    }
+    if (!listed.ok()) return ToGrpc(listed);
+    ends = (*reader)->Ends();
+  }
+  return kGone;
+}
+
+}  // namespace assay

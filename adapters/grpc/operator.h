@@ -1,0 +1,47 @@
+// The running daemon as its services see it: a picture of how it is, and a handful of commands.
+//
+// The daemon's host is the real body (tools/daemon); tests bring a scripted one. Every function may be called from any thread,
+// answers within milliseconds, and works also while the engine is down.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "engine/status.h"
+#include "log/table_names.h"
+
+namespace assay {
+
+struct DaemonStatus {
+  EngineStatus engine;       // As last published: of the engine before, while there is none.
+  LinkStatus engine_link;    // Not OK: there is no engine now, why, and when the next one is tried.
+  std::string version;
+  int pid = 0;
+  absl::Time started = absl::InfinitePast();
+  absl::Time as_of = absl::InfinitePast();
+  uint64_t change = 0;       // Rises with every picture published.
+};
+
+class Operator {
+ public:
+  virtual ~Operator() = default;
+
+  virtual DaemonStatus Status() = 0;
+  // The status as soon as its `change` is above `seen`, at latest after `wait`.
+  virtual DaemonStatus WaitForChange(uint64_t seen, absl::Duration wait) = 0;
+
+  // UNAVAILABLE while the engine is down; OK means the engine has been told, not that it is done.
+  virtual absl::Status SyncNow() = 0;
+  virtual absl::Status Pause() = 0;
+  virtual absl::Status Resume() = 0;
+  virtual absl::Status SetInterval(absl::Duration interval) = 0;
+  virtual absl::Status RetryParked(std::optional<TableName> table) = 0;
+
+  // The log file; readers open it for themselves, read-only.
+  virtual std::string log_path() const = 0;
+};
+
+}  // namespace assay

@@ -1,0 +1,160 @@
+#include "adapters/grpc/status_proto.h"
+
+#include <algorithm>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "adapters/grpc/proto_text.h"
+
+namespace assay {
+namespace {
+
+namespace pb = admin::v1;
+
+void SetLink(const LinkStatus& from, pb::Link* to) {
+  to->set_ok(from.status.ok());
+  if (!from.status.ok()) {
+    to->set_code(absl::StatusCodeToString(from.status.code()));
+    to->set_message(CleanText(from.status.message(), 4096));
+    SetTime(from.next_try, to, &pb::Link::mutable_next_try);
+  }
+  SetTime(from.since, to, &pb::Link::mutable_since);
+  to->set_failures(from.failures);
+}
+
+void SetProgress(const Progress& from, pb::Progress* to) {
+  to->set_done(from.done);
+  to->set_total(from.total);
+  to->set_events_per_second(from.events_per_second);
+}
+
+std::string State(const DaemonStatus& status) {
+  if (!status.engine_link.status.ok()) return "stopped";
+  return status.engine.state.empty() ? "starting" : status.engine.state;
+}
+
+}  // namespace
+
+pb::Status StatusToProto(const DaemonStatus& status) {
+  const EngineStatus& engine = status.engine;
+  pb::Status out;
+  out.set_branch(CleanText(engine.branch_name, 256));
+  if (engine.origin != OriginId{}) out.set_origin(engine.origin.Hex());
+  out.set_state(State(status));
+  for (const std::string& problem : engine.problems) out.add_problems(CleanText(problem, 4096));
+  out.set_version(status.version);
+  out.set_pid(status.pid);
+  SetTime(status.started, &out, &pb::Status::mutable_started);
+  SetTime(status.as_of, &out, &pb::Status::mutable_as_of);
+
+  SetLink(status.engine_link, out.mutable_engine());
+  SetLink(engine.capture, out.mutable_capture());
+  SetLink(engine.projection, out.mutable_projection());
+  out.set_has_hub(engine.has_hub);
+  if (engine.has_hub) {
+    SetLink(engine.hub_push, out.mutable_push());
+    SetLink(engine.hub_pull, out.mutable_pull());
+    SetLink(LinkStatus{.status = engine.hints}, out.mutable_realtime());
+    *out.mutable_interval() = ToProto(engine.hub_interval);
+    if (engine.hub_clock_offset != absl::ZeroDuration()) *out.mutable_hub_clock_offset() = ToProto(engine.hub_clock_offset);
+  }
+  out.set_paused(engine.paused);
+  SetTime(engine.last_push, &out, &pb::Status::mutable_last_push);
+  SetTime(engine.last_pull, &out, &pb::Status::mutable_last_pull);
+  SetTime(engine.next_pull, &out, &pb::Status::mutable_next_pull);
+
+  out.set_captured_lsn(engine.captured.ToString());
+  SetTime(engine.last_captured_commit, &out, &pb::Status::mutable_last_captured_commit);
+  out.set_events_captured(engine.events_captured);
+  out.set_events_total(engine.events_total);
+  out.set_unattributed_transactions(engine.unattributed_transactions);
+  out.set_false_tags(engine.false_tags);
+  out.set_unsettled_rows(engine.unsettled);
+  out.set_parked_rows(engine.parked);
+  out.set_conflicts(engine.conflicts);
+  out.set_log_bytes(engine.log_bytes);
+  const auto under_way = [](const Progress& progress) { return progress.done < progress.total; };
+  if (under_way(engine.push_progress) && engine.has_hub) SetProgress(engine.push_progress, out.mutable_push_progress());
+  if (under_way(engine.pull_progress)) SetProgress(engine.pull_progress, out.mutable_pull_progress());
+  if (under_way(engine.projection_progress)) SetProgress(engine.projection_progress, out.mutable_projection_progress());
+
+  for (const OriginStatus& origin : engine.origins) {
+    pb::Origin* to = out.add_origins();
+    to->set_origin(origin.origin.Hex());
+    to->set_branch(CleanText(origin.branch_name, 256));
+    to->set_own(origin.own);
+    to->set_head(origin.head.value);
+    to->set_complete(origin.complete.value);
+    to->set_hub_head(origin.hub_head.value);
+    to->set_projected(origin.projected.value);
+    SetTime(origin.projected_time, to, &pb::Origin::mutable_projected_time);
+    if (!origin.status.ok()) to->set_error(CleanText(origin.status.message(), 4096));
+  }
+  return out;
+}
+
+pb::ListBranchesReply BranchesToProto(const DaemonStatus& status) {
+  const EngineStatus& engine = status.engine;
+  std::map<OriginId, uint64_t> heads, projected_here;  // The longest anybody is known to have, and ours.
+  for (const OriginStatus& origin : engine.origins) {
+    heads[origin.origin] = std::max(origin.head.value, origin.hub_head.value);
+    projected_here[origin.origin] = origin.projected.value;
+  }
+  for (const BranchPresence& branch : engine.branches) {
+    uint64_t& head = heads[branch.report.origin];
+    head = std::max(head, branch.report.head.value);
+  }
+
+  pb::ListBranchesReply out;
+  const absl::Time hub_now = status.as_of + engine.hub_clock_offset;
+  const absl::Duration online_for = std::max(2 * engine.hub_interval, absl::Minutes(2));
+  bool self_told = false;
+  for (const BranchPresence& branch : engine.branches) {
+    const BranchReport& report = branch.report;
+    pb::Branch* to = out.add_branches();
+    to->set_name(CleanText(report.name, 256));
+    to->set_number(report.number);
+    to->set_origin(report.origin == OriginId{} ? "" : report.origin.Hex());
+    to->set_self(report.origin == engine.origin);
+    self_told = self_told || to->self();
+    to->set_active(branch.active);
+    to->set_online(branch.active && hub_now - branch.last_seen <= online_for);
+    SetTime(branch.last_seen, to, &pb::Branch::mutable_last_seen);
+    to->set_state(CleanText(report.state, 64));
+    to->set_version(CleanText(report.version, 64));
+    to->set_head(report.head.value);
+    to->set_parked_rows(report.parked);
+    uint64_t behind = 0;
+    for (const auto& [origin, head] : heads) {
+      if (origin == report.origin) continue;
+      auto it = report.projected.find(origin);
+      const uint64_t has = it == report.projected.end() ? 0 : it->second.value;
+      behind += head > has ? head - has : 0;
+    }
+    to->set_behind(behind);
+    if (!to->self()) {
+      auto it = projected_here.find(report.origin);
+      const uint64_t has = it == projected_here.end() ? 0 : it->second;
+      to->set_unreceived(report.head.value > has ? report.head.value - has : 0);
+    }
+  }
+  if (!self_told) {
+    pb::Branch* self = out.add_branches();
+    self->set_name(CleanText(engine.branch_name, 256));
+    self->set_self(true);
+    self->set_active(true);
+    self->set_state(State(status));
+    self->set_version(status.version);
+    if (engine.origin != OriginId{}) self->set_origin(engine.origin.Hex());
+    self->set_head(heads[engine.origin]);
+    self->set_parked_rows(engine.parked);
+  }
+  if (!engine.branches.empty()) SetTime(std::max(engine.last_pull, engine.last_push), &out, &pb::ListBranchesReply::mutable_heard);
+  std::sort(out.mutable_branches()->begin(), out.mutable_branches()->end(),
+            [](const pb::Branch& a, const pb::Branch& b) {
+              return a.number() != b.number() ? a.number() < b.number() : a.name() < b.name();
+            });
+  return out;
+}
+
+}  // namespace assay

@@ -1,0 +1,13 @@
+// The daemon's status as the messages of proto/admin.proto.
+#pragma once
+
+#include "adapters/grpc/operator.h"
+#include "proto/admin.pb.h"
+
+namespace assay {
+
+admin::v1::Status StatusToProto(const DaemonStatus& status);
+// Who is online and how far behind: what the hub last told, laid beside what is known here.
+admin::v1::ListBranchesReply BranchesToProto(const DaemonStatus& status);
+
+}  // namespace assay
