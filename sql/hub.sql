@@ -201,6 +201,8 @@ CREATE OR REPLACE TRIGGER only_forward BEFORE UPDATE ON assay_hub.origin
   FOR EACH ROW EXECUTE FUNCTION assay_hub.only_forward();
 ALTER TABLE assay_hub.origin ENABLE ALWAYS TRIGGER only_forward;
 
+DROP POLICY IF EXISTS admin_migrates ON assay_hub.migration;
+CREATE POLICY admin_migrates ON assay_hub.migration FOR INSERT TO assay_hub_owner WITH CHECK (assay_hub.is_admin());
 DROP POLICY IF EXISTS own_chain ON assay_hub.segment;
 CREATE POLICY own_chain ON assay_hub.segment FOR INSERT TO assay_hub_owner WITH CHECK (
   (SELECT o.branch FROM assay_hub.origin o WHERE o.origin = segment.origin) = assay_hub.caller());

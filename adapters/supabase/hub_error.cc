@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "adapters/postgres/sqlstate.h"
@@ -19,6 +20,8 @@ struct Rule {
   absl::string_view remedy;
 };
 
+constexpr absl::string_view kNoBranch =
+    "this role is no branch (and no admin) of the hub: the head office enrols a branch with `assay hub enrol NAME`";
 constexpr absl::string_view kPaused =
     "the Supabase project is paused (restore it in the dashboard), or the project's reference in the url's user name is wrong";
 
@@ -35,8 +38,8 @@ constexpr Rule kRules[] = {
     {"42883", "assay_hub", Code::kFailedPrecondition, "the hub is of another version: run `assay hub install` with this Assay"},
     {"42P01", "assay_hub", Code::kFailedPrecondition, "the hub is of another version: run `assay hub install` with this Assay"},
     {"3D000", "", Code::kFailedPrecondition, "correct the database's name in the hub's url"},
-    {"42501", "assay_hub", Code::kPermissionDenied,
-     "this role is no branch (and no admin) of the hub: the head office enrols a branch with `assay hub enrol NAME`"},
+    {"42501", "assay_hub", Code::kPermissionDenied, kNoBranch},
+    {"42501", "for function", Code::kPermissionDenied, kNoBranch},
     {"28", "", Code::kUnauthenticated,
      "if the password is right, the hub may have been restored from a backup, which keeps no branch's password: the head office makes "
      "a new one with `assay hub password NAME`"},
@@ -68,13 +71,15 @@ absl::Status HubError(const absl::Status& status, const HubUrl& url) {
   const std::string sqlstate = SqlstateOf(status);
   const std::string message = url.Redact(status.message());
   const std::string lower = absl::AsciiStrToLower(message);
+  Rule found{"", "", status.code(), ""};
   for (const Rule& rule : kRules) {
     if (!absl::StartsWith(sqlstate, rule.sqlstate) || !absl::StrContains(lower, rule.word)) continue;
-    if (rule.sqlstate.empty() && status.code() == Code::kCancelled) continue;
-    absl::Status mapped(rule.code, rule.remedy.empty() ? message : absl::StrCat(message, ": ", rule.remedy));
-    return AnnotateSql(mapped, "hub");
+    found = rule;
+    break;
   }
-  return absl::Status(status.code(), absl::StrCat("hub: ", message));
+  absl::Status mapped(found.code, absl::StrCat("hub: ", message, found.remedy.empty() ? "" : ": ", found.remedy));
+  status.ForEachPayload([&](absl::string_view name, const absl::Cord& payload) { mapped.SetPayload(name, payload); });
+  return mapped;
 }
 
 }  // namespace assay
