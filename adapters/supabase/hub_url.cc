@@ -36,7 +36,7 @@ std::string PercentEncode(absl::string_view text) {
 absl::Status NoUrl(absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat(
       "the hub's url ", why, ": write postgresql://USER:PASSWORD@HOST:5432/DATABASE, with every character of the password that is "
-      "not a letter or a digit as %XX (@ is %40, / is %2F, ? is %3F)"));
+      "not a letter or a digit as %XX (@ is %40, / is %2F, % is %25)"));
 }
 
 }  // namespace
