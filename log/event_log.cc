@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "log/annotate.h"
+#include "log/bytes.h"
 #include "log/check.h"
 
 namespace assay {
@@ -18,11 +19,11 @@ constexpr uint64_t kTreeInterval = 8192;
 constexpr int kEvidenceMax = 16;
 
 constexpr char kSelectChains[] =
-    "SELECT id, origin, last, last_stamp, complete, complete_stamp, tree, checkpoint FROM chain ORDER BY id";
+    "SELECT id, origin, last, last_stamp, complete, complete_stamp, tree, checkpoint, checksum FROM chain ORDER BY id";
 constexpr char kUpsertChain[] =
-    "INSERT INTO chain (id, origin, last, last_stamp, complete, complete_stamp, tree, checkpoint) "
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO UPDATE SET last = ?3, last_stamp = ?4, complete = ?5, "
-    "complete_stamp = ?6, tree = ?7, checkpoint = ?8";
+    "INSERT INTO chain (id, origin, last, last_stamp, complete, complete_stamp, tree, checkpoint, checksum) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO UPDATE SET last = ?3, last_stamp = ?4, complete = ?5, "
+    "complete_stamp = ?6, tree = ?7, checkpoint = ?8, checksum = ?9";
 
 int64_t Signed(uint64_t value) { return static_cast<int64_t>(value); }
 uint64_t Unsigned(int64_t value) { return static_cast<uint64_t>(value); }
@@ -52,17 +53,54 @@ absl::StatusOr<std::unique_ptr<EventLog>> EventLog::Open(LogFile* file) {
   return log;
 }
 
-absl::Status EventLog::Load() {
-  ASSAY_ASSIGN_OR_RETURN(Statement chains, file_->Prepare(kSelectChains));
-  for (;;) {
-    ASSAY_ASSIGN_OR_RETURN(const bool row, chains.Step());
-    if (!row) return absl::OkStatus();
-    ASSAY_RETURN_IF_ERROR(LoadChain(chains));
+std::string EventLog::Chain::Checksum() const {
+  std::string bytes(origin.AsBytes());
+  for (const uint64_t number : {uint64_t{index.value}, head.last.value, last_stamp.value, head.complete.value, head.complete_stamp.value}) {
+    PutFixed64(&bytes, number);
   }
+  absl::StrAppend(&bytes, tree.Encode(), checkpoint);
+  return std::string(AsBytes(Sha256(bytes)).substr(0, 8));
+}
+
+absl::Status EventLog::Load() {
+  // One snapshot, while another process may be writing.
+  const bool snapshot = file_->read_only() && !file_->InTransaction();
+  if (snapshot) ASSAY_RETURN_IF_ERROR(file_->Begin());
+  const auto load = [this]() -> absl::Status {
+    ASSAY_ASSIGN_OR_RETURN(Statement chains, file_->Prepare(kSelectChains));
+    for (;;) {
+      ASSAY_ASSIGN_OR_RETURN(const bool row, chains.Step());
+      if (!row) return CheckSegmentEnds();
+      ASSAY_RETURN_IF_ERROR(LoadChain(chains));
+    }
+  };
+  absl::Status status = load();
+  if (snapshot) status.Update(file_->Commit());
+  return Annotate(status, "open the event log");
+}
+
+// A damaged page may take rows away without SQLite's notice: the heads and the segments must tell the same story.
+absl::Status EventLog::CheckSegmentEnds() {
+  ASSAY_ASSIGN_OR_RETURN(Statement newest, file_->Prepare("SELECT max(last) FROM segment WHERE origin = ?1"));
+  for (const auto& [origin, chain] : chains_) {
+    newest.BindInt(1, chain.index.value);
+    ASSAY_RETURN_IF_ERROR(newest.Step().status());
+    const uint64_t last = newest.IsNull(0) ? 0 : Unsigned(newest.Int(0));
+    newest.Reset();
+    if (last != chain.head.last.value) {
+      return absl::DataLossError(absl::StrCat("the head of chain ", origin.Hex(), " is at ", chain.head.last.value, " and its segments end at ", last));
+    }
+  }
+  ASSAY_ASSIGN_OR_RETURN(Statement stray, file_->Prepare("SELECT max(origin) FROM segment"));
+  ASSAY_RETURN_IF_ERROR(stray.Step().status());
+  if (!stray.IsNull(0) && !HasIndex(Unsigned(stray.Int(0)))) return absl::DataLossError("there are segments of a chain without a head");
+  return absl::OkStatus();
 }
 
 absl::Status EventLog::LoadChain(const Statement& row) {
-  ASSAY_ASSIGN_OR_RETURN(const OriginId origin, OriginId::FromBytes(row.Blob(1)));
+  const absl::StatusOr<OriginId> id = OriginId::FromBytes(row.Blob(1));
+  if (!id.ok()) return absl::DataLossError("an origin that is not 16 bytes");
+  const OriginId origin = *id;
   Chain* chain = FindOrAdd(origin);
   if (chain->index.value != Unsigned(row.Int(0))) return absl::DataLossError("the log's origins are not numbered from 0");
   chain->head = {{Unsigned(row.Int(2))}, {Unsigned(row.Int(4))}, {Unsigned(row.Int(5))}};
@@ -74,6 +112,7 @@ absl::Status EventLog::LoadChain(const Statement& row) {
   }
   chain->builder = SegmentBuilder(origin, chain->InTransaction());
   chain->checkpoint = std::string(row.Blob(7));
+  if (chain->Checksum() != row.Blob(8)) return absl::DataLossError(absl::StrCat("the head of chain ", origin.Hex(), " fails its checksum"));
   if (!chain->checkpoint.empty()) {
     ASSAY_ASSIGN_OR_RETURN(chain->claim, ParseCheckpoint(chain->checkpoint));
   }
@@ -198,7 +237,7 @@ absl::Status EventLog::BeforeCommit() {
     Chain& chain = chains_.at(origin);
     if (!chain.dirty) continue;
     ASSAY_RETURN_IF_ERROR(Flush(chain, /*with_piece=*/true));
-    const std::string tree = chain.tree.Encode();
+    const std::string tree = chain.tree.Encode(), checksum = chain.Checksum();
     ASSAY_RETURN_IF_ERROR(upsert_chain_.BindInt(1, chain.index.value)
                               .BindBlob(2, origin.AsBytes())
                               .BindInt(3, Signed(chain.head.last.value))
@@ -207,6 +246,7 @@ absl::Status EventLog::BeforeCommit() {
                               .BindInt(6, Signed(chain.head.complete_stamp.value))
                               .BindBlob(7, tree)
                               .BindText(8, chain.checkpoint)
+                              .BindBlob(9, checksum)
                               .Run());
     chain.dirty = false;
   }

@@ -130,9 +130,11 @@ class EventLog {
     bool dirty = false;       // Differs from its row.
 
     bool InTransaction() const { return head.complete < head.last; }
+    std::string Checksum() const;
   };
   absl::Status Load();
   absl::Status LoadChain(const Statement& row);
+  absl::Status CheckSegmentEnds();
   const Chain* Find(const OriginId& origin) const;
   Chain* FindOrAdd(const OriginId& origin);
 

@@ -12,10 +12,8 @@ namespace {
 
 constexpr int kBusyTimeoutMs = 5000;
 
-absl::Status SqliteError(sqlite3* db, int rc, absl::string_view what) {
-  const char* file = db == nullptr ? nullptr : sqlite3_db_filename(db, "main");
-  const std::string message = absl::StrCat(what, " ", file == nullptr ? "" : file, ": ",
-                                           db == nullptr ? sqlite3_errstr(rc) : sqlite3_errmsg(db));
+absl::Status SqliteError(sqlite3* db, int rc, absl::string_view what, absl::string_view path) {
+  const std::string message = absl::StrCat(what, " ", path, ": ", db == nullptr ? sqlite3_errstr(rc) : sqlite3_errmsg(db));
   switch (rc & 0xff) {
     case SQLITE_OK:
     case SQLITE_ROW:
@@ -81,7 +79,8 @@ absl::StatusOr<bool> Statement::Step() {
   const int rc = sqlite3_step(statement_);
   if (rc == SQLITE_ROW) return true;
   if (rc != SQLITE_DONE) {
-    absl::Status status = SqliteError(db_, rc, "log");
+    const char* path = sqlite3_db_filename(db_, "main");
+    absl::Status status = SqliteError(db_, rc, "log", path == nullptr ? "" : path);
     Reset();
     return status;
   }
@@ -218,6 +217,8 @@ void LogFile::AddParticipant(std::function<absl::Status()> before_commit, std::f
 absl::StatusOr<Statement> LogFile::Prepare(absl::string_view sql) {
   sqlite3_stmt* statement = nullptr;
   const int rc = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  // Our statements are all in this program, and fit the format that the file says it has.
+  if (rc == SQLITE_ERROR) return absl::DataLossError(absl::StrCat("the tables of ", path_, " are damaged: ", sqlite3_errmsg(db_)));
   if (rc != SQLITE_OK) return Error(rc, "prepare");
   return Statement(db_, statement);
 }
@@ -240,6 +241,6 @@ int64_t LogFile::SizeOnDisk() const {
   return total;
 }
 
-absl::Status LogFile::Error(int rc, absl::string_view what) const { return SqliteError(db_, rc, what); }
+absl::Status LogFile::Error(int rc, absl::string_view what) const { return SqliteError(db_, rc, what, path_); }
 
 }  // namespace assay

@@ -13,7 +13,8 @@ CREATE TABLE chain (
   complete       INTEGER NOT NULL,      -- Events 1..complete are whole transactions.
   complete_stamp INTEGER NOT NULL,
   tree           BLOB NOT NULL,         -- Merkle tree of 1..last: size and frontier.
-  checkpoint     TEXT NOT NULL          -- Newest signed checkpoint seen; may be empty.
+  checkpoint     TEXT NOT NULL,         -- Newest signed checkpoint seen; may be empty.
+  checksum       BLOB NOT NULL          -- Of all the above.
 ) STRICT;
 
 -- The events. Segments of a chain neither overlap nor leave a gap.
