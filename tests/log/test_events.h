@@ -1,10 +1,6 @@
-// Small events and files for the log's tests.
+// Small events, and logs on a disk in memory, for the log's tests.
 #pragma once
 
-#include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -14,42 +10,25 @@
 #include "log/annotate.h"
 #include "log/event_log.h"
 #include "log/log_file.h"
+#include "log/row_versions.h"
+#include "log/stage_store.h"
+#include "log/table_names.h"
 #include "proto/event.pb.h"
+#include "tests/support/crash_vfs.h"
 
 namespace assay {
 
-#define ASSERT_OK(expr)                        \
-  do {                                         \
-    const absl::Status ok_status_ = (expr);    \
-    ASSERT_TRUE(ok_status_.ok()) << ok_status_; \
-  } while (false)
-#define EXPECT_OK(expr)                        \
-  do {                                         \
-    const absl::Status ok_status_ = (expr);    \
-    EXPECT_TRUE(ok_status_.ok()) << ok_status_; \
-  } while (false)
+inline ::testing::AssertionResult IsOk(const char* expression, const absl::Status& status) {
+  if (status.ok()) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << expression << " is " << status;
+}
+#define ASSERT_OK(expr) ASSERT_PRED_FORMAT1(::assay::IsOk, expr)
+#define EXPECT_OK(expr) EXPECT_PRED_FORMAT1(::assay::IsOk, expr)
 #define ASSERT_OK_AND_ASSIGN(lhs, expr) ASSERT_OK_AND_ASSIGN_(ASSAY_CONCAT_(ok_or_, __LINE__), lhs, expr)
 #define ASSERT_OK_AND_ASSIGN_(tmp, lhs, expr) \
   auto tmp = (expr);                          \
   ASSERT_TRUE(tmp.ok()) << tmp.status();      \
   lhs = *std::move(tmp)
-
-// A folder that goes away with the test.
-class TempFolder {
- public:
-  TempFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "assay-log-XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
-  }
-  ~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::string operator/(absl::string_view name) const { return absl::StrCat(path_, "/", name); }
-
- private:
-  std::string path_;
-};
 
 inline OriginId TestOrigin(uint8_t number) {
   OriginId origin;
@@ -91,31 +70,56 @@ inline absl::Status AppendAll(EventLog& log, const TestTransaction& transaction)
   return absl::OkStatus();
 }
 
-// A log file and the event log over it, reopened at will.
+// A log on a file system of its own, with everything that can stand on it.
 struct TestLog {
-  explicit TestLog(std::string path, LogFile::Options options = {}) : path(std::move(path)), options(std::move(options)) { Reopen(); }
-  void Reopen() {
+  explicit TestLog(uint64_t seed = 1) : vfs(seed) { EXPECT_OK(Reopen()); }
+  ~TestLog() { Close(); }
+
+  void Close() {
+    stages.reset();
+    rows.reset();
+    names.reset();
     log.reset();
     file.reset();
-    absl::StatusOr<std::unique_ptr<LogFile>> opened = LogFile::Open(path, options);
-    ASSERT_TRUE(opened.ok()) << opened.status();
-    file = *std::move(opened);
-    absl::StatusOr<std::unique_ptr<EventLog>> opened_log = EventLog::Open(file.get());
-    ASSERT_TRUE(opened_log.ok()) << opened_log.status();
-    log = *std::move(opened_log);
   }
-  // One transaction of `tables`, appended after the head, durable.
+  absl::Status Reopen() {
+    Close();
+    ASSAY_ASSIGN_OR_RETURN(file, LogFile::Open("log.db", {.vfs = vfs.name()}));
+    ASSAY_ASSIGN_OR_RETURN(log, EventLog::Open(file.get()));
+    ASSAY_ASSIGN_OR_RETURN(names, TableNames::Open(file.get(), log.get()));
+    ASSAY_ASSIGN_OR_RETURN(rows, RowVersionStore::Open(file.get(), log.get()));
+    ASSAY_ASSIGN_OR_RETURN(stages, StageStore::Open(file.get(), log.get()));
+    return absl::OkStatus();
+  }
+  // A transaction of `tables` that follows the head.
+  TestTransaction Next(const OriginId& origin, const std::vector<std::string>& tables, absl::string_view value = "value") const {
+    const ChainHead head = log->Head(origin);
+    return MakeTransaction(origin, head.last.value + 1, head.complete_stamp.value + 1, tables, value);
+  }
+  // The same, appended and durable.
   absl::Status Commit(const OriginId& origin, const std::vector<std::string>& tables, absl::string_view value = "value") {
     ASSAY_RETURN_IF_ERROR(file->Begin());
-    const ChainHead head = log->Head(origin);
-    ASSAY_RETURN_IF_ERROR(AppendAll(*log, MakeTransaction(origin, head.last.value + 1, head.complete_stamp.value + 1, tables, value)));
+    ASSAY_RETURN_IF_ERROR(AppendAll(*log, Next(origin, tables, value)));
+    return file->Commit();
+  }
+  // Pulls `segments` in one transaction; rolled back when one is refused.
+  absl::Status Pull(const std::vector<Segment>& segments) {
+    ASSAY_RETURN_IF_ERROR(file->Begin());
+    for (const Segment& segment : segments) {
+      if (absl::Status status = log->AppendPulled(segment); !status.ok()) {
+        file->Rollback();
+        return status;
+      }
+    }
     return file->Commit();
   }
 
-  std::string path;
-  LogFile::Options options;
+  test::CrashVfs vfs;
   std::unique_ptr<LogFile> file;
   std::unique_ptr<EventLog> log;
+  std::unique_ptr<TableNames> names;
+  std::unique_ptr<RowVersionStore> rows;
+  std::unique_ptr<StageStore> stages;
 };
 
 // What a reader sees of a chain: sequence, stamp, end mark, table and bytes of each event.

@@ -1,0 +1,114 @@
+#include "tests/log/test_events.h"
+
+namespace assay {
+namespace {
+
+using ::testing::HasSubstr;
+
+const OriginId kA = TestOrigin(0xaa);
+
+class KeptCheckpointTest : public ::testing::Test {
+ protected:
+  KeptCheckpointTest() { EXPECT_OK(Open(a_)); }
+
+  absl::Status Open(TestLog& log) {
+    TestTransaction opening = MakeTransaction(kA, 1, 1, {""});
+    opening.events[0].mutable_origin_opened()->set_public_key(key_.public_key());
+    ASSAY_RETURN_IF_ERROR(log.file->Begin());
+    ASSAY_RETURN_IF_ERROR(AppendAll(*log.log, opening));
+    return log.file->Commit();
+  }
+  std::string Sign(TestLog& log, uint64_t size) { return SignCheckpoint({kA, size, *log.log->RootAt(kA, size)}, key_); }
+  absl::Status Keep(TestLog& log, const std::string& text) {
+    EXPECT_OK(log.file->Begin());
+    const absl::Status status = log.log->KeepCheckpoint(kA, text);
+    EXPECT_OK(log.file->Commit());
+    return status;
+  }
+  int64_t EvidenceCount(TestLog& log) {
+    Statement count = *log.file->Prepare("SELECT count(*) FROM evidence");
+    EXPECT_TRUE(*count.Step());
+    return count.Int(0);
+  }
+
+  const SigningKey key_ = *SigningKey::Generate();
+  TestLog a_;
+};
+
+TEST_F(KeptCheckpointTest, NewestIsKeptAndSurvivesReopening) {
+  const std::string first = Sign(a_, 1);
+  ASSERT_OK(a_.Commit(kA, {"t.a", "t.a"}));
+  const std::string third = Sign(a_, 3);
+  ASSERT_OK(Keep(a_, third));
+  ASSERT_OK(Keep(a_, first)) << "older, and true";
+  EXPECT_EQ(a_.log->NewestCheckpoint(kA), third);
+  ASSERT_OK(a_.Reopen());
+  EXPECT_EQ(a_.log->NewestCheckpoint(kA), third);
+  EXPECT_EQ(EvidenceCount(a_), 0);
+}
+
+TEST_F(KeptCheckpointTest, OldRootIsFoundAtAnySize) {
+  std::vector<Hash> roots = {MerkleTree().Root(), a_.log->Root(kA)};
+  ASSERT_OK(a_.file->Begin());
+  while (roots.size() <= 20000) {
+    ASSERT_OK(AppendAll(*a_.log, a_.Next(kA, {"t.a"}, "v")));
+    roots.push_back(a_.log->Root(kA));
+  }
+  ASSERT_OK(a_.file->Commit());
+  for (const uint64_t size : {0, 1, 2, 4095, 4096, 8191, 8192, 8193, 16383, 16384, 16385, 19999, 20000}) {
+    EXPECT_EQ(*a_.log->RootAt(kA, size), roots[size]) << size;
+  }
+  EXPECT_TRUE(absl::IsOutOfRange(a_.log->RootAt(kA, 20001).status()));
+}
+
+TEST_F(KeptCheckpointTest, AnotherHistoryIsRefusedWithEvidence) {
+  ASSERT_OK(a_.Commit(kA, {"t.a"}, "ours"));
+  ASSERT_OK(a_.Commit(kA, {"t.a"}, "ours"));
+  TestLog forked;
+  ASSERT_OK(Open(forked));
+  ASSERT_OK(forked.Commit(kA, {"t.a"}, "theirs"));
+  const absl::Status status = Keep(a_, Sign(forked, 2));
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_EQ(EvidenceCount(a_), 1);
+  EXPECT_EQ(a_.log->NewestCheckpoint(kA), std::nullopt);
+}
+
+TEST_F(KeptCheckpointTest, TwoSignedHistoriesOfOneSizeAreRefused) {
+  ASSERT_OK(Keep(a_, SignCheckpoint({kA, 100, Sha256("one")}, key_)));
+  const absl::Status status = Keep(a_, SignCheckpoint({kA, 100, Sha256("two")}, key_));
+  EXPECT_TRUE(absl::IsDataLoss(status));
+  EXPECT_THAT(status.message(), HasSubstr("two histories"));
+  EXPECT_EQ(EvidenceCount(a_), 1);
+}
+
+TEST_F(KeptCheckpointTest, ChainThatContradictsWhatWasSignedBeforeIsNotAppended) {
+  TestLog forked;
+  ASSERT_OK(Open(forked));
+  for (TestLog* log : {&a_, &forked}) {
+    for (int i = 0; i < 3; ++i) ASSERT_OK(log->Commit(kA, {"t.a"}, log == &a_ ? "ours" : "theirs"));
+  }
+  TestLog b;
+  const auto honest = *a_.log->ReadSegments(kA, {1}, 1 << 20, true);
+  const auto other = *forked.log->ReadSegments(kA, {1}, 1 << 20, true);
+  ASSERT_OK(Open(b));
+  ASSERT_OK(Keep(b, Sign(a_, 3)));
+  EXPECT_TRUE(absl::IsDataLoss(b.Pull(other)));
+  EXPECT_EQ(b.log->EventCount(), 1);
+  EXPECT_OK(b.Pull(honest));
+}
+
+TEST_F(KeptCheckpointTest, AnothersSignatureIsRefused) {
+  EXPECT_TRUE(absl::IsDataLoss(Keep(a_, SignCheckpoint({kA, 1, a_.log->Root(kA)}, *SigningKey::Generate()))));
+  EXPECT_TRUE(absl::IsInvalidArgument(Keep(a_, SignCheckpoint({TestOrigin(1), 1, a_.log->Root(kA)}, key_))));
+  EXPECT_TRUE(absl::IsInvalidArgument(Keep(a_, "nonsense")));
+}
+
+TEST_F(KeptCheckpointTest, WithoutTheOpeningThereIsNoKeyToCheckBy) {
+  TestLog b;
+  EXPECT_TRUE(absl::IsNotFound(Keep(b, Sign(a_, 1))));
+  ASSERT_OK(b.Commit(kA, {"t.a"}));
+  EXPECT_TRUE(absl::IsDataLoss(b.log->Opening(kA).status())) << "event 1 is a row";
+}
+
+}  // namespace
+}  // namespace assay
