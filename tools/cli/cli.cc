@@ -1,0 +1,96 @@
+#include "tools/cli/cli.h"
+
+#include <unistd.h>
+
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/util/json_util.h"
+
+namespace assay {
+namespace {
+
+int ExitCodeOf(absl::StatusCode code, int otherwise) {
+  return code == absl::StatusCode::kUnavailable && otherwise == kExitProblem ? kExitNoDaemon : otherwise;
+}
+
+void PrintError(const CliContext& context, absl::StatusCode code, const std::string& message) {
+  if (!context.json) {
+    std::cerr << "assay: " << message << "\n";
+    return;
+  }
+  google::protobuf::Struct error, object;
+  (*error.mutable_fields())["code"] = JsonText(absl::StatusCodeToString(code));
+  (*error.mutable_fields())["message"] = JsonText(message);
+  *(*object.mutable_fields())["error"].mutable_struct_value() = error;
+  PrintJson(object);
+}
+
+}  // namespace
+
+absl::StatusOr<Config> CliConfig(const CliContext& context) {
+  return LoadConfig(context.config_path, ProcessEnvironment());
+}
+
+absl::StatusOr<std::unique_ptr<admin::v1::Admin::Stub>> CliConnect(const CliContext& context) {
+  ClientOptions options;
+  options.address = context.socket;
+  if (options.address.empty()) {
+    absl::StatusOr<Config> config = CliConfig(context);
+    if (!config.ok()) return config.status();
+    options.address = config->admin.listen;
+    options.tls_ca = config->admin.tls_client_ca;
+    options.tls_cert = config->admin.tls_cert;
+    options.tls_key = config->admin.tls_key;
+  } else if (options.address[0] == '/') {
+    options.address = absl::StrCat("unix:", options.address);
+  }
+  return ConnectAdmin(options);
+}
+
+int CliFail(const CliContext& context, const absl::Status& status, int exit_code) {
+  PrintError(context, status.code(), std::string(status.message()));
+  const bool usage = absl::IsInvalidArgument(status) || absl::IsNotFound(status) || absl::IsPermissionDenied(status);
+  return ExitCodeOf(status.code(), usage && exit_code == kExitProblem ? kExitUsage : exit_code);
+}
+
+int CliFail(const CliContext& context, const grpc::Status& status) {
+  const auto code = static_cast<absl::StatusCode>(status.error_code());  // The same numbers by design.
+  PrintError(context, code, status.error_message());
+  return kExitProblem;
+}
+
+void PrintJson(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  options.always_print_primitive_fields = true;
+  std::string text;
+  if (!google::protobuf::util::MessageToJsonString(message, &text, options).ok()) text = "{}";
+  std::cout << text << std::endl;
+}
+
+google::protobuf::Value JsonText(std::string text) {
+  google::protobuf::Value value;
+  value.set_string_value(std::move(text));
+  return value;
+}
+
+google::protobuf::Value JsonFlag(bool flag) {
+  google::protobuf::Value value;
+  value.set_bool_value(flag);
+  return value;
+}
+
+google::protobuf::Value JsonCount(double count) {
+  google::protobuf::Value value;
+  value.set_number_value(count);
+  return value;
+}
+
+bool OnTerminal() { return isatty(STDOUT_FILENO) == 1; }
+
+void DrawProgress(const std::string& text) { std::cout << "\r\033[K" << text << std::flush; }
+
+void EndProgress() { std::cout << "\r\033[K" << std::flush; }
+
+}  // namespace assay

@@ -1,0 +1,51 @@
+// What every verb of `assay` shares: where the config and the daemon are, how answers are printed, and what the exit code says.
+//
+// Exit codes: 0 done; 1 something is wrong, as printed; 2 the command or the config was; 3 no daemon answers.
+// People get tables on stdout and errors on stderr; --json gives one JSON object (streams: one a line) with the field names of
+// proto/admin.proto, and errors are then {"error": {"code", "message"}}.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "adapters/grpc/admin_client.h"
+#include "google/protobuf/message.h"
+#include "google/protobuf/struct.pb.h"
+#include "grpcpp/client_context.h"
+#include "tools/config.h"
+
+namespace assay {
+
+enum ExitCode { kExitOk = 0, kExitProblem = 1, kExitUsage = 2, kExitNoDaemon = 3 };
+
+struct CliContext {
+  std::string config_path = "assay.toml";
+  std::string socket;  // Overrides the config's [admin] listen.
+  bool json = false;
+};
+
+// The config, or its faults printed: then the verb returns kExitUsage.
+absl::StatusOr<Config> CliConfig(const CliContext& context);
+// A stub of the daemon that config or socket name.
+absl::StatusOr<std::unique_ptr<admin::v1::Admin::Stub>> CliConnect(const CliContext& context);
+
+// Prints the error; returns `exit_code`, or what the status itself says when that is kExitProblem.
+int CliFail(const CliContext& context, const absl::Status& status, int exit_code = kExitProblem);
+int CliFail(const CliContext& context, const grpc::Status& status);
+
+// One JSON object on a line of its own, every field present.
+void PrintJson(const google::protobuf::Message& message);
+// Builds the JSON of verbs that do not ask the daemon.
+google::protobuf::Value JsonText(std::string text);
+google::protobuf::Value JsonFlag(bool flag);
+google::protobuf::Value JsonCount(double count);
+
+// True when stdout is a terminal: progress is drawn only there.
+bool OnTerminal();
+// Redraws one line of a terminal: "pull 47/100".
+void DrawProgress(const std::string& text);
+void EndProgress();
+
+}  // namespace assay

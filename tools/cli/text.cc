@@ -1,0 +1,94 @@
+#include "tools/cli/text.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "adapters/grpc/proto_text.h"
+
+namespace assay {
+namespace {
+
+// Characters, as far as UTF-8 tells: continuation bytes take no place.
+size_t Width(absl::string_view text) {
+  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; });
+}
+
+}  // namespace
+
+std::string Printable(absl::string_view text) {
+  std::string printable;
+  for (unsigned char c : text) {
+    if (c == '\n') {
+      printable += "\\n";
+    } else if (c == '\t') {
+      printable += "\\t";
+    } else if (c < 0x20 || c == 0x7f) {
+      absl::StrAppend(&printable, absl::StrFormat("\\x%02x", c));
+    } else {
+      printable += static_cast<char>(c);
+    }
+  }
+  return printable;
+}
+
+std::string TextTable::ToString() const {
+  std::vector<size_t> widths(rows_[0].size());
+  std::vector<std::vector<std::string>> shown = rows_;
+  for (auto& row : shown) {
+    for (size_t i = 0; i < row.size(); ++i) {
+      row[i] = Printable(row[i]);
+      widths[i] = std::max(widths[i], Width(row[i]));
+    }
+  }
+  std::string text;
+  for (const auto& row : shown) {
+    for (size_t i = 0; i < row.size(); ++i) {
+      text += row[i];
+      if (i + 1 < row.size()) text.append(widths[i] - Width(row[i]) + 2, ' ');
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+std::string Grouped(uint64_t number) {
+  std::string digits = absl::StrCat(number);
+  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(at, ",");
+  return digits;
+}
+
+std::string Bytes(int64_t bytes) {
+  const char* units[] = {"B", "kB", "MB", "GB", "TB"};
+  double size = static_cast<double>(bytes);
+  int unit = 0;
+  while (size >= 1000 && unit < 4) size /= 1000, ++unit;
+  return unit == 0 ? absl::StrCat(bytes, " B") : absl::StrFormat("%.1f %s", size, units[unit]);
+}
+
+std::string When(bool present, const google::protobuf::Timestamp& time) {
+  return present ? absl::FormatTime("%Y-%m-%d %H:%M:%S", FromProto(time), absl::LocalTimeZone()) : "-";
+}
+
+std::string Ago(bool present, const google::protobuf::Timestamp& time) {
+  if (!present) return "-";
+  const absl::Duration ago = absl::Now() - FromProto(time);
+  const absl::Duration length = absl::AbsDuration(ago);
+  std::string text;
+  if (length < absl::Seconds(1)) return ago < absl::ZeroDuration() ? "now" : "just now";
+  if (length < absl::Minutes(2)) {
+    text = absl::StrCat(absl::ToInt64Seconds(length), " s");
+  } else if (length < absl::Hours(2)) {
+    text = absl::StrCat(absl::ToInt64Minutes(length), " min");
+  } else if (length < absl::Hours(48)) {
+    text = absl::StrCat(absl::ToInt64Hours(length), " h");
+  } else {
+    text = absl::StrCat(absl::ToInt64Hours(length) / 24, " days");
+  }
+  return ago < absl::ZeroDuration() ? absl::StrCat("in ", text) : absl::StrCat(text, " ago");
+}
+
+std::string Length(const google::protobuf::Duration& duration) { return absl::FormatDuration(FromProto(duration)); }
+
+}  // namespace assay
