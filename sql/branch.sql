@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS assay.sequences (
 -- Says once per transaction who is writing, in a message that logical decoding delivers with the transaction. The trigger's WHEN
 -- clause keeps it from being called again; the setting is local to the (sub)transaction, so that a rolled-back savepoint takes the
 -- setting and the message away together. An application tells who uses it by
---   SELECT set_config('assay.user', 'Asha', true);   -- true: until the transaction ends. (SET LOCAL assay."user" = 'Asha')
+--   SET LOCAL assay.application_user = 'Asha';   -- Until the transaction ends; SET without LOCAL: for the session.
 -- and, if it likes, assay.terminal and assay.reason. Nothing in here can fail, nor needs a privilege of the writing role: the definer's are used,
 -- so that an application's statement never fails because of it.
 CREATE OR REPLACE FUNCTION assay.attribute() RETURNS trigger
@@ -55,7 +55,7 @@ BEGIN
   PERFORM set_config('assay.attributed', 'yes', true);
   PERFORM pg_logical_emit_message(true, 'assay.attribution', jsonb_strip_nulls(jsonb_build_object(
     'database_user', session_user,
-    'application_user', nullif(current_setting('assay.user', true), ''),
+    'application_user', nullif(current_setting('assay.application_user', true), ''),
     'terminal', nullif(current_setting('assay.terminal', true), ''),
     'reason', nullif(current_setting('assay.reason', true), ''),
     'application_name', nullif(current_setting('application_name', true), ''),

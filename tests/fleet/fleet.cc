@@ -18,8 +18,6 @@
 namespace assay::test {
 namespace {
 
-std::string Program(const char* name) { return absl::StrCat(ASSAY_TOOLS_DIRECTORY, "/", name); }
-
 absl::Status StatusOf(const RunResult& result, absl::string_view what) {
   if (result.exit_code == 0) return absl::OkStatus();
   return absl::InternalError(absl::StrCat(what, " ended with ", result.exit_code, ":\n", result.output));
@@ -61,8 +59,10 @@ std::string Difference(const std::string& one, const std::string& other, const s
 
 // ---- Branch ----
 
+std::string Branch::ProgramPath(const char* name) { return absl::StrCat(ASSAY_TOOLS_DIRECTORY, "/", name); }
+
 RunResult Branch::Assay(std::vector<std::string> arguments, absl::Duration timeout) const {
-  arguments.insert(arguments.begin(), {Program("assay"), "--config", config_path_});
+  arguments.insert(arguments.begin(), {ProgramPath("assay"), "--config", config_path_});
   return RunProgram(arguments, timeout, {.environment = environment_});
 }
 
@@ -94,7 +94,7 @@ absl::Status Branch::Init(const std::vector<std::string>& arguments) {
 }
 
 absl::Status Branch::StartDaemon() {
-  ASSAY_ASSIGN_OR_RETURN(daemon_, ChildProcess::Start({Program("assayd"), "--config", config_path_},
+  ASSAY_ASSIGN_OR_RETURN(daemon_, ChildProcess::Start({ProgramPath("assayd"), "--config", config_path_},
                                                       {.output = directory_->path() + "/assayd.log", .environment = environment_}));
   bool up = Eventually(absl::Seconds(20), [&] { return !daemon_->Running() || Assay({"status"}).exit_code == 0; });
   if (up && daemon_->Running()) return absl::OkStatus();
@@ -143,9 +143,7 @@ absl::Status Fleet::StartHub() {
       "CREATE ROLE postgres NOSUPERUSER CREATEDB CREATEROLE LOGIN REPLICATION BYPASSRLS PASSWORD 'head-office';"
       "ALTER DATABASE postgres OWNER TO postgres").status());
   if (!options_.pooler.empty()) {
-    PgBouncerOptions pooler{.mode = options_.pooler, .users = {{"postgres", "head-office"}}};
-    for (int number = 1; number <= 8; ++number) pooler.users[absl::StrCat("branch_", number)] = absl::StrCat("password-", number);
-    ASSAY_ASSIGN_OR_RETURN(pooler_, PgBouncer::Create(*hub_, std::move(pooler)));
+    ASSAY_ASSIGN_OR_RETURN(pooler_, PgBouncer::Create(*hub_, {.mode = options_.pooler, .users = {{"postgres", "head-office"}}}));
   }
   return StatusOf(HubCommand({"install"}), "assay hub install");
 }
@@ -156,8 +154,21 @@ std::string Fleet::HubUrl(const std::string& user, const std::string& password) 
 }
 
 RunResult Fleet::HubCommand(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), {Program("assay"), "hub"});
+  arguments.insert(arguments.begin(), {Branch::ProgramPath("assay"), "hub"});
   return RunProgram(arguments, absl::Seconds(60), {.environment = {{"SUPABASE_DB_URL", hub_->TcpUrl("postgres", "postgres", "head-office")}}});
+}
+
+absl::Status Fleet::EnrolAtHub(Branch& branch) {
+  RunResult enrolled = HubCommand({"enrol", branch.name_, "--number", absl::StrCat(branch.number_), "--json"});
+  ASSAY_RETURN_IF_ERROR(StatusOf(enrolled, "assay hub enrol"));
+  google::protobuf::Struct login;
+  if (!google::protobuf::util::JsonStringToMessage(enrolled.standard_output, &login).ok() || JsonText(login, "password").empty()) {
+    return absl::InternalError("assay hub enrol --json gave no login");
+  }
+  branch.hub_password_ = JsonText(login, "password");
+  if (pooler_ != nullptr) pooler_->AddUser(JsonText(login, "role"), branch.hub_password_);
+  branch.hub_url_ = HubUrl(JsonText(login, "role"), branch.hub_password_);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Branch*> Fleet::AddBranch() {
@@ -178,12 +189,7 @@ absl::StatusOr<Branch*> Fleet::AddBranch() {
   ASSAY_RETURN_IF_ERROR(Sql(branch->server_->Url(), "CREATE DATABASE erp OWNER erp").status());
   if (!options_.schema.empty()) ASSAY_RETURN_IF_ERROR(Sql(branch->Url(), options_.schema).status());
 
-  std::string password = absl::StrCat("password-", branch->number_);
-  std::string password_file = branch->directory_->path() + "/enrol.password";
-  WriteFile(password_file, password, 0600);
-  ASSAY_RETURN_IF_ERROR(StatusOf(HubCommand({"enrol", branch->name_, "--number", absl::StrCat(branch->number_), "--password-file", password_file}),
-                                 "assay hub enrol"));
-  branch->hub_url_ = HubUrl(absl::StrCat("branch_", branch->number_), password);
+  ASSAY_RETURN_IF_ERROR(EnrolAtHub(*branch));
   branch->WriteConfig(options_, branch->hub_url_);
   branches_.push_back(std::move(branch));
   return branches_.back().get();

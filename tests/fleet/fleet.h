@@ -50,6 +50,8 @@ class Branch {
   const std::string& name() const { return name_; }
   const std::string& state_directory() const { return state_directory_; }
   const std::string& config_path() const { return config_path_; }
+  const std::string& hub_password() const { return hub_password_; }
+  static std::string ProgramPath(const char* name);
 
   // `assay VERB…` with this branch's config.
   RunResult Assay(std::vector<std::string> arguments, absl::Duration timeout = absl::Seconds(60)) const;
@@ -76,7 +78,7 @@ class Branch {
   std::string name_;
   int number_ = 0;
   std::unique_ptr<TempDirectory> directory_;
-  std::string state_directory_, config_path_, hub_url_, password_;
+  std::string state_directory_, config_path_, hub_url_, hub_password_;
   std::map<std::string, std::string> environment_;
   std::unique_ptr<PostgresServer> server_;
   std::unique_ptr<ChildProcess> daemon_;
@@ -106,6 +108,7 @@ class Fleet {
  private:
   explicit Fleet(FleetOptions options) : options_(std::move(options)) {}
   absl::Status StartHub();
+  absl::Status EnrolAtHub(Branch& branch);
   std::string HubUrl(const std::string& user, const std::string& password);
 
   FleetOptions options_;

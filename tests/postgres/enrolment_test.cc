@@ -270,9 +270,9 @@ TEST_F(EnrolmentTest, AnUnprivilegedApplicationGoesOnAsBeforeAndIsNamed) {
     absl::Status status = clerk->Run(sql).status();
     EXPECT_TRUE(status.ok()) << sql << ": " << status;
   };
-  run("SET application_name = 'till'; SET assay.\"user\" = 'Asha'");
+  run("SET application_name = 'till'; SET assay.application_user = 'Asha'");
   run("INSERT INTO t (v) VALUES ('a'), ('b')");
-  run("BEGIN; SET LOCAL assay.\"user\" = 'Binu'; SET LOCAL assay.terminal = 'till 2'; SET LOCAL assay.reason = 'return "
+  run("BEGIN; SET LOCAL assay.application_user = 'Binu'; SET LOCAL assay.terminal = 'till 2'; SET LOCAL assay.reason = 'return "
       "''of'' \"ring\"'; "
       "UPDATE t SET v = 'c' WHERE v = 'a'; INSERT INTO c SELECT id, id FROM t; DELETE FROM t WHERE v = 'b'; COMMIT");
   // The message of a savepoint that is rolled back goes with it; the next statement says it again.
