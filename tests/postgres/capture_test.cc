@@ -7,12 +7,12 @@
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/postgres/capture_harness.h"
+#include "tests/postgres/branch_database.h"
 
 namespace assay {
 namespace {
 
-using test::CaptureHarness;
+using test::BranchDatabase;
 using test::MustSql;
 using test::PostgresServer;
 using test::SqlSession;
@@ -33,7 +33,7 @@ class CaptureTest : public ::testing::Test {
   }
   void SetUp() override {
     if (server_ == nullptr) GTEST_SKIP() << "no PostgreSQL";
-    harness_ = std::make_unique<CaptureHarness>(*server_);
+    harness_ = std::make_unique<BranchDatabase>(*server_);
   }
   void TearDown() override { harness_.reset(); }
 
@@ -46,7 +46,7 @@ class CaptureTest : public ::testing::Test {
   std::unique_ptr<SqlSession> Session() { return SqlSession::Connect(harness_->url()).value(); }
 
   static PostgresServer* server_;
-  std::unique_ptr<CaptureHarness> harness_;
+  std::unique_ptr<BranchDatabase> harness_;
 };
 
 PostgresServer* CaptureTest::server_ = nullptr;
@@ -309,7 +309,7 @@ TEST_F(CaptureTest, InterruptEndsAWaitingNext) {
   harness_.reset();  // Frees the slot's name for the next line to fail on.
   PostgresCapture capture(options);
   EXPECT_FALSE(capture.Start().ok());
-  harness_ = std::make_unique<CaptureHarness>(*server_);
+  harness_ = std::make_unique<BranchDatabase>(*server_);
   options = harness_->options();
   options.interrupt = interrupt;
   PostgresCapture other(options);
@@ -373,7 +373,7 @@ TEST_F(CaptureTest, KilledWalsenderEndsTheStreamAndStartGoesOn) {
 
 TEST(CaptureServerTest, ImpatientServerIsKeptContent) {
   ASSAY_START_POSTGRES(server, {.settings = {{"wal_sender_timeout", "2s"}}});
-  CaptureHarness harness(*server);
+  BranchDatabase harness(*server);
   harness.Enrol("t", "id int PRIMARY KEY, v text");
   harness.Start();
   // Idle, in Next.
@@ -390,7 +390,7 @@ TEST(CaptureServerTest, ImpatientServerIsKeptContent) {
 
 TEST(CaptureServerTest, LostWalIsNamed) {
   ASSAY_START_POSTGRES(server, {.settings = {{"max_slot_wal_keep_size", "1MB"}, {"min_wal_size", "32MB"}, {"max_wal_size", "32MB"}}});
-  CaptureHarness harness(*server);
+  BranchDatabase harness(*server);
   harness.Enrol("t", "id int PRIMARY KEY");
   for (int i = 0; i < 4; ++i) harness.Sql("CREATE TABLE IF NOT EXISTS x (i int); INSERT INTO x VALUES (1)"), harness.Sql("SELECT pg_switch_wal()");
   harness.Sql("CHECKPOINT");
@@ -410,7 +410,7 @@ TEST(CaptureServerTest, WalLevelIsNamed) {
 
 TEST(CaptureServerTest, CrashedServerResumesWhereItWasConfirmed) {
   ASSAY_START_POSTGRES(server, {.fsync = true});
-  CaptureHarness harness(*server);
+  BranchDatabase harness(*server);
   harness.Enrol("t", "id int PRIMARY KEY, v text");
   harness.Start();
   harness.Sql("INSERT INTO t VALUES (1, 'a')");

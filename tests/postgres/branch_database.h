@@ -1,6 +1,7 @@
-// A database with capture running on it, and what capture delivers as lines that a test can read.
+// A branch's database as `assay init` leaves it (publication, slot, role, progress), and what capture delivers of it as lines that a
+// test can read.
 //
-//   CaptureHarness harness(*server);
+//   BranchDatabase harness(*server);
 //   harness.Enrol("t", "id int PRIMARY KEY, v text");
 //   harness.Start();
 //   harness.Sql("INSERT INTO t VALUES (1, 'a')");
@@ -18,11 +19,11 @@
 
 namespace assay::test {
 
-class CaptureHarness {
+class BranchDatabase {
  public:
   // Makes a database, publication and slot of its own; the slot is dropped at the end.
-  explicit CaptureHarness(PostgresServer& server);
-  ~CaptureHarness();
+  explicit BranchDatabase(PostgresServer& server);
+  ~BranchDatabase();
 
   void Enrol(const std::string& table, const std::string& columns);
   void Sql(const std::string& sql);

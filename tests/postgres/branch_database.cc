@@ -1,4 +1,4 @@
-#include "tests/postgres/capture_harness.h"
+#include "tests/postgres/branch_database.h"
 
 #include <algorithm>
 
@@ -25,15 +25,20 @@ std::string Tuple(const TableShape& shape, const std::vector<TupleValue>& values
 
 }  // namespace
 
-CaptureHarness::CaptureHarness(PostgresServer& server) : server_(server), slot_(absl::StrCat("assay_", ++serial)) {
+BranchDatabase::BranchDatabase(PostgresServer& server) : server_(server), slot_(absl::StrCat("assay_", ++serial)) {
   EXPECT_TRUE(server.CreateDatabase(slot_).ok());
   url_ = server.Url(slot_);
-  MustSql(url_, "CREATE PUBLICATION assay WITH (publish_via_partition_root = true)");
+  MustSql(url_,
+          "CREATE PUBLICATION assay WITH (publish_via_partition_root = true);"
+          "DO $$ BEGIN CREATE ROLE assay_projector NOLOGIN; EXCEPTION WHEN duplicate_object THEN END $$;"
+          "CREATE SCHEMA assay; CREATE TABLE assay.progress (only_row boolean PRIMARY KEY DEFAULT true, batch bigint NOT NULL);"
+          "INSERT INTO assay.progress (batch) VALUES (0); GRANT USAGE ON SCHEMA assay, public TO assay_projector;"
+          "GRANT SELECT, UPDATE ON assay.progress TO assay_projector");
   MustSql(url_, absl::StrCat("SELECT pg_create_logical_replication_slot('", slot_, "', 'pgoutput')"));
   capture_ = std::make_unique<PostgresCapture>(options());
 }
 
-CaptureHarness::~CaptureHarness() {
+BranchDatabase::~BranchDatabase() {
   capture_.reset();
   if (!server_.Running()) return;
   // The walsender needs a moment to see that its client is gone.
@@ -47,14 +52,15 @@ CaptureHarness::~CaptureHarness() {
   }
 }
 
-void CaptureHarness::Enrol(const std::string& table, const std::string& columns) {
+void BranchDatabase::Enrol(const std::string& table, const std::string& columns) {
   Sql(absl::StrCat("CREATE TABLE ", table, " (", columns, "); ALTER TABLE ", table, " REPLICA IDENTITY FULL;",
-                   "ALTER PUBLICATION assay ADD TABLE ", table));
+                   "ALTER PUBLICATION assay ADD TABLE ", table, "; GRANT SELECT, INSERT, UPDATE, DELETE ON ", table,
+                   " TO assay_projector"));
 }
 
-void CaptureHarness::Sql(const std::string& sql) { MustSql(url_, sql); }
+void BranchDatabase::Sql(const std::string& sql) { MustSql(url_, sql); }
 
-void CaptureHarness::Start() {
+void BranchDatabase::Start() {
   open_.clear();
   in_transaction_ = false;
   end_ = {};
@@ -67,7 +73,7 @@ void CaptureHarness::Start() {
   EXPECT_TRUE(status.ok()) << status;
 }
 
-std::vector<std::string> CaptureHarness::Captured() {
+std::vector<std::string> BranchDatabase::Captured() {
   const std::string fence = absl::StrCat("fence ", ++serial);
   Sql(absl::StrCat("SELECT pg_logical_emit_message(true, 'assay.fence', '", fence, "')"));
   const absl::Time limit = absl::Now() + absl::Seconds(60);
@@ -85,7 +91,7 @@ std::vector<std::string> CaptureHarness::Captured() {
   return std::exchange(transactions_, {});
 }
 
-void CaptureHarness::Take(const CaptureItem& item) {
+void BranchDatabase::Take(const CaptureItem& item) {
   const auto line = [&](absl::string_view text) { absl::StrAppend(&open_, open_.empty() ? "" : "; ", text); };
   if (item.relation != nullptr) shape_ = item.relation;
   const std::string table = item.relation == nullptr ? "" : item.relation->name.schema + "." + item.relation->name.table;

@@ -1,0 +1,311 @@
+#include "adapters/postgres/projection.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "adapters/postgres/row_statements.h"
+#include "adapters/postgres/row_writer.h"
+#include "adapters/postgres/sqlstate.h"
+#include "log/annotate.h"
+
+namespace assay {
+namespace {
+
+constexpr char kAdvisoryLock[] = "7022083106487169642";  // 'assayprj' as a bigint. Such locks are per database.
+constexpr absl::Duration kCatalogAgeMax = absl::Milliseconds(200);
+// A lock that the application holds for a moment is worth trying again. From the third time in a minute on, the rows that are locked
+// are refused by name, so that the others flow on.
+constexpr int kLockTimeoutsBeforeRefusing = 2;
+constexpr absl::Duration kLockTimeoutsRemembered = absl::Minutes(1);
+
+std::string Milliseconds(absl::Duration duration) { return absl::StrCat(absl::ToInt64Milliseconds(duration), "ms"); }
+
+bool IsLockTimeout(const absl::Status& status) { return SqlstateOf(status) == "55P03"; }
+
+std::vector<TableName> NamesIn(const ReadRequest& request) {
+  std::vector<TableName> names;
+  for (const ReadRequest::Table& table : request.tables) names.push_back(table.name);
+  return names;
+}
+
+bool HasAbsent(const std::vector<ReadReply::Row>& rows) {
+  return std::any_of(rows.begin(), rows.end(), [](const ReadReply::Row& row) { return !row.exists; });
+}
+
+}  // namespace
+
+PostgresDatabase::PostgresDatabase(ProjectionOptions options) : options_(std::move(options)) {}
+
+PostgresDatabase::~PostgresDatabase() = default;
+
+absl::StatusOr<std::unique_ptr<Connection>> PostgresDatabase::OpenSession(Role role) {
+  ConnectionOptions options;
+  options.application_name = role == Role::kProjector ? "assay projection" : "assay fence";
+  options.interrupt = options_.interrupt;
+  // Only a server that stands still answers later than this: what was asked is then in doubt.
+  options.call_timeout = options_.statement_timeout + absl::Seconds(30);
+  options.settings = {{"statement_timeout", Milliseconds(options_.statement_timeout)},
+                      {"idle_in_transaction_session_timeout", Milliseconds(options_.idle_timeout)},
+                      // A predecessor's backend may need a moment to see that its client is gone.
+                      {"lock_timeout", "2s"},
+                      // Rows that a policy hides must be an error, or they would look deleted.
+                      {"row_security", "off"},
+                      {"session_replication_role", "replica"},
+                      {"role", "assay_projector"}};
+  auto session = Connection::Open(options_.conninfo, options);
+  if (!session.ok()) {
+    const std::string sqlstate = SqlstateOf(session.status());
+    if (sqlstate == "42501" || sqlstate == "22023") {
+      return absl::FailedPreconditionError(absl::StrCat(session.status().message(),
+                                                        ": `assay doctor` shows what the projection's role needs"));
+    }
+    return session.status();
+  }
+  if (role == Role::kProjector) {
+    const auto lock = (*session)->Execute("SELECT pg_catalog.pg_advisory_lock($1)", {kAdvisoryLock});
+    if (IsLockTimeout(lock.status())) {
+      return absl::UnavailableError("another session is projecting into this database: another daemon, or one that has just ended");
+    }
+    if (!lock.ok()) return lock.status();
+  }
+  ASSAY_RETURN_IF_ERROR(
+      (*session)->ExecuteScript(absl::StrCat("SET lock_timeout = '", Milliseconds(options_.lock_timeout), "'")).status());
+  return session;
+}
+
+absl::Status PostgresDatabase::EnsureSession() {
+  if (session_ != nullptr && session_->usable()) return absl::OkStatus();
+  session_.reset();
+  locked_ = false;
+  ASSAY_ASSIGN_OR_RETURN(session_, OpenSession(Role::kProjector));
+  return absl::OkStatus();
+}
+
+void PostgresDatabase::Rollback() {
+  locked_ = false;
+  if (session_ == nullptr) return;
+  if (session_->usable() && session_->transaction_status() != PQTRANS_IDLE) (void)session_->ExecuteScript("ROLLBACK");
+  if (!session_->usable() || session_->transaction_status() != PQTRANS_IDLE) session_.reset();
+}
+
+void PostgresDatabase::Abandon() { Rollback(); }
+
+// ---- Reading ----
+
+absl::StatusOr<ReadReply> PostgresDatabase::Read(const ReadRequest& request) {
+  Rollback();
+  ASSAY_RETURN_IF_ERROR(EnsureSession());
+  absl::StatusOr<ReadReply> reply = ReadTables(request);
+  if (reply.ok()) {
+    if (absl::Status status = EmitFence(request); !status.ok()) reply = AnnotateSql(status, "emit a fence");
+  }
+  if (!reply.ok()) {
+    Rollback();
+    catalog_.Forget();
+  }
+  return reply;
+}
+
+absl::StatusOr<ReadReply> PostgresDatabase::ReadTables(const ReadRequest& request) {
+  ASSAY_RETURN_IF_ERROR(catalog_.Load(*session_, NamesIn(request), kCatalogAgeMax));
+  std::set<TableName> closed;  // To everybody's writes.
+  if (request.lock) {
+    ASSAY_RETURN_IF_ERROR(session_->ExecuteScript(absl::StrCat(
+        "BEGIN; SELECT pg_catalog.pg_logical_emit_message(true, ", session_->QuoteLiteral(kProjectionPrefix), ", ",
+        session_->QuoteLiteral(request.tag), ")")).status());
+    locked_ = true;
+    ASSAY_ASSIGN_OR_RETURN(closed, LockTablesOfAbsentRows(request));
+  }
+  ReadReply reply;
+  for (const ReadRequest::Table& table : request.tables) {
+    ReadReply::Table& answer = reply.tables.emplace_back();
+    absl::Status status = ReadTable(table, request.lock, &answer);
+    if (IsAboutRows(status) && !request.lock) {
+      // The table may have changed its shape since the catalog was read. If that is not it, this table is refused, and the
+      // others go on.
+      catalog_.Forget();
+      ASSAY_RETURN_IF_ERROR(catalog_.Load(*session_, NamesIn(request), kCatalogAgeMax));
+      status = ReadTable(table, request.lock, &answer);
+      if (IsAboutRows(status)) {
+        answer = {.refusal = absl::StrCat("table ", table.name.ToString(), " cannot be read: ", status.message())};
+        continue;
+      }
+    }
+    if (!status.ok()) return AnnotateSql(status, absl::StrCat("read ", table.name.ToString()));
+    if (request.lock && !closed.contains(table.name) && HasAbsent(answer.rows)) {
+      return absl::AbortedError(absl::StrCat("a row of ", table.name.ToString(), " was deleted while the batch was being locked"));
+    }
+  }
+  return reply;
+}
+
+absl::Status PostgresDatabase::ReadTable(const ReadRequest::Table& request, bool lock, ReadReply::Table* table) {
+  const LocalTable& local = catalog_.Find(request.name);
+  *table = {};
+  if (!local.refusal.empty()) {
+    table->refusal = local.refusal;
+    return absl::OkStatus();
+  }
+  table->shape = local.shape;
+  ASSAY_ASSIGN_OR_RETURN(table->rows, ReadRows(local, request.keys, lock));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<ReadReply::Row>> PostgresDatabase::ReadRows(const LocalTable& local, absl::Span<const RowKey> keys,
+                                                                       bool lock) {
+  std::vector<ReadReply::Row> rows(keys.size());
+  // A key of another form than this table's cannot be here.
+  const bool all_fit = std::all_of(keys.begin(), keys.end(),
+                                   [&](const RowKey& key) { return key.size() == local.shape.key.size(); });
+  if (all_fit) {
+    if (locked_) ASSAY_RETURN_IF_ERROR(session_->ExecuteScript("SAVEPOINT assay_read").status());
+    auto found = SelectRows(*session_, local, keys, lock);
+    if (locked_ && found.ok()) ASSAY_RETURN_IF_ERROR(session_->ExecuteScript("RELEASE assay_read").status());
+    if (found.ok()) {
+      for (FoundRow& one : *found) rows[one.key] = std::move(one.row);
+      return rows;
+    }
+    // "abc" is no integer: then no row has it as its key, and the others are read without it.
+    const std::string sqlstate = SqlstateOf(found.status());
+    if (!absl::StartsWith(sqlstate, "22") && !absl::StartsWith(sqlstate, "23")) return found.status();
+    if (locked_) ASSAY_RETURN_IF_ERROR(session_->ExecuteScript("ROLLBACK TO assay_read; RELEASE assay_read").status());
+  }
+  if (keys.size() == 1) return rows;
+  const size_t half = keys.size() / 2;
+  for (const auto& [from, count] : {std::pair<size_t, size_t>{0, half}, {half, keys.size() - half}}) {
+    ASSAY_ASSIGN_OR_RETURN(std::vector<ReadReply::Row> part, ReadRows(local, keys.subspan(from, count), lock));
+    std::move(part.begin(), part.end(), rows.begin() + from);
+  }
+  return rows;
+}
+
+absl::StatusOr<std::set<TableName>> PostgresDatabase::LockTablesOfAbsentRows(const ReadRequest& request) {
+  std::set<TableName> closed;
+  std::vector<std::string> quoted;
+  for (const ReadRequest::Table& table : request.tables) {
+    const LocalTable& local = catalog_.Find(table.name);
+    if (!local.refusal.empty()) continue;
+    ASSAY_ASSIGN_OR_RETURN(const std::vector<ReadReply::Row> rows, ReadRows(local, table.keys, /*lock=*/false));
+    if (!HasAbsent(rows)) continue;
+    closed.insert(table.name);
+    quoted.push_back(local.quoted);
+  }
+  if (closed.empty()) return closed;
+  // Before any row is locked: an application that holds a table and waits for a row of ours would be waited for in turn.
+  ASSAY_RETURN_IF_ERROR(
+      session_->ExecuteScript(absl::StrCat("LOCK TABLE ", absl::StrJoin(quoted, ", "), " IN SHARE ROW EXCLUSIVE MODE")).status());
+  return closed;
+}
+
+absl::Status PostgresDatabase::EmitFence(const ReadRequest& request) {
+  Connection* session = session_.get();
+  if (request.lock) {
+    if (fence_session_ == nullptr || !fence_session_->usable()) {
+      ASSAY_ASSIGN_OR_RETURN(fence_session_, OpenSession(Role::kFence));
+    }
+    session = fence_session_.get();
+  }
+  return session->Execute("SELECT pg_catalog.pg_logical_emit_message(true, $1, $2)", {kFencePrefix, request.fence}).status();
+}
+
+// ---- Writing ----
+
+ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
+  ProjectReply reply;
+  const auto fail = [&](const absl::Status& status) {
+    reply.outcome = ProjectReply::Outcome::kUnavailable;
+    reply.status = status;
+    catalog_.Forget();
+    Rollback();
+    return reply;
+  };
+  if (request.locked) {
+    if (!locked_ || !session_->usable()) return fail(absl::UnavailableError("the locks of the read are gone with its session"));
+  } else {
+    Rollback();
+    if (absl::Status status = EnsureSession(); !status.ok()) return fail(status);
+  }
+  std::vector<TableName> names;
+  for (const TableWrites& writes : request.writes) names.push_back(writes.name);
+  if (absl::Status status = catalog_.Load(*session_, names, absl::InfiniteDuration()); !status.ok()) return fail(status);
+  RowWriter writer(session_.get(), &catalog_, &request);
+  if (!writer.RefuseUnknown()) {
+    absl::Status status = WriteRows(request, &writer);
+    if (IsLockTimeout(status)) {
+      ++lock_timeouts_;
+      last_lock_timeout_ = absl::Now();
+    }
+    if (!status.ok()) return fail(status);
+  }
+  if (!writer.refused().empty()) {
+    reply.outcome = ProjectReply::Outcome::kRefused;
+    reply.rows = writer.refused();
+  } else if (!writer.moved().empty()) {
+    reply.outcome = ProjectReply::Outcome::kMoved;
+    reply.rows = writer.moved();
+  } else {
+    return Commit();
+  }
+  // The next read should look at the catalog, too: it may be what changed.
+  catalog_.Forget();
+  Rollback();
+  return reply;
+}
+
+// OK also when the writer has rows to tell: then nothing may be committed.
+absl::Status PostgresDatabase::WriteRows(const ProjectRequest& request, RowWriter* writer) {
+  std::string begin;
+  if (!request.locked) {
+    begin = absl::StrCat("BEGIN; SELECT pg_catalog.pg_logical_emit_message(true, ", session_->QuoteLiteral(kProjectionPrefix), ", ",
+                         session_->QuoteLiteral(request.tag), ");");
+  }
+  ASSAY_ASSIGN_OR_RETURN(const Result progress,
+                         session_->ExecuteScript(absl::StrCat(begin, "SAVEPOINT assay_rows; UPDATE assay.progress SET batch = ",
+                                                              request.batch)));
+  if (progress.affected() != 1) {
+    return absl::FailedPreconditionError("assay.progress has no row to note the projection in: run `assay init`");
+  }
+  const absl::Status status = writer->Write();
+  if (!IsAboutRows(status)) return status;
+  if (absl::Now() - last_lock_timeout_ > kLockTimeoutsRemembered) lock_timeouts_ = 0;
+  if (IsLockTimeout(status) && lock_timeouts_ < kLockTimeoutsBeforeRefusing) return status;
+  ASSAY_RETURN_IF_ERROR(session_->ExecuteScript(absl::StrCat("ROLLBACK TO assay_rows; SET LOCAL lock_timeout = '50ms';"
+                                                             "UPDATE assay.progress SET batch = ", request.batch)).status());
+  return writer->WriteWithCare();
+}
+
+ProjectReply PostgresDatabase::Commit() {
+  ProjectReply reply;
+  const auto committed = session_->ExecuteScript("COMMIT");
+  locked_ = false;
+  if (committed.ok() && absl::string_view(PQcmdStatus(committed->raw())) == "COMMIT") {
+    return reply;
+  }
+  reply.status = committed.ok() ? absl::InternalError("PostgreSQL rolled back instead of committing") : committed.status();
+  // An answer that says why, from a session that goes on, is a transaction that did not happen. Everything else may have.
+  reply.outcome = session_->usable() && session_->transaction_status() == PQTRANS_IDLE ? ProjectReply::Outcome::kUnavailable
+                                                                                      : ProjectReply::Outcome::kInDoubt;
+  session_.reset();
+  catalog_.Forget();
+  return reply;
+}
+
+absl::StatusOr<uint64_t> PostgresDatabase::LastBatch() {
+  session_.reset();
+  fence_session_.reset();
+  locked_ = false;
+  ASSAY_RETURN_IF_ERROR(EnsureSession());
+  const auto batch = session_->Execute("SELECT batch FROM assay.progress");
+  if (!batch.ok()) return AnnotateSql(batch.status(), "read assay.progress (`assay init` makes it)");
+  if (batch->rows() != 1) {
+    return absl::FailedPreconditionError("assay.progress has no row: run `assay init`");
+  }
+  return static_cast<uint64_t>(batch->Int64(0, 0));
+}
+
+}  // namespace assay

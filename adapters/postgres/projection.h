@@ -1,0 +1,76 @@
+// Projection: the Database of engine/database.h over libpq.
+//
+//   PostgresDatabase database({.conninfo = url, .interrupt = interrupt});
+//   ASSAY_ASSIGN_OR_RETURN(ReadReply reply, database.Read(request));
+//
+// One session reads and writes, under the role `assay_projector` with triggers off (session_replication_role = replica), and
+// holds an advisory lock while it lives. LastBatch opens a new one: once that has the lock, no earlier session can commit any more.
+// A second session, opened when first needed, emits the fences of locking reads.
+//
+// Locks are waited for 200 ms at most. A locking read takes rows FOR UPDATE, in key order; for rows that do not exist it keeps
+// every writer off their table (SHARE ROW EXCLUSIVE), because nothing smaller holds a key that nobody has: a placeholder row would
+// need a value for every NOT NULL, unique and checked column, and rolling it back would let go of the key before the real row is in.
+// The engine asks for locks only after a batch has moved several times, and lets go within half a second.
+//
+// Called from one thread at a time. Connections that are lost are opened again by the next call.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "adapters/postgres/connection.h"
+#include "adapters/postgres/local_catalog.h"
+#include "engine/database.h"
+
+namespace assay {
+
+class RowWriter;
+
+struct ProjectionOptions {
+  std::string conninfo;
+  std::shared_ptr<Interrupt> interrupt;  // May be null.
+  absl::Duration lock_timeout = absl::Milliseconds(200);
+  // Both are told to the server, so that a daemon that hangs holds nobody up: how long one statement may take, and how long the
+  // transaction of a locking read may wait for Project.
+  absl::Duration statement_timeout = absl::Seconds(60);
+  absl::Duration idle_timeout = absl::Seconds(5);
+};
+
+class PostgresDatabase final : public Database {
+ public:
+  explicit PostgresDatabase(ProjectionOptions options);
+  ~PostgresDatabase() override;
+
+  absl::StatusOr<ReadReply> Read(const ReadRequest& request) override;
+  ProjectReply Project(const ProjectRequest& request) override;
+  void Abandon() override;
+  absl::StatusOr<uint64_t> LastBatch() override;
+
+ private:
+  enum class Role { kProjector, kFence };
+  absl::StatusOr<std::unique_ptr<Connection>> OpenSession(Role role);
+  absl::Status EnsureSession();
+  absl::StatusOr<ReadReply> ReadTables(const ReadRequest& request);
+  absl::Status ReadTable(const ReadRequest::Table& request, bool lock, ReadReply::Table* table);
+  absl::StatusOr<std::vector<ReadReply::Row>> ReadRows(const LocalTable& local, absl::Span<const RowKey> keys, bool lock);
+  // Returns the tables that have such rows, now closed to everybody's writes.
+  absl::StatusOr<std::set<TableName>> LockTablesOfAbsentRows(const ReadRequest& request);
+  absl::Status EmitFence(const ReadRequest& request);
+  absl::Status WriteRows(const ProjectRequest& request, RowWriter* writer);
+  ProjectReply Commit();
+  void Rollback();
+
+  const ProjectionOptions options_;
+  LocalCatalog catalog_;
+  std::unique_ptr<Connection> session_;
+  std::unique_ptr<Connection> fence_session_;
+  bool locked_ = false;          // A locking read's transaction is open.
+  int lock_timeouts_ = 0;        // Projections that gave up on a lock lately.
+  absl::Time last_lock_timeout_ = absl::InfinitePast();
+};
+
+}  // namespace assay

@@ -1,0 +1,204 @@
+#include "adapters/postgres/row_statements.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "adapters/postgres/array_text.h"
+#include "log/annotate.h"
+#include "log/check.h"
+
+namespace assay {
+namespace {
+
+// Arrays as parameters, and the FROM item that makes rows of them: "unnest($1::text[], …) WITH ORDINALITY AS k (c1, …, n)".
+class Rows {
+ public:
+  explicit Rows(size_t columns) : arrays_(columns) {}
+
+  ArrayText& operator[](size_t column) { return arrays_[column]; }
+  std::string From() const {
+    std::string arrays, names;
+    for (size_t i = 1; i <= arrays_.size(); ++i) {
+      absl::StrAppend(&arrays, i == 1 ? "" : ", ", "$", i, "::pg_catalog.text[]");
+      absl::StrAppend(&names, "c", i, ", ");
+    }
+    return absl::StrCat("unnest(", arrays, ") WITH ORDINALITY AS k (", names, "n)");
+  }
+  absl::StatusOr<Result> Execute(Connection& connection, const std::string& sql) {
+    std::vector<Parameter> parameters;
+    for (ArrayText& array : arrays_) parameters.emplace_back(array.text());
+    return connection.Execute(sql, parameters);
+  }
+
+ private:
+  std::vector<ArrayText> arrays_;
+};
+
+// Column `number` (from 1) of k, as the type of the table's column.
+std::string Cast(const LocalTable& table, size_t column, size_t number) {
+  return absl::StrCat("k.c", number, "::", table.columns[column].cast);
+}
+
+// "t.a = k.c1::integer AND …" over the key, with the operator of the key's index so that it is used.
+std::string KeyCondition(const LocalTable& table) {
+  std::string condition;
+  for (size_t i = 0; i < table.shape.key.size(); ++i) {
+    const LocalTable::Column& column = table.columns[table.shape.key[i]];
+    absl::StrAppend(&condition, i == 0 ? "" : " AND ", "t.", column.quoted, " ", column.equals, " ",
+                    Cast(table, table.shape.key[i], i + 1));
+  }
+  return condition;
+}
+
+ReadReply::Row RowAt(const LocalTable& table, const Result& result, int row, int first_column) {
+  ReadReply::Row found{.exists = true};
+  int column = first_column;
+  for (const TableColumn& shape : table.shape.columns) {
+    found.values.push_back(shape.generated ? std::nullopt : result.Value(row, column++));
+  }
+  return found;
+}
+
+// ", t.a, t.b": all but the generated ones, and never cast to text, which is not always the type's own text (boolean, character).
+std::string SelectList(const LocalTable& table) {
+  std::string list;
+  for (size_t i = 0; i < table.columns.size(); ++i) {
+    if (!table.shape.columns[i].generated) absl::StrAppend(&list, ", t.", table.columns[i].quoted);
+  }
+  return list;
+}
+
+void AddKey(const RowKey& key, const LocalTable& table, Rows* rows) {
+  ASSAY_CHECK(key.size() == table.shape.key.size());
+  for (size_t i = 0; i < key.size(); ++i) (*rows)[i].Add(absl::string_view(key[i]));
+}
+
+std::vector<uint32_t> Missing(absl::Span<const uint32_t> rows, const Result& matched) {
+  std::vector<bool> seen(rows.size());
+  for (int row = 0; row < matched.rows(); ++row) seen[matched.Int64(row, 0) - 1] = true;
+  std::vector<uint32_t> missing;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (!seen[i]) missing.push_back(rows[i]);
+  }
+  return missing;
+}
+
+absl::StatusOr<std::vector<uint32_t>> InsertRows(Connection& connection, const LocalTable& table,
+                                                 const TableWrites& writes, absl::Span<const uint32_t> rows) {
+  const size_t keys = table.shape.key.size();
+  Rows k(keys + writes.columns.size());
+  for (uint32_t row : rows) {
+    AddKey(writes.rows[row].key, table, &k);
+    for (size_t i = 0; i < writes.columns.size(); ++i) k[keys + i].Add(writes.rows[row].values[i]);
+  }
+  std::string names, values, key_names, same_key;
+  for (size_t i = 0; i < keys; ++i) {
+    const LocalTable::Column& column = table.columns[table.shape.key[i]];
+    absl::StrAppend(&key_names, i == 0 ? "" : ", ", column.quoted);
+    absl::StrAppend(&values, i == 0 ? "" : ", ", Cast(table, table.shape.key[i], i + 1));
+    absl::StrAppend(&same_key, i == 0 ? "" : " AND ", "i.", column.quoted, " ", column.equals, " ",
+                    Cast(table, table.shape.key[i], i + 1));
+  }
+  for (size_t i = 0; i < writes.columns.size(); ++i) {
+    const int column = table.FindWritable(writes.columns[i]);
+    ASSAY_CHECK(column >= 0);
+    absl::StrAppend(&names, ", ", table.columns[column].quoted);
+    absl::StrAppend(&values, ", ", Cast(table, column, keys + i + 1));
+  }
+  // A key that is there already, or comes to be there while this runs, is left alone and told: nothing of the batch may be kept.
+  ASSAY_ASSIGN_OR_RETURN(
+      const Result moved,
+      k.Execute(connection,
+                absl::StrCat("WITH k AS MATERIALIZED (SELECT * FROM ", k.From(), "), i AS (INSERT INTO ", table.quoted, " (",
+                             key_names, names, ") OVERRIDING SYSTEM VALUE SELECT ", values,
+                             " FROM k ORDER BY k.n ON CONFLICT (", key_names, ") DO NOTHING RETURNING ", key_names,
+                             ") SELECT k.n FROM k WHERE NOT EXISTS (SELECT FROM i WHERE ", same_key, ")")));
+  std::vector<uint32_t> result;
+  for (int row = 0; row < moved.rows(); ++row) result.push_back(rows[moved.Int64(row, 0) - 1]);
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<FoundRow>> SelectRows(Connection& connection, const LocalTable& table,
+                                                 absl::Span<const RowKey> keys, bool lock) {
+  std::vector<FoundRow> found;
+  if (keys.empty()) return found;
+  Rows k(table.shape.key.size());
+  for (const RowKey& key : keys) AddKey(key, table, &k);
+  std::string sql = absl::StrCat("SELECT k.n, t.xmin", SelectList(table), " FROM ", k.From(), " JOIN ", table.quoted,
+                                 " AS t ON ", KeyCondition(table));
+  if (lock) {
+    absl::StrAppend(&sql, " ORDER BY ");
+    for (size_t i = 0; i < table.shape.key.size(); ++i) {
+      absl::StrAppend(&sql, i == 0 ? "" : ", ", Cast(table, table.shape.key[i], i + 1));
+    }
+    absl::StrAppend(&sql, " FOR UPDATE OF t");
+  }
+  ASSAY_ASSIGN_OR_RETURN(const Result result, k.Execute(connection, sql));
+  for (int row = 0; row < result.rows(); ++row) {
+    FoundRow one{static_cast<size_t>(result.Int64(row, 0) - 1), RowAt(table, result, row, 2)};
+    one.row.xmin = static_cast<uint32_t>(result.Int64(row, 1));
+    found.push_back(std::move(one));
+  }
+  return found;
+}
+
+absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const LocalTable& table, const TableWrites& writes,
+                                                absl::Span<const uint32_t> rows, bool compare_xmin) {
+  const RowWrite::Operation operation = writes.rows[rows[0]].operation;
+  if (operation == RowWrite::Operation::kInsert) return InsertRows(connection, table, writes, rows);
+  const bool update = operation == RowWrite::Operation::kUpdate;
+  const size_t keys = table.shape.key.size();
+  const size_t first_value = keys + (compare_xmin ? 1 : 0);
+  Rows k(first_value + (update ? writes.columns.size() : 0));
+  for (uint32_t row : rows) {
+    const RowWrite& write = writes.rows[row];
+    ASSAY_CHECK(write.operation == operation);
+    AddKey(write.key, table, &k);
+    if (compare_xmin) k[keys].Add(absl::string_view(absl::StrCat(write.xmin)));
+    for (size_t i = 0; update && i < writes.columns.size(); ++i) k[first_value + i].Add(write.values[i]);
+  }
+  std::string sql;
+  if (update) {
+    sql = absl::StrCat("UPDATE ", table.quoted, " AS t SET ");
+    for (size_t i = 0; i < writes.columns.size(); ++i) {
+      const int column = table.FindWritable(writes.columns[i]);
+      ASSAY_CHECK(column >= 0);
+      absl::StrAppend(&sql, i == 0 ? "" : ", ", table.columns[column].quoted, " = ", Cast(table, column, first_value + i + 1));
+    }
+    // Nothing to set is still a write: it takes the row, and is seen in capture.
+    const std::string& key = table.columns[table.shape.key[0]].quoted;
+    if (writes.columns.empty()) absl::StrAppend(&sql, key, " = t.", key);
+    absl::StrAppend(&sql, " FROM ");
+  } else {
+    sql = absl::StrCat("DELETE FROM ", table.quoted, " AS t USING ");
+  }
+  absl::StrAppend(&sql, k.From(), " WHERE ", KeyCondition(table));
+  // If another session's write of the row is waited for here, the condition is checked again on what it left.
+  if (compare_xmin) absl::StrAppend(&sql, " AND t.xmin = k.c", keys + 1, "::pg_catalog.xid");
+  absl::StrAppend(&sql, " RETURNING k.n");
+  ASSAY_ASSIGN_OR_RETURN(const Result matched, k.Execute(connection, sql));
+  return Missing(rows, matched);
+}
+
+absl::StatusOr<std::vector<ColumnText>> TakeRow(Connection& connection, const LocalTable& table, const RowWrite& write,
+                                                bool compare_xmin) {
+  const size_t keys = table.shape.key.size();
+  Rows k(keys + 1);
+  AddKey(write.key, table, &k);
+  k[keys].Add(absl::string_view(absl::StrCat(write.xmin)));
+  ASSAY_ASSIGN_OR_RETURN(
+      const Result result,
+      k.Execute(connection, absl::StrCat("DELETE FROM ", table.quoted, " AS t USING ", k.From(), " WHERE ",
+                                         KeyCondition(table),
+                                         compare_xmin ? absl::StrCat(" AND t.xmin = k.c", keys + 1, "::pg_catalog.xid") : "",
+                                         " RETURNING k.n", SelectList(table))));
+  if (result.rows() != 1) return absl::NotFoundError("the row is not the version that was read");
+  return RowAt(table, result, 0, 1).values;
+}
+
+}  // namespace assay

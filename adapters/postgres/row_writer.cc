@@ -1,0 +1,242 @@
+#include "adapters/postgres/row_writer.h"
+
+#include <algorithm>
+#include <functional>
+#include <set>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "adapters/postgres/sqlstate.h"
+#include "log/annotate.h"
+#include "log/check.h"
+
+namespace assay {
+namespace {
+
+constexpr size_t kGroupRows = 1000;
+constexpr size_t kGroupBytes = 8 << 20;
+constexpr size_t kCauseBytes = 500;  // PostgreSQL quotes a value it cannot read, and a value can be large.
+
+// A unique or exclusion constraint: whether a row passes depends on the other rows.
+bool DependsOnOthers(const absl::Status& status) {
+  const std::string sqlstate = SqlstateOf(status);
+  return sqlstate == "23505" || sqlstate == "23P01";
+}
+
+// Runs `body` so that a failure about rows undoes it alone. Returns the failure in `*failure`, other errors as the result.
+absl::Status UnderSavepoint(Connection& connection, const std::function<absl::Status()>& body, absl::Status* failure) {
+  ASSAY_RETURN_IF_ERROR(connection.ExecuteScript("SAVEPOINT assay_try").status());
+  *failure = body();
+  if (failure->ok()) return connection.ExecuteScript("RELEASE assay_try").status();
+  if (!IsAboutRows(*failure)) return *failure;
+  return connection.ExecuteScript("ROLLBACK TO assay_try; RELEASE assay_try").status();
+}
+
+}  // namespace
+
+bool IsAboutRows(const absl::Status& status) {
+  if (status.ok() || absl::IsUnavailable(status) || absl::IsResourceExhausted(status)) return false;
+  const std::string sqlstate = SqlstateOf(status);
+  return !sqlstate.empty() && sqlstate != "57014" && !absl::StartsWith(sqlstate, "40");
+}
+
+RowWriter::RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request)
+    : connection_(connection), catalog_(catalog), request_(request) {
+  // What deletes and updates give up, inserts may take.
+  AddGroups(RowWrite::Operation::kDelete);
+  AddGroups(RowWrite::Operation::kUpdate);
+  AddGroups(RowWrite::Operation::kInsert);
+}
+
+void RowWriter::AddGroups(RowWrite::Operation operation) {
+  for (uint32_t table = 0; table < request_->writes.size(); ++table) {
+    const std::vector<RowWrite>& rows = request_->writes[table].rows;
+    size_t bytes = 0;
+    Group group{table, {}};
+    for (uint32_t row = 0; row < rows.size(); ++row) {
+      if (rows[row].operation != operation) continue;
+      size_t size = 0;
+      for (const ColumnText& value : rows[row].values) size += value.has_value() ? value->size() : 0;
+      if (!group.rows.empty() && (group.rows.size() == kGroupRows || bytes + size > kGroupBytes)) {
+        groups_.push_back(std::exchange(group, {table, {}}));
+        bytes = 0;
+      }
+      group.rows.push_back(row);
+      bytes += size;
+    }
+    if (!group.rows.empty()) groups_.push_back(std::move(group));
+  }
+}
+
+bool RowWriter::RefuseUnknown() {
+  for (uint32_t table = 0; table < request_->writes.size(); ++table) {
+    const TableWrites& writes = request_->writes[table];
+    const LocalTable& local = TableOf(table);
+    absl::Status whole, writing;
+    if (!local.refusal.empty()) whole = StatusFromSqlstate("42P01", local.refusal);
+    for (size_t i = 0; i < writes.columns.size() && whole.ok() && writing.ok(); ++i) {
+      const bool twice = std::count(writes.columns.begin(), writes.columns.end(), writes.columns[i]) > 1;
+      if (local.FindWritable(writes.columns[i]) >= 0 && !twice) continue;
+      writing = StatusFromSqlstate("42703", absl::StrCat("table ", writes.name.ToString(), " has no column \"",
+                                                         writes.columns[i], "\" that could be written here"));
+    }
+    for (uint32_t row = 0; row < writes.rows.size(); ++row) {
+      const RowWrite& write = writes.rows[row];
+      absl::Status status = whole;
+      if (status.ok() && write.operation != RowWrite::Operation::kDelete) status = writing;
+      if (status.ok() && write.key.size() != local.shape.key.size()) {
+        status = StatusFromSqlstate("42804", absl::StrCat("the primary key of table ", writes.name.ToString(), " has ",
+                                                          local.shape.key.size(), " columns here, this row's ", write.key.size()));
+      }
+      if (!status.ok()) Refuse({table, row, status});
+      ASSAY_CHECK(write.operation == RowWrite::Operation::kDelete || write.values.size() == writes.columns.size());
+    }
+  }
+  return !refused_.empty();
+}
+
+absl::Status RowWriter::Apply(uint32_t table, absl::Span<const uint32_t> rows) {
+  ASSAY_ASSIGN_OR_RETURN(const std::vector<uint32_t> moved,
+                         ApplyRows(*connection_, TableOf(table), request_->writes[table], rows, !request_->locked));
+  for (uint32_t row : moved) moved_.push_back({.table = table, .row = row});
+  return absl::OkStatus();
+}
+
+absl::Status RowWriter::Write() {
+  for (const Group& group : groups_) ASSAY_RETURN_IF_ERROR(Apply(group.table, group.rows));
+  return absl::OkStatus();
+}
+
+absl::Status RowWriter::WriteWithCare() {
+  moved_.clear();
+  std::vector<Failure> failures;
+  for (const Group& group : groups_) ASSAY_RETURN_IF_ERROR(TryHalves(group.table, group.rows, &failures));
+  ASSAY_RETURN_IF_ERROR(TryAgain(&failures));
+  return Exchange(std::move(failures));
+}
+
+absl::Status RowWriter::TryHalves(uint32_t table, absl::Span<const uint32_t> rows, std::vector<Failure>* failures) {
+  absl::Status failure;
+  ASSAY_RETURN_IF_ERROR(UnderSavepoint(*connection_, [&] { return Apply(table, rows); }, &failure));
+  if (failure.ok()) return absl::OkStatus();
+  if (rows.size() == 1) {
+    failures->push_back({table, rows[0], failure});
+    return absl::OkStatus();
+  }
+  const size_t half = rows.size() / 2;
+  ASSAY_RETURN_IF_ERROR(TryHalves(table, rows.subspan(0, half), failures));
+  return TryHalves(table, rows.subspan(half), failures);
+}
+
+// Until it helps no more. Refuses those whose failure cannot depend on another row.
+absl::Status RowWriter::TryAgain(std::vector<Failure>* failures) {
+  for (size_t before = 0;;) {
+    std::vector<Failure> waiting;
+    for (Failure& failure : *failures) {
+      DependsOnOthers(failure.status) ? waiting.push_back(std::move(failure)) : Refuse(failure);
+    }
+    failures->clear();
+    if (waiting.size() == before) {
+      *failures = std::move(waiting);
+      return absl::OkStatus();
+    }
+    before = waiting.size();
+    for (const Failure& failure : waiting) {
+      ASSAY_RETURN_IF_ERROR(TryHalves(failure.table, {failure.row}, failures));
+    }
+  }
+}
+
+// Two rows that exchange a unique value cannot be updated one after the other. Each round refuses at least one row or is the last.
+absl::Status RowWriter::Exchange(std::vector<Failure> failures) {
+  const auto is_update = [&](const Failure& failure) {
+    return WriteOf(failure).operation == RowWrite::Operation::kUpdate;
+  };
+  while (std::any_of(failures.begin(), failures.end(), is_update)) {
+    std::vector<Failure> still_failing;
+    absl::Status undone;
+    ASSAY_RETURN_IF_ERROR(UnderSavepoint(
+        *connection_,
+        [&]() -> absl::Status {
+          ASSAY_RETURN_IF_ERROR(TakeOutAndPutBack(failures, &still_failing));
+          return still_failing.empty() ? absl::OkStatus() : still_failing[0].status;
+        },
+        &undone));
+    if (undone.ok()) return absl::OkStatus();
+    if (still_failing.empty()) break;  // It could not even be taken out: no row to blame more than another.
+    std::set<std::pair<uint32_t, uint32_t>> blamed;
+    for (const Failure& failure : still_failing) {
+      Refuse(failure);
+      blamed.insert({failure.table, failure.row});
+    }
+    std::erase_if(failures, [&](const Failure& failure) { return blamed.contains({failure.table, failure.row}); });
+  }
+  for (const Failure& failure : failures) Refuse(failure);
+  return absl::OkStatus();
+}
+
+absl::Status RowWriter::TakeOutAndPutBack(const std::vector<Failure>& failures, std::vector<Failure>* still_failing) {
+  struct Whole {
+    Failure of;
+    TableWrites writes;  // One insert.
+  };
+  std::vector<Whole> wholes;
+  for (const Failure& failure : failures) {
+    const TableWrites& writes = request_->writes[failure.table];
+    const RowWrite& write = WriteOf(failure);
+    if (write.operation == RowWrite::Operation::kInsert) {
+      wholes.push_back({failure, {writes.name, writes.columns, {write}}});
+      continue;
+    }
+    const LocalTable& local = TableOf(failure.table);
+    auto old = TakeRow(*connection_, local, write, !request_->locked);
+    if (absl::IsNotFound(old.status())) {
+      moved_.push_back({.table = failure.table, .row = failure.row});
+      continue;
+    }
+    if (!old.ok()) return old.status();
+    Whole whole{failure, {writes.name, {}, {{RowWrite::Operation::kInsert, write.key, {}, 0}}}};
+    for (size_t i = 0; i < local.columns.size(); ++i) {
+      const std::string& name = local.shape.columns[i].name;
+      if (local.FindWritable(name) < 0) continue;
+      const auto written = std::find(writes.columns.begin(), writes.columns.end(), name);
+      whole.writes.columns.push_back(name);
+      whole.writes.rows[0].values.push_back(
+          written == writes.columns.end() ? (*old)[i] : write.values[written - writes.columns.begin()]);
+    }
+    wholes.push_back(std::move(whole));
+  }
+  for (size_t before = wholes.size() + 1; !wholes.empty() && wholes.size() < before;) {
+    before = wholes.size();
+    still_failing->clear();
+    std::vector<Whole> again;
+    for (Whole& whole : wholes) {
+      absl::Status failure;
+      ASSAY_RETURN_IF_ERROR(UnderSavepoint(
+          *connection_,
+          [&]() -> absl::Status {
+            ASSAY_ASSIGN_OR_RETURN(const std::vector<uint32_t> there,
+                                   ApplyRows(*connection_, TableOf(whole.of.table), whole.writes, {0}, false));
+            if (!there.empty()) moved_.push_back({.table = whole.of.table, .row = whole.of.row});
+            return absl::OkStatus();
+          },
+          &failure));
+      if (failure.ok()) continue;
+      still_failing->push_back({whole.of.table, whole.of.row, failure});
+      again.push_back(std::move(whole));
+    }
+    wholes = std::move(again);
+  }
+  return absl::OkStatus();
+}
+
+void RowWriter::Refuse(const Failure& failure) {
+  const absl::string_view message = failure.status.message();
+  size_t size = std::min(message.size(), kCauseBytes);
+  // Not in the middle of a character.
+  while (size > 0 && size < message.size() && (static_cast<uint8_t>(message[size]) & 0xc0) == 0x80) --size;
+  refused_.push_back({failure.table, failure.row, SqlstateOf(failure.status), std::string(message.substr(0, size))});
+}
+
+}  // namespace assay

@@ -1,0 +1,72 @@
+// Writes one batch of rows inside the open transaction, and finds out which of them PostgreSQL will not take.
+//
+// Set-wise first, which is all that a good batch needs. When a statement fails, the batch is written again with care: every group
+// of rows under a savepoint, halved until the rows that fail stand alone. Some fail only because of the order: a unique value that
+// another row of the batch gives up later, or two rows that exchange theirs. Those are tried again after the others, and what
+// still fails is taken out of its table and put back with its new values, all of them at once. What then still fails is refused.
+//
+//   RowWriter writer(&connection, &catalog, &request);
+//   absl::Status status = writer.Write();           // or an error that says nothing about a row: connection, deadlock, disk
+//   if (IsAboutRows(status)) { ROLLBACK TO …; status = writer.WriteWithCare(); }
+//   commit only if status is OK and moved() and refused() are empty
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "adapters/postgres/connection.h"
+#include "adapters/postgres/local_catalog.h"
+#include "adapters/postgres/row_statements.h"
+#include "engine/database.h"
+
+namespace assay {
+
+// The statement failed because of what it was to write, and another row may well pass.
+bool IsAboutRows(const absl::Status& status);
+
+class RowWriter {
+ public:
+  // Tables must have been loaded. All outlive this.
+  RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request);
+
+  // Rows that this database cannot even be asked to write: unknown table, column or form of key.
+  bool RefuseUnknown();
+  absl::Status Write();
+  // The transaction must stand where it did before Write.
+  absl::Status WriteWithCare();
+
+  const std::vector<ProjectReply::Row>& moved() const { return moved_; }
+  const std::vector<ProjectReply::Row>& refused() const { return refused_; }
+
+ private:
+  struct Group {  // Rows of one table and one operation, few enough for one statement.
+    uint32_t table;
+    std::vector<uint32_t> rows;
+  };
+  struct Failure {
+    uint32_t table;
+    uint32_t row;
+    absl::Status status;
+  };
+
+  void AddGroups(RowWrite::Operation operation);
+  const LocalTable& TableOf(uint32_t table) const { return catalog_->Find(request_->writes[table].name); }
+  const RowWrite& WriteOf(const Failure& failure) const { return request_->writes[failure.table].rows[failure.row]; }
+  absl::Status Apply(uint32_t table, absl::Span<const uint32_t> rows);
+  absl::Status TryHalves(uint32_t table, absl::Span<const uint32_t> rows, std::vector<Failure>* failures);
+  absl::Status TryAgain(std::vector<Failure>* failures);
+  absl::Status Exchange(std::vector<Failure> failures);
+  absl::Status TakeOutAndPutBack(const std::vector<Failure>& failures, std::vector<Failure>* still_failing);
+  void Refuse(const Failure& failure);
+
+  Connection* connection_;
+  const LocalCatalog* catalog_;
+  const ProjectRequest* request_;
+  std::vector<Group> groups_;  // In the order in which they are to be written.
+  std::vector<ProjectReply::Row> moved_;
+  std::vector<ProjectReply::Row> refused_;
+};
+
+}  // namespace assay

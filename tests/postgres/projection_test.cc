@@ -1,0 +1,697 @@
+// Projection against a real server: what is read is what PostgreSQL holds, and a batch is written whole, or nothing of it and why.
+#include "adapters/postgres/projection.h"
+
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/postgres/branch_database.h"
+
+namespace assay {
+namespace {
+
+using test::BranchDatabase;
+using test::MustSql;
+using test::PostgresServer;
+using test::SqlSession;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using Outcome = ProjectReply::Outcome;
+using Operation = RowWrite::Operation;
+
+const TableName kT{"public", "t"};
+
+RowWrite Insert(RowKey key, std::vector<ColumnText> values) { return {Operation::kInsert, std::move(key), std::move(values), 0}; }
+RowWrite Update(RowKey key, std::vector<ColumnText> values, uint32_t xmin) {
+  return {Operation::kUpdate, std::move(key), std::move(values), xmin};
+}
+RowWrite Delete(RowKey key, uint32_t xmin) { return {Operation::kDelete, std::move(key), {}, xmin}; }
+
+std::string Show(const ReadReply::Row& row) {
+  if (!row.exists) return "-";
+  return absl::StrJoin(row.values, ",", [](std::string* out, const ColumnText& v) { absl::StrAppend(out, v.value_or("NULL")); });
+}
+
+class ProjectionTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    auto server = PostgresServer::Create({.settings = {{"max_replication_slots", "20"}}});
+    if (!test::MaySkipWithoutPostgres(server.status())) server_ = std::move(server).value().release();
+  }
+  static void TearDownTestSuite() {
+    delete server_;
+    server_ = nullptr;
+  }
+  void SetUp() override {
+    if (server_ == nullptr) GTEST_SKIP() << "no PostgreSQL";
+    branch_ = std::make_unique<BranchDatabase>(*server_);
+    database_ = std::make_unique<PostgresDatabase>(ProjectionOptions{.conninfo = branch_->url()});
+  }
+  void TearDown() override {
+    database_.reset();
+    branch_.reset();
+  }
+
+  void Enrol(const std::string& columns) { branch_->Enrol("t", columns); }
+  void Sql(const std::string& sql) { branch_->Sql(sql); }
+  std::string Value(const std::string& sql) { return branch_->Value(sql); }
+  // All rows of t, "1,a;2,b".
+  std::string Rows(const std::string& table = "t") {
+    const auto rows = test::Sql(branch_->url(), absl::StrCat("SELECT * FROM ", table, " ORDER BY 1"));
+    EXPECT_TRUE(rows.ok()) << rows.status();
+    return absl::StrJoin(*rows, ";", [](std::string* out, const auto& row) { absl::StrAppend(out, absl::StrJoin(row, ",")); });
+  }
+  std::unique_ptr<SqlSession> Session() { return SqlSession::Connect(branch_->url()).value(); }
+
+  ReadReply::Table Read(const std::vector<RowKey>& keys, const TableName& name = kT) {
+    auto reply = database_->Read({.tables = {{name, keys}}, .fence = "f"});
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    return reply.ok() ? reply->tables[0] : ReadReply::Table{.rows = std::vector<ReadReply::Row>(keys.size())};
+  }
+  uint32_t Xmin(const std::string& key) { return Read({{key}}).rows[0].xmin; }
+  ProjectReply Project(std::vector<TableWrites> writes, bool locked = false) {
+    return database_->Project({++batch_, absl::StrCat("tag ", batch_), std::move(writes), locked});
+  }
+  ProjectReply Project(std::vector<std::string> columns, std::vector<RowWrite> rows, bool locked = false) {
+    return Project({{kT, std::move(columns), std::move(rows)}}, locked);
+  }
+  // Rows of a reply as "row:sqlstate", in order.
+  static std::vector<std::string> Refused(const ProjectReply& reply) {
+    EXPECT_EQ(reply.outcome, Outcome::kRefused) << reply.status;
+    std::vector<std::string> rows;
+    for (const auto& row : reply.rows) {
+      rows.push_back(absl::StrCat(row.row, ":", row.sqlstate));
+      EXPECT_NE(row.cause, "");
+    }
+    std::sort(rows.begin(), rows.end());
+    return rows;
+  }
+  static std::vector<uint32_t> Moved(const ProjectReply& reply) {
+    EXPECT_EQ(reply.outcome, Outcome::kMoved) << reply.status;
+    std::vector<uint32_t> rows;
+    for (const auto& row : reply.rows) rows.push_back(row.row);
+    std::sort(rows.begin(), rows.end());
+    return rows;
+  }
+
+  static PostgresServer* server_;
+  std::unique_ptr<BranchDatabase> branch_;
+  std::unique_ptr<PostgresDatabase> database_;
+  uint64_t batch_ = 0;
+};
+
+PostgresServer* ProjectionTest::server_ = nullptr;
+
+// ---- Reading ----
+
+// Goal: a value read is byte for byte the value captured, or every row would look changed.
+// Method: types whose cast to text differs from their own text, under strange settings, read and captured.
+TEST_F(ProjectionTest, ReadsValuesAsCaptureSendsThem) {
+  Sql(absl::StrCat("ALTER DATABASE ", branch_->slot(), " SET datestyle = 'SQL, DMY'; ALTER DATABASE ", branch_->slot(),
+                   " SET timezone = 'Asia/Kolkata'; ALTER DATABASE ", branch_->slot(), " SET extra_float_digits = -3"));
+  Enrol("id int PRIMARY KEY, b bool, c char(5), i inet, h \"char\", d date, z timestamptz, f float8, y bytea, m money, "
+        "a text[], x xml, v interval, bits bit(3)");
+  branch_->Start();
+  Sql("SET datestyle = 'ISO'; SET timezone = 'UTC'; INSERT INTO t VALUES (1, true, 'ab', '10.0.0.1', 'q', '2024-03-04', "
+      "'2024-01-01 00:00+00', 0.1::float8 + 0.2, '\\x00ff', 12.5, ARRAY['a,b', NULL, 'NULL'], '<a>1</a>', '-1 mon +2 days', "
+      "B'101')");
+  const ReadReply::Table table = Read({{"1"}});
+  EXPECT_EQ(Show(table.rows[0]),
+            "1,t,ab   ,10.0.0.1,q,2024-03-04,2024-01-01 00:00:00+00,0.30000000000000004,\\x00ff,$12.50,"
+            "{\"a,b\",NULL,\"NULL\"},<a>1</a>,-1 mons +2 days,101");
+  std::string captured = "insert public.t (";
+  for (size_t i = 0; i < table.shape->columns.size(); ++i) {
+    absl::StrAppend(&captured, i == 0 ? "" : " ", table.shape->columns[i].name, "=", table.rows[0].values[i].value_or("NULL"));
+  }
+  EXPECT_THAT(branch_->Captured(), ElementsAre(captured + ")"));
+  // And written back, it is the same value.
+  std::vector<std::string> columns;
+  std::vector<ColumnText> values;
+  for (size_t i = 1; i < table.shape->columns.size(); ++i) {
+    columns.push_back(table.shape->columns[i].name);
+    values.push_back(table.rows[0].values[i]);
+  }
+  ASSERT_EQ(Project(columns, {Insert({"2"}, values)}).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Show(Read({{"2"}}).rows[0]).substr(1), Show(table.rows[0]).substr(1));
+}
+
+TEST_F(ProjectionTest, ReadTellsShapeAndAbsence) {
+  Enrol("v numeric(12,2), b int, a int, twice int GENERATED ALWAYS AS (b * 2) STORED, PRIMARY KEY (b, a)");
+  Sql("INSERT INTO t VALUES (1.5, 1, 2)");
+  const ReadReply::Table table = Read({{"1", "2"}, {"1", "3"}, {"x", "2"}, {"1"}, {"99999999999", "1"}});
+  ASSERT_TRUE(table.shape.has_value()) << table.refusal;
+  EXPECT_EQ(*table.shape, (TableShape{.name = kT,
+                                      .columns = {{"v", "numeric(12,2)"},
+                                                  {"b", "integer", true},
+                                                  {"a", "integer", true},
+                                                  {"twice", "integer", false, true}},
+                                      .key = {1, 2}}));
+  ASSERT_EQ(table.rows.size(), 5u);
+  EXPECT_EQ(Show(table.rows[0]), "1.50,1,2,NULL");
+  for (int i = 1; i < 5; ++i) EXPECT_EQ(Show(table.rows[i]), "-") << i;
+}
+
+TEST_F(ProjectionTest, TablesThatTakeNoPartAreRefusedByName) {
+  Enrol("id int PRIMARY KEY");
+  Sql("CREATE TABLE apart (id int PRIMARY KEY); CREATE VIEW v AS SELECT 1 AS id; CREATE TABLE \"" + std::string(63, 'x') +
+      "\" (id int PRIMARY KEY); ALTER PUBLICATION assay ADD TABLE \"" + std::string(63, 'x') + "\"");
+  const auto refusal = [&](const TableName& name) {
+    const ReadReply::Table table = Read({{"1"}}, name);
+    EXPECT_FALSE(table.shape.has_value()) << name.ToString();
+    return table.refusal;
+  };
+  EXPECT_THAT(refusal({"public", "nowhere"}), HasSubstr("no table public.nowhere"));
+  EXPECT_THAT(refusal({"public", "apart"}), AllOf(HasSubstr("public.apart"), HasSubstr("assay init")));
+  EXPECT_THAT(refusal({"public", "v"}), HasSubstr("takes part"));
+  EXPECT_THAT(refusal({"assay", "progress"}), HasSubstr("takes part"));
+  EXPECT_THAT(refusal({"pg_catalog", "pg_class"}), HasSubstr("takes part"));
+  // Cut to 63 bytes it would be a table that exists.
+  EXPECT_THAT(refusal({"public", std::string(70, 'x')}), HasSubstr("no table"));
+  EXPECT_NE(refusal({"public", "\xff\xfe"}), "");
+  EXPECT_NE(refusal({"public", std::string("t\0x", 3)}), "");
+  EXPECT_THAT(refusal({"public", "t; DROP TABLE t"}), HasSubstr("no table"));
+  EXPECT_TRUE(Read({{"1"}}).shape.has_value());
+}
+
+TEST_F(ProjectionTest, FenceFollowsEverythingTheReadSaw) {
+  Enrol("id int PRIMARY KEY");
+  branch_->Start();
+  Sql("INSERT INTO t VALUES (1)");
+  ASSERT_TRUE(database_->Read({.tables = {{kT, {{"1"}}}}, .fence = "nonce"}).ok());
+  bool row = false, fence = false;
+  for (int i = 0; i < 10 && !fence; ++i) {
+    auto batch = branch_->capture().Next(absl::Seconds(1));
+    ASSERT_TRUE(batch.ok());
+    for (const CaptureItem& item : batch->items) {
+      row |= item.kind == CaptureItem::Kind::kInsert;
+      if (item.kind == CaptureItem::Kind::kMessage && item.prefix == kFencePrefix) {
+        fence = true;
+        EXPECT_EQ(item.content, "nonce");
+        EXPECT_TRUE(row);
+      }
+    }
+  }
+  EXPECT_TRUE(fence);
+}
+
+TEST_F(ProjectionTest, RowsAreFoundByTheKeysIndex) {
+  Sql("CREATE EXTENSION citext");
+  Enrol("id citext PRIMARY KEY, v text");
+  Sql("INSERT INTO t SELECT 'Key' || i, 'v' FROM generate_series(1, 20000) i; ANALYZE t");
+  const ReadReply::Table table = Read({{"Key5"}, {"kEy6"}, {"key0"}});
+  EXPECT_EQ(Show(table.rows[0]), "Key5,v");
+  EXPECT_EQ(Show(table.rows[1]), "Key6,v");
+  EXPECT_EQ(Show(table.rows[2]), "-");
+  EXPECT_EQ(Project({"v"}, {Update({"KEY5"}, {"new"}, table.rows[0].xmin), Delete({"Key6"}, table.rows[1].xmin)}).outcome,
+            Outcome::kCommitted);
+  EXPECT_EQ(Value("SELECT v FROM t WHERE id = 'key5'"), "new");
+  absl::SleepFor(absl::Milliseconds(1100));  // Statistics are reported once a second.
+  Read({});
+  database_.reset();
+  absl::SleepFor(absl::Milliseconds(200));
+  EXPECT_LE(std::stoi(Value("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 't'")), 2);  // ANALYZE, CREATE INDEX.
+}
+
+TEST_F(ProjectionTest, ChangedTableIsSeenByTheNextRead) {
+  Enrol("id int PRIMARY KEY, v text");
+  Sql("INSERT INTO t VALUES (1, 'a')");
+  EXPECT_EQ(Show(Read({{"1"}}).rows[0]), "1,a");
+  Sql("ALTER TABLE t DROP COLUMN v; ALTER TABLE t RENAME id TO number");
+  EXPECT_EQ(Show(Read({{"1"}}).rows[0]), "1");  // At once, since what was known fails.
+  Sql("ALTER TABLE t ADD COLUMN w int DEFAULT 7");
+  absl::SleepFor(absl::Milliseconds(300));
+  EXPECT_EQ(Show(Read({{"1"}}).rows[0]), "1,7");
+}
+
+TEST_F(ProjectionTest, RowsHiddenByAPolicyAreAnErrorAndNotAbsent) {
+  Enrol("id int PRIMARY KEY");
+  Sql("INSERT INTO t VALUES (1); ALTER TABLE t ENABLE ROW LEVEL SECURITY");
+  const ReadReply::Table table = Read({{"1"}});
+  EXPECT_FALSE(table.shape.has_value());
+  EXPECT_THAT(table.refusal, HasSubstr("row-level security"));
+}
+
+// ---- Writing ----
+
+TEST_F(ProjectionTest, BatchIsOneTransactionTaggedFirst) {
+  Enrol("id int PRIMARY KEY, v text");
+  Sql("INSERT INTO t VALUES (1, 'a'), (2, 'b')");
+  branch_->Start();
+  branch_->Captured();
+  const ReadReply::Table table = Read({{"1"}, {"2"}});
+  ASSERT_EQ(Project({"v"}, {Insert({"3"}, {"c"}), Update({"2"}, {std::nullopt}, table.rows[1].xmin),
+                            Delete({"1"}, table.rows[0].xmin)})
+                .outcome,
+            Outcome::kCommitted);
+  EXPECT_THAT(branch_->Captured(),
+              ElementsAre("message assay.projection tag 1; delete public.t (id=1 v=a); "
+                          "update public.t (id=2 v=b) to (id=2 v=NULL); insert public.t (id=3 v=c)"));
+  EXPECT_EQ(Value("SELECT batch FROM assay.progress"), "1");
+  EXPECT_EQ(*database_->LastBatch(), 1u);
+}
+
+TEST_F(ProjectionTest, EmptyBatchIsStillNotedAndTagged) {
+  branch_->Start();
+  EXPECT_EQ(Project(std::vector<TableWrites>{}).outcome, Outcome::kCommitted);
+  EXPECT_THAT(branch_->Captured(), ElementsAre("message assay.projection tag 1"));
+  EXPECT_EQ(*database_->LastBatch(), 1u);
+}
+
+TEST_F(ProjectionTest, AnyRowThatMovedStopsAllAndIsNamed) {
+  Enrol("id int PRIMARY KEY, v text");
+  Sql("INSERT INTO t SELECT i, 'old' FROM generate_series(1, 5) i");
+  const ReadReply::Table table = Read({{"1"}, {"2"}, {"3"}, {"4"}});
+  Sql("UPDATE t SET v = v WHERE id = 1; DELETE FROM t WHERE id = 2");
+  EXPECT_THAT(Moved(Project({"v"}, {Update({"1"}, {"x"}, table.rows[0].xmin), Update({"3"}, {"x"}, table.rows[2].xmin),
+                                    Delete({"2"}, table.rows[1].xmin), Delete({"4"}, table.rows[3].xmin),
+                                    Insert({"5"}, {"x"}), Insert({"6"}, {"x"})})),
+              ElementsAre(0, 2, 4));
+  EXPECT_EQ(Rows(), "1,old;3,old;4,old;5,old");
+  EXPECT_EQ(*database_->LastBatch(), 0u);
+}
+
+TEST_F(ProjectionTest, RowChangedWhileItsLockIsAwaitedHasMoved) {
+  Enrol("id int PRIMARY KEY, v text");
+  Sql("INSERT INTO t VALUES (1, 'old')");
+  const uint32_t xmin = Xmin("1");
+  auto app = Session();
+  ASSERT_TRUE(app->Run("BEGIN; UPDATE t SET v = 'app' WHERE id = 1; INSERT INTO t VALUES (2, 'app')").ok());
+  std::thread committing([&] {
+    absl::SleepFor(absl::Milliseconds(80));
+    EXPECT_TRUE(app->Run("COMMIT").ok());
+  });
+  EXPECT_THAT(Moved(Project({"v"}, {Update({"1"}, {"x"}, xmin)})), ElementsAre(0));
+  committing.join();
+  EXPECT_EQ(Rows(), "1,app;2,app");
+}
+
+TEST_F(ProjectionTest, InsertAwaitingAnotherInsertHasMoved) {
+  Enrol("id int PRIMARY KEY, v text");
+  auto app = Session();
+  ASSERT_TRUE(app->Run("BEGIN; INSERT INTO t VALUES (1, 'app')").ok());
+  std::thread committing([&] {
+    absl::SleepFor(absl::Milliseconds(80));
+    EXPECT_TRUE(app->Run("COMMIT").ok());
+  });
+  EXPECT_THAT(Moved(Project({"v"}, {Insert({"1"}, {"x"})})), ElementsAre(0));
+  committing.join();
+  EXPECT_EQ(Rows(), "1,app");
+}
+
+TEST_F(ProjectionTest, EveryRowThatCannotBeWrittenIsNamedWithItsCause) {
+  Enrol("id int PRIMARY KEY, n int NOT NULL CHECK (n > 0), u text UNIQUE, s varchar(3), during int4range, "
+        "EXCLUDE USING gist (during WITH &&)");
+  Sql("INSERT INTO t VALUES (100, 1, 'taken', 'a', '[1,10)')");
+  const uint32_t xmin = Xmin("100");
+  std::vector<RowWrite> rows;
+  for (int i = 0; i < 300; ++i) rows.push_back(Insert({absl::StrCat(1000 + i)}, {"1", absl::StrCat("u", i), "abc", std::nullopt}));
+  rows[7] = Insert({"1"}, {std::nullopt, "a", "a", std::nullopt});
+  rows[50] = Insert({"2"}, {"-1", "b", "a", std::nullopt});
+  rows[51] = Insert({"3"}, {"1", "taken", "a", std::nullopt});
+  rows[52] = Insert({"4"}, {"1", "c", "longer", std::nullopt});
+  rows[200] = Insert({"five"}, {"1", "d", "a", std::nullopt});
+  rows[201] = Insert({"6"}, {"one", "e", "a", std::nullopt});
+  rows[202] = Insert({"7"}, {"1", "f", "a", "[5,6)"});
+  rows[203] = Insert({"8"}, {"1", "\xff", "a", std::nullopt});
+  rows[204] = Insert({"9"}, {"1", std::string("a\0b", 3), "a", std::nullopt});
+  rows[299] = Update({"100"}, {"0", "g", "a", std::nullopt}, xmin);
+  EXPECT_THAT(Refused(Project({"n", "u", "s", "during"}, rows)),
+              ElementsAre("200:22P02", "201:22P02", "202:23P01", "203:22021", "204:22021", "299:23514", "50:23514", "51:23505",
+                          "52:22001", "7:23502"));
+  EXPECT_EQ(Value("SELECT count(*) FROM t"), "1");
+  EXPECT_EQ(*database_->LastBatch(), 0u);
+  // What PostgreSQL says about the constraint, and nothing of other rows.
+  const ProjectReply reply = Project({"n", "u"}, {Insert({"3"}, {"1", "taken"})});
+  ASSERT_EQ(reply.rows.size(), 1u);
+  EXPECT_EQ(reply.rows[0].cause, "duplicate key value violates unique constraint \"t_u_key\"");
+}
+
+TEST_F(ProjectionTest, UnknownTablesColumnsAndKeysAreRefused) {
+  Enrol("id int PRIMARY KEY, v text, g int GENERATED ALWAYS AS (1) STORED");
+  EXPECT_THAT(Refused(Project({"v", "later"}, {Insert({"1"}, {"a", "b"})})), ElementsAre("0:42703"));
+  EXPECT_THAT(Refused(Project({"g"}, {Insert({"1"}, {"a"})})), ElementsAre("0:42703"));
+  EXPECT_THAT(Refused(Project({"id"}, {Insert({"1"}, {"a"})})), ElementsAre("0:42703"));
+  EXPECT_THAT(Refused(Project({"v\" = 'x'; --"}, {Insert({"1"}, {"a"})})), ElementsAre("0:42703"));
+  EXPECT_THAT(Refused(Project({"v"}, {Insert({"1", "2"}, {"a"}), Insert({"3"}, {"a"}), Insert({}, {"a"})})),
+              ElementsAre("0:42804", "2:42804"));
+  EXPECT_THAT(Refused(Project({{{"public", "nowhere"}, {"v"}, {Insert({"1"}, {"a"})}}})), ElementsAre("0:42P01"));
+  EXPECT_THAT(Refused(Project({{{"assay", "progress"}, {"batch"}, {Insert({"f"}, {"9"})}}})), ElementsAre("0:42P01"));
+  EXPECT_EQ(Rows(), "");
+}
+
+TEST_F(ProjectionTest, TableDroppedSinceItWasReadIsRefusedAndTheRestGoesOn) {
+  Enrol("id int PRIMARY KEY, v text");
+  branch_->Enrol("other", "id int PRIMARY KEY, v text");
+  Read({{"1"}});
+  Read({{"1"}}, {"public", "other"});
+  Sql("ALTER TABLE t DROP COLUMN v");
+  const std::vector<TableWrites> writes = {{kT, {"v"}, {Insert({"1"}, {"a"})}},
+                                           {{"public", "other"}, {"v"}, {Insert({"1"}, {"a"})}}};
+  EXPECT_THAT(Refused(Project(writes)), ElementsAre("0:42703"));
+  EXPECT_EQ(Project({writes[1]}).outcome, Outcome::kCommitted);
+}
+
+TEST_F(ProjectionTest, TriggersAndForeignKeysStayQuietAndGeneratedColumnsAreComputed) {
+  branch_->Enrol("parent", "id int PRIMARY KEY");
+  Enrol("id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, parent int REFERENCES parent, n int, "
+        "twice int GENERATED ALWAYS AS (n * 2) STORED, d text DEFAULT 'default'");
+  Sql("CREATE TABLE fired (x int); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO fired VALUES (1); "
+      "RETURN NEW; END $$; CREATE TRIGGER f BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()");
+  EXPECT_EQ(Project({"parent", "n"}, {Insert({"5"}, {"99", "21"})}).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Rows(), "5,99,21,42,default");
+  EXPECT_EQ(Rows("fired"), "");
+}
+
+TEST_F(ProjectionTest, NumbersAndTextsAreNotCutInSilence) {
+  Enrol("id int PRIMARY KEY, s varchar(3), c char(3), b bit(3), n numeric(4,1)");
+  EXPECT_THAT(Refused(Project({"s", "c", "b", "n"}, {Insert({"1"}, {"abcd", "a", "101", "1"}), Insert({"2"}, {"a", "abcd", "101", "1"}),
+                                                     Insert({"3"}, {"a", "a", "1011", "1"}), Insert({"4"}, {"a", "a", "101", "1234.5"}),
+                                                     Insert({"5"}, {"abc", "abc", "101", "123.5"})})),
+              ElementsAre("0:22001", "1:22001", "2:22026", "3:22003"));
+}
+
+TEST_F(ProjectionTest, HostileNamesAndValuesAreOnlyNamesAndValues) {
+  const std::string name = "é\"; DROP TABLE t; -- '" + std::string(40, 'x');
+  const std::string quoted = "\"é\"\"; DROP TABLE t; -- '" + std::string(40, 'x') + "\"";
+  Sql(absl::StrCat("CREATE SCHEMA ", quoted, "; GRANT USAGE ON SCHEMA ", quoted, " TO assay_projector"));
+  branch_->Enrol(absl::StrCat(quoted, ".", quoted), absl::StrCat(quoted, " text PRIMARY KEY, \"select\" text, \"A b\" text"));
+  const std::vector<ColumnText> values = {"'; DROP TABLE t; --", "{\"a\\\",NULL} \\ $1 \n\t\r 😀"};
+  ASSERT_EQ(Project({{{name, name}, {"select", "A b"}, {Insert({"NULL"}, values), Insert({""}, {"NULL", std::nullopt})}}}).outcome,
+            Outcome::kCommitted);
+  const ReadReply::Table table = Read({{"NULL"}, {""}, {"' OR true --"}}, {name, name});
+  EXPECT_EQ(table.rows[0].values[1], values[0]);
+  EXPECT_EQ(table.rows[0].values[2], values[1]);
+  EXPECT_EQ(Show(table.rows[1]), ",NULL,NULL");
+  EXPECT_EQ(table.rows[1].values[1], "NULL");
+  EXPECT_FALSE(table.rows[2].exists);
+}
+
+TEST_F(ProjectionTest, PartitionedTableIsWrittenThroughItsRoot) {
+  Sql("CREATE TABLE r (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); CREATE TABLE r1 PARTITION OF r FOR VALUES FROM (0) TO (10);"
+      "CREATE TABLE r2 PARTITION OF r FOR VALUES FROM (10) TO (20); ALTER PUBLICATION assay ADD TABLE r;"
+      "GRANT SELECT, INSERT, UPDATE, DELETE ON r TO assay_projector; INSERT INTO r VALUES (1, 'a'), (11, 'b')");
+  const TableName r{"public", "r"};
+  const ReadReply::Table table = Read({{"1"}, {"11"}, {"2"}}, r);
+  ASSERT_EQ(Project({{r, {"v"}, {Update({"1"}, {"x"}, table.rows[0].xmin), Delete({"11"}, table.rows[1].xmin), Insert({"12"}, {"c"})}}})
+                .outcome,
+            Outcome::kCommitted);
+  EXPECT_EQ(Rows("r"), "1,x;12,c");
+  EXPECT_THAT(Refused(Project({{r, {"v"}, {Insert({"99"}, {"no partition"})}}})), ElementsAre("0:23514"));
+}
+
+// ---- Values that depend on each other ----
+
+class ExchangeTest : public ProjectionTest {
+ protected:
+  void SetUp() override {
+    ProjectionTest::SetUp();
+    if (IsSkipped()) return;
+    Enrol("id int PRIMARY KEY, u text UNIQUE, note text, n int GENERATED ALWAYS AS (1) STORED");
+    Sql("INSERT INTO t VALUES (1, 'a', 'one'), (2, 'b', 'two'), (3, 'c', 'three'), (4, 'd', 'four')");
+    for (int i = 1; i <= 4; ++i) xmin_[i] = Xmin(absl::StrCat(i));
+  }
+  RowWrite To(int id, const std::string& u) { return Update({absl::StrCat(id)}, {u}, xmin_[id]); }
+  uint32_t xmin_[5] = {};
+};
+
+TEST_F(ExchangeTest, TwoRowsSwap) {
+  ASSERT_EQ(Project({"u"}, {To(1, "b"), To(2, "a")}).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Rows(), "1,b,one,1;2,a,two,1;3,c,three,1;4,d,four,1");
+  EXPECT_EQ(*database_->LastBatch(), 1u);
+}
+
+TEST_F(ExchangeTest, ThreeRowsRotateAndANewOneTakesAFreedValue) {
+  ASSERT_EQ(Project({"u"}, {To(1, "b"), To(2, "c"), To(3, "a"), To(4, "e"), Insert({"5"}, {"d"})}).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Rows(), "1,b,one,1;2,c,two,1;3,a,three,1;4,e,four,1;5,d,NULL,1");
+}
+
+TEST_F(ExchangeTest, ChainGoesInTheOrderThatWorks) {
+  ASSERT_EQ(Project({"u"}, {To(1, "b"), To(2, "c"), To(3, "d"), To(4, "e")}).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Rows(), "1,b,one,1;2,c,two,1;3,d,three,1;4,e,four,1");
+}
+
+TEST_F(ExchangeTest, SwapAcrossDifferentColumnSets) {
+  ASSERT_EQ(Project({{kT, {"u"}, {To(1, "b")}}, {kT, {"note", "u"}, {Update({"2"}, {"new", "a"}, xmin_[2])}}}).outcome,
+            Outcome::kCommitted);
+  EXPECT_EQ(Rows(), "1,b,one,1;2,a,new,1;3,c,three,1;4,d,four,1");
+}
+
+TEST_F(ExchangeTest, SwapBesideARowThatCannotPassNamesOnlyThatRow) {
+  EXPECT_THAT(Refused(Project({"u"}, {To(1, "b"), To(2, "a"), To(3, "d")})), ElementsAre("2:23505"));
+  EXPECT_EQ(Rows(), "1,a,one,1;2,b,two,1;3,c,three,1;4,d,four,1");
+}
+
+TEST_F(ExchangeTest, HalfASwapIsRefused) {
+  EXPECT_THAT(Refused(Project({"u"}, {To(1, "b")})), ElementsAre("0:23505"));
+}
+
+TEST_F(ExchangeTest, SwapOfARowThatMovedHasMoved) {
+  Sql("UPDATE t SET note = 'app' WHERE id = 2");
+  const ProjectReply reply = Project({"u"}, {To(1, "b"), To(2, "a")});
+  EXPECT_NE(reply.outcome, Outcome::kCommitted);
+  EXPECT_EQ(Rows(), "1,a,one,1;2,b,app,1;3,c,three,1;4,d,four,1");
+}
+
+// ---- Locks ----
+
+class LockingTest : public ProjectionTest {
+ protected:
+  void SetUp() override {
+    ProjectionTest::SetUp();
+    if (IsSkipped()) return;
+    Enrol("id int PRIMARY KEY, v text");
+    Sql("INSERT INTO t VALUES (1, 'a'), (2, 'b')");
+  }
+  absl::StatusOr<ReadReply> LockingRead(const std::vector<RowKey>& keys) {
+    return database_->Read({.tables = {{kT, keys}}, .fence = "f", .lock = true, .tag = "locked"});
+  }
+  absl::Status AppWrites(const std::string& sql) {
+    return Session()->Run(absl::StrCat("SET lock_timeout = '100ms'; ", sql)).status();
+  }
+};
+
+TEST_F(LockingTest, LockedRowsWaitForTheProjectionAndOthersDoNot) {
+  branch_->Start();
+  branch_->Captured();
+  auto reply = LockingRead({{"1"}});
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(Show(reply->tables[0].rows[0]), "1,a");
+  EXPECT_FALSE(AppWrites("UPDATE t SET v = 'app' WHERE id = 1").ok());
+  EXPECT_TRUE(AppWrites("UPDATE t SET v = 'app' WHERE id = 2").ok());
+  EXPECT_TRUE(AppWrites("INSERT INTO t VALUES (3, 'app')").ok());
+  ASSERT_EQ(Project({"v"}, {Update({"1"}, {"x"}, 0)}, /*locked=*/true).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Rows(), "1,x;2,app;3,app");
+  EXPECT_TRUE(AppWrites("UPDATE t SET v = 'after' WHERE id = 1").ok());
+  EXPECT_THAT(branch_->Captured(), ::testing::Contains("message assay.projection locked; update public.t (id=1 v=a) to (id=1 v=x)"));
+}
+
+TEST_F(LockingTest, KeysThatAreNotThereAreKeptFree) {
+  ASSERT_TRUE(LockingRead({{"1"}, {"9"}, {"no number"}}).ok());
+  EXPECT_FALSE(AppWrites("INSERT INTO t VALUES (9, 'app')").ok());
+  ASSERT_EQ(Project({"v"}, {Insert({"9"}, {"x"})}, /*locked=*/true).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Rows(), "1,a;2,b;9,x");
+}
+
+TEST_F(LockingTest, LocksThatAreHeldAreNotWaitedForLong) {
+  auto app = Session();
+  ASSERT_TRUE(app->Run("BEGIN; UPDATE t SET v = 'app' WHERE id = 1").ok());
+  const absl::Time start = absl::Now();
+  EXPECT_TRUE(absl::IsAborted(LockingRead({{"1"}}).status()));
+  EXPECT_TRUE(absl::IsAborted(LockingRead({{"9"}}).status()));
+  EXPECT_LT(absl::Now() - start, absl::Seconds(3));
+  EXPECT_TRUE(LockingRead({{"2"}}).ok());
+  ASSERT_TRUE(app->Run("COMMIT").ok());
+  EXPECT_TRUE(LockingRead({{"1"}}).ok());
+}
+
+TEST_F(LockingTest, AbandonLetsGo) {
+  ASSERT_TRUE(LockingRead({{"1"}, {"9"}}).ok());
+  database_->Abandon();
+  database_->Abandon();
+  EXPECT_TRUE(AppWrites("UPDATE t SET v = 'app' WHERE id = 1; INSERT INTO t VALUES (9, 'app')").ok());
+  EXPECT_EQ(Project({"v"}, {Update({"1"}, {"x"}, 0)}, /*locked=*/true).outcome, Outcome::kUnavailable);
+  EXPECT_EQ(Rows(), "1,app;2,b;9,app");
+}
+
+TEST_F(LockingTest, RefusalUnderLocksNamesTheRowAndLetsGo) {
+  ASSERT_TRUE(LockingRead({{"1"}, {"9"}}).ok());
+  Sql("SELECT 1");
+  EXPECT_THAT(Refused(Project({"v"}, {Update({"1"}, {"x"}, 0), Insert({"nine"}, {"x"})}, /*locked=*/true)), ElementsAre("1:22P02"));
+  EXPECT_TRUE(AppWrites("UPDATE t SET v = 'app' WHERE id = 1").ok());
+}
+
+TEST_F(LockingTest, HungDaemonLosesItsLocks) {
+  database_ = std::make_unique<PostgresDatabase>(ProjectionOptions{.conninfo = branch_->url(), .idle_timeout = absl::Milliseconds(300)});
+  ASSERT_TRUE(LockingRead({{"1"}}).ok());
+  absl::SleepFor(absl::Milliseconds(600));
+  EXPECT_TRUE(AppWrites("UPDATE t SET v = 'app' WHERE id = 1").ok());
+  EXPECT_EQ(Project({"v"}, {Update({"1"}, {"x"}, 0)}, /*locked=*/true).outcome, Outcome::kUnavailable);
+  EXPECT_EQ(Rows(), "1,app;2,b");
+}
+
+// Goal: a row that a forgotten psql session holds does not keep the other rows waiting for ever.
+TEST_F(LockingTest, RowThatStaysLockedIsRefusedByName) {
+  const ReadReply::Table table = Read({{"1"}, {"2"}});
+  auto app = Session();
+  ASSERT_TRUE(app->Run("BEGIN; UPDATE t SET v = 'app' WHERE id = 1").ok());
+  const std::vector<RowWrite> rows = {Update({"1"}, {"x"}, table.rows[0].xmin), Update({"2"}, {"x"}, table.rows[1].xmin)};
+  for (int i = 0; i < 2; ++i) {
+    const ProjectReply reply = Project({"v"}, rows);
+    EXPECT_EQ(reply.outcome, Outcome::kUnavailable);
+    EXPECT_TRUE(absl::IsAborted(reply.status)) << reply.status;
+  }
+  EXPECT_THAT(Refused(Project({"v"}, rows)), ElementsAre("0:55P03"));
+  EXPECT_EQ(Project({"v"}, {rows[1]}).outcome, Outcome::kCommitted);
+  ASSERT_TRUE(app->Run("COMMIT").ok());
+  EXPECT_THAT(Moved(Project({"v"}, {rows[0]})), ElementsAre(0));
+}
+
+// ---- Sessions that break ----
+
+class BrokenSessionTest : public ProjectionTest {
+ protected:
+  void SetUp() override {
+    ProjectionTest::SetUp();
+    if (IsSkipped()) return;
+    Enrol("id int PRIMARY KEY, v text");
+  }
+  std::string Terminate() {
+    return Value("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'assay projection' "
+                 "AND datname = current_database()");
+  }
+  // Ends the session once it has been inside COMMIT for a moment.
+  std::thread TerminateInCommit() {
+    return std::thread([this] {
+      const absl::Time limit = absl::Now() + absl::Seconds(20);
+      while (absl::Now() < limit &&
+             Value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'assay projection' AND query = 'COMMIT' "
+                   "AND state = 'active' AND datname = current_database()") != "1") {
+        absl::SleepFor(absl::Milliseconds(20));
+      }
+      Terminate();
+    });
+  }
+};
+
+TEST_F(BrokenSessionTest, LostBetweenCallsIsUnavailableOnceAndThenGoesOn) {
+  ASSERT_EQ(Project({"v"}, {Insert({"1"}, {"a"})}).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Terminate(), "1");
+  const ProjectReply lost = Project({"v"}, {Insert({"2"}, {"a"})});
+  EXPECT_EQ(lost.outcome, Outcome::kUnavailable);
+  EXPECT_TRUE(absl::IsUnavailable(lost.status)) << lost.status;
+  EXPECT_EQ(Project({"v"}, {Insert({"3"}, {"a"})}).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Rows(), "1,a;3,a");
+}
+
+// A trigger that fires even for us, at the end, makes COMMIT take long enough to be hit before it happened.
+TEST_F(BrokenSessionTest, CommitThatDidNotHappenIsInDoubtAndThenKnown) {
+  Sql("CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_catalog.pg_sleep(30); RETURN NULL; END $$;"
+      "CREATE CONSTRAINT TRIGGER nap AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION nap();"
+      "ALTER TABLE t ENABLE ALWAYS TRIGGER nap");
+  std::thread other = TerminateInCommit();
+  EXPECT_EQ(Project({"v"}, {Insert({"1"}, {"a"})}).outcome, Outcome::kInDoubt);
+  other.join();
+  auto last = database_->LastBatch();
+  ASSERT_TRUE(last.ok()) << last.status();
+  EXPECT_EQ(*last, 0u);
+  EXPECT_EQ(Rows(), "");
+}
+
+// Waiting for a standby that does not exist makes COMMIT take long enough to be hit after it happened.
+TEST_F(BrokenSessionTest, CommitThatDidHappenIsInDoubtAndThenKnown) {
+  Read({});
+  server_->Configure("synchronous_standby_names", "nobody");
+  ASSERT_TRUE(server_->Reload().ok());
+  absl::SleepFor(absl::Milliseconds(500));
+  std::thread other = TerminateInCommit();
+  EXPECT_EQ(Project({"v"}, {Insert({"1"}, {"a"})}).outcome, Outcome::kInDoubt);
+  other.join();
+  server_->Configure("synchronous_standby_names", "");
+  ASSERT_TRUE(server_->Reload().ok());
+  auto last = database_->LastBatch();
+  ASSERT_TRUE(last.ok()) << last.status();
+  EXPECT_EQ(*last, 1u);
+  EXPECT_EQ(Rows(), "1,a");
+}
+
+TEST_F(BrokenSessionTest, LastBatchIsNotKnownWhileAnotherSessionMayCommit) {
+  auto other = Session();
+  ASSERT_TRUE(other->Run("SELECT pg_advisory_lock(7022083106487169642)").ok());
+  EXPECT_TRUE(absl::IsUnavailable(database_->LastBatch().status()));
+  EXPECT_EQ(Project({"v"}, {Insert({"1"}, {"a"})}).outcome, Outcome::kUnavailable);
+  other.reset();
+  EXPECT_TRUE(database_->LastBatch().ok());
+  PostgresDatabase second({.conninfo = branch_->url()});
+  EXPECT_TRUE(absl::IsUnavailable(second.LastBatch().status()));
+}
+
+TEST_F(BrokenSessionTest, InterruptEndsAWaitingCall) {
+  auto interrupt = std::make_shared<Interrupt>();
+  database_ = std::make_unique<PostgresDatabase>(
+      ProjectionOptions{.conninfo = branch_->url(), .interrupt = interrupt, .lock_timeout = absl::Seconds(60)});
+  Sql("INSERT INTO t VALUES (1, 'a')");
+  const uint32_t xmin = Xmin("1");
+  auto app = Session();
+  ASSERT_TRUE(app->Run("BEGIN; UPDATE t SET v = 'app'").ok());
+  std::thread stopping([&] {
+    absl::SleepFor(absl::Milliseconds(200));
+    interrupt->Trigger();
+  });
+  const absl::Time start = absl::Now();
+  EXPECT_EQ(Project({"v"}, {Update({"1"}, {"x"}, xmin)}).outcome, Outcome::kUnavailable);
+  EXPECT_LT(absl::Now() - start, absl::Seconds(20));
+  stopping.join();
+}
+
+// ---- Rights ----
+
+TEST_F(ProjectionTest, LoginNeedsNoMoreThanTheProjectorsRole) {
+  Enrol("id int PRIMARY KEY, v text");
+  Sql("DO $$ BEGIN CREATE ROLE clerk LOGIN; EXCEPTION WHEN duplicate_object THEN END $$; GRANT assay_projector TO clerk;"
+      "GRANT SET ON PARAMETER session_replication_role TO clerk");
+  database_ = std::make_unique<PostgresDatabase>(ProjectionOptions{.conninfo = server_->Url(branch_->slot(), "clerk")});
+  EXPECT_EQ(Project({"v"}, {Insert({"1"}, {"a"})}).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Show(Read({{"1"}}).rows[0]), "1,a");
+  // A right that is missing refuses that table, and names it.
+  Sql("REVOKE INSERT ON t FROM assay_projector");
+  EXPECT_THAT(Refused(Project({"v"}, {Insert({"2"}, {"a"})})), ElementsAre("0:42501"));
+  Sql("REVOKE ALL ON t FROM assay_projector");
+  EXPECT_THAT(Read({{"1"}}).refusal, HasSubstr("permission denied for table t"));
+}
+
+TEST_F(ProjectionTest, MissingRoleNamesTheRemedy) {
+  Sql("DO $$ BEGIN CREATE ROLE stranger LOGIN; EXCEPTION WHEN duplicate_object THEN END $$");
+  PostgresDatabase database({.conninfo = server_->Url(branch_->slot(), "stranger")});
+  const absl::Status status = database.LastBatch().status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("assay doctor"));
+}
+
+TEST_F(ProjectionTest, TenThousandRowsGoThroughInABatch) {
+  Enrol("id int PRIMARY KEY, v text");
+  std::vector<RowWrite> rows;
+  std::vector<RowKey> keys;
+  for (int i = 0; i < 10'000; ++i) {
+    keys.push_back({absl::StrCat(i)});
+    rows.push_back(Insert(keys.back(), {"value"}));
+  }
+  ASSERT_EQ(Project({"v"}, rows).outcome, Outcome::kCommitted);
+  const ReadReply::Table table = Read(keys);
+  for (int i = 0; i < 10'000; ++i) rows[i] = Update(keys[i], {"new"}, table.rows[i].xmin);
+  ASSERT_EQ(Project({"v"}, rows).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Value("SELECT count(*) FROM t WHERE v = 'new'"), "10000");
+}
+
+TEST_F(ProjectionTest, HundredMegabytesGoThrough) {
+  Enrol("id int PRIMARY KEY, v text");
+  ASSERT_EQ(Project({"v"}, {Insert({"1"}, {std::string(100'000'000, 'x')}), Insert({"2"}, {"small"})}).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Read({{"1"}}).rows[0].values[1]->size(), 100'000'000u);
+}
+
+}  // namespace
+}  // namespace assay
