@@ -1,0 +1,509 @@
+#include "tests/contract/database_contract.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "gmock/gmock.h"
+#include "log/annotate.h"
+#include "tests/simulation/random.h"
+
+namespace assay::test {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using Outcome = ProjectReply::Outcome;
+using Operation = RowWrite::Operation;
+
+const TableName kItems{"public", "items"};
+const TableName kLines{"public", "lines"};
+const std::vector<std::string> kItemColumns = {"name", "price", "sku", "note"};
+
+#define ASSERT_OK(expr)                          \
+  do {                                           \
+    const absl::Status contract_status = (expr); \
+    ASSERT_TRUE(contract_status.ok()) << contract_status; \
+  } while (false)
+
+std::string Show(const ColumnText& text) { return text ? *text : "NULL"; }
+
+std::string ShowTuple(const std::vector<TupleValue>& tuple) {
+  std::vector<std::string> texts;
+  for (const TupleValue& value : tuple) {
+    texts.push_back(value.kind == TupleValue::Kind::kText   ? std::string(value.text)
+                    : value.kind == TupleValue::Kind::kNull ? "NULL"
+                                                            : "unchanged");
+  }
+  return absl::StrCat("(", absl::StrJoin(texts, ", "), ")");
+}
+
+std::string ShowItem(const CaptureItem& item) {
+  switch (item.kind) {
+    case CaptureItem::Kind::kInsert:
+      return absl::StrCat("INSERT ", item.relation->name.ToString(), " ", ShowTuple(item.new_tuple));
+    case CaptureItem::Kind::kUpdate:
+      return absl::StrCat("UPDATE ", item.relation->name.ToString(), " ", ShowTuple(item.old_tuple), " -> ",
+                          ShowTuple(item.new_tuple));
+    case CaptureItem::Kind::kDelete:
+      return absl::StrCat("DELETE ", item.relation->name.ToString(), " ", ShowTuple(item.old_tuple));
+    case CaptureItem::Kind::kTruncate:
+      return absl::StrCat("TRUNCATE ", item.relation->name.ToString());
+    default:
+      return absl::StrCat("MESSAGE ", item.prefix, " ", item.content);
+  }
+}
+
+std::string ShowRow(const ReadReply::Row& row) {
+  if (!row.exists) return "absent";
+  return absl::StrCat("(", absl::StrJoin(row.values, ", ", [](std::string* out, const ColumnText& v) { *out += Show(v); }), ")");
+}
+
+RowWrite InsertOf(RowKey key, Values values) { return {Operation::kInsert, std::move(key), std::move(values), 0}; }
+RowWrite UpdateOf(RowKey key, Values values, uint32_t xmin) {
+  return {Operation::kUpdate, std::move(key), std::move(values), xmin};
+}
+RowWrite DeleteOf(RowKey key, uint32_t xmin) { return {Operation::kDelete, std::move(key), {}, xmin}; }
+
+ProjectRequest Batch(uint64_t batch, std::vector<TableWrites> writes) {
+  return {batch, absl::StrCat("tag ", batch), std::move(writes), false};
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Captured>> StreamReader::ReadUntil(const std::string& nonce) {
+  std::vector<Captured> transactions;
+  const std::string fence = absl::StrCat("MESSAGE ", kFencePrefix, " ", nonce);
+  for (int idle = 0; idle < 50;) {
+    ASSAY_ASSIGN_OR_RETURN(CaptureBatch batch, body_->capture().Next(absl::Milliseconds(100)));
+    if (batch.items.empty()) ++idle;
+    for (const CaptureItem& item : batch.items) {
+      if (item.kind == CaptureItem::Kind::kKeepalive) {
+        if (open_) return absl::InternalError("a keepalive inside a transaction");
+      } else if (item.kind == CaptureItem::Kind::kBegin) {
+        if (open_) return absl::InternalError("a transaction inside another");
+        open_ = Captured{item.commit_lsn, {}, {}};
+      } else if (!open_) {
+        return absl::InternalError("an item outside a transaction");
+      } else if (item.kind == CaptureItem::Kind::kCommit) {
+        if (item.commit_lsn != open_->commit_lsn || item.end_lsn <= item.commit_lsn) return absl::InternalError("bad LSNs");
+        open_->end_lsn = item.end_lsn;
+        const bool done = open_->items == std::vector<std::string>{fence};
+        const bool is_fence = open_->items.size() == 1 && open_->items[0].find(kFencePrefix.data()) != std::string::npos;
+        if (!is_fence) transactions.push_back(*std::move(open_));
+        open_.reset();
+        if (done) return transactions;
+      } else {
+        open_->items.push_back(ShowItem(item));
+      }
+    }
+  }
+  return absl::DeadlineExceededError(absl::StrCat("the fence ", nonce, " never came"));
+}
+
+absl::StatusOr<std::vector<Captured>> StreamReader::Drain() {
+  const std::string nonce = absl::StrCat("drain ", ++fences_);
+  ASSAY_RETURN_IF_ERROR(body_->database().Read({.fence = nonce}).status());
+  return ReadUntil(nonce);
+}
+
+void DatabaseContract::SetUp() {
+  body_ = GetParam().make();
+  if (body_ == nullptr) GTEST_SKIP() << GetParam().name << " cannot run here";
+  reader_ = std::make_unique<StreamReader>(body_.get());
+  ASSERT_OK(body_->capture().Start());
+}
+
+void DatabaseContract::Insert(const TableName& table, const Values& values) {
+  auto app = body_->Begin();
+  ASSERT_OK(app->Insert(table, values));
+  ASSERT_OK(app->Commit());
+}
+
+void DatabaseContract::Update(const TableName& table, const RowKey& key, const std::map<std::string, ColumnText>& sets) {
+  auto app = body_->Begin();
+  ASSERT_OK(app->Update(table, key, sets));
+  ASSERT_OK(app->Commit());
+}
+
+void DatabaseContract::Delete(const TableName& table, const RowKey& key) {
+  auto app = body_->Begin();
+  ASSERT_OK(app->Delete(table, key));
+  ASSERT_OK(app->Commit());
+}
+
+std::vector<std::vector<std::string>> DatabaseContract::Stream() {
+  auto transactions = reader_->Drain();
+  EXPECT_TRUE(transactions.ok()) << transactions.status();
+  std::vector<std::vector<std::string>> items;
+  if (transactions.ok()) {
+    for (Captured& transaction : *transactions) items.push_back(std::move(transaction.items));
+  }
+  return items;
+}
+
+ReadReply::Row DatabaseContract::ReadRow(const TableName& table, const RowKey& key) {
+  auto reply = body_->database().Read({.tables = {{table, {key}}}, .fence = "read row"});
+  EXPECT_TRUE(reply.ok()) << reply.status();
+  if (!reply.ok() || reply->tables.size() != 1 || reply->tables[0].rows.size() != 1) return {};
+  return reply->tables[0].rows[0];
+}
+
+// ---- Capture ----
+
+TEST_P(DatabaseContract, TransactionsComeWholeAndInCommitOrder) {
+  auto first = body_->Begin(), second = body_->Begin(), dropped = body_->Begin();
+  ASSERT_OK(first->Insert(kLines, {"1", "1", "5"}));
+  ASSERT_OK(second->Insert(kLines, {"2", "1", "7"}));
+  ASSERT_OK(dropped->Insert(kLines, {"3", "1", "9"}));
+  ASSERT_OK(first->Insert(kLines, {"1", "2", "6"}));
+  ASSERT_OK(second->Commit());
+  ASSERT_OK(first->Commit());
+  dropped.reset();
+  auto transactions = reader_->Drain();
+  ASSERT_OK(transactions.status());
+  ASSERT_EQ(transactions->size(), 2u);
+  EXPECT_THAT((*transactions)[0].items, ElementsAre("INSERT public.lines (2, 1, 7)"));
+  EXPECT_THAT((*transactions)[1].items, ElementsAre("INSERT public.lines (1, 1, 5)", "INSERT public.lines (1, 2, 6)"));
+  EXPECT_LE((*transactions)[0].end_lsn, (*transactions)[1].commit_lsn);
+}
+
+TEST_P(DatabaseContract, UpdateAndDeleteCarryTheRowBefore) {
+  Insert(kItems, {"1", "ring", "100", "R-1", std::nullopt});
+  Update(kItems, {"1"}, {{"price", "120"}, {"sku", std::nullopt}});
+  Delete(kItems, {"1"});
+  EXPECT_THAT(Stream(), ElementsAre(ElementsAre("INSERT public.items (1, ring, 100, R-1, NULL)"),
+                                    ElementsAre("UPDATE public.items (1, ring, 100, R-1, NULL) -> (1, ring, 120, NULL, NULL)"),
+                                    ElementsAre("DELETE public.items (1, ring, 120, NULL, NULL)")));
+}
+
+TEST_P(DatabaseContract, ChangedKeyIsOneUpdateWithBothKeys) {
+  Insert(kLines, {"1", "1", "5"});
+  Update(kLines, {"1", "1"}, {{"line", "2"}});
+  EXPECT_THAT(Stream(), Contains(ElementsAre("UPDATE public.lines (1, 1, 5) -> (1, 2, 5)")));
+}
+
+TEST_P(DatabaseContract, TruncateNamesItsTable) {
+  Insert(kLines, {"1", "1", "5"});
+  auto app = body_->Begin();
+  ASSERT_OK(app->Truncate(kLines));
+  ASSERT_OK(app->Insert(kLines, {"2", "1", "5"}));
+  ASSERT_OK(app->Commit());
+  EXPECT_THAT(Stream(), ElementsAre(ElementsAre("INSERT public.lines (1, 1, 5)"),
+                                    ElementsAre("TRUNCATE public.lines", "INSERT public.lines (2, 1, 5)")));
+  EXPECT_EQ(body_->Rows(kLines).size(), 1u);
+}
+
+TEST_P(DatabaseContract, MessagesComeInTheirPlace) {
+  auto app = body_->Begin();
+  ASSERT_OK(app->Message("assay.attribution", "{\"reason\": \"stocktaking\"}"));
+  ASSERT_OK(app->Insert(kLines, {"1", "1", "5"}));
+  ASSERT_OK(app->Message("another", "thing"));
+  ASSERT_OK(app->Commit());
+  auto rolled_back = body_->Begin();
+  ASSERT_OK(rolled_back->Message("another", "never"));
+  rolled_back.reset();
+  EXPECT_THAT(Stream(), ElementsAre(ElementsAre("MESSAGE assay.attribution {\"reason\": \"stocktaking\"}",
+                                                "INSERT public.lines (1, 1, 5)", "MESSAGE another thing")));
+}
+
+TEST_P(DatabaseContract, UnconfirmedComesAgain) {
+  Insert(kLines, {"1", "1", "5"});
+  Insert(kLines, {"2", "1", "5"});
+  auto once = reader_->Drain();
+  ASSERT_OK(once.status());
+  ASSERT_OK(body_->capture().Start());
+  auto again = reader_->Drain();
+  ASSERT_OK(again.status());
+  ASSERT_EQ(again->size(), 2u);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ((*again)[i].items, (*once)[i].items);
+    EXPECT_EQ((*again)[i].commit_lsn, (*once)[i].commit_lsn);
+  }
+}
+
+TEST_P(DatabaseContract, ConfirmedMayStayAwayAndTheRestComes) {
+  Insert(kLines, {"1", "1", "5"});
+  Insert(kLines, {"2", "1", "5"});
+  auto once = reader_->Drain();
+  ASSERT_OK(once.status());
+  ASSERT_EQ(once->size(), 2u);
+  body_->capture().Confirm((*once)[0].end_lsn);
+  Insert(kLines, {"3", "1", "5"});
+  ASSERT_OK(reader_->Drain().status());
+  ASSERT_OK(body_->capture().Start());
+  std::vector<std::vector<std::string>> items = Stream();
+  ASSERT_GE(items.size(), 2u);
+  EXPECT_THAT(items[items.size() - 2], ElementsAre("INSERT public.lines (2, 1, 5)"));
+  EXPECT_THAT(items[items.size() - 1], ElementsAre("INSERT public.lines (3, 1, 5)"));
+}
+
+TEST_P(DatabaseContract, PositionFromTheFutureIsNotConfirmed) {
+  Insert(kLines, {"1", "1", "5"});
+  body_->capture().Confirm(Lsn{uint64_t{1} << 50});
+  ASSERT_OK(reader_->Drain().status());
+  ASSERT_OK(body_->capture().Start());
+  EXPECT_THAT(Stream(), ElementsAre(ElementsAre("INSERT public.lines (1, 1, 5)")));
+}
+
+TEST_P(DatabaseContract, CrashKeepsWhatWasCommitted) {
+  Insert(kLines, {"1", "1", "5"});
+  auto open = body_->Begin();
+  ASSERT_OK(open->Insert(kLines, {"2", "1", "5"}));
+  ASSERT_OK(reader_->Drain().status());
+  body_->Crash();
+  EXPECT_FALSE(open->Commit().ok());
+  EXPECT_FALSE(body_->capture().Next(absl::Milliseconds(100)).ok());
+  ASSERT_OK(body_->capture().Start());
+  Insert(kLines, {"3", "1", "5"});
+  EXPECT_THAT(Stream(), ElementsAre(ElementsAre("INSERT public.lines (1, 1, 5)"), ElementsAre("INSERT public.lines (3, 1, 5)")));
+  EXPECT_EQ(body_->Rows(kLines).size(), 2u);
+}
+
+// ---- Reading ----
+
+TEST_P(DatabaseContract, ReadGivesShapesRowsAndAbsences) {
+  Insert(kItems, {"1", "ring", "100", std::nullopt, "engraved"});
+  auto reply = body_->database().Read(
+      {.tables = {{kItems, {{"1"}, {"2"}, {"not a number"}}}, {{"public", "nowhere"}, {{"1"}}}, {kLines, {}}}, .fence = "f"});
+  ASSERT_OK(reply.status());
+  ASSERT_EQ(reply->tables.size(), 3u);
+  const ReadReply::Table& items = reply->tables[0];
+  ASSERT_TRUE(items.shape.has_value());
+  EXPECT_EQ(items.shape->name, kItems);
+  EXPECT_EQ(items.shape->columns[1], (TableColumn{"name", "text", true, false}));
+  EXPECT_EQ(items.shape->columns[3], (TableColumn{"sku", "character varying(8)", false, false}));
+  EXPECT_THAT(items.shape->key, ElementsAre(0));
+  ASSERT_EQ(items.rows.size(), 3u);
+  EXPECT_EQ(ShowRow(items.rows[0]), "(1, ring, 100, NULL, engraved)");
+  EXPECT_FALSE(items.rows[1].exists);
+  EXPECT_FALSE(items.rows[2].exists);
+  EXPECT_FALSE(reply->tables[1].shape.has_value());
+  EXPECT_NE(reply->tables[1].refusal, "");
+  ASSERT_TRUE(reply->tables[2].shape.has_value());
+  EXPECT_THAT(reply->tables[2].shape->key, ElementsAre(0, 1));
+}
+
+TEST_P(DatabaseContract, EveryWriteChangesXmin) {
+  Insert(kItems, {"1", "ring", "100", "R-1", std::nullopt});
+  const ReadReply::Row first = ReadRow(kItems, {"1"});
+  EXPECT_EQ(ReadRow(kItems, {"1"}).xmin, first.xmin);
+  Update(kItems, {"1"}, {{"price", "100"}});
+  const ReadReply::Row second = ReadRow(kItems, {"1"});
+  EXPECT_NE(second.xmin, first.xmin);
+  Delete(kItems, {"1"});
+  Insert(kItems, {"1", "ring", "100", "R-1", std::nullopt});
+  EXPECT_NE(ReadRow(kItems, {"1"}).xmin, second.xmin);
+}
+
+TEST_P(DatabaseContract, FenceComesAfterEverythingTheReadSaw) {
+  for (int i = 1; i <= 20; ++i) {
+    Insert(kLines, {absl::StrCat(i), "1", "5"});
+    const std::string fence = absl::StrCat("fence ", i);
+    auto reply = body_->database().Read({.tables = {{kLines, {{absl::StrCat(i), "1"}}}}, .fence = fence});
+    ASSERT_OK(reply.status());
+    ASSERT_TRUE(reply->tables[0].rows[0].exists);
+    auto transactions = reader_->ReadUntil(fence);
+    ASSERT_OK(transactions.status());
+    ASSERT_EQ(transactions->size(), 1u);
+    EXPECT_THAT((*transactions)[0].items, ElementsAre(absl::StrCat("INSERT public.lines (", i, ", 1, 5)")));
+  }
+}
+
+// ---- Projecting ----
+
+TEST_P(DatabaseContract, ProjectionIsOneTaggedTransaction) {
+  Insert(kLines, {"1", "1", "5"});
+  Insert(kLines, {"2", "1", "5"});
+  const uint32_t first = ReadRow(kLines, {"1", "1"}).xmin, second = ReadRow(kLines, {"2", "1"}).xmin;
+  Stream();
+  const ProjectReply reply = body_->database().Project(
+      Batch(7, {{kLines, {"quantity"}, {InsertOf({"3", "1"}, {"8"}), UpdateOf({"2", "1"}, {std::nullopt}, second)}},
+                {kLines, {}, {DeleteOf({"1", "1"}, first)}},
+                {kItems, kItemColumns, {InsertOf({"1"}, {"ring", "100", "R-1", std::nullopt})}}}));
+  ASSERT_EQ(reply.outcome, Outcome::kCommitted) << reply.status;
+  auto items = Stream();
+  ASSERT_EQ(items.size(), 1u);
+  ASSERT_EQ(items[0].size(), 5u);
+  EXPECT_EQ(items[0][0], "MESSAGE assay.projection tag 7");
+  EXPECT_EQ(items[0][1], "DELETE public.lines (1, 1, 5)");
+  EXPECT_EQ(items[0][2], "UPDATE public.lines (2, 1, 5) -> (2, 1, NULL)");
+  EXPECT_THAT(items[0], Contains("INSERT public.lines (3, 1, 8)"));
+  EXPECT_THAT(items[0], Contains("INSERT public.items (1, ring, 100, R-1, NULL)"));
+  EXPECT_EQ(*body_->database().LastBatch(), 7u);
+}
+
+TEST_P(DatabaseContract, UpdateLeavesUnnamedColumnsAlone) {
+  Insert(kItems, {"1", "ring", "100", "R-1", "engraved"});
+  const uint32_t xmin = ReadRow(kItems, {"1"}).xmin;
+  ASSERT_EQ(body_->database().Project(Batch(1, {{kItems, {"price"}, {UpdateOf({"1"}, {"120"}, xmin)}}})).outcome,
+            Outcome::kCommitted);
+  EXPECT_EQ(body_->Rows(kItems)[{"1"}], (Values{"1", "ring", "120", "R-1", "engraved"}));
+}
+
+TEST_P(DatabaseContract, EmptyProjectionStillLeavesItsTagAndProgress) {
+  ASSERT_EQ(body_->database().Project(Batch(3, {})).outcome, Outcome::kCommitted);
+  EXPECT_THAT(Stream(), ElementsAre(ElementsAre("MESSAGE assay.projection tag 3")));
+  EXPECT_EQ(*body_->database().LastBatch(), 3u);
+}
+
+TEST_P(DatabaseContract, MovedRowsStopTheWholeProjectionAndAreNamed) {
+  for (const char* id : {"1", "2", "3"}) Insert(kLines, {id, "1", "5"});
+  auto read = body_->database().Read({.tables = {{kLines, {{"1", "1"}, {"2", "1"}, {"3", "1"}, {"4", "1"}}}}, .fence = "f"});
+  ASSERT_OK(read.status());
+  const std::vector<ReadReply::Row>& rows = read->tables[0].rows;
+  Update(kLines, {"1", "1"}, {{"quantity", "6"}});
+  Delete(kLines, {"2", "1"});
+  Insert(kLines, {"4", "1", "5"});
+  const TableWrites writes{kLines,
+                           {"quantity"},
+                           {UpdateOf({"1", "1"}, {"0"}, rows[0].xmin), UpdateOf({"2", "1"}, {"0"}, rows[1].xmin),
+                            UpdateOf({"3", "1"}, {"0"}, rows[2].xmin), InsertOf({"4", "1"}, {"0"})}};
+  for (size_t moved : {0, 1, 3}) {
+    TableWrites two = writes;
+    two.rows = {writes.rows[2], writes.rows[moved]};
+    const ProjectReply reply = body_->database().Project(Batch(1, {two}));
+    ASSERT_EQ(reply.outcome, Outcome::kMoved);
+    ASSERT_EQ(reply.rows.size(), 1u);
+    EXPECT_EQ(reply.rows[0].row, 1u);
+  }
+  const ProjectReply deleted = body_->database().Project(Batch(1, {{kLines, {}, {DeleteOf({"1", "1"}, rows[0].xmin)}}}));
+  EXPECT_EQ(deleted.outcome, Outcome::kMoved);
+  EXPECT_EQ(body_->Rows(kLines)[(RowKey{"3", "1"})][2], "5");
+  EXPECT_EQ(body_->Rows(kLines)[(RowKey{"1", "1"})][2], "6");
+  EXPECT_EQ(*body_->database().LastBatch(), 0u);
+}
+
+TEST_P(DatabaseContract, RefusedRowsAreNamedWithTheirCauseAndNothingIsWritten) {
+  Insert(kItems, {"1", "ring", "100", "R-1", std::nullopt});
+  Stream();
+  const TableWrites writes{kItems,
+                           kItemColumns,
+                           {InsertOf({"2"}, {"fine", "1", "F-1", std::nullopt}),
+                            InsertOf({"3"}, {"twin", "1", "R-1", std::nullopt}),
+                            InsertOf({"4"}, {std::nullopt, "1", "N-1", std::nullopt}),
+                            InsertOf({"5"}, {"long", "1", "longer than eight", std::nullopt})}};
+  const std::vector<std::string> sqlstates = {"", "23505", "23502", "22001"};
+  for (size_t bad : {1, 2, 3}) {
+    TableWrites two = writes;
+    two.rows = {writes.rows[0], writes.rows[bad]};
+    const ProjectReply reply = body_->database().Project(Batch(1, {two}));
+    ASSERT_EQ(reply.outcome, Outcome::kRefused) << bad;
+    ASSERT_EQ(reply.rows.size(), 1u) << bad;
+    EXPECT_EQ(reply.rows[0].row, 1u);
+    EXPECT_EQ(reply.rows[0].sqlstate, sqlstates[bad]);
+    EXPECT_NE(reply.rows[0].cause, "");
+  }
+  EXPECT_EQ(body_->Rows(kItems).size(), 1u);
+  EXPECT_EQ(*body_->database().LastBatch(), 0u);
+  EXPECT_THAT(Stream(), IsEmpty());
+}
+
+TEST_P(DatabaseContract, DeletedUniqueValueMayBeUsedInTheSameProjection) {
+  Insert(kItems, {"1", "ring", "100", "R-1", std::nullopt});
+  const uint32_t xmin = ReadRow(kItems, {"1"}).xmin;
+  const ProjectReply reply = body_->database().Project(
+      Batch(1, {{kItems, kItemColumns, {InsertOf({"2"}, {"ring", "100", "R-1", std::nullopt})}},
+                {kItems, {}, {DeleteOf({"1"}, xmin)}}}));
+  EXPECT_EQ(reply.outcome, Outcome::kCommitted) << reply.status;
+}
+
+TEST_P(DatabaseContract, RowLockedByTheAppMakesTheProjectionWaitAndGiveUp) {
+  Insert(kLines, {"1", "1", "5"});
+  const uint32_t xmin = ReadRow(kLines, {"1", "1"}).xmin;
+  auto app = body_->Begin();
+  ASSERT_OK(app->Update(kLines, {"1", "1"}, {{"quantity", "6"}}));
+  const ProjectReply reply = body_->database().Project(Batch(1, {{kLines, {"quantity"}, {UpdateOf({"1", "1"}, {"0"}, xmin)}}}));
+  EXPECT_EQ(reply.outcome, Outcome::kUnavailable);
+  EXPECT_FALSE(reply.status.ok());
+  ASSERT_OK(app->Commit());
+  EXPECT_EQ(body_->Rows(kLines)[(RowKey{"1", "1"})][2], "6");
+}
+
+TEST_P(DatabaseContract, InDoubtIsSettledByTheLastBatch) {
+  ASSERT_EQ(body_->database().Project(Batch(1, {{kLines, {"quantity"}, {InsertOf({"1", "1"}, {"5"})}}})).outcome,
+            Outcome::kCommitted);
+  for (bool arrives : {false, true}) {
+    const uint64_t batch = arrives ? 3 : 2;
+    const ProjectReply reply = body_->ProjectLosingReply(
+        Batch(batch, {{kLines, {"quantity"}, {InsertOf({absl::StrCat(batch), "1"}, {"5"})}}}), arrives);
+    ASSERT_EQ(reply.outcome, Outcome::kInDoubt);
+    absl::StatusOr<uint64_t> last = body_->database().LastBatch();
+    for (int i = 0; i < 100 && absl::IsUnavailable(last.status()); ++i) last = body_->database().LastBatch();
+    ASSERT_OK(last.status());
+    EXPECT_EQ(*last, arrives ? 3u : 1u);
+    EXPECT_EQ(body_->Rows(kLines).contains({absl::StrCat(batch), "1"}), arrives);
+  }
+}
+
+// ---- Under locks ----
+
+TEST_P(DatabaseContract, LockingReadKeepsTheAppOutUntilTheProjection) {
+  Insert(kLines, {"1", "1", "5"});
+  Stream();
+  auto read = body_->database().Read(
+      {.tables = {{kLines, {{"1", "1"}, {"2", "1"}}}}, .fence = "locked", .lock = true, .tag = "tag 4"});
+  ASSERT_OK(read.status());
+  EXPECT_EQ(ShowRow(read->tables[0].rows[0]), "(1, 1, 5)");
+  EXPECT_FALSE(read->tables[0].rows[1].exists);
+  EXPECT_TRUE(absl::IsAborted(body_->Begin()->Update(kLines, {"1", "1"}, {{"quantity", "9"}})));
+  EXPECT_TRUE(absl::IsAborted(body_->Begin()->Insert(kLines, {"2", "1", "9"})));
+  // The fence gets out although the locks are held.
+  auto before = reader_->ReadUntil("locked");
+  ASSERT_OK(before.status());
+  EXPECT_THAT(*before, IsEmpty());
+  ProjectRequest request = Batch(4, {{kLines, {"quantity"}, {UpdateOf({"1", "1"}, {"6"}, 0), InsertOf({"2", "1"}, {"7"})}}});
+  request.locked = true;
+  const ProjectReply reply = body_->database().Project(request);
+  ASSERT_EQ(reply.outcome, Outcome::kCommitted) << reply.status;
+  EXPECT_THAT(Stream(), ElementsAre(ElementsAre("MESSAGE assay.projection tag 4", "UPDATE public.lines (1, 1, 5) -> (1, 1, 6)",
+                                                "INSERT public.lines (2, 1, 7)")));
+  Update(kLines, {"1", "1"}, {{"quantity", "9"}});
+  EXPECT_EQ(*body_->database().LastBatch(), 4u);
+}
+
+TEST_P(DatabaseContract, AbandonLetsTheLocksGoAndLeavesNothing) {
+  Insert(kLines, {"1", "1", "5"});
+  Stream();
+  ASSERT_OK(body_->database()
+                .Read({.tables = {{kLines, {{"1", "1"}, {"2", "1"}}}}, .fence = "f", .lock = true, .tag = "tag 1"})
+                .status());
+  body_->database().Abandon();
+  body_->database().Abandon();
+  Update(kLines, {"1", "1"}, {{"quantity", "6"}});
+  Insert(kLines, {"2", "1", "7"});
+  EXPECT_THAT(Stream(), ElementsAre(ElementsAre("UPDATE public.lines (1, 1, 5) -> (1, 1, 6)"),
+                                    ElementsAre("INSERT public.lines (2, 1, 7)")));
+}
+
+TEST_P(DatabaseContract, LockingReadGivesUpOnRowsTheAppHolds) {
+  Insert(kLines, {"1", "1", "5"});
+  auto app = body_->Begin();
+  ASSERT_OK(app->Update(kLines, {"1", "1"}, {{"quantity", "6"}}));
+  ASSERT_OK(app->Insert(kLines, {"2", "1", "6"}));
+  for (const char* id : {"1", "2"}) {
+    auto read = body_->database().Read({.tables = {{kLines, {{id, "1"}}}}, .fence = "f", .lock = true, .tag = "tag 1"});
+    EXPECT_TRUE(absl::IsAborted(read.status())) << read.status();
+  }
+  ASSERT_OK(app->Commit());
+  EXPECT_TRUE(body_->database()
+                  .Read({.tables = {{kLines, {{"1", "1"}}}}, .fence = "f", .lock = true, .tag = "tag 1"})
+                  .ok());
+  body_->database().Abandon();
+}
+
+TEST_P(DatabaseContract, CrashEndsALockingRead) {
+  Insert(kLines, {"1", "1", "5"});
+  ASSERT_OK(body_->database()
+                .Read({.tables = {{kLines, {{"1", "1"}}}}, .fence = "f", .lock = true, .tag = "tag 1"})
+                .status());
+  body_->Crash();
+  ProjectRequest request = Batch(1, {{kLines, {"quantity"}, {UpdateOf({"1", "1"}, {"6"}, 0)}}});
+  request.locked = true;
+  EXPECT_EQ(body_->database().Project(request).outcome, Outcome::kUnavailable);
+  EXPECT_EQ(body_->Rows(kLines)[(RowKey{"1", "1"})][2], "5");
+}
+
+}  // namespace assay::test

@@ -1,0 +1,106 @@
+// The promises of engine/database.h, as tests that run over every body of Database and CaptureSource, so that the simulated
+// PostgreSQL keeps those of the real one.
+//
+// A body's test links database_contract.cc and says how to make one:
+//
+//   INSTANTIATE_TEST_SUITE_P(Simulated, DatabaseContract, testing::Values(DatabaseBody{"simulated", Make}), DatabaseBodyName);
+//
+// `make` gives a fresh PostgreSQL, its slot made and nothing written since, with these tables, both enrolled:
+//   public.items (id integer PRIMARY KEY, name text NOT NULL, price text, sku character varying(8) UNIQUE, note text)
+//   public.lines (invoice integer, line integer, quantity integer, PRIMARY KEY (invoice, line))
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/database.h"
+#include "gtest/gtest.h"
+
+namespace assay::test {
+
+using Values = std::vector<ColumnText>;
+
+// A transaction of the app. After an error only rolling back is left, which destroying does.
+// ABORTED: a lock is held by another. FAILED_PRECONDITION: a constraint. NOT_FOUND: no such row.
+class AppTransaction {
+ public:
+  virtual ~AppTransaction() = default;
+  virtual absl::Status Insert(const TableName& table, const Values& values) = 0;
+  virtual absl::Status Update(const TableName& table, const RowKey& key, const std::map<std::string, ColumnText>& sets) = 0;
+  virtual absl::Status Delete(const TableName& table, const RowKey& key) = 0;
+  virtual absl::Status Truncate(const TableName& table) = 0;
+  virtual absl::Status Message(const std::string& prefix, const std::string& content) = 0;
+  virtual absl::Status Commit() = 0;
+};
+
+class DatabaseUnderTest {
+ public:
+  virtual ~DatabaseUnderTest() = default;
+  virtual Database& database() = 0;
+  virtual CaptureSource& capture() = 0;
+  virtual std::unique_ptr<AppTransaction> Begin() = 0;
+  // What the app sees in a table.
+  virtual std::map<RowKey, Values> Rows(const TableName& table) = 0;
+  // Projects, and the connection breaks at COMMIT, which arrived or did not.
+  virtual ProjectReply ProjectLosingReply(const ProjectRequest& request, bool arrives) = 0;
+  // The server stops as in a power cut, and is there again on return.
+  virtual void Crash() = 0;
+};
+
+struct DatabaseBody {
+  std::string name;
+  // nullptr: cannot run here (no PostgreSQL), the tests are skipped.
+  std::function<std::unique_ptr<DatabaseUnderTest>()> make;
+};
+inline void PrintTo(const DatabaseBody& body, std::ostream* out) { *out << body.name; }
+inline std::string DatabaseBodyName(const testing::TestParamInfo<DatabaseBody>& info) { return info.param.name; }
+
+// A captured transaction, each item as text: "UPDATE public.lines (1, 1, 5) -> (1, 1, 6)".
+struct Captured {
+  Lsn commit_lsn, end_lsn;
+  std::vector<std::string> items;
+};
+
+// Reads the stream of one CaptureSource.
+class StreamReader {
+ public:
+  explicit StreamReader(DatabaseUnderTest* body) : body_(body) {}
+  // Everything up to the fence that this emits, fence transactions left out.
+  absl::StatusOr<std::vector<Captured>> Drain();
+  // The stream from where Start began, until the fence `nonce`.
+  absl::StatusOr<std::vector<Captured>> ReadUntil(const std::string& nonce);
+
+ private:
+  DatabaseUnderTest* body_;
+  std::optional<Captured> open_;
+  uint64_t fences_ = 0;
+};
+
+// What happened when a seeded schedule of app transactions, reads and projections ran on a body: statuses, replies, stream, rows.
+// The same seed must give the same lines on every body.
+std::vector<std::string> RunSchedule(DatabaseUnderTest& body, uint64_t seed, int steps);
+
+class DatabaseContract : public testing::TestWithParam<DatabaseBody> {
+ protected:
+  void SetUp() override;
+  // One statement of the app, committed.
+  void Insert(const TableName& table, const Values& values);
+  void Update(const TableName& table, const RowKey& key, const std::map<std::string, ColumnText>& sets);
+  void Delete(const TableName& table, const RowKey& key);
+  // Items of what is new in the stream, transaction by transaction.
+  std::vector<std::vector<std::string>> Stream();
+  // One row as Read gives it.
+  ReadReply::Row ReadRow(const TableName& table, const RowKey& key);
+
+  std::unique_ptr<DatabaseUnderTest> body_;
+  std::unique_ptr<StreamReader> reader_;
+};
+
+}  // namespace assay::test

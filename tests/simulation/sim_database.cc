@@ -1,0 +1,528 @@
+#include "tests/simulation/sim_database.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "log/check.h"
+
+namespace assay {
+namespace {
+
+// PostgreSQL's complaint about a text of this type; nullopt: it takes it.
+std::optional<std::pair<std::string, std::string>> BadText(absl::string_view type, const std::string& text) {
+  int64_t number = 0;
+  if (type == "integer" && !absl::SimpleAtoi(text, &number)) {
+    return {{"22P02", absl::StrCat("invalid input syntax for type integer: \"", text, "\"")}};
+  }
+  if (absl::ConsumePrefix(&type, "character varying(") && absl::ConsumeSuffix(&type, ")") &&
+      absl::SimpleAtoi(type, &number) && static_cast<int64_t>(text.size()) > number) {
+    return {{"22001", absl::StrCat("value too long for type character varying(", number, ")")}};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+RowKey KeyOf(const TableShape& shape, const SimValues& values) {
+  RowKey key;
+  for (uint32_t column : shape.key) key.push_back(*values[column]);
+  return key;
+}
+
+// ---- The catalog ----
+
+void SimDatabase::CreateTable(TableShape shape, std::vector<uint32_t> unique) {
+  const TableName name = shape.name;
+  tables_[name] = {std::make_shared<const TableShape>(std::move(shape)), std::move(unique), {}};
+}
+
+bool SimDatabase::AddColumn(const TableName& name, TableColumn column) {
+  for (const auto& [row, xid] : locks_) {
+    if (row.first == name) return false;
+  }
+  SimTable& table = tables_.at(name);
+  TableShape shape = *table.shape;
+  shape.columns.push_back(std::move(column));
+  table.shape = std::make_shared<const TableShape>(std::move(shape));
+  for (auto& [key, row] : table.rows) row.values.resize(table.shape->columns.size());
+  return true;
+}
+
+const SimTable* SimDatabase::Find(const TableName& name) const {
+  auto it = tables_.find(name);
+  return it == tables_.end() ? nullptr : &it->second;
+}
+
+// ---- Transactions ----
+
+std::unique_ptr<SimDatabase::Open> SimDatabase::Begin() {
+  auto open = std::make_unique<Open>();
+  open->xid = next_xid_++;
+  open_[open->xid] = open.get();
+  return open;
+}
+
+std::optional<SimValues> SimDatabase::Current(const Open& open, const SimRowName& row) const {
+  if (auto it = open.written.find(row); it != open.written.end()) return it->second;
+  const SimTable* table = Find(row.first);
+  if (table == nullptr) return std::nullopt;
+  auto it = table->rows.find(row.second);
+  if (it == table->rows.end()) return std::nullopt;
+  return it->second.values;
+}
+
+SimDatabase::Result SimDatabase::Lock(Open& open, const SimRowName& row) {
+  auto it = locks_.find(row);
+  if (it != locks_.end() && it->second != open.xid) {
+    Open& holder = *open_.at(it->second);
+    if (!holder.recorded) return Refusal{"55P03", "canceling statement due to lock timeout"};
+    Publish(holder);  // It is committed: waiting for its lock is waiting for it to become visible.
+  }
+  locks_[row] = open.xid;
+  open.locked.insert(row);
+  return std::nullopt;
+}
+
+// Whether somebody else has an uncommitted write of the row, not merely its lock.
+bool SimDatabase::OthersWrite(const Open& open, const SimRowName& row) const {
+  auto it = locks_.find(row);
+  return it != locks_.end() && it->second != open.xid && open_.at(it->second)->written.contains(row);
+}
+
+SimDatabase::Result SimDatabase::CheckUnique(const Open& open, const SimTable& table, const RowKey& key, uint32_t column,
+                                             const ColumnText& value) const {
+  if (!value) return std::nullopt;
+  const TableName& name = table.shape->name;
+  auto clashes = [&](const RowKey& other, const std::optional<SimValues>& values) {
+    return other != key && values && values->at(column) == value;
+  };
+  for (const auto& [xid, other] : open_) {
+    if (other == &open) continue;
+    for (const auto& [row, values] : other->written) {
+      if (row.first != name) continue;
+      // Whether the other commits or not decides: PostgreSQL waits to see.
+      if (clashes(row.second, values) || clashes(row.second, Current(open, row))) return Refusal{"55P03", "lock timeout"};
+    }
+  }
+  for (const auto& [other, row] : table.rows) {
+    if (!open.written.contains({name, other}) && clashes(other, row.values)) {
+      return Refusal{"23505", "duplicate key value violates unique constraint"};
+    }
+  }
+  for (const auto& [row, values] : open.written) {
+    if (row.first == name && clashes(row.second, values)) {
+      return Refusal{"23505", "duplicate key value violates unique constraint"};
+    }
+  }
+  return std::nullopt;
+}
+
+// What PostgreSQL looks at before it touches an index: types, then NOT NULL.
+SimDatabase::Result SimDatabase::CheckTexts(const SimTable& table, const SimValues& values) const {
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!values[i]) continue;
+    if (auto bad = BadText(table.shape->columns[i].type, *values[i])) return Refusal{bad->first, bad->second};
+  }
+  for (size_t i = 0; i < values.size(); ++i) {
+    const TableColumn& column = table.shape->columns[i];
+    if (values[i] || !column.not_null) continue;
+    return Refusal{"23502", absl::StrCat("null value in column \"", column.name, "\" violates not-null constraint")};
+  }
+  return std::nullopt;
+}
+
+SimDatabase::Result SimDatabase::CheckUniques(const Open& open, const SimTable& table, const RowKey& key,
+                                              const SimValues& values) const {
+  for (uint32_t column : table.unique) {
+    if (Result refusal = CheckUnique(open, table, key, column, values[column])) return refusal;
+  }
+  return std::nullopt;
+}
+
+SimDatabase::Result SimDatabase::InsertRow(Open& open, const TableName& name, SimValues values) {
+  const SimTable& table = tables_.at(name);
+  const SimRowName row{name, KeyOf(*table.shape, values)};
+  if (Result refusal = CheckTexts(table, values)) return refusal;
+  if (Current(open, row) && !OthersWrite(open, row)) return Refusal{"00000", "the row exists"};
+  if (Result refusal = Lock(open, row)) return refusal;
+  if (Current(open, row)) return Refusal{"00000", "the row exists"};
+  if (Result refusal = CheckUniques(open, table, row.second, values)) return refusal;
+  open.items.push_back({CaptureItem::Kind::kInsert, table.shape, {}, values});
+  open.written[row] = std::move(values);
+  return std::nullopt;
+}
+
+// The row for an update or a delete: one that nobody has committed yet is not there, and nobody waits for it.
+SimDatabase::Result SimDatabase::LockExisting(Open& open, const SimRowName& row, SimValues* values) {
+  const Refusal gone{"00000", "the row is not there"};
+  if (!Current(open, row)) return gone;
+  if (Result refusal = Lock(open, row)) return refusal;
+  std::optional<SimValues> current = Current(open, row);
+  if (!current) return gone;
+  *values = *std::move(current);
+  return std::nullopt;
+}
+
+SimDatabase::Result SimDatabase::UpdateRow(Open& open, const TableName& name, const RowKey& key, SimValues values) {
+  const SimTable& table = tables_.at(name);
+  const SimRowName old_row{name, key};
+  const SimRowName new_row{name, KeyOf(*table.shape, values)};
+  SimValues old_values;
+  if (Result refusal = LockExisting(open, old_row, &old_values)) return refusal;
+  if (Result refusal = CheckTexts(table, values)) return refusal;
+  if (new_row != old_row) {
+    const Refusal duplicate{"23505", "duplicate key value violates unique constraint"};
+    if (Current(open, new_row) && !OthersWrite(open, new_row)) return duplicate;
+    if (Result refusal = Lock(open, new_row)) return refusal;
+    if (Current(open, new_row)) return duplicate;
+    open.written[old_row] = std::nullopt;
+  }
+  if (Result refusal = CheckUniques(open, table, new_row.second, values)) {
+    if (new_row != old_row) open.written[old_row] = std::move(old_values);
+    return refusal;
+  }
+  open.items.push_back({CaptureItem::Kind::kUpdate, table.shape, std::move(old_values), values});
+  open.written[new_row] = std::move(values);
+  return std::nullopt;
+}
+
+SimDatabase::Result SimDatabase::DeleteRow(Open& open, const TableName& name, const RowKey& key) {
+  const SimRowName row{name, key};
+  SimValues old_values;
+  if (Result refusal = LockExisting(open, row, &old_values)) return refusal;
+  open.items.push_back({CaptureItem::Kind::kDelete, tables_.at(name).shape, std::move(old_values), {}});
+  open.written[row] = std::nullopt;
+  return std::nullopt;
+}
+
+void SimDatabase::Record(Open& open) {
+  open.recorded = true;
+  if (open.batch != 0) last_batch_ = open.batch;
+  const Lsn commit_lsn{end_of_wal_.value + 0x40 * (1 + open.items.size())};
+  end_of_wal_ = Lsn{commit_lsn.value + 0x30};
+  if (open.items.empty()) return;  // pgoutput says nothing about a transaction without changes of ours.
+  wal_.push_back({open.xid, commit_lsn, end_of_wal_, absl::ToUnixMicros(clock_->Now()), open.projected,
+                  std::move(open.items)});
+}
+
+void SimDatabase::Publish(Open& open) {
+  for (auto& [row, values] : open.written) {
+    SimTable& table = tables_.at(row.first);
+    if (values) {
+      table.rows[row.second] = {std::move(*values), open.xid};
+    } else {
+      table.rows.erase(row.second);
+    }
+  }
+  End(open);
+}
+
+void SimDatabase::End(Open& open) {
+  for (const SimRowName& row : open.locked) {
+    if (auto it = locks_.find(row); it != locks_.end() && it->second == open.xid) locks_.erase(it);
+  }
+  open_.erase(open.xid);
+}
+
+void SimDatabase::EmitMessage(absl::string_view prefix, absl::string_view content) {
+  std::unique_ptr<Open> open = Begin();
+  open->items.push_back({CaptureItem::Kind::kMessage, nullptr, {}, {}, std::string(prefix), std::string(content)});
+  Record(*open);
+  Publish(*open);
+}
+
+// ---- Database ----
+
+absl::StatusOr<ReadReply> SimDatabase::Read(const ReadRequest& request) {
+  const DatabaseFault fault = TakeFault();
+  if (fault == DatabaseFault::kUnavailable) return absl::UnavailableError("the connection was refused");
+  if (request.lock) {
+    Abandon();
+    if (undecided_ != nullptr) return absl::UnavailableError("an earlier projection has not ended");
+    locking_read_ = Begin();
+    locking_read_->projected = true;
+    locking_read_->items.push_back(
+        {CaptureItem::Kind::kMessage, nullptr, {}, {}, std::string(kProjectionPrefix), request.tag});
+  }
+  ReadReply reply;
+  for (const ReadRequest::Table& wanted : request.tables) {
+    ReadReply::Table& answer = reply.tables.emplace_back();
+    const SimTable* table = Find(wanted.name);
+    if (table == nullptr) {
+      answer.refusal = absl::StrCat("there is no table ", wanted.name.ToString());
+      continue;
+    }
+    answer.shape = *table->shape;
+    for (const RowKey& key : wanted.keys) {
+      ReadReply::Row& row = answer.rows.emplace_back();
+      if (request.lock && Lock(*locking_read_, {wanted.name, key})) {
+        Abandon();
+        return absl::AbortedError(absl::StrCat("a row of ", wanted.name.ToString(), " is locked by the app"));
+      }
+      auto it = table->rows.find(key);
+      if (it == table->rows.end()) continue;
+      row = {true, it->second.xmin, it->second.values};
+    }
+  }
+  if (auto action = std::exchange(between_read_and_fence_, nullptr)) action();
+  if (request.lock && locking_read_ == nullptr) return absl::UnavailableError("the server went away");
+  EmitMessage(kFencePrefix, request.fence);
+  if (fault == DatabaseFault::kReplyLost) {
+    Abandon();
+    return absl::UnavailableError("the connection was lost");
+  }
+  return reply;
+}
+
+SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& writes, const RowWrite& write, bool compare) {
+  const SimTable* table = Find(writes.name);
+  if (table == nullptr) return Refusal{"42P01", absl::StrCat("relation ", writes.name.ToString(), " does not exist")};
+  const SimRowName row{writes.name, write.key};
+  SimValues values;
+  if (write.operation == RowWrite::Operation::kInsert) {
+    values.resize(table->shape->columns.size());
+    for (size_t i = 0; i < write.key.size(); ++i) values[table->shape->key[i]] = write.key[i];
+  } else {
+    if (Result refusal = LockExisting(open, row, &values)) return refusal;
+    if (compare && table->rows.at(write.key).xmin != write.xmin) return Refusal{"00000", "the row moved"};
+    if (write.operation == RowWrite::Operation::kDelete) return DeleteRow(open, writes.name, write.key);
+  }
+  for (size_t i = 0; i < writes.columns.size(); ++i) {
+    auto column = std::find_if(table->shape->columns.begin(), table->shape->columns.end(),
+                               [&](const TableColumn& c) { return c.name == writes.columns[i]; });
+    if (column == table->shape->columns.end()) {
+      return Refusal{"42703", absl::StrCat("column \"", writes.columns[i], "\" does not exist")};
+    }
+    values[column - table->shape->columns.begin()] = write.values[i];
+  }
+  return write.operation == RowWrite::Operation::kInsert
+             ? InsertRow(open, writes.name, std::move(values))
+             : UpdateRow(open, writes.name, write.key, std::move(values));
+}
+
+ProjectReply SimDatabase::Project(const ProjectRequest& request) {
+  using Outcome = ProjectReply::Outcome;
+  const DatabaseFault fault = TakeFault();
+  auto unavailable = [](absl::string_view why) {
+    return ProjectReply{Outcome::kUnavailable, {}, absl::UnavailableError(why)};
+  };
+  if (!request.locked || fault == DatabaseFault::kUnavailable) Abandon();
+  if (fault == DatabaseFault::kUnavailable) return unavailable("the connection was refused");
+  if (undecided_ != nullptr) return unavailable("an earlier projection has not ended");
+  if (request.locked && locking_read_ == nullptr) return unavailable("the transaction that held the locks is gone");
+
+  std::unique_ptr<Open> open = request.locked ? std::move(locking_read_) : Begin();
+  open->projected = true;
+  open->batch = request.batch;
+  if (!request.locked) {
+    open->items.push_back({CaptureItem::Kind::kMessage, nullptr, {}, {}, std::string(kProjectionPrefix), request.tag});
+  }
+  ProjectReply moved{Outcome::kMoved, {}, {}}, refused{Outcome::kRefused, {}, {}};
+  using Operation = RowWrite::Operation;
+  for (Operation operation : {Operation::kDelete, Operation::kUpdate, Operation::kInsert}) {
+    for (uint32_t t = 0; t < request.writes.size(); ++t) {
+      const TableWrites& writes = request.writes[t];
+      for (uint32_t r = 0; r < writes.rows.size(); ++r) {
+        if (writes.rows[r].operation != operation) continue;
+        Result refusal = ApplyWrite(*open, writes, writes.rows[r], !request.locked);
+        if (!refusal) continue;
+        if (refusal->IsLock()) {
+          End(*open);
+          return unavailable("lock timeout");
+        }
+        if (refusal->IsMoved()) {
+          moved.rows.push_back({t, r, {}, {}});
+        } else {
+          refused.rows.push_back({t, r, refusal->sqlstate, refusal->cause});
+        }
+      }
+    }
+  }
+  if (!moved.rows.empty() || !refused.rows.empty()) {
+    End(*open);
+    if (!moved.rows.empty()) return moved;
+    for (const ProjectReply::Row& row : refused.rows) {
+      refused_.insert({request.writes[row.table].name, request.writes[row.table].rows[row.row].key});
+    }
+    return refused;
+  }
+  switch (fault) {
+    case DatabaseFault::kCommitNotReached:
+      End(*open);
+      break;
+    case DatabaseFault::kCommitLater:
+      undecided_ = std::move(open);
+      break;
+    default:
+      Record(*open);
+      Publish(*open);
+      if (fault == DatabaseFault::kNone) return {Outcome::kCommitted, {}, {}};
+  }
+  return {Outcome::kInDoubt, {}, absl::DeadlineExceededError("the connection was lost at COMMIT")};
+}
+
+void SimDatabase::Abandon() {
+  if (locking_read_ == nullptr) return;
+  End(*locking_read_);
+  locking_read_ = nullptr;
+}
+
+absl::StatusOr<uint64_t> SimDatabase::LastBatch() {
+  if (TakeFault() != DatabaseFault::kNone) return absl::UnavailableError("the connection was refused");
+  if (undecided_ != nullptr) {
+    if (random_->Chance(50)) return absl::UnavailableError("an earlier projection has not ended");
+    Decide();
+  }
+  return last_batch_;
+}
+
+// ---- Faults ----
+
+void SimDatabase::Decide() {
+  if (undecided_ == nullptr) return;
+  if (random_->Chance(50)) {
+    Record(*undecided_);
+    Publish(*undecided_);
+  } else {
+    End(*undecided_);
+  }
+  undecided_ = nullptr;
+}
+
+void SimDatabase::Disconnect() {
+  if (locking_read_ != nullptr) orphans_.push_back(std::move(locking_read_));
+}
+
+void SimDatabase::Settle() {
+  Decide();
+  for (std::unique_ptr<Open>& orphan : orphans_) End(*orphan);
+  orphans_.clear();
+}
+
+void SimDatabase::Crash() {
+  Abandon();
+  Settle();
+  while (!open_.empty()) {
+    Open& open = *open_.begin()->second;
+    open.recorded ? Publish(open) : End(open);
+  }
+  ++crashes_;
+}
+
+absl::Status SimDatabase::WouldTake(const TableName& name, const SimValues& values) {
+  const SimTable& table = tables_.at(name);
+  std::unique_ptr<Open> open = Begin();
+  Result refusal = CheckTexts(table, values);
+  if (!refusal) refusal = CheckUniques(*open, table, KeyOf(*table.shape, values), values);
+  End(*open);
+  return refusal ? absl::FailedPreconditionError(refusal->cause) : absl::OkStatus();
+}
+
+// ---- The app's transactions ----
+
+SimTransaction::SimTransaction(SimDatabase* database)
+    : database_(database), crashes_(database->crashes_), open_(database->Begin()) {}
+
+absl::Status SimTransaction::Check() const {
+  if (crashes_ != database_->crashes_) return absl::UnavailableError("the server crashed");
+  ASSAY_CHECK(open_ != nullptr && !open_->recorded);
+  return absl::OkStatus();
+}
+
+absl::Status SimTransaction::ToStatus(const SimDatabase::Result& result) const {
+  if (!result) return absl::OkStatus();
+  if (result->IsLock()) return absl::AbortedError(result->cause);
+  if (result->IsMoved()) return absl::NotFoundError(result->cause);
+  return absl::FailedPreconditionError(result->cause);
+}
+
+absl::Status SimTransaction::Insert(const TableName& table, SimValues values) {
+  if (absl::Status status = Check(); !status.ok()) return status;
+  if (database_->Find(table) == nullptr) return absl::NotFoundError("no such table");
+  values.resize(database_->Find(table)->shape->columns.size());
+  SimDatabase::Result result = database_->InsertRow(*open_, table, std::move(values));
+  if (result && result->IsMoved()) return absl::FailedPreconditionError("duplicate key value violates the primary key");
+  return ToStatus(result);
+}
+
+absl::Status SimTransaction::Update(const TableName& table, const RowKey& key,
+                                    const std::map<std::string, ColumnText>& sets) {
+  if (absl::Status status = Check(); !status.ok()) return status;
+  if (database_->Find(table) == nullptr) return absl::NotFoundError("no such table");
+  const SimRowName row{table, key};
+  SimValues values;
+  if (absl::Status status = ToStatus(database_->LockExisting(*open_, row, &values)); !status.ok()) return status;
+  const std::vector<TableColumn>& columns = database_->Find(table)->shape->columns;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    if (auto it = sets.find(columns[i].name); it != sets.end()) values[i] = it->second;
+  }
+  return ToStatus(database_->UpdateRow(*open_, table, key, std::move(values)));
+}
+
+absl::Status SimTransaction::Delete(const TableName& table, const RowKey& key) {
+  if (absl::Status status = Check(); !status.ok()) return status;
+  if (database_->Find(table) == nullptr) return absl::NotFoundError("no such table");
+  return ToStatus(database_->DeleteRow(*open_, table, key));
+}
+
+absl::Status SimTransaction::Truncate(const TableName& name) {
+  if (absl::Status status = Check(); !status.ok()) return status;
+  const SimTable* table = database_->Find(name);
+  if (table == nullptr) return absl::NotFoundError("no such table");
+  // ACCESS EXCLUSIVE: nobody else may have touched the table. Holding every row's lock is as good here, where nothing inserts
+  // between a TRUNCATE and its COMMIT.
+  for (const auto& [xid, other] : database_->open_) {
+    if (other == open_.get()) continue;
+    for (const SimRowName& row : other->locked) {
+      if (row.first == name) return absl::AbortedError("the table is in use");
+    }
+  }
+  for (const auto& [key, row] : table->rows) open_->written[{name, key}] = std::nullopt;
+  for (auto& [row, values] : open_->written) {
+    if (row.first != name) continue;
+    if (absl::Status status = ToStatus(database_->Lock(*open_, row)); !status.ok()) return status;
+    values = std::nullopt;
+  }
+  open_->items.push_back({CaptureItem::Kind::kTruncate, table->shape, {}, {}});
+  return absl::OkStatus();
+}
+
+void SimTransaction::Message(absl::string_view prefix, absl::string_view content) {
+  if (!Check().ok()) return;
+  open_->items.push_back({CaptureItem::Kind::kMessage, nullptr, {}, {}, std::string(prefix), std::string(content)});
+}
+
+std::optional<SimValues> SimTransaction::Get(const TableName& table, const RowKey& key) const {
+  if (!Check().ok()) return std::nullopt;
+  return database_->Current(*open_, {table, key});
+}
+
+absl::Status SimTransaction::CommitRecord() {
+  if (absl::Status status = Check(); !status.ok()) return status;
+  database_->Record(*open_);
+  return absl::OkStatus();
+}
+
+void SimTransaction::BecomeVisible() {
+  // Somebody who waited for one of its locks, or a crash, may have published it already.
+  if (open_ != nullptr && database_->open_.contains(open_->xid)) database_->Publish(*open_);
+  open_ = nullptr;
+}
+
+absl::Status SimTransaction::Commit() {
+  if (absl::Status status = CommitRecord(); !status.ok()) return status;
+  BecomeVisible();
+  return absl::OkStatus();
+}
+
+void SimTransaction::Rollback() {
+  if (open_ == nullptr) return;
+  if (database_->open_.contains(open_->xid)) open_->recorded ? database_->Publish(*open_) : database_->End(*open_);
+  open_ = nullptr;
+}
+
+}  // namespace assay

@@ -1,0 +1,218 @@
+// One PostgreSQL, small enough to read in one sitting: tables, row locks, transactions, and a WAL in commit order.
+//
+// It is the simulated body of Database, and with SimCapture (sim_capture.h) of CaptureSource; the contract suite in
+// tests/contract holds it and the real one to the same page. What it keeps true of PostgreSQL: a commit record enters the WAL
+// before its rows become visible and before its locks go; a row version has a new xmin with every write; constraints are
+// checked row by row; a lost connection leaves a COMMIT in doubt, and it may still happen later.
+//
+//   SimDatabase database(&random, &clock);
+//   database.CreateTable(shape, /*unique=*/{1});
+//   SimTransaction sale(&database);
+//   ASSAY_RETURN_IF_ERROR(sale.Insert(invoices, {"1", "250.00"}));
+//   sale.Commit();
+//
+// Not thread-safe; nothing blocks: what would wait for a lock in PostgreSQL is refused as a lock timeout would be.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "engine/clock.h"
+#include "engine/database.h"
+#include "tests/simulation/random.h"
+
+namespace assay {
+
+using SimValues = std::vector<ColumnText>;  // Parallel to the shape's columns.
+using SimRowName = std::pair<TableName, RowKey>;
+
+struct SimRow {
+  SimValues values;
+  uint32_t xmin = 0;
+};
+
+struct SimTable {
+  std::shared_ptr<const TableShape> shape;
+  std::vector<uint32_t> unique;  // Columns that are UNIQUE, each by itself.
+  std::map<RowKey, SimRow> rows;
+};
+
+// One change or message as the WAL keeps it.
+struct WalItem {
+  CaptureItem::Kind kind = CaptureItem::Kind::kMessage;
+  std::shared_ptr<const TableShape> relation;
+  SimValues old_values;
+  SimValues new_values;
+  std::string prefix;
+  std::string content;
+};
+
+struct WalTransaction {
+  uint32_t xid = 0;
+  Lsn commit_lsn;   // Where the commit record begins.
+  Lsn end_lsn;      // Just past it.
+  int64_t commit_time_us = 0;
+  bool projected = false;  // Written by Project: what the simulation knows, whatever the tag says.
+  std::vector<WalItem> items;
+};
+
+// What can go wrong with the next call to the Database; drawn by the simulation, used once.
+enum class DatabaseFault : uint8_t {
+  kNone,
+  kUnavailable,       // Nothing happened.
+  kReplyLost,         // It happened (a COMMIT too); the reply says UNAVAILABLE, or in doubt.
+  kCommitNotReached,  // Project: in doubt, and the COMMIT never arrived.
+  kCommitLater,       // Project: in doubt, and the server has not decided yet. See Settle.
+};
+
+class SimDatabase : public Database {
+ public:
+  // `clock` gives the commit times; both must outlive this.
+  SimDatabase(SeededRandom* random, Clock* clock) : random_(random), clock_(clock) {}
+
+  // ---- The catalog ----
+  void CreateTable(TableShape shape, std::vector<uint32_t> unique);
+  // NULL in the rows that are there. False: somebody holds a lock on the table, as ALTER TABLE would wait for.
+  bool AddColumn(const TableName& name, TableColumn column);
+  const SimTable* Find(const TableName& name) const;
+  const std::map<TableName, SimTable>& tables() const { return tables_; }
+  const std::vector<WalTransaction>& wal() const { return wal_; }
+  Lsn end_of_wal() const { return end_of_wal_; }
+
+  // ---- Database ----
+  absl::StatusOr<ReadReply> Read(const ReadRequest& request) override;
+  ProjectReply Project(const ProjectRequest& request) override;
+  void Abandon() override;
+  absl::StatusOr<uint64_t> LastBatch() override;
+
+  // ---- Faults ----
+  void set_fault(DatabaseFault fault) { fault_ = fault; }
+  // Runs once inside the next Read, after the rows were read and before the fence is emitted.
+  void set_between_read_and_fence(std::function<void()> action) { between_read_and_fence_ = std::move(action); }
+  // The client of the connection that Read and Project use is gone; the server does not know yet.
+  void Disconnect();
+  // The server notices what became of connections: a locking read without a client ends, an undecided COMMIT is decided by
+  // chance.
+  void Settle();
+  bool IsSettled() const { return undecided_ == nullptr && orphans_.empty(); }
+  // Open transactions and connections end; nothing committed is lost. SimCapture's slot may go back.
+  void Crash();
+  uint64_t crashes() const { return crashes_; }
+  // Rows that PostgreSQL refused to take from a projection, ever.
+  const std::set<SimRowName>& refused() const { return refused_; }
+  // What PostgreSQL would say to this row, written by itself now; OK: it would take it.
+  absl::Status WouldTake(const TableName& table, const SimValues& values);
+
+ private:
+  friend class SimTransaction;
+
+  // A transaction that has not ended: its writes, over what is committed, and its locks.
+  struct Open {
+    uint32_t xid = 0;
+    bool projected = false;
+    bool recorded = false;   // Its commit record is in the WAL.
+    uint64_t batch = 0;      // Of a projection; else 0.
+    std::vector<WalItem> items;
+    std::map<SimRowName, std::optional<SimValues>> written;  // nullopt: deleted.
+    std::set<SimRowName> locked;
+  };
+  // Why PostgreSQL would not do a statement. `sqlstate` 55P03: a lock is held by another; 00000: the row is not there (or, for an
+  // insert, it is).
+  struct Refusal {
+    std::string sqlstate;
+    std::string cause;
+    bool IsLock() const { return sqlstate == "55P03"; }
+    bool IsMoved() const { return sqlstate == "00000"; }
+  };
+  using Result = std::optional<Refusal>;  // nullopt: done.
+
+  std::unique_ptr<Open> Begin();
+  // The row as `open` sees it: committed, with its own writes over that.
+  std::optional<SimValues> Current(const Open& open, const SimRowName& row) const;
+  Result Lock(Open& open, const SimRowName& row);
+  Result LockExisting(Open& open, const SimRowName& row, SimValues* values);
+  bool OthersWrite(const Open& open, const SimRowName& row) const;
+  Result CheckTexts(const SimTable& table, const SimValues& values) const;
+  Result CheckUniques(const Open& open, const SimTable& table, const RowKey& key, const SimValues& values) const;
+  Result CheckUnique(const Open& open, const SimTable& table, const RowKey& key, uint32_t column,
+                     const ColumnText& value) const;
+  Result InsertRow(Open& open, const TableName& name, SimValues values);
+  Result UpdateRow(Open& open, const TableName& name, const RowKey& key, SimValues values);
+  Result DeleteRow(Open& open, const TableName& name, const RowKey& key);
+  Result ApplyWrite(Open& open, const TableWrites& table, const RowWrite& write, bool compare);
+  // Writes the commit record: from here on it is committed, and capture may deliver it.
+  void Record(Open& open);
+  // Makes a recorded transaction's rows visible and ends it.
+  void Publish(Open& open);
+  // Ends a transaction: its locks go, and what it wrote unless it was published.
+  void End(Open& open);
+  void EndAll(std::vector<std::unique_ptr<Open>>& opens);
+  void Decide();
+  void EmitMessage(absl::string_view prefix, absl::string_view content);
+  DatabaseFault TakeFault() { return std::exchange(fault_, DatabaseFault::kNone); }
+
+  SeededRandom* random_;
+  Clock* clock_;
+  std::map<TableName, SimTable> tables_;
+  std::vector<WalTransaction> wal_;
+  Lsn end_of_wal_{0x1000};
+  uint32_t next_xid_ = 700;
+  std::map<uint32_t, Open*> open_;        // Every transaction that has not ended.
+  std::map<SimRowName, uint32_t> locks_;  // Row to the transaction that holds it.
+  std::unique_ptr<Open> locking_read_;
+  std::unique_ptr<Open> undecided_;       // A projection whose COMMIT may or may not have arrived.
+  std::vector<std::unique_ptr<Open>> orphans_;  // Locking reads whose client is gone.
+  uint64_t last_batch_ = 0;
+  uint64_t crashes_ = 0;
+  DatabaseFault fault_ = DatabaseFault::kNone;
+  std::function<void()> between_read_and_fence_;
+  std::set<SimRowName> refused_;
+};
+
+// The key texts of a row.
+RowKey KeyOf(const TableShape& shape, const SimValues& values);
+
+// A transaction of the app. A statement that fails changes nothing, but like in PostgreSQL the only way on is Rollback.
+// ABORTED: a lock is held by another (try again later). FAILED_PRECONDITION: a constraint. NOT_FOUND: no such row or table.
+// UNAVAILABLE: the server crashed under it. Rolled back when it goes out of scope.
+class SimTransaction {
+ public:
+  explicit SimTransaction(SimDatabase* database);
+  ~SimTransaction() { Rollback(); }
+  SimTransaction(const SimTransaction&) = delete;
+  SimTransaction& operator=(const SimTransaction&) = delete;
+
+  absl::Status Insert(const TableName& table, SimValues values);
+  // Sets columns by name; setting a key column moves the row.
+  absl::Status Update(const TableName& table, const RowKey& key, const std::map<std::string, ColumnText>& sets);
+  absl::Status Delete(const TableName& table, const RowKey& key);
+  absl::Status Truncate(const TableName& table);
+  void Message(absl::string_view prefix, absl::string_view content);
+  // As this transaction sees it.
+  std::optional<SimValues> Get(const TableName& table, const RowKey& key) const;
+
+  // Both halves at once.
+  absl::Status Commit();
+  // The commit record is in the WAL and can be captured; nobody sees the rows yet and the locks are still held.
+  absl::Status CommitRecord();
+  void BecomeVisible();
+  void Rollback();
+
+ private:
+  absl::Status Check() const;
+  absl::Status ToStatus(const SimDatabase::Result& result) const;
+
+  SimDatabase* database_;
+  uint64_t crashes_;  // Of the server when this began.
+  std::unique_ptr<SimDatabase::Open> open_;  // nullptr: ended.
+};
+
+}  // namespace assay

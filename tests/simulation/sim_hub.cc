@@ -1,0 +1,183 @@
+#include "tests/simulation/sim_hub.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "log/annotate.h"
+
+namespace assay {
+namespace {
+
+HubHead HeadOf(const SimHub::Chain& chain) {
+  return {Sequence{chain.events.size()}, Sequence{chain.complete}, chain.checkpoint};
+}
+
+// What a hub reads of a checkpoint: the size in its second line, the root in its third.
+struct Claim {
+  uint64_t size = 0;
+  std::string root;
+};
+Claim ClaimOf(const std::string& checkpoint) {
+  const std::vector<std::string> lines = absl::StrSplit(checkpoint, '\n');
+  Claim claim;
+  if (lines.size() > 2 && absl::SimpleAtoi(lines[1], &claim.size)) claim.root = lines[2];
+  return claim;
+}
+
+absl::Status TakeCheckpoint(const std::string& checkpoint, SimHub::Chain* chain) {
+  const Claim claim = ClaimOf(checkpoint), kept = ClaimOf(chain->checkpoint);
+  if (claim.size == kept.size && claim.root != kept.root) return absl::DataLossError("a second root of one size");
+  if (claim.size > kept.size && claim.size <= chain->events.size()) chain->checkpoint = checkpoint;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+class SimHub::Connection : public Hub {
+ public:
+  Connection(SimHub* hub, uint32_t branch) : hub_(hub), branch_(branch) {}
+
+  absl::StatusOr<HubHeads> Heads() override {
+    ASSAY_RETURN_IF_ERROR(Check());
+    return hub_->Heads();
+  }
+  absl::StatusOr<PushReply> Push(const PushRequest& request) override {
+    ASSAY_RETURN_IF_ERROR(Check());
+    return hub_->Push(branch_, request);
+  }
+  absl::StatusOr<PullReply> Pull(const PullRequest& request) override {
+    ASSAY_RETURN_IF_ERROR(Check());
+    return hub_->Pull(branch_, request);
+  }
+  absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) override {
+    ASSAY_RETURN_IF_ERROR(Check());
+    return hub_->Heartbeat(branch_, report);
+  }
+
+ private:
+  absl::Status Check() const {
+    if (!hub_->branches_.contains(branch_)) return absl::UnauthenticatedError("no such branch");
+    return absl::OkStatus();
+  }
+
+  SimHub* hub_;
+  uint32_t branch_;
+};
+
+std::unique_ptr<Hub> SimHub::Connect(uint32_t branch) { return std::make_unique<Connection>(this, branch); }
+
+HubHeads SimHub::Heads() const {
+  HubHeads heads;
+  heads.hub_time = clock_->Now();
+  for (const auto& [origin, chain] : chains_) heads.heads[origin] = HeadOf(chain);
+  return heads;
+}
+
+absl::StatusOr<PushReply> SimHub::Push(uint32_t branch, const PushRequest& request) {
+  auto found = chains_.find(request.origin);
+  if (found != chains_.end() && found->second.owner != branch) {
+    return absl::PermissionDeniedError(absl::StrCat("the chain of ", request.origin.Hex(), " is not that of branch ", branch));
+  }
+  Chain chain = found == chains_.end() ? Chain{branch, {}, 0, {}} : found->second;
+  for (const Segment& segment : request.segments) {
+    if (segment.origin != request.origin) return absl::InvalidArgumentError("a segment of another origin");
+    if (segment.first.value > chain.events.size() + 1) {
+      return absl::OutOfRangeError(absl::StrCat("the hub holds ", request.origin.Hex(), " up to ", chain.events.size(),
+                                                ", the push begins at ", segment.first.value));
+    }
+    // Stored by segment, as the real hub does: one that is held in part is not taken, and the reply says from where to go on.
+    if (segment.first.value <= chain.events.size() && segment.last.value > chain.events.size()) break;
+    absl::StatusOr<DecodedSegment> decoded = DecodedSegment::Decode(segment);
+    if (!decoded.ok()) return absl::InvalidArgumentError(decoded.status().message());
+    if (segment.leaf_hashes.size() != 32 * decoded->events().size()) return absl::InvalidArgumentError("leaf hashes missing");
+    for (const StoredEvent& event : decoded->events()) {
+      if (event.masked) return absl::InvalidArgumentError("a push of masked events");
+      const size_t index = event.sequence.value - segment.first.value;
+      if (segment.leaf_hashes.substr(32 * index, 32) != std::string(AsBytes(event.leaf))) {
+        return absl::InvalidArgumentError("a leaf hash is not its event's");
+      }
+      if (event.sequence.value <= chain.events.size()) {
+        if (chain.events[event.sequence.value - 1].leaf == event.leaf) continue;
+        ++forks_;
+        return absl::DataLossError(absl::StrCat("fork: another content is at ", EventName(request.origin, event.sequence)));
+      }
+      chain.events.push_back({event.stamp, event.ends_transaction, std::string(event.table), std::string(event.bytes),
+                              event.leaf, event.sequence == segment.last});
+      if (event.ends_transaction) chain.complete = event.sequence.value;
+    }
+  }
+  if (!request.checkpoint.empty()) ASSAY_RETURN_IF_ERROR(TakeCheckpoint(request.checkpoint, &chain));
+  const PushReply reply{HeadOf(chain)};
+  if (!chain.events.empty()) chains_[request.origin] = std::move(chain);
+  return reply;
+}
+
+uint64_t SimHub::CutLength(const Chain& chain, uint64_t first, uint64_t next) {
+  uint64_t end = next, bytes = 0;
+  if (!recut_) {
+    if (next > first) return 0;
+    while (!chain.events[end++].ends_segment) {}
+    return end - next;
+  }
+  do bytes += chain.events[end].bytes.size(); while (!chain.events[end++].ends_transaction);
+  const bool inside = next > 0 && !chain.events[next - 1].ends_transaction;
+  const bool large = end - next > kSegmentEventsMax || bytes > kSegmentBytesMax;
+  if (next > first) {
+    // A segment holds whole transactions or a piece of one; nothing follows the rest of a transaction.
+    const bool began_inside = first > 0 && !chain.events[first - 1].ends_transaction;
+    const bool full = end - first > kSegmentEventsMax || large;
+    return began_inside || full || random_->Chance(25) ? 0 : end - next;
+  }
+  if (!inside && !large && !random_->Chance(10)) return end - next;
+  return 1 + random_->Below(std::min<uint64_t>(end - next, kSegmentEventsMax));
+}
+
+absl::StatusOr<PullReply> SimHub::Pull(uint32_t branch, const PullRequest& request) {
+  PullReply reply;
+  reply.heads = Heads();
+  size_t bytes = 0;
+  for (const auto& [origin, chain] : chains_) {
+    auto have = request.have.find(origin);
+    uint64_t next = have == request.have.end() ? 0 : have->second.value;  // Index of the first event to give.
+    while (next < chain.complete) {
+      if (bytes >= request.bytes_max) {
+        reply.more = true;
+        return reply;
+      }
+      const uint64_t first = next;
+      SegmentBuilder builder(origin);
+      while (next < chain.complete) {
+        const uint64_t count = CutLength(chain, first, next);
+        if (count == 0) break;
+        for (uint64_t end = next + count; next < end; ++next) {
+          const Event& event = chain.events[next];
+          const bool masked = chain.owner != branch && branches_[branch].denied.contains(event.table);
+          builder.Add({origin, Sequence{next + 1}, event.stamp, event.ends_transaction, masked, event.table,
+                       masked ? absl::string_view() : absl::string_view(event.bytes), event.leaf});
+          bytes += event.bytes.size();
+        }
+        if (!chain.events[next - 1].ends_transaction) break;
+      }
+      reply.segments.push_back(builder.Finish(/*with_leaf_hashes=*/false));
+    }
+  }
+  return reply;
+}
+
+absl::StatusOr<HeartbeatReply> SimHub::Heartbeat(uint32_t branch, const BranchReport& report) {
+  Branch& own = branches_[branch];
+  own.presence = BranchPresence{report, clock_->Now(), true};
+  own.presence->report.name = own.name;
+  own.presence->report.number = branch;
+  HeartbeatReply reply;
+  reply.hub_time = clock_->Now();
+  for (const auto& [number, other] : branches_) {
+    if (other.presence) reply.branches.push_back(*other.presence);
+  }
+  return reply;
+}
+
+}  // namespace assay

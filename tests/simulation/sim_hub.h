@@ -1,0 +1,85 @@
+// The hub in memory: one chain per origin, pushed by its owner, given to the others up to the last whole transaction.
+//
+//   SimHub hub(&random, &clock, /*recut=*/true);
+//   hub.Enrol(1, "mumbai-1");
+//   hub.Deny(1, "public.salaries");
+//   std::unique_ptr<Hub> connection = hub.Connect(1);
+//
+// With `recut` it cuts what it gives into other segments than it was given, also inside a transaction: any cut is as good.
+// Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/clock.h"
+#include "engine/hub.h"
+#include "log/merkle_tree.h"
+#include "tests/simulation/random.h"
+
+namespace assay {
+
+class SimHub {
+ public:
+  struct Event {
+    HlcStamp stamp;
+    bool ends_transaction = false;
+    std::string table;
+    std::string bytes;
+    Hash leaf{};
+    bool ends_segment = false;  // As it was pushed.
+  };
+  struct Chain {
+    uint32_t owner = 0;  // The branch that began it.
+    std::vector<Event> events;
+    uint64_t complete = 0;
+    std::string checkpoint;
+  };
+
+  SimHub(SeededRandom* random, Clock* clock, bool recut) : random_(random), clock_(clock), recut_(recut) {}
+
+  void Enrol(uint32_t branch, const std::string& name) { branches_[branch].name = name; }
+  // `table` as in SegmentPart::table: `branch` gets leaf hashes instead of its events, unless it wrote them.
+  void Deny(uint32_t branch, const std::string& table) { branches_[branch].denied.insert(table); }
+  // A connection with the rights of that branch's role.
+  std::unique_ptr<Hub> Connect(uint32_t branch);
+
+  const std::map<OriginId, Chain>& chains() const { return chains_; }
+  // Contents that came under a name that was taken.
+  uint64_t forks() const { return forks_; }
+
+  void Backup() { backup_ = chains_; }
+  // Comes back from the last backup: heads go back.
+  void Restore() { chains_ = backup_; }
+
+ private:
+  class Connection;
+  struct Branch {
+    std::string name;
+    std::set<std::string> denied;
+    std::optional<BranchPresence> presence;
+  };
+  HubHeads Heads() const;
+  // How many events from index `next` on go into the segment that begins at `first`: as it was pushed, or by chance, so that
+  // all ways to cut are met. 0: end the segment here.
+  uint64_t CutLength(const Chain& chain, uint64_t first, uint64_t next);
+  absl::StatusOr<PushReply> Push(uint32_t branch, const PushRequest& request);
+  absl::StatusOr<PullReply> Pull(uint32_t branch, const PullRequest& request);
+  absl::StatusOr<HeartbeatReply> Heartbeat(uint32_t branch, const BranchReport& report);
+
+  SeededRandom* random_;
+  Clock* clock_;
+  const bool recut_;
+  std::map<uint32_t, Branch> branches_;
+  std::map<OriginId, Chain> chains_;
+  std::map<OriginId, Chain> backup_;
+  uint64_t forks_ = 0;
+};
+
+}  // namespace assay
