@@ -25,6 +25,11 @@ constexpr uint64_t kFreeBytesLow = 1ull << 30;
 // Beyond this, times shown to people mislead; nothing in the merge depends on it.
 constexpr absl::Duration kOffsetLarge = absl::Seconds(30);
 
+// Where PostgreSQL refused a question of ours, its own log knows more.
+constexpr char kLook[] = "run assay doctor with postgres.admin_url set to a superuser, and look into PostgreSQL's log";
+constexpr char kTrySlot[] =
+    "mend the checks above first; then try: SELECT pg_create_logical_replication_slot('x', 'pgoutput', true)";
+
 // Collects checks: one line where each is made.
 class Findings {
  public:
@@ -134,7 +139,7 @@ void CheckSettings(const Connection& admin, const Result& server, Findings& foun
 
 void CheckTables(Connection& admin, const DoctorOptions& options, Findings& found) {
   absl::StatusOr<TableSelection> selection = SelectTables(admin, options.tables, options.exclude);
-  if (!selection.ok()) return found.Failed("tables", selection.status(), "");
+  if (!selection.ok()) return found.Failed("tables", selection.status(), kLook);
   for (const RefusedTable& refused : selection->refused) {
     const std::string name = refused.name.ToString();
     const std::string remedy =
@@ -194,7 +199,7 @@ void CheckSlot(Connection& admin, Findings& found) {
       "plugin, "
       "database = pg_catalog.current_database(), database FROM pg_catalog.pg_replication_slots WHERE slot_name = "
       "'assay'");
-  if (!slot.ok()) return found.Failed("slot", slot.status(), "");
+  if (!slot.ok()) return found.Failed("slot", slot.status(), kLook);
   if (slot->rows() == 0) {
     absl::StatusOr<Result> published = admin.Execute("SELECT FROM pg_catalog.pg_publication WHERE pubname = 'assay'");
     if (published.ok() && published->rows() > 0)
@@ -238,15 +243,13 @@ void CheckMessages(const std::string& url, Findings& found) {
   if (status.ok())
     status =
         connection.Execute("SELECT pg_catalog.pg_logical_emit_message(true, 'assay.doctor', $1)", {nonce}).status();
-  absl::StatusOr<Result> back = status;
-  if (status.ok()) {
-    back = connection.Execute(
-        "SELECT 1 FROM pg_catalog.pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1', "
-        "'publication_names', 'assay', "
-        "'messages', 'true') WHERE pg_catalog.position(pg_catalog.convert_to($2, 'UTF8') IN data) > 0",
-        {slot, nonce});
-  }
-  if (!back.ok()) return found.Failed("messages", back.status(), "");
+  if (!status.ok()) return found.Failed("messages", status, kTrySlot);
+  const absl::StatusOr<Result> back = connection.Execute(
+      "SELECT 1 FROM pg_catalog.pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1', "
+      "'publication_names', 'assay', 'messages', 'true') "
+      " WHERE position(pg_catalog.convert_to($2, 'UTF8') IN data) > 0",
+      {slot, nonce});
+  if (!back.ok()) return found.Failed("messages", back.status(), kTrySlot);
   if (back->rows() == 0)
     return found.Fail("messages", "a message put into the WAL does not come back through pgoutput",
                       "upgrade PostgreSQL to 14 or newer");
@@ -367,7 +370,7 @@ absl::string_view CheckResultName(CheckResult result) {
 void CheckServer(Connection& admin, std::vector<Check>* checks) {
   Findings found(checks);
   absl::StatusOr<Result> server = admin.Execute(kServer);
-  if (!server.ok()) return found.Failed("server", server.status(), "");
+  if (!server.ok()) return found.Failed("server", server.status(), kLook);
   CheckSettings(admin, *server, found);
 }
 
@@ -380,7 +383,7 @@ void CheckLogin(const std::string& url, std::vector<Check>* checks) {
       "SELECT session_user, rolsuper, rolreplication, EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = "
       "'assay_projector') "
       "FROM pg_catalog.pg_roles WHERE rolname = session_user");
-  if (!role.ok()) return found.Failed("login", role.status(), "");
+  if (!role.ok()) return found.Failed("login", role.status(), kLook);
   const std::string name = connection.QuoteIdentifier(role->Text(0, 0));
   const bool superuser = role->Bool(0, 1);
   found.Ok("login", absl::StrCat(role->Text(0, 0), superuser ? ", a superuser" : ""));
