@@ -33,7 +33,9 @@ struct TableColumn {
 struct TableShape {
   TableName name;
   std::vector<TableColumn> columns;
-  std::vector<uint32_t> key;  // Indexes into `columns` of the primary key, in key order.
+  // Indexes into `columns` of the primary key, in key order. In capture, empty for a table that was dropped before its changes were
+  // captured and that was never described while it was there.
+  std::vector<uint32_t> key;
   bool operator==(const TableShape&) const = default;
 };
 
@@ -47,8 +49,8 @@ struct CaptureItem {
   enum class Kind : uint8_t {
     kBegin,      // commit_lsn, commit_time_us, xid.
     kInsert,     // relation, new_tuple.
-    kUpdate,     // relation, old_tuple (whole), new_tuple.
-    kDelete,     // relation, old_tuple (whole).
+    kUpdate,     // relation, old_tuple, new_tuple.
+    kDelete,     // relation, old_tuple.
     kTruncate,   // relation; one item per table truncated.
     kMessage,    // prefix, content: pg_logical_emit_message inside the transaction.
     kCommit,     // commit_lsn, end_lsn.
@@ -60,7 +62,9 @@ struct CaptureItem {
   int64_t commit_time_us = 0;  // Unix microseconds.
   uint32_t xid = 0;
   std::shared_ptr<const TableShape> relation;
-  std::vector<TupleValue> old_tuple;  // Parallel to relation->columns.
+  // Parallel to relation->columns. Whole, unless somebody took REPLICA IDENTITY FULL from the table: then what was not sent is
+  // kUnchanged, but never a key column.
+  std::vector<TupleValue> old_tuple;
   std::vector<TupleValue> new_tuple;
   absl::string_view prefix;
   absl::string_view content;
@@ -81,7 +85,8 @@ class CaptureSource {
   virtual absl::Status Start() = 0;
   // The next items, at most `wait` later; an empty batch when there are none. Any error ends the stream: Start again.
   virtual absl::StatusOr<CaptureBatch> Next(absl::Duration wait) = 0;
-  // All before `lsn` is durable in the log. Never blocks.
+  // All before `lsn` is durable in the log. Never blocks; from any thread. Ignored while this stream has not delivered `lsn`, because
+  // a server that was restored would skip ahead to it: say it again after each step.
   virtual void Confirm(Lsn lsn) = 0;
 };
 
@@ -104,9 +109,9 @@ struct ReadRequest {
   // Emitted as a transactional kFencePrefix message *after* the rows were read: when capture delivers it, every commit the
   // read saw has been delivered.
   std::string fence;
-  // Lock the rows first (SELECT … FOR UPDATE in key order; rows that do not exist are locked by their key, by inserting a
-  // placeholder that is never committed) and keep the transaction open for Project or Abandon. The kProjectionPrefix message with
-  // `tag` opens that transaction. ABORTED when a lock takes longer than the adapter's limit.
+  // Lock the rows first (SELECT … FOR UPDATE in key order, and nobody can insert those that do not exist) and keep the transaction
+  // open for Project or Abandon. The kProjectionPrefix message with `tag` opens that transaction. ABORTED when a lock takes longer than
+  // the adapter's limit: go on without locks before asking for them again, since a forgotten session may hold one for hours.
   bool lock = false;
   std::string tag;
 };
@@ -130,7 +135,9 @@ struct RowWrite {
   Operation operation = Operation::kInsert;
   RowKey key;
   std::vector<ColumnText> values;  // Parallel to TableWrites::columns; empty for a delete.
-  uint32_t xmin = 0;               // Update and delete: only while the row is the version that was read.
+  // Update and delete: only while the row is the version that was read. (For an insert nothing stands guard but the key itself: a row
+  // that came and went since the read goes unnoticed, and is found when the echo meets versions that were not planned on.)
+  uint32_t xmin = 0;
 };
 
 // Writes to one table that name the same columns. Columns not named take no default on update, and NULL or the column's
@@ -152,8 +159,8 @@ struct ProjectReply {
   enum class Outcome : uint8_t {
     kCommitted,    // All of it, durably.
     kMoved,        // Nothing: `rows` are not the version that was read.
-    kRefused,      // Nothing: PostgreSQL will not take `rows`, each with its cause.
-    kInDoubt,      // COMMIT was sent and no reply came: LookUp before anything else.
+    kRefused,      // Nothing: PostgreSQL will not take `rows`, each with its cause. Also rows that stay locked (55P03).
+    kInDoubt,      // COMMIT was sent and no reply came: LastBatch before anything else.
     kUnavailable,  // Nothing, for a passing reason in `status` (connection, lock timeout, deadlock, disk full).
   };
   struct Row {
@@ -171,7 +178,8 @@ class Database {
  public:
   virtual ~Database() = default;
   virtual absl::StatusOr<ReadReply> Read(const ReadRequest& request) = 0;
-  // One PostgreSQL transaction: tag, rows (deletes, then updates, then inserts), progress.
+  // One PostgreSQL transaction: tag, rows (deletes, then updates, then inserts), progress. Rows that exchange a unique value cannot be
+  // updated one after the other: such an update is seen in capture as the row's delete and, later, its insert.
   virtual ProjectReply Project(const ProjectRequest& request) = 0;
   // Rolls back the transaction a locking read left open; harmless when there is none.
   virtual void Abandon() = 0;

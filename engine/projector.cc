@@ -52,7 +52,7 @@ absl::Status Projector::Load() {
   call_.reset();
   Finish();
   intent_.reset();
-  meant_.clear();
+  ForgetMeant();
   ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, stages_->Intent());
   if (!stored.has_value()) return absl::OkStatus();
   v1::ProjectionIntent intent;
@@ -221,6 +221,8 @@ absl::Status Projector::OnRead(absl::StatusOr<ReadReply> reply) {
   if (phase_ != Phase::kReading) return absl::OkStatus();
   if (!reply.ok()) {
     Failed(Annotate(reply.status(), "read the rows to project"));
+    // A lock that is not to be had, perhaps for hours, must not keep the other rows waiting: without locks they may pass.
+    if (locked_ && absl::IsAborted(reply.status())) attempts_ = 0;
     phase_ = Phase::kRead;
     return absl::OkStatus();
   }
@@ -275,14 +277,19 @@ absl::Status Projector::Plan() {
 
 absl::Status Projector::SetIntent(v1::ProjectionIntent intent) {
   intent_ = std::move(intent);
-  meant_.clear();
+  ForgetMeant();
   for (const v1::ProjectionIntent::Row& row : intent_->rows()) meant_[RefOf(row)] = &row;
   return stages_->SetIntent(intent_->SerializeAsString());
 }
 
+void Projector::ForgetMeant() {
+  meant_.clear();
+  taken_out_.clear();
+}
+
 absl::Status Projector::DropIntent() {
   intent_.reset();
-  meant_.clear();
+  ForgetMeant();
   return stages_->ClearIntent();
 }
 
@@ -357,6 +364,9 @@ bool Projector::Meant(const RowRef& ref, ChangeKind kind, const TableShape& shap
   auto it = meant_.find(ref);
   if (it == meant_.end()) return false;
   const v1::ProjectionIntent::Row& row = *it->second;
+  // Rows that exchange a unique value are taken out of their table and put back (Database::Project).
+  if (row.write() == v1::ProjectionIntent::Row::UPDATE && kind == ChangeKind::kDelete) return taken_out_.insert(ref).second;
+  if (taken_out_.contains(ref) && kind == ChangeKind::kInsert) kind = ChangeKind::kUpdate;
   const auto expected = kind == ChangeKind::kInsert   ? v1::ProjectionIntent::Row::INSERT
                         : kind == ChangeKind::kDelete ? v1::ProjectionIntent::Row::DELETE
                                                       : v1::ProjectionIntent::Row::UPDATE;
@@ -378,7 +388,7 @@ bool Projector::Meant(const RowRef& ref, ChangeKind kind, const TableShape& shap
 absl::Status Projector::Landed() {
   ASSAY_CHECK(intent_.has_value());
   const v1::ProjectionIntent intent = *std::exchange(intent_, std::nullopt);
-  meant_.clear();
+  ForgetMeant();
   std::map<OriginId, Sequence> to;
   for (const v1::ProjectionIntent::Range& range : intent.ranges()) {
     ASSAY_ASSIGN_OR_RETURN(const OriginId origin, OriginId::FromBytes(range.origin()));
@@ -426,8 +436,9 @@ absl::Status Projector::SettleRow(const v1::ProjectionIntent::Row& row, const Ro
                                   const RowVersions& merged) {
   const RowRef ref = RefOf(row);
   ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, stages_->Unsettled(ref));
-  const bool moved = row.write() == v1::ProjectionIntent::Row::NOTHING && !row.refused() &&
-                     VersionsDigest(before) != row.versions();
+  const bool unwritten = row.write() == v1::ProjectionIntent::Row::NOTHING;
+  const bool moved =
+      !row.refused() && (unwritten || !config_.naive_projection) && VersionsDigest(before) != row.versions();
   if (!row.refused() && row.missing().empty() && !moved) {
     return known.has_value() ? stages_->EraseUnsettled(ref) : absl::OkStatus();
   }
@@ -445,7 +456,8 @@ absl::Status Projector::SettleRow(const v1::ProjectionIntent::Row& row, const Ro
   unsettled.cause = row.cause();
   unsettled.sqlstate = row.sqlstate();
   if (moved) {
-    // It was to stay as it is, and a local commit changed it before our own went by: look again, and compare every value.
+    // A local commit changed it before our own went by: look again, and compare every value. An update or a delete would have been
+    // stopped by that; a row that was to stay as it is was not written, and one that was absent may have come and gone.
     unsettled.held_known = false;
     unsettled.retry_at_ms = 0;
     return stages_->PutUnsettled(unsettled);

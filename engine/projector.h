@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "engine/backoff.h"
 #include "engine/batch.h"
@@ -73,6 +74,7 @@ class Projector : public ProjectionEcho {
   absl::Status Plan();
   absl::Status SetIntent(v1::ProjectionIntent intent);
   absl::Status DropIntent();
+  void ForgetMeant();
   // Merges the batch; `intent` says how its rows came out.
   absl::Status Settle(const v1::ProjectionIntent& intent);
   absl::Status SettleRow(const v1::ProjectionIntent::Row& row, const RowVersions& before, const RowVersions& merged);
@@ -112,6 +114,7 @@ class Projector : public ProjectionEcho {
 
   std::optional<v1::ProjectionIntent> intent_;
   absl::flat_hash_map<RowRef, const v1::ProjectionIntent::Row*> meant_;  // Not yet seen in the echo.
+  absl::flat_hash_set<RowRef> taken_out_;  // Of those, to be updated, seen deleted and not yet back.
   std::vector<std::vector<RowRef>> write_refs_;
 };
 

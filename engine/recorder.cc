@@ -64,6 +64,7 @@ absl::Status Recorder::Load() {
   hybrid_ = HybridClock(std::max(HlcStamp{clock}, log_->Head(own_).complete_stamp));
   ASSAY_ASSIGN_OR_RETURN(captured_.value, stages_->GetNumber(kCaptured, 0));
   declared_.clear();
+  keyed_.clear();
   declared_in_chain_.clear();
   seen_written_.clear();
   fences_.clear();
@@ -108,9 +109,13 @@ absl::Status Recorder::Record(const CaptureItem& item) {
     case CaptureItem::Kind::kInsert:
     case CaptureItem::Kind::kUpdate:
     case CaptureItem::Kind::kDelete:
-      return known_ ? absl::OkStatus() : Row(item);
-    case CaptureItem::Kind::kTruncate:
-      return known_ ? absl::OkStatus() : Truncate(item);
+    case CaptureItem::Kind::kTruncate: {
+      if (known_) break;
+      if (!item.relation->key.empty()) return item.kind == CaptureItem::Kind::kTruncate ? Truncate(item) : Row(item);
+      CaptureItem keyed = item;
+      ASSAY_ASSIGN_OR_RETURN(keyed.relation, WithKnownKey(item.relation));
+      return item.kind == CaptureItem::Kind::kTruncate ? Truncate(keyed) : Row(keyed);
+    }
     case CaptureItem::Kind::kCommit:
       return Commit(item);
     case CaptureItem::Kind::kKeepalive:
@@ -133,7 +138,7 @@ absl::Status Recorder::Row(const CaptureItem& item) {
         shape.name.ToString(), " REPLICA IDENTITY FULL\""));
   }
   ASSAY_ASSIGN_OR_RETURN(Declared* table, Describe(item.relation));
-  ASSAY_ASSIGN_OR_RETURN(const RowKey key, KeyOf(shape, has_new && item.kind == CaptureItem::Kind::kUpdate &&
+  ASSAY_ASSIGN_OR_RETURN(const RowKey key, KeyOf(shape, has_new && !shape.key.empty() && item.kind == CaptureItem::Kind::kUpdate &&
                                                                 item.new_tuple[shape.key[0]].kind ==
                                                                     TupleValue::Kind::kUnchanged
                                                             ? absl::Span<const TupleValue>(item.old_tuple)
@@ -336,20 +341,43 @@ absl::StatusOr<Recorder::Declared*> Recorder::Describe(const std::shared_ptr<con
   return &it->second.second;
 }
 
-absl::Status Recorder::DeclareInChain(const TableShape& shape, Declared& table) {
-  auto [in_chain, unknown] = declared_in_chain_.try_emplace(table.name);
+absl::StatusOr<std::pair<uint64_t, Sequence>*> Recorder::InChain(const std::string& table) {
+  auto [in_chain, unknown] = declared_in_chain_.try_emplace(table);
   if (unknown) {
-    ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, stages_->Get(absl::StrCat("schema:", table.name)));
+    ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, stages_->Get(absl::StrCat("schema:", table)));
     uint64_t fingerprint = 0, sequence = 0;
     if (stored.has_value()) {
       const std::vector<std::string> parts = absl::StrSplit(*stored, ' ');
       if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &fingerprint) || !absl::SimpleAtoi(parts[1], &sequence)) {
-        return absl::DataLossError(absl::StrCat("the log's note of the schema of ", table.name, " is damaged"));
+        return absl::DataLossError(absl::StrCat("the log's note of the schema of ", table, " is damaged"));
       }
     }
     in_chain->second = {fingerprint, Sequence{sequence}};
   }
-  if (in_chain->second.second.value == 0 || in_chain->second.first != table.fingerprint) {
+  return &in_chain->second;
+}
+
+// A table that was dropped before its rows were captured has no key in the catalog any more; this chain may remember it. When nobody
+// knows it the rows are kept all the same, and nobody can write them.
+absl::StatusOr<std::shared_ptr<const TableShape>> Recorder::WithKnownKey(const std::shared_ptr<const TableShape>& shape) {
+  auto [it, unknown] = keyed_.try_emplace(shape.get(), shape, shape);
+  if (!unknown) return it->second.second;
+  ASSAY_ASSIGN_OR_RETURN(auto* in_chain, InChain(shape->name.ToString()));
+  if (in_chain->second.value == 0) return shape;
+  ASSAY_ASSIGN_OR_RETURN(const auto declared, names_->Schema(own_, in_chain->second));
+  TableShape keyed = *shape;
+  for (uint32_t ordinal : declared->key) {
+    for (uint32_t i = 0; i < keyed.columns.size(); ++i) {
+      if (keyed.columns[i].name == declared->schema.columns(ordinal).name()) keyed.key.push_back(i);
+    }
+  }
+  if (keyed.key.size() == declared->key.size()) it->second.second = std::make_shared<const TableShape>(std::move(keyed));
+  return it->second.second;
+}
+
+absl::Status Recorder::DeclareInChain(const TableShape& shape, Declared& table) {
+  ASSAY_ASSIGN_OR_RETURN(auto* in_chain, InChain(table.name));
+  if (in_chain->second.value == 0 || in_chain->first != table.fingerprint) {
     ASSAY_RETURN_IF_ERROR(NextEvent(table.name));
     v1::TableSchema* schema = event_.mutable_schema();
     schema->set_schema_name(shape.name.schema);
@@ -362,11 +390,11 @@ absl::Status Recorder::DeclareInChain(const TableShape& shape, Declared& table) 
     }
     for (uint32_t key : shape.key) schema->add_key(key);
     schema->set_fingerprint(table.fingerprint);
-    in_chain->second = {table.fingerprint, Sequence{event_.sequence()}};
+    *in_chain = {table.fingerprint, Sequence{event_.sequence()}};
     ASSAY_RETURN_IF_ERROR(
         stages_->Set(absl::StrCat("schema:", table.name), absl::StrCat(table.fingerprint, " ", event_.sequence())));
   }
-  table.sequence = in_chain->second.second;
+  table.sequence = in_chain->second;
   return absl::OkStatus();
 }
 

@@ -96,6 +96,10 @@ class Recorder {
 
   // The shape resolved to local numbers; nothing is written to the chain by that.
   absl::StatusOr<Declared*> Describe(const std::shared_ptr<const TableShape>& shape);
+  // `shape` as it is, or with the key it had when it was last declared.
+  absl::StatusOr<std::shared_ptr<const TableShape>> WithKnownKey(const std::shared_ptr<const TableShape>& shape);
+  // Fingerprint and event of the table's newest declaration; sequence 0 when there is none.
+  absl::StatusOr<std::pair<uint64_t, Sequence>*> InChain(const std::string& table);
   // Puts a TableSchema event before the first row that needs it.
   absl::Status DeclareInChain(const TableShape& shape, Declared& table);
   absl::StatusOr<v1::RowChange*> NextRow(const TableShape& shape, Declared& table, v1::RowChange::Operation operation,
@@ -124,6 +128,8 @@ class Recorder {
   v1::TransactionHeader::Source source_ = v1::TransactionHeader::LIVE;
   bool ancient_ = false;
   absl::flat_hash_map<const TableShape*, std::pair<std::shared_ptr<const TableShape>, Declared>> declared_;
+  // Shapes that came without a key (held, so that the address stays theirs), and what stands for them.
+  std::map<const TableShape*, std::pair<std::shared_ptr<const TableShape>, std::shared_ptr<const TableShape>>> keyed_;
   std::map<std::string, std::pair<uint64_t, Sequence>> declared_in_chain_;  // Table to fingerprint and event.
   std::map<OriginId, Sequence> seen_written_;
   std::vector<std::string> fences_;

@@ -221,6 +221,39 @@ TEST_F(RecorderTest, WhatTheSlotSendsAgainIsPassedOver) {
   EXPECT_GT(events[2].stamp(), events[1].stamp());
 }
 
+// A table dropped before its last rows were captured: the catalog knows its key no more, the chain does.
+TEST_F(RecorderTest, RowsOfADroppedTableKeepTheKeyItWasDeclaredWith) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  TableShape keyless = *shape_;
+  keyless.key.clear();
+  for (TableColumn& column : keyless.columns) column.not_null = false;
+  shape_ = std::make_shared<const TableShape>(keyless);
+  Begin(200);
+  Update({"1", "10.00", "5"}, {"1", "11.00", "5"});
+  Delete({"1", "11.00", "5"});
+  Change(CaptureItem::Kind::kTruncate, {}, {});
+  Commit(200);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 4u);  // One schema only.
+  EXPECT_EQ(events[2].row().key(0), "1");
+  EXPECT_EQ(events[2].row().columns_size(), 1);
+  EXPECT_EQ(events[3].row().key(0), "1");
+}
+
+TEST_F(RecorderTest, RowsOfATableNobodyKnowsTheKeyOfAreKept) {
+  TableShape keyless = *shape_;
+  keyless.key.clear();
+  shape_ = std::make_shared<const TableShape>(keyless);
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Update({"1", "10.00", "5"}, {"1", "11.00", "5"});
+  Commit(100);
+  ASSERT_EQ(Events().size(), 3u);
+  EXPECT_EQ(Events()[1].row().columns_size(), 3);
+}
+
 TEST_F(RecorderTest, RollbackForgetsTheTransactionAndItsStamp) {
   Begin(100);
   Insert({"1", "10.00", "5"});
