@@ -155,6 +155,33 @@ TEST_F(CrashTest, DiskThatFillsInsideALargeTransactionTakesItBackWhole) {
   EXPECT_EQ(CheckWhole(log), 2u);
 }
 
+TEST_F(CrashTest, FailedSyncStopsTheFileUntilItIsOpenedAgain) {
+  TestLog log;
+  ASSERT_OK(CommitOne(log, 1, 3));
+  log.vfs.FailSync(1);
+  EXPECT_TRUE(absl::IsUnavailable(CommitOne(log, 2, 3)));
+  EXPECT_TRUE(absl::IsUnavailable(log.file->Begin()));
+  log.vfs.PowerLoss();
+  ASSERT_OK(log.Reopen());
+  const uint64_t left = CheckWhole(log);
+  EXPECT_THAT(left, AnyOf(Eq(1u), Eq(2u)));
+  ASSERT_OK(CommitOne(log, left + 1, 3));
+}
+
+// SQLite gives up a whole transaction when the disk is full; who goes on regardless must not commit the rest of it.
+TEST_F(CrashTest, TransactionThatSqliteGaveUpIsNotCommittedByHalves) {
+  TestLog log;
+  ASSERT_OK(CommitOne(log, 1, 3));
+  ASSERT_OK(log.file->Execute("PRAGMA cache_size = 10"));
+  ASSERT_OK(log.file->Begin());
+  log.vfs.SetFull(true);
+  absl::Status ignored;
+  for (int i = 0; ignored.ok(); ++i) ignored = log.stages->Set(absl::StrCat("name", i), std::string(4000, 'x'));
+  log.vfs.SetFull(false);
+  EXPECT_FALSE(log.file->Commit().ok());
+  EXPECT_EQ(CheckWhole(log), 1u);
+}
+
 // Goal: a flipped bit is found when it is read, not handed on. (Its place in the file is the test's, not ours to choose.)
 TEST_F(CrashTest, FlippedBitIsNeverReadAsAnEvent) {
   TestLog log;

@@ -276,6 +276,30 @@ TEST_F(EventLogTest, MissingSegmentIsDataLoss) {
   EXPECT_TRUE(absl::IsDataLoss(a_.Reopen())) << "at the end it is seen at once";
 }
 
+TEST_F(EventLogTest, ChangedHeadIsDataLoss) {
+  ASSERT_OK(a_.Commit(kA, {"t.a"}));
+  ASSERT_OK(a_.Commit(kA, {"t.a"}));
+  ASSERT_OK(a_.file->Execute("UPDATE chain SET complete = 1"));
+  EXPECT_TRUE(absl::IsDataLoss(a_.Reopen()));
+}
+
+// Goal: a segment of our own making is whole transactions or a piece of one, however a peer had cut the chain.
+// Method: a peer sends the rest of a large transaction together with the transaction after it.
+TEST_F(EventLogTest, PeersOddCutsAreMended) {
+  ASSERT_OK(a_.Commit(kA, std::vector<std::string>(1000, "t.a")));
+  ASSERT_OK(a_.Commit(kA, {"t.b"}));
+  SegmentBuilder builders[] = {SegmentBuilder(kA), SegmentBuilder(kA)};
+  EventReader reader = a_.log->Read(kA, {1});
+  for (int i = 1; i <= 1001; ++i) builders[i <= 500 ? 0 : 1].Add(**reader.Next());
+  ASSERT_OK(b_.Pull({builders[0].Finish(true)}));
+  ASSERT_OK(b_.Pull({builders[1].Finish(true)}));
+  EXPECT_EQ(*ReadAll(*b_.log, kA), *ReadAll(*a_.log, kA));
+  std::vector<std::string> cuts;
+  ASSERT_OK_AND_ASSIGN(Statement rows, b_.file->Prepare("SELECT first, last FROM segment ORDER BY last"));
+  while (*rows.Step()) cuts.push_back(absl::StrCat(rows.Int(0), "-", rows.Int(1)));
+  EXPECT_THAT(cuts, ElementsAre("1-500", "501-1000", "1001-1001"));
+}
+
 TEST_F(EventLogTest, OriginNumbersSurviveReopening) {
   ASSERT_OK(a_.file->Begin());
   ASSERT_OK_AND_ASSIGN(const OriginIndex b, a_.log->IndexOf(kB));
