@@ -196,6 +196,8 @@ absl::Status LogFile::Commit() {
   }
   if (status.ok()) status = Execute("COMMIT");
   if (!status.ok()) {
+    // What a failed sync has lost no later one brings back.
+    if (absl::IsUnavailable(status)) broken_.Update(status);
     Rollback();
     return Annotate(status, "commit");
   }

@@ -72,7 +72,8 @@ class LogFile {
   LogFile& operator=(const LogFile&) = delete;
 
   absl::Status Begin();
-  // Runs every before-commit hook, then commits. On error nothing is durable and the transaction is rolled back.
+  // Runs every before-commit hook, then commits. On error the transaction is rolled back and nothing of it is durable; only after
+  // UNAVAILABLE (the sync itself failed) nobody can tell, and every later Begin fails too: open the file again, and look.
   absl::Status Commit();
   // Runs every after-rollback hook, so that nobody keeps in memory what the disk does not have; when one fails, so does every
   // later Begin. No-op outside a transaction.

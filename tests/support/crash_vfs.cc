@@ -65,6 +65,7 @@ struct CrashVfs::State {
   uint64_t life = 1;  // Connections of an earlier life are dead.
   uint64_t syncs = 0;
   uint64_t power_loss_at = 0;
+  uint64_t fail_at = 0;
   std::optional<int64_t> space_left;
 
   void PowerLoss();
@@ -187,6 +188,7 @@ int Sync(sqlite3_file* base, int) {
     state->PowerLoss();
     return SQLITE_IOERR_FSYNC;
   }
+  if (state->syncs == state->fail_at) return SQLITE_IOERR_FSYNC;
   handle->file->pending.clear();
   if (handle->syncs_directory) state->SyncDirectory();
   handle->syncs_directory = false;
@@ -450,6 +452,11 @@ void CrashVfs::Kill() {
 void CrashVfs::PowerLossAtSync(uint64_t count) {
   const std::lock_guard<std::mutex> lock(state_->mutex);
   state_->power_loss_at = count == 0 ? 0 : state_->syncs + count;
+}
+
+void CrashVfs::FailSync(uint64_t count) {
+  const std::lock_guard<std::mutex> lock(state_->mutex);
+  state_->fail_at = count == 0 ? 0 : state_->syncs + count;
 }
 
 uint64_t CrashVfs::sync_count() const {

@@ -43,6 +43,8 @@ class CrashVfs {
   void Kill();
   // PowerLoss instead of the `count`-th sync from now, counted from 1. 0: never.
   void PowerLossAtSync(uint64_t count);
+  // The `count`-th sync from now, counted from 1, fails and syncs nothing; everything else goes on. 0: none.
+  void FailSync(uint64_t count);
   // So far, those that did nothing included.
   uint64_t sync_count() const;
 
