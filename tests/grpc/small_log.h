@@ -139,10 +139,12 @@ class SmallLog {
 
  private:
   void Begin() {
-    if (depth_++ == 0) ASSERT_TRUE(file_->Begin().ok());
+    if (depth_++ > 0) return;
+    ASSERT_TRUE(file_->Begin().ok());
   }
   void Commit() {
-    if (--depth_ == 0) ASSERT_TRUE(file_->Commit().ok());
+    if (--depth_ > 0) return;
+    ASSERT_TRUE(file_->Commit().ok());
   }
   void Append(const v1::Event& event, absl::string_view table) {
     ASSERT_TRUE(log_->Append(event, table, event.SerializeAsString()).ok());

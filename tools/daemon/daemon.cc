@@ -1,0 +1,112 @@
+#include "tools/daemon/daemon.h"
+
+#include <sys/stat.h>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "adapters/grpc/admin_server.h"
+#include "adapters/postgres/capture.h"
+#include "adapters/postgres/connection.h"
+#include "adapters/postgres/projection.h"
+#include "adapters/supabase/hub_hints.h"
+#include "adapters/supabase/supabase_hub.h"
+#include "log/annotate.h"
+#include "tools/daemon/engine_host.h"
+#include "tools/daemon/logging.h"
+#include "tools/state_lock.h"
+#include "tools/version.h"
+
+namespace assay {
+namespace {
+
+// That the log is there and is this branch's: a config copied from another shop must not go on with this one's chain.
+absl::Status CheckLog(const Config& config) {
+  struct stat st;
+  if (stat(config.log_path().c_str(), &st) != 0) {
+    return absl::FailedPreconditionError(absl::StrCat("there is no log in ", config.branch.state_dir, ": run assay init --config ",
+                                                      config.path, " first"));
+  }
+  LogFile::Options options;
+  options.read_only = true;
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogFile> file, LogFile::Open(config.log_path(), options));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<EventLog> log, EventLog::Open(file.get()));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<StageStore> stages, StageStore::Open(file.get(), log.get()));
+  ASSAY_ASSIGN_OR_RETURN(const OriginId own, OwnOrigin(*stages));
+  ASSAY_ASSIGN_OR_RETURN(const v1::OriginOpened opened, log->Opening(own));
+  if (opened.branch_name() != config.branch.name || opened.branch_number() != static_cast<uint64_t>(config.branch.number)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the log in ", config.branch.state_dir, " is that of branch ", opened.branch_name(), " (number ", opened.branch_number(),
+        "), and the config says ", config.branch.name, " (number ", config.branch.number, "): set branch.name, branch.number and ",
+        "branch.state_dir as they were when assay init ran"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddAdapters(const Config& config, HostParts* parts) {
+  auto interrupt = std::make_shared<Interrupt>();
+  parts->interrupt = [interrupt] { interrupt->Trigger(); };
+  CaptureOptions capture_options;
+  capture_options.conninfo = config.postgres.url;
+  capture_options.interrupt = interrupt;
+  auto capture = std::make_unique<PostgresCapture>(capture_options);
+  parts->capture_keep_alive = [capture = capture.get()] { return capture->KeepAlive(); };
+  parts->capture = std::move(capture);
+  parts->database = std::make_unique<PostgresDatabase>(ProjectionOptions{.conninfo = config.postgres.url, .interrupt = interrupt});
+  if (!config.has_hub()) return absl::OkStatus();
+  const HubOptions hub{.url = config.hub.url, .allow_insecure = config.hub.allow_insecure, .interrupt = interrupt};
+  ASSAY_ASSIGN_OR_RETURN(parts->push_hub, SupabaseHub::Create(hub));
+  ASSAY_ASSIGN_OR_RETURN(parts->pull_hub, SupabaseHub::Create(hub));
+  if (config.hub.realtime) {
+    ASSAY_ASSIGN_OR_RETURN(parts->hints, SupabaseHints::Create(hub));
+  }
+  return absl::OkStatus();
+}
+
+class RealDaemon final : public Daemon {
+ public:
+  absl::Status Start(const Config& config) {
+    ASSAY_ASSIGN_OR_RETURN(lock_, StateLock::Take(config.lock_path()));
+    ASSAY_RETURN_IF_ERROR(CheckLog(config));
+    HostParts parts;
+    parts.engine = config.ToEngineConfig();
+    ASSAY_ASSIGN_OR_RETURN(parts.engine.signing_key, SigningKey::Load(config.key_path()));
+    parts.log_path = config.log_path();
+    parts.version = kVersion;
+    ASSAY_RETURN_IF_ERROR(AddAdapters(config, &parts));
+    parts.on_change = [this](const DaemonStatus& before, const DaemonStatus& after) {
+      for (const LogLine& line : NewsBetween(before, after)) Log(line.level, line.text);
+      if (before.engine_link.status.ok() != after.engine_link.status.ok() || before.change == 0) {
+        server_->SetServing(after.engine_link.status.ok());
+      }
+    };
+    host_ = std::make_unique<EngineHost>(std::move(parts));
+    const Config::Admin& admin = config.admin;
+    ASSAY_ASSIGN_OR_RETURN(server_, AdminServer::Start({admin.listen, admin.tls_cert, admin.tls_key, admin.tls_client_ca}, host_.get()));
+    host_->Start();
+    Log(LogLevel::kInfo, absl::StrCat("assayd ", kVersion, " for branch ", config.branch.name, " on ", server_->address(),
+                                      config.has_hub() ? "" : "; no hub is configured, everything stays local"));
+    return absl::OkStatus();
+  }
+
+  ~RealDaemon() override {
+    if (host_ != nullptr) host_->Stop(absl::InfiniteDuration());
+    server_ = nullptr;  // Uses the host; and the host, until it has stopped, the server.
+  }
+
+  bool Stop(absl::Duration patience) override { return host_->Stop(patience); }
+
+ private:
+  std::unique_ptr<StateLock> lock_;
+  std::unique_ptr<EngineHost> host_;
+  std::unique_ptr<AdminServer> server_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
+  auto daemon = std::make_unique<RealDaemon>();
+  ASSAY_RETURN_IF_ERROR(daemon->Start(config));
+  return daemon;
+}
+
+}  // namespace assay
