@@ -56,11 +56,10 @@ absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file
   if (config.signing_key.has_value()) opened->set_public_key(config.signing_key->public_key());
   opened->set_epoch(1);
   opened->set_format_version(kFormatVersion);
-  const bool begin = !file->InTransaction();
-  if (begin) ASSAY_RETURN_IF_ERROR(file->Begin());
+  ASSAY_RETURN_IF_ERROR(file->Begin());
   ASSAY_RETURN_IF_ERROR(log->Append(event, "", event.SerializeAsString()));
   ASSAY_RETURN_IF_ERROR(stages->Set(kOwnOrigin, own.AsBytes()));
-  if (begin) ASSAY_RETURN_IF_ERROR(file->Commit());
+  ASSAY_RETURN_IF_ERROR(file->Commit());
   return own;
 }
 

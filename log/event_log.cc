@@ -41,7 +41,7 @@ absl::StatusOr<std::unique_ptr<EventLog>> EventLog::Open(LogFile* file) {
   }
   ASSAY_RETURN_IF_ERROR(log->Load());
   EventLog* raw = log.get();
-  file->AddParticipant([raw] { return raw->BeforeCommit(); },
+  raw->participation_ = file->AddParticipant([raw] { return raw->BeforeCommit(); },
                        [raw] {
                          ++raw->generation_;
                          raw->chains_.clear();

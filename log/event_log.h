@@ -161,6 +161,7 @@ class EventLog {
   absl::StatusOr<bool> ContinuesAt(const Chain& chain, Sequence sequence);
 
   LogFile* file_;
+  LogFile::Participation participation_;
   uint64_t generation_ = 1;
   std::map<OriginId, Chain> chains_;
   Chain* newest_ = nullptr;  // Appends come in runs: the chain of the last one.

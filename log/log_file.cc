@@ -187,7 +187,7 @@ absl::Status LogFile::Commit() {
   absl::Status status;
   if (!read_only_) {
     for (auto participant = participants_.rbegin(); participant != participants_.rend() && status.ok(); ++participant) {
-      status = participant->before_commit();
+      if (const auto present = participant->lock()) status = present->before_commit();
     }
   }
   // SQLite gives up a whole transaction by itself on some errors (disk full, I/O): committing the rest would tear it.
@@ -209,11 +209,18 @@ void LogFile::Rollback() {
   if (!in_transaction_) return;
   if (sqlite3_get_autocommit(db_) == 0) broken_.Update(Execute("ROLLBACK"));
   in_transaction_ = false;
-  for (Participant& participant : participants_) broken_.Update(Annotate(participant.after_rollback(), "reload"));
+  for (const std::weak_ptr<const Participant>& participant : participants_) {
+    if (const auto present = participant.lock()) broken_.Update(Annotate(present->after_rollback(), "reload"));
+  }
 }
 
-void LogFile::AddParticipant(std::function<absl::Status()> before_commit, std::function<absl::Status()> after_rollback) {
-  participants_.push_back({std::move(before_commit), std::move(after_rollback)});
+LogFile::Participation LogFile::AddParticipant(std::function<absl::Status()> before_commit,
+                                               std::function<absl::Status()> after_rollback) {
+  std::erase_if(participants_, [](const auto& participant) { return participant.expired(); });
+  auto participant =
+      std::make_shared<const Participant>(Participant{std::move(before_commit), std::move(after_rollback)});
+  participants_.push_back(participant);
+  return participant;
 }
 
 absl::StatusOr<Statement> LogFile::Prepare(absl::string_view sql) {

@@ -83,7 +83,9 @@ class LogFile {
 
   // `before_commit` writes what a component has buffered; `after_rollback` drops and reloads what it has in memory. A component
   // may lean on those added before it: before a commit the last added writes first, after a rollback the first reloads first.
-  void AddParticipant(std::function<absl::Status()> before_commit, std::function<absl::Status()> after_rollback);
+  // It takes part while it keeps the token, which may outlive the file; it must not go with something still buffered.
+  using Participation = std::shared_ptr<const void>;
+  [[nodiscard]] Participation AddParticipant(std::function<absl::Status()> before_commit, std::function<absl::Status()> after_rollback);
 
   absl::StatusOr<Statement> Prepare(absl::string_view sql);
   absl::Status Execute(const std::string& sql);
@@ -108,7 +110,7 @@ class LogFile {
   bool read_only_ = false;
   bool in_transaction_ = false;
   absl::Status broken_;  // Not OK: memory and disk may differ.
-  std::vector<Participant> participants_;
+  std::vector<std::weak_ptr<const Participant>> participants_;
 };
 
 }  // namespace assay

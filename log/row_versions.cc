@@ -117,7 +117,7 @@ absl::StatusOr<std::unique_ptr<RowVersionStore>> RowVersionStore::Open(LogFile* 
     ASSAY_ASSIGN_OR_RETURN(store->put_, file->Prepare("INSERT OR REPLACE INTO row_version VALUES (?1, ?2, ?3)"));
   }
   RowVersionStore* raw = store.get();
-  file->AddParticipant([raw] { return raw->FlushDirty(); },
+  raw->participation_ = file->AddParticipant([raw] { return raw->FlushDirty(); },
                        [raw] {
                          raw->cache_.clear();
                          raw->dirty_.clear();

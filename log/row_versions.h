@@ -77,6 +77,7 @@ class RowVersionStore {
     bool dirty = false;
   };
   LogFile* file_;
+  LogFile::Participation participation_;
   EventLog* log_;
   absl::flat_hash_map<RowRef, Entry> cache_;
   std::vector<RowRef> dirty_;

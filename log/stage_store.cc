@@ -100,7 +100,7 @@ absl::StatusOr<std::unique_ptr<StageStore>> StageStore::Open(LogFile* file, Even
     ASSAY_ASSIGN_OR_RETURN(store->add_conflict_, file->Prepare("INSERT INTO conflict VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"));
   }
   StageStore* raw = store.get();
-  file->AddParticipant([] { return absl::OkStatus(); }, [raw] { return raw->Load(); });
+  raw->participation_ = file->AddParticipant([] { return absl::OkStatus(); }, [raw] { return raw->Load(); });
   return store;
 }
 

@@ -98,6 +98,7 @@ class StageStore {
   StageStore(LogFile* file, EventLog* log) : file_(file), log_(log) {}
   absl::Status Load();
   LogFile* file_;
+  LogFile::Participation participation_;
   EventLog* log_;
   std::map<OriginId, Sequence> projected_;
   int64_t unsettled_count_ = 0, parked_count_ = 0, conflict_count_ = 0;

@@ -34,7 +34,7 @@ absl::StatusOr<std::unique_ptr<TableNames>> TableNames::Open(LogFile* file, Even
   std::unique_ptr<TableNames> names(new TableNames(file, log));
   ASSAY_RETURN_IF_ERROR(names->Load());
   TableNames* raw = names.get();
-  file->AddParticipant([raw] { return raw->BeforeCommit(); }, [raw] { return raw->Load(); });
+  raw->participation_ = file->AddParticipant([raw] { return raw->BeforeCommit(); }, [raw] { return raw->Load(); });
   return names;
 }
 

@@ -81,6 +81,7 @@ class TableNames {
   ColumnId AddColumn(Table& table, absl::string_view column);
 
   LogFile* file_;
+  LogFile::Participation participation_;
   EventLog* log_;
   std::vector<Table> tables_;
   std::map<TableName, TableId> ids_;

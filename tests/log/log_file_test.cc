@@ -55,13 +55,16 @@ TEST_F(LogFileTest, CommittedIsThereAndRolledBackIsNot) {
   EXPECT_EQ(*Number(*file, "SELECT count(*) FROM value"), 1);
 }
 
-TEST_F(LogFileTest, ParticipantsLeanOnThoseBeforeThem) {
+TEST_F(LogFileTest, ParticipantsLeanOnThoseBeforeThemAndMayGo) {
   ASSERT_OK_AND_ASSIGN(const auto file, LogFile::Open(path_, {}));
   std::string calls;
-  for (const char* name : {"1", "2"}) {
-    file->AddParticipant([&calls, name] { return absl::StrAppend(&calls, "write", name, " "), absl::OkStatus(); },
-                         [&calls, name] { return absl::StrAppend(&calls, "reload", name, " "), absl::OkStatus(); });
+  std::vector<LogFile::Participation> participations;
+  for (const char* name : {"1", "2", "gone"}) {
+    participations.push_back(file->AddParticipant(
+        [&calls, name] { return absl::StrAppend(&calls, "write", name, " "), absl::OkStatus(); },
+        [&calls, name] { return absl::StrAppend(&calls, "reload", name, " "), absl::OkStatus(); }));
   }
+  participations.pop_back();
   ASSERT_OK(file->Begin());
   ASSERT_OK(file->Commit());
   ASSERT_OK(file->Begin());
@@ -71,7 +74,8 @@ TEST_F(LogFileTest, ParticipantsLeanOnThoseBeforeThem) {
 
 TEST_F(LogFileTest, ParticipantThatCannotWriteUndoesTheTransaction) {
   ASSERT_OK_AND_ASSIGN(const auto file, LogFile::Open(path_, {}));
-  file->AddParticipant([] { return absl::UnavailableError("cannot"); }, [] { return absl::OkStatus(); });
+  const auto participation =
+      file->AddParticipant([] { return absl::UnavailableError("cannot"); }, [] { return absl::OkStatus(); });
   ASSERT_OK(file->Begin());
   ASSERT_OK(file->Execute("INSERT INTO value VALUES ('x', x'01')"));
   EXPECT_TRUE(absl::IsUnavailable(file->Commit()));
@@ -81,7 +85,8 @@ TEST_F(LogFileTest, ParticipantThatCannotWriteUndoesTheTransaction) {
 
 TEST_F(LogFileTest, MemoryThatCouldNotBeReloadedStopsTheFile) {
   ASSERT_OK_AND_ASSIGN(const auto file, LogFile::Open(path_, {}));
-  file->AddParticipant([] { return absl::OkStatus(); }, [] { return absl::UnavailableError("cannot"); });
+  const auto participation =
+      file->AddParticipant([] { return absl::OkStatus(); }, [] { return absl::UnavailableError("cannot"); });
   ASSERT_OK(file->Begin());
   file->Rollback();
   EXPECT_TRUE(absl::IsUnavailable(file->Begin()));
