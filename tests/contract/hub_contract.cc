@@ -67,6 +67,20 @@ TEST_P(HubContract, AnotherBranchPullsTheBytesThatWerePushed) {
   EXPECT_EQ(sequence, chain.head().value);
 }
 
+// Goal: lengths above 64 KiB survive every encoding on the way. Method: leaf hashes of 128 kB, several such segments in one push.
+TEST_P(HubContract, LargeSegmentsPassAsTheyAre) {
+  TestChain chain(0xA1);
+  for (int i = 0; i < 3; ++i) chain.Transaction(4000);
+  auto a = hub_->Connect(1), b = hub_->Connect(2);
+  auto pushed = a->Push(chain.Push(chain.ByTransaction()));
+  ASSERT_TRUE(pushed.ok()) << pushed.status();
+  EXPECT_EQ(pushed->head.complete, chain.head());
+  auto segments = PullAll(*b, {});
+  ASSERT_TRUE(segments.ok()) << segments.status();
+  EXPECT_EQ(segments->back().last, chain.head());
+  EXPECT_TRUE(DecodedSegment::Decode(segments->back()).ok());
+}
+
 TEST_P(HubContract, HeadsTellWhatIsHeldAndWhatIsComplete) {
   TestChain chain(0xA1);
   chain.Transaction(10);
