@@ -316,6 +316,8 @@ std::vector<Call> Engine::TakeCalls() { return std::exchange(parts_->calls, {});
 
 bool Engine::HasWork() const {
   const Parts& p = *parts_;
+  // While a captured transaction is coming in, everything else waits for its end: nothing to do but for what capture brings.
+  if (p.recorder->InTransaction()) return !p.captured.empty() || p.capture_restarted;
   return p.has_work || !p.captured.empty() || p.database_reply.has_value() || p.push_reply.has_value() ||
          p.pull_reply.has_value() || !p.retry_requests.empty() || p.capture_restarted;
 }
@@ -323,6 +325,7 @@ bool Engine::HasWork() const {
 absl::Time Engine::NextWake() const {
   const Parts& p = *parts_;
   if (HasWork()) return absl::InfinitePast();
+  if (p.recorder->InTransaction()) return absl::InfiniteFuture();
   absl::Time wake = p.projector->NextWake();
   if (p.config.has_hub && !p.paused) wake = std::min({wake, p.pusher->NextWake(), p.puller->NextWake()});
   if (p.config.signing_key.has_value() && p.log->Head(p.own).last.value != p.checkpoint_size) {

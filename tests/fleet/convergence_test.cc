@@ -118,7 +118,7 @@ TEST(ConvergenceTest, OfflineEditsMergeColumnByColumn) {
 
 // Goal: where the table's policy says so, the later edit takes the whole row.
 TEST(ConvergenceTest, AWholeRowPolicyMovesAllColumnsTogether) {
-  ASSAY_START_FLEET(fleet, 2, {.schema = kSchema, .more_config = "[tables.\"public.stock\"]\nwhole_row = true\n"});
+  ASSAY_START_FLEET(fleet, 2, {.schema = kSchema, .more_config = "[tables.\"public.stock\"]\nmerge = \"row\"\n"});
   Branch &a = fleet->branch(0), &b = fleet->branch(1);
   MustSql(a.Url(), "INSERT INTO stock VALUES ('r1', 'a', 'b', 'c')");
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(20)));
