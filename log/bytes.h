@@ -1,8 +1,8 @@
-// The few codings that stored bytes are made of: varints as in Protocol Buffers, little-endian 64-bit numbers, and bytes preceded
-// by their varint length.
+// The few codings that stored bytes are made of: varints as in Protocol Buffers, little-endian 64-bit numbers, and
+// bytes preceded by their varint length.
 //
-// ByteReader never reads past the end and never allocates; every method answers false, and stays where it is or at the end, when
-// the bytes are not what was asked for.
+// ByteReader never reads past the end and never allocates; every method answers false, and stays where it is or at the
+// end, when the bytes are not what was asked for.
 #pragma once
 
 #include <cstdint>

@@ -56,7 +56,8 @@ std::string KeyId(absl::string_view name, absl::string_view public_key) {
 }
 
 bool VerifySignature(absl::string_view message, absl::string_view signature, absl::string_view public_key) {
-  Pkey key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, Bytes(public_key), public_key.size()), &EVP_PKEY_free);
+  Pkey key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, Bytes(public_key), public_key.size()),
+           &EVP_PKEY_free);
   DigestContext context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
   return key != nullptr && EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
          EVP_DigestVerify(context.get(), Bytes(signature), signature.size(), Bytes(message), message.size()) == 1;
@@ -72,12 +73,14 @@ absl::StatusOr<absl::string_view> BodyOf(absl::string_view text) {
 }
 
 absl::StatusOr<Checkpoint> ParseBody(absl::string_view body) {
-  std::vector<absl::string_view> lines = absl::StrSplit(body, '\n');  // `body` ends in a newline: the last line is empty.
+  std::vector<absl::string_view> lines =
+      absl::StrSplit(body, '\n');  // `body` ends in a newline: the last line is empty.
   if (lines.size() < 4) return absl::InvalidArgumentError("a checkpoint has at least three lines: origin, size, root");
   Checkpoint checkpoint;
   ASSAY_ASSIGN_OR_RETURN(checkpoint.origin, OriginId::FromHex(lines[0]));
   if (!absl::SimpleAtoi(lines[1], &checkpoint.size) || absl::StrCat(checkpoint.size) != lines[1]) {
-    return absl::InvalidArgumentError(absl::StrCat("a checkpoint's size is a plain decimal number, not \"", lines[1], "\""));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a checkpoint's size is a plain decimal number, not \"", lines[1], "\""));
   }
   std::string root;
   if (!absl::Base64Unescape(lines[2], &root) || root.size() != checkpoint.root.size() ||
@@ -131,8 +134,8 @@ absl::StatusOr<SigningKey> SigningKey::Load(const std::string& path) {
                                    &private_size) != 1 ||
       EVP_PKEY_get_raw_public_key(key.get(), reinterpret_cast<unsigned char*>(result.public_key_.data()),
                                   &public_size) != 1) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, " is not an Ed25519 private key in PEM form: restore it from a backup, or open a new origin"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, " is not an Ed25519 private key in PEM form: restore it from a backup, or open a new origin"));
   }
   return result;
 }
@@ -175,7 +178,8 @@ std::string SigningKey::Sign(absl::string_view message) const {
 
 std::string SignCheckpoint(const Checkpoint& checkpoint, const SigningKey& key) {
   const std::string name = checkpoint.origin.Hex();
-  const std::string body = absl::StrCat(name, "\n", checkpoint.size, "\n", absl::Base64Escape(AsBytes(checkpoint.root)), "\n");
+  const std::string body =
+      absl::StrCat(name, "\n", checkpoint.size, "\n", absl::Base64Escape(AsBytes(checkpoint.root)), "\n");
   const std::string signature = absl::StrCat(KeyId(name, key.public_key()), key.Sign(body));
   return absl::StrCat(body, "\n", kSignatureMark, name, " ", absl::Base64Escape(signature), "\n");
 }
@@ -188,21 +192,25 @@ absl::StatusOr<Checkpoint> ParseCheckpoint(absl::string_view text) {
 absl::StatusOr<Checkpoint> VerifyCheckpoint(absl::string_view text, absl::string_view public_key) {
   ASSAY_ASSIGN_OR_RETURN(const absl::string_view body, BodyOf(text));
   ASSAY_ASSIGN_OR_RETURN(const Checkpoint checkpoint, ParseBody(body));
-  // Others (witnesses) may have signed too: only the origin's own signature counts, and one that names our key must hold.
+  // Others (witnesses) may have signed too: only the origin's own signature counts, and one that names our key must
+  // hold.
   const std::string name = checkpoint.origin.Hex();
   const std::string key_id = KeyId(name, public_key);
   const absl::string_view signatures = text.substr(body.size() + 1, text.size() - body.size() - 2);
   for (absl::string_view line : absl::StrSplit(signatures, '\n')) {
     const std::vector<absl::string_view> words = absl::StrSplit(line, ' ');
     std::string signature;
-    if (words.size() != 3 || absl::StrCat(words[0], " ") != kSignatureMark || !absl::Base64Unescape(words[2], &signature)) {
+    if (words.size() != 3 || absl::StrCat(words[0], " ") != kSignatureMark ||
+        !absl::Base64Unescape(words[2], &signature)) {
       return absl::InvalidArgumentError("a checkpoint's signature line is a dash, a name and base64");
     }
     if (words[1] != name || absl::string_view(signature).substr(0, 4) != key_id) continue;
     if (VerifySignature(body, absl::string_view(signature).substr(4), public_key)) return checkpoint;
-    return absl::DataLossError(absl::StrCat("the checkpoint of origin ", name, " at ", checkpoint.size, " has a bad signature"));
+    return absl::DataLossError(
+        absl::StrCat("the checkpoint of origin ", name, " at ", checkpoint.size, " has a bad signature"));
   }
-  return absl::DataLossError(absl::StrCat("the checkpoint of origin ", name, " at ", checkpoint.size, " is not signed by its key"));
+  return absl::DataLossError(
+      absl::StrCat("the checkpoint of origin ", name, " at ", checkpoint.size, " is not signed by its key"));
 }
 
 }  // namespace assay

@@ -21,18 +21,36 @@ bool ScanEvent(absl::string_view bytes, EventFrame* frame) {
     if (!reader.Varint(&tag) || tag >> 3 == 0 || tag >> 3 > kFieldMax) return false;
     bool read = false;
     switch (tag & 7) {
-      case kVarint: read = reader.Varint(&number); break;
-      case kFixed64: read = reader.Fixed64(&number); break;
-      case kSized: read = reader.Sized(&sized); break;
-      case kFixed32: read = reader.Take(4, &sized); break;
+      case kVarint:
+        read = reader.Varint(&number);
+        break;
+      case kFixed64:
+        read = reader.Fixed64(&number);
+        break;
+      case kSized:
+        read = reader.Sized(&sized);
+        break;
+      case kFixed32:
+        read = reader.Take(4, &sized);
+        break;
     }
     if (!read) return false;  // Groups too: proto3 has none.
     switch (tag) {
-      case Tag(1, kSized): frame->origin = sized; break;
-      case Tag(2, kVarint): frame->sequence = number; break;
-      case Tag(3, kFixed64): frame->stamp = number; break;
-      case Tag(4, kVarint): frame->transaction_first = number; break;
-      case Tag(5, kVarint): frame->ends_transaction = number != 0; break;
+      case Tag(1, kSized):
+        frame->origin = sized;
+        break;
+      case Tag(2, kVarint):
+        frame->sequence = number;
+        break;
+      case Tag(3, kFixed64):
+        frame->stamp = number;
+        break;
+      case Tag(4, kVarint):
+        frame->transaction_first = number;
+        break;
+      case Tag(5, kVarint):
+        frame->ends_transaction = number != 0;
+        break;
     }
   }
   return true;

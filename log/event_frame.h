@@ -15,8 +15,8 @@ struct EventFrame {
   bool ends_transaction = false;
 };
 
-// False when `bytes` is not a sequence of Protocol Buffers fields. Reads as a parser would: the last of a repeated field counts,
-// fields it does not know (or that have another wire type) are skipped.
+// False when `bytes` is not a sequence of Protocol Buffers fields. Reads as a parser would: the last of a repeated
+// field counts, fields it does not know (or that have another wire type) are skipped.
 bool ScanEvent(absl::string_view bytes, EventFrame* frame);
 
 }  // namespace assay

@@ -22,7 +22,8 @@ constexpr char kSelectChains[] =
     "SELECT id, origin, last, last_stamp, complete, complete_stamp, tree, checkpoint, checksum FROM chain ORDER BY id";
 constexpr char kUpsertChain[] =
     "INSERT INTO chain (id, origin, last, last_stamp, complete, complete_stamp, tree, checkpoint, checksum) "
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO UPDATE SET last = ?3, last_stamp = ?4, complete = ?5, "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO UPDATE SET last = ?3, last_stamp = ?4, complete = "
+    "?5, "
     "complete_stamp = ?6, tree = ?7, checkpoint = ?8, checksum = ?9";
 
 int64_t Signed(uint64_t value) { return static_cast<int64_t>(value); }
@@ -35,27 +36,29 @@ absl::StatusOr<std::unique_ptr<EventLog>> EventLog::Open(LogFile* file) {
   ASSAY_ASSIGN_OR_RETURN(log->select_segment_, file->Prepare("SELECT first, last, ends, body FROM segment "
                                                              "WHERE origin = ?1 AND last >= ?2 ORDER BY last LIMIT 1"));
   if (!file->read_only()) {
-    ASSAY_ASSIGN_OR_RETURN(log->insert_segment_,
-                           file->Prepare("INSERT INTO segment (origin, last, first, ends, body) VALUES (?1, ?2, ?3, ?4, ?5)"));
+    ASSAY_ASSIGN_OR_RETURN(
+        log->insert_segment_,
+        file->Prepare("INSERT INTO segment (origin, last, first, ends, body) VALUES (?1, ?2, ?3, ?4, ?5)"));
     ASSAY_ASSIGN_OR_RETURN(log->upsert_chain_, file->Prepare(kUpsertChain));
   }
   ASSAY_RETURN_IF_ERROR(log->Load());
   EventLog* raw = log.get();
   raw->participation_ = file->AddParticipant([raw] { return raw->BeforeCommit(); },
-                       [raw] {
-                         ++raw->generation_;
-                         raw->chains_.clear();
-                         raw->newest_ = nullptr;
-                         raw->origins_by_index_.clear();
-                         raw->cache_.Clear();
-                         return raw->Load();
-                       });
+                                             [raw] {
+                                               ++raw->generation_;
+                                               raw->chains_.clear();
+                                               raw->newest_ = nullptr;
+                                               raw->origins_by_index_.clear();
+                                               raw->cache_.Clear();
+                                               return raw->Load();
+                                             });
   return log;
 }
 
 std::string EventLog::Chain::Checksum() const {
   std::string bytes(origin.AsBytes());
-  for (const uint64_t number : {uint64_t{index.value}, head.last.value, last_stamp.value, head.complete.value, head.complete_stamp.value}) {
+  for (const uint64_t number :
+       {uint64_t{index.value}, head.last.value, last_stamp.value, head.complete.value, head.complete_stamp.value}) {
     PutFixed64(&bytes, number);
   }
   absl::StrAppend(&bytes, tree.Encode(), checkpoint);
@@ -88,12 +91,14 @@ absl::Status EventLog::CheckSegmentEnds() {
     const uint64_t last = newest.IsNull(0) ? 0 : Unsigned(newest.Int(0));
     newest.Reset();
     if (last != chain.head.last.value) {
-      return absl::DataLossError(absl::StrCat("the head of chain ", origin.Hex(), " is at ", chain.head.last.value, " and its segments end at ", last));
+      return absl::DataLossError(absl::StrCat("the head of chain ", origin.Hex(), " is at ", chain.head.last.value,
+                                              " and its segments end at ", last));
     }
   }
   ASSAY_ASSIGN_OR_RETURN(Statement stray, file_->Prepare("SELECT max(origin) FROM segment"));
   ASSAY_RETURN_IF_ERROR(stray.Step().status());
-  if (!stray.IsNull(0) && !HasIndex(Unsigned(stray.Int(0)))) return absl::DataLossError("there are segments of a chain without a head");
+  if (!stray.IsNull(0) && !HasIndex(Unsigned(stray.Int(0))))
+    return absl::DataLossError("there are segments of a chain without a head");
   return absl::OkStatus();
 }
 
@@ -102,7 +107,8 @@ absl::Status EventLog::LoadChain(const Statement& row) {
   if (!id.ok()) return absl::DataLossError("an origin that is not 16 bytes");
   const OriginId origin = *id;
   Chain* chain = FindOrAdd(origin);
-  if (chain->index.value != Unsigned(row.Int(0))) return absl::DataLossError("the log's origins are not numbered from 0");
+  if (chain->index.value != Unsigned(row.Int(0)))
+    return absl::DataLossError("the log's origins are not numbered from 0");
   chain->head = {{Unsigned(row.Int(2))}, {Unsigned(row.Int(4))}, {Unsigned(row.Int(5))}};
   chain->last_stamp = {Unsigned(row.Int(3))};
   chain->stored = chain->head.last;
@@ -112,7 +118,8 @@ absl::Status EventLog::LoadChain(const Statement& row) {
   }
   chain->builder = SegmentBuilder(origin, chain->InTransaction());
   chain->checkpoint = std::string(row.Blob(7));
-  if (chain->Checksum() != row.Blob(8)) return absl::DataLossError(absl::StrCat("the head of chain ", origin.Hex(), " fails its checksum"));
+  if (chain->Checksum() != row.Blob(8))
+    return absl::DataLossError(absl::StrCat("the head of chain ", origin.Hex(), " fails its checksum"));
   if (!chain->checkpoint.empty()) {
     ASSAY_ASSIGN_OR_RETURN(chain->claim, ParseCheckpoint(chain->checkpoint));
   }
@@ -257,8 +264,8 @@ absl::Status EventLog::AppendPulled(const Segment& segment) {
   ASSAY_CHECK(file_->InTransaction());
   const ChainHead before = Head(segment.origin);
   if (segment.first > before.last.Next()) {
-    return absl::OutOfRangeError(absl::StrCat("after ", EventName(segment.origin, before.last), " comes ", segment.first.value,
-                                              ": a gap; pull again from the head"));
+    return absl::OutOfRangeError(absl::StrCat("after ", EventName(segment.origin, before.last), " comes ",
+                                              segment.first.value, ": a gap; pull again from the head"));
   }
   ASSAY_ASSIGN_OR_RETURN(const DecodedSegment decoded, DecodedSegment::Decode(segment));
   Chain& chain = *FindOrAdd(segment.origin);
@@ -294,8 +301,8 @@ absl::Status EventLog::CheckOverlap(Chain& chain, const DecodedSegment& decoded)
     if (ours.leaf == event.leaf) continue;
     ASSAY_RETURN_IF_ERROR(KeepEvidence(chain, "fork", event.sequence, ours.masked ? AsBytes(ours.leaf) : ours.bytes,
                                        event.masked ? AsBytes(event.leaf) : event.bytes));
-    return absl::DataLossError(absl::StrCat("fork: another ", EventName(event.origin, event.sequence), " is held here (",
-                                            HexEncode(AsBytes(ours.leaf)), ") than was pulled (",
+    return absl::DataLossError(absl::StrCat("fork: another ", EventName(event.origin, event.sequence),
+                                            " is held here (", HexEncode(AsBytes(ours.leaf)), ") than was pulled (",
                                             HexEncode(AsBytes(event.leaf)), ")"));
   }
   return absl::OkStatus();
@@ -306,15 +313,18 @@ absl::Status EventLog::CheckNew(const Chain& chain, const DecodedSegment& decode
   const bool begins = !chain.InTransaction();
   const StoredEvent& first = events[skip];
   if (begins ? first.stamp <= chain.last_stamp : first.stamp != chain.last_stamp) {
-    return absl::DataLossError(absl::StrCat(EventName(first.origin, first.sequence), ": its stamp does not ",
-                                            begins ? "rise above the transaction before" : "equal that of its transaction"));
+    return absl::DataLossError(
+        absl::StrCat(EventName(first.origin, first.sequence), ": its stamp does not ",
+                     begins ? "rise above the transaction before" : "equal that of its transaction"));
   }
   const Sequence claimed = decoded.first_transaction_begins();
   if (skip == 0 && claimed.value != 0 && claimed != chain.head.complete.Next()) {
     return absl::DataLossError(absl::StrCat(EventName(first.origin, first.sequence), ": its transaction begins at ",
-                                            claimed.value, " by its own word and at ", chain.head.complete.value + 1, " here"));
+                                            claimed.value, " by its own word and at ", chain.head.complete.value + 1,
+                                            " here"));
   }
-  if (chain.claim.size < first.sequence.value || chain.claim.size > events.back().sequence.value) return absl::OkStatus();
+  if (chain.claim.size < first.sequence.value || chain.claim.size > events.back().sequence.value)
+    return absl::OkStatus();
   // The signed word about this stretch came before the stretch did.
   MerkleTree tree = chain.tree;
   for (size_t i = skip; tree.size() < chain.claim.size; ++i) tree.Append(events[i].leaf);
@@ -323,8 +333,9 @@ absl::Status EventLog::CheckNew(const Chain& chain, const DecodedSegment& decode
 
 absl::Status EventLog::KeepEvidence(const Chain& chain, absl::string_view kind, Sequence at, absl::string_view held,
                                     absl::string_view offered) {
-  ASSAY_ASSIGN_OR_RETURN(Statement insert, file_->Prepare("INSERT OR IGNORE INTO evidence SELECT ?1, ?2, ?3, ?4, ?5 WHERE "
-                                                          "(SELECT count(*) FROM evidence WHERE origin = ?1) < ?6"));
+  ASSAY_ASSIGN_OR_RETURN(Statement insert,
+                         file_->Prepare("INSERT OR IGNORE INTO evidence SELECT ?1, ?2, ?3, ?4, ?5 WHERE "
+                                        "(SELECT count(*) FROM evidence WHERE origin = ?1) < ?6"));
   return insert.BindInt(1, chain.index.value)
       .BindText(2, kind)
       .BindInt(3, Signed(at.value))

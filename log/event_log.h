@@ -70,7 +70,7 @@ class EventLog {
   // For a log file opened read-only: sees what the writer has committed since. Readers stay valid.
   absl::Status Refresh();
 
-  // Every origin with at least one event here or named by AddOrigin, ordered by id.
+  // Every origin with at least one event here or given a number by IndexOf, ordered by id.
   std::vector<OriginId> Origins() const;
   ChainHead Head(const OriginId& origin) const;
   // Registers `origin` if it is new (in a file opened read-only: NOT_FOUND). Stable for the life of the file once committed.

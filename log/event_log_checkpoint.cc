@@ -24,7 +24,8 @@ absl::StatusOr<Hash> EventLog::RootAt(const OriginId& origin, uint64_t size) {
 
   MerkleTree tree;
   ASSAY_ASSIGN_OR_RETURN(
-      Statement nearest, file_->Prepare("SELECT tree FROM tree WHERE origin = ?1 AND size <= ?2 ORDER BY size DESC LIMIT 1"));
+      Statement nearest,
+      file_->Prepare("SELECT tree FROM tree WHERE origin = ?1 AND size <= ?2 ORDER BY size DESC LIMIT 1"));
   nearest.BindInt(1, chain.index.value).BindInt(2, static_cast<int64_t>(size));
   ASSAY_ASSIGN_OR_RETURN(const bool row, nearest.Step());
   if (row) {
@@ -50,12 +51,13 @@ absl::StatusOr<v1::OriginOpened> EventLog::Opening(const OriginId& origin) {
   return event.origin_opened();
 }
 
-absl::Status EventLog::CheckRoot(const Chain& chain, const Checkpoint& claim, absl::string_view text, const Hash& root) {
+absl::Status EventLog::CheckRoot(const Chain& chain, const Checkpoint& claim, absl::string_view text,
+                                 const Hash& root) {
   if (claim.root == root) return absl::OkStatus();
   ASSAY_RETURN_IF_ERROR(KeepEvidence(chain, "checkpoint", {claim.size}, AsBytes(root), text));
-  return absl::DataLossError(absl::StrCat("origin ", chain.origin.Hex(), " signed another history of its first ", claim.size,
-                                          " events (root ", HexEncode(AsBytes(claim.root)), ") than the one here (root ",
-                                          HexEncode(AsBytes(root)), ")"));
+  return absl::DataLossError(absl::StrCat("origin ", chain.origin.Hex(), " signed another history of its first ",
+                                          claim.size, " events (root ", HexEncode(AsBytes(claim.root)),
+                                          ") than the one here (root ", HexEncode(AsBytes(root)), ")"));
 }
 
 absl::Status EventLog::KeepCheckpoint(const OriginId& origin, absl::string_view text) {
@@ -63,12 +65,14 @@ absl::Status EventLog::KeepCheckpoint(const OriginId& origin, absl::string_view 
   ASSAY_ASSIGN_OR_RETURN(const v1::OriginOpened opening, Opening(origin));
   ASSAY_ASSIGN_OR_RETURN(const Checkpoint checkpoint, VerifyCheckpoint(text, opening.public_key()));
   if (checkpoint.origin != origin) {
-    return absl::InvalidArgumentError(absl::StrCat("a checkpoint of ", checkpoint.origin.Hex(), " under the name of ", origin.Hex()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a checkpoint of ", checkpoint.origin.Hex(), " under the name of ", origin.Hex()));
   }
   Chain& chain = *FindOrAdd(origin);
   if (checkpoint.size == chain.claim.size && checkpoint.root != chain.claim.root && !chain.checkpoint.empty()) {
     ASSAY_RETURN_IF_ERROR(KeepEvidence(chain, "checkpoint", {checkpoint.size}, chain.checkpoint, text));
-    return absl::DataLossError(absl::StrCat("origin ", origin.Hex(), " signed two histories of its first ", checkpoint.size, " events"));
+    return absl::DataLossError(
+        absl::StrCat("origin ", origin.Hex(), " signed two histories of its first ", checkpoint.size, " events"));
   }
   if (checkpoint.size <= chain.head.last.value) {
     ASSAY_ASSIGN_OR_RETURN(const Hash root, RootAt(origin, checkpoint.size));

@@ -16,7 +16,8 @@ constexpr size_t kPushAsStoredBytes = 64 << 10;
 
 void FillLeafHashes(const DecodedSegment& decoded, Segment* segment) {
   segment->leaf_hashes.reserve(decoded.events().size() * sizeof(Hash));
-  for (const StoredEvent& event : decoded.events()) segment->leaf_hashes.append(AsBytes(event.leaf).data(), sizeof(Hash));
+  for (const StoredEvent& event : decoded.events())
+    segment->leaf_hashes.append(AsBytes(event.leaf).data(), sizeof(Hash));
 }
 
 }  // namespace
@@ -43,7 +44,8 @@ absl::StatusOr<std::shared_ptr<const DecodedSegment>> EventLog::SegmentHolding(C
   if (std::shared_ptr<const DecodedSegment> cached = cache_.Find(chain.index.value, sequence)) return cached;
   if (sequence > chain.stored) ASSAY_RETURN_IF_ERROR(Flush(chain, /*with_piece=*/sequence > chain.head.complete));
   ASSAY_ASSIGN_OR_RETURN(const std::optional<Segment> segment, LoadSegment(chain, sequence));
-  if (!segment) return absl::DataLossError(absl::StrCat("the log has no segment with ", EventName(chain.origin, sequence)));
+  if (!segment)
+    return absl::DataLossError(absl::StrCat("the log has no segment with ", EventName(chain.origin, sequence)));
   ASSAY_ASSIGN_OR_RETURN(DecodedSegment decoded, DecodedSegment::Decode(*segment));
   auto shared = std::make_shared<const DecodedSegment>(std::move(decoded));
   cache_.Add(chain.index.value, shared);
@@ -55,7 +57,9 @@ absl::StatusOr<bool> EventLog::ContinuesAt(const Chain& chain, Sequence sequence
   ASSAY_ASSIGN_OR_RETURN(Statement before, file_->Prepare("SELECT ends FROM segment WHERE origin = ?1 AND last = ?2"));
   before.BindInt(1, chain.index.value).BindInt(2, static_cast<int64_t>(sequence.value - 1));
   ASSAY_ASSIGN_OR_RETURN(const bool row, before.Step());
-  if (!row) return absl::DataLossError(absl::StrCat("the log has no segment that ends at ", EventName(chain.origin, {sequence.value - 1})));
+  if (!row)
+    return absl::DataLossError(
+        absl::StrCat("the log has no segment that ends at ", EventName(chain.origin, {sequence.value - 1})));
   return before.Int(0) == 0;
 }
 
@@ -107,7 +111,8 @@ absl::StatusOr<std::vector<Segment>> EventLog::ReadSegments(const OriginId& orig
     segments.push_back(std::move(segment));
   };
   bool continues = false;  // The next event is not the first of its transaction.
-  for (Sequence next = from; next <= end && bytes + (builder ? builder->raw_bytes() : 0) < std::max<size_t>(bytes_max, 1);) {
+  for (Sequence next = from;
+       next <= end && bytes + (builder ? builder->raw_bytes() : 0) < std::max<size_t>(bytes_max, 1);) {
     ASSAY_ASSIGN_OR_RETURN(std::optional<Segment> stored, LoadSegment(chain, next));
     if (!stored) return absl::DataLossError(absl::StrCat("the log has no segment with ", EventName(origin, next)));
     ASSAY_ASSIGN_OR_RETURN(const DecodedSegment decoded, DecodedSegment::Decode(*stored));

@@ -13,25 +13,37 @@ namespace {
 constexpr int kBusyTimeoutMs = 5000;
 
 absl::Status SqliteError(sqlite3* db, int rc, absl::string_view what, absl::string_view path) {
-  const std::string message = absl::StrCat(what, " ", path, ": ", db == nullptr ? sqlite3_errstr(rc) : sqlite3_errmsg(db));
+  const std::string message =
+      absl::StrCat(what, " ", path, ": ", db == nullptr ? sqlite3_errstr(rc) : sqlite3_errmsg(db));
   switch (rc & 0xff) {
     case SQLITE_OK:
     case SQLITE_ROW:
-    case SQLITE_DONE: return absl::OkStatus();
-    case SQLITE_FULL: return absl::ResourceExhaustedError(absl::StrCat(message, ": free space on its disk"));
-    case SQLITE_NOMEM: return absl::ResourceExhaustedError(message);
-    case SQLITE_CORRUPT: return absl::DataLossError(absl::StrCat(message, ": restore the file, or open a new origin"));
-    case SQLITE_NOTADB: return absl::FailedPreconditionError(absl::StrCat(message, ": it is not an Assay log"));
+    case SQLITE_DONE:
+      return absl::OkStatus();
+    case SQLITE_FULL:
+      return absl::ResourceExhaustedError(absl::StrCat(message, ": free space on its disk"));
+    case SQLITE_NOMEM:
+      return absl::ResourceExhaustedError(message);
+    case SQLITE_CORRUPT:
+      return absl::DataLossError(absl::StrCat(message, ": restore the file, or open a new origin"));
+    case SQLITE_NOTADB:
+      return absl::FailedPreconditionError(absl::StrCat(message, ": it is not an Assay log"));
     case SQLITE_BUSY:
-    case SQLITE_LOCKED: return absl::FailedPreconditionError(absl::StrCat(message, ": another process is using it"));
+    case SQLITE_LOCKED:
+      return absl::FailedPreconditionError(absl::StrCat(message, ": another process is using it"));
     case SQLITE_PERM:
     case SQLITE_READONLY:
-    case SQLITE_AUTH: return absl::FailedPreconditionError(absl::StrCat(message, ": check its permissions"));
+    case SQLITE_AUTH:
+      return absl::FailedPreconditionError(absl::StrCat(message, ": check its permissions"));
     case SQLITE_CANTOPEN:
-      return absl::FailedPreconditionError(absl::StrCat(message, ": check that the folder is there and can be written"));
-    case SQLITE_IOERR: return absl::UnavailableError(message);
-    case SQLITE_TOOBIG: return absl::InvalidArgumentError(message);
-    default: return absl::InternalError(message);
+      return absl::FailedPreconditionError(
+          absl::StrCat(message, ": check that the folder is there and can be written"));
+    case SQLITE_IOERR:
+      return absl::UnavailableError(message);
+    case SQLITE_TOOBIG:
+      return absl::InvalidArgumentError(message);
+    default:
+      return absl::InternalError(message);
   }
 }
 
@@ -125,7 +137,8 @@ absl::StatusOr<std::unique_ptr<LogFile>> LogFile::Open(const std::string& path, 
 }
 
 LogFile::~LogFile() {
-  // Statements that outlive us keep the connection until the last of them goes; an open transaction is rolled back then.
+  // Statements that outlive us keep the connection until the last of them goes; an open transaction is rolled back
+  // then.
   if (in_transaction_ && sqlite3_get_autocommit(db_) == 0) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
   sqlite3_close_v2(db_);
 }
@@ -144,28 +157,32 @@ absl::Status LogFile::CheckFormat() {
   const bool empty = application == 0 && version == 0 && objects == 0;
   if (empty && !read_only_) return absl::OkStatus();
   if (application != kLogApplicationId) {
-    return absl::FailedPreconditionError(absl::StrCat(path_, " is not an Assay log: move it away, or name another state directory"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_, " is not an Assay log: move it away, or name another state directory"));
   }
   if (version > kLogFormatVersion) {
-    return absl::FailedPreconditionError(absl::StrCat(path_, " has log format ", version, " and this program reads up to ",
-                                                      kLogFormatVersion, ": install a newer Assay"));
+    return absl::FailedPreconditionError(absl::StrCat(path_, " has log format ", version,
+                                                      " and this program reads up to ", kLogFormatVersion,
+                                                      ": install a newer Assay"));
   }
   return absl::OkStatus();
 }
 
 absl::Status LogFile::Configure() {
-  ASSAY_RETURN_IF_ERROR(Execute("PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; "
-                                "PRAGMA cell_size_check = ON"));
+  ASSAY_RETURN_IF_ERROR(
+      Execute("PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; "
+              "PRAGMA cell_size_check = ON"));
   if (read_only_) return absl::OkStatus();
   {
     ASSAY_ASSIGN_OR_RETURN(Statement statement, Prepare("PRAGMA journal_mode = WAL"));
     ASSAY_ASSIGN_OR_RETURN(const bool row, statement.Step());
     if (!row || statement.Blob(0) != "wal") {
-      return absl::FailedPreconditionError(
-          absl::StrCat(path_, ": SQLite cannot use its write-ahead log here (a network file system?): use a local disk"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          path_, ": SQLite cannot use its write-ahead log here (a network file system?): use a local disk"));
     }
   }
-  // FULL: a commit is on the disk when it returns. The limit gives back what one large transaction made the WAL grow to.
+  // FULL: a commit is on the disk when it returns. The limit gives back what one large transaction made the WAL grow
+  // to.
   ASSAY_RETURN_IF_ERROR(Execute("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216"));
   ASSAY_ASSIGN_OR_RETURN(const int64_t application, Number("PRAGMA application_id"));
   if (application == kLogApplicationId) return absl::OkStatus();
@@ -225,9 +242,11 @@ LogFile::Participation LogFile::AddParticipant(std::function<absl::Status()> bef
 
 absl::StatusOr<Statement> LogFile::Prepare(absl::string_view sql) {
   sqlite3_stmt* statement = nullptr;
-  const int rc = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  const int rc =
+      sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
   // Our statements are all in this program, and fit the format that the file says it has.
-  if (rc == SQLITE_ERROR) return absl::DataLossError(absl::StrCat("the tables of ", path_, " are damaged: ", sqlite3_errmsg(db_)));
+  if (rc == SQLITE_ERROR)
+    return absl::DataLossError(absl::StrCat("the tables of ", path_, " are damaged: ", sqlite3_errmsg(db_)));
   if (rc != SQLITE_OK) return Error(rc, "prepare");
   return Statement(db_, statement);
 }

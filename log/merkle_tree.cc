@@ -1,4 +1,5 @@
-// OpenSSL's one-shot functions cost more than hashing a small event does; the low-level ones are deprecated and here to stay.
+// OpenSSL's one-shot functions cost more than hashing a small event does; the low-level ones are deprecated and here to
+// stay.
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "log/merkle_tree.h"
 

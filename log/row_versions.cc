@@ -78,9 +78,11 @@ absl::StatusOr<RowVersions> RowVersions::Decode(absl::string_view bytes, const E
   uint64_t written, deleted, count;
   if (!reader.Byte(&format)) return Malformed();
   if (format != kRowVersionsFormat) {
-    return absl::FailedPreconditionError(absl::StrCat("row versions of format ", format, ", unknown here: install a newer Assay"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("row versions of format ", format, ", unknown here: install a newer Assay"));
   }
-  if (!reader.Varint(&written) || !reader.Varint(&deleted) || !reader.Varint(&count) || written > count || deleted > count) {
+  if (!reader.Varint(&written) || !reader.Varint(&deleted) || !reader.Varint(&count) || written > count ||
+      deleted > count) {
     return Malformed();
   }
   RowVersions row;
@@ -118,11 +120,11 @@ absl::StatusOr<std::unique_ptr<RowVersionStore>> RowVersionStore::Open(LogFile* 
   }
   RowVersionStore* raw = store.get();
   raw->participation_ = file->AddParticipant([raw] { return raw->FlushDirty(); },
-                       [raw] {
-                         raw->cache_.clear();
-                         raw->dirty_.clear();
-                         return absl::OkStatus();
-                       });
+                                             [raw] {
+                                               raw->cache_.clear();
+                                               raw->dirty_.clear();
+                                               return absl::OkStatus();
+                                             });
   return store;
 }
 
@@ -180,7 +182,9 @@ absl::Status RowVersionStore::FlushDirty() {
 absl::Status RowVersionStore::ForEach(TableId table,
                                       const std::function<absl::Status(const KeyHash&, const RowVersions&)>& visit) {
   ASSAY_RETURN_IF_ERROR(FlushDirty());
-  ASSAY_ASSIGN_OR_RETURN(Statement rows, file_->Prepare("SELECT key_hash, versions FROM row_version WHERE table_id = ?1 ORDER BY key_hash"));
+  ASSAY_ASSIGN_OR_RETURN(
+      Statement rows,
+      file_->Prepare("SELECT key_hash, versions FROM row_version WHERE table_id = ?1 ORDER BY key_hash"));
   rows.BindInt(1, table.value);
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, rows.Step());

@@ -68,7 +68,8 @@ absl::Status DecodedSegment::Unpack(const Segment& segment) {
   SegmentLayout layout;
   ASSAY_RETURN_IF_ERROR(layout.Parse(segment.layout));
   const size_t count = layout.event_parts.size();
-  if (segment.first.value == 0 || segment.last < segment.first || segment.last.value - segment.first.value != count - 1) {
+  if (segment.first.value == 0 || segment.last < segment.first ||
+      segment.last.value - segment.first.value != count - 1) {
     return Malformed("first and last do not match the layout");
   }
   if (!segment.ends_transaction && layout.transactions.size() != 1) return Malformed("a piece of several transactions");
@@ -119,7 +120,8 @@ absl::Status DecodedSegment::Unpack(const Segment& segment) {
       // A segment's first transaction may have begun before it, but at one place only.
       Sequence begins{event.sequence.value + 1 - in_transaction};
       if (transaction == 0) {
-        if (first_transaction_begins_.value == 0) first_transaction_begins_ = {std::min(frame.transaction_first, begins.value)};
+        if (first_transaction_begins_.value == 0)
+          first_transaction_begins_ = {std::min(frame.transaction_first, begins.value)};
         begins = first_transaction_begins_;
       }
       if (fits.ok() && (frame.transaction_first != begins.value || begins.value == 0)) {
@@ -127,9 +129,10 @@ absl::Status DecodedSegment::Unpack(const Segment& segment) {
       }
       if (!fits.ok()) return Annotate(fits, EventName(event.origin, event.sequence));
     }
-    if (!segment.leaf_hashes.empty() && segment.leaf_hashes.compare(i * sizeof(Hash), sizeof(Hash), AsBytes(event.leaf).data(),
-                                                                    sizeof(Hash)) != 0) {
-      return Malformed(absl::StrCat(EventName(event.origin, event.sequence), " has another hash than was sent with it"));
+    if (!segment.leaf_hashes.empty() &&
+        segment.leaf_hashes.compare(i * sizeof(Hash), sizeof(Hash), AsBytes(event.leaf).data(), sizeof(Hash)) != 0) {
+      return Malformed(
+          absl::StrCat(EventName(event.origin, event.sequence), " has another hash than was sent with it"));
     }
     if (last_here) {
       ++transaction;
@@ -193,7 +196,8 @@ absl::Status DecodeSegmentBody(absl::string_view body, Segment* segment) {
   absl::string_view layout, table, payload;
   uint64_t part_count, event_count;
   uint8_t flags;
-  if (!reader.Sized(&layout) || !reader.Varint(&part_count) || part_count > kPartsMax) return Malformed(absl::StrCat(name, ": bad head"));
+  if (!reader.Sized(&layout) || !reader.Varint(&part_count) || part_count > kPartsMax)
+    return Malformed(absl::StrCat(name, ": bad head"));
   segment->layout = std::string(layout);
   segment->parts.clear();
   for (uint64_t i = 0; i < part_count; ++i) {
@@ -202,9 +206,11 @@ absl::Status DecodeSegmentBody(absl::string_view body, Segment* segment) {
       return Malformed(absl::StrCat(name, ": bad part"));
     }
     if ((flags & ~kMasked) != 0) {
-      return absl::FailedPreconditionError(absl::StrCat(name, " has a part of a kind unknown here: install a newer Assay"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(name, " has a part of a kind unknown here: install a newer Assay"));
     }
-    segment->parts.push_back({std::string(table), static_cast<uint32_t>(event_count), flags == kMasked, std::string(payload)});
+    segment->parts.push_back(
+        {std::string(table), static_cast<uint32_t>(event_count), flags == kMasked, std::string(payload)});
   }
   if (!reader.empty()) return Malformed(absl::StrCat(name, ": more bytes than parts"));
   return absl::OkStatus();

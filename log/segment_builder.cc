@@ -110,12 +110,14 @@ Segment SegmentBuilder::Finish(bool with_leaf_hashes) {
   segment.last = {first_.value + layout_parts_.size() - 1};
   segment.ends_transaction = !is_piece;
   SegmentLayout layout;
-  for (const Transaction& transaction : transactions_) layout.transactions.push_back({transaction.stamp, transaction.events});
+  for (const Transaction& transaction : transactions_)
+    layout.transactions.push_back({transaction.stamp, transaction.events});
   layout.event_parts = layout_parts_;
   segment.layout = layout.Encode();
   if (with_leaf_hashes) segment.leaf_hashes = std::move(leaf_hashes_);
   for (Part& part : parts_) {
-    segment.parts.push_back({std::move(part.table), part.event_count, part.masked, part.masked ? std::move(part.raw) : PackPart(part.raw)});
+    segment.parts.push_back(
+        {std::move(part.table), part.event_count, part.masked, part.masked ? std::move(part.raw) : PackPart(part.raw)});
   }
   *this = std::move(rest);
   return segment;

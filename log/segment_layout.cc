@@ -29,10 +29,12 @@ absl::Status SegmentLayout::Parse(absl::string_view bytes) {
   uint64_t count;
   if (!reader.Byte(&format)) return absl::DataLossError("no layout");
   if (format != kLayoutFormat) {
-    return absl::FailedPreconditionError(absl::StrCat("its layout has format ", format, ", unknown here: install a newer Assay"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("its layout has format ", format, ", unknown here: install a newer Assay"));
   }
   // Each transaction takes two bytes here and one for an event, at least.
-  if (!reader.Varint(&count) || count == 0 || count > reader.size() / 3) return absl::DataLossError("no or too many transactions");
+  if (!reader.Varint(&count) || count == 0 || count > reader.size() / 3)
+    return absl::DataLossError("no or too many transactions");
   transactions.clear();
   transactions.reserve(count);
   uint64_t stamp = 0, events = 0;
@@ -41,7 +43,8 @@ absl::Status SegmentLayout::Parse(absl::string_view bytes) {
     if (!reader.Varint(&rise) || !reader.Varint(&in_transaction)) return absl::DataLossError("its layout is cut short");
     if ((i > 0 && rise == 0) || stamp + rise < stamp) return absl::DataLossError("stamps that do not rise");
     stamp += rise;
-    if (in_transaction == 0 || in_transaction > bytes.size()) return absl::DataLossError("a transaction of impossible size");
+    if (in_transaction == 0 || in_transaction > bytes.size())
+      return absl::DataLossError("a transaction of impossible size");
     events += in_transaction;
     transactions.push_back({{stamp}, in_transaction});
   }

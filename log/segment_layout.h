@@ -1,5 +1,5 @@
-// What a reader may know of a segment without seeing a single event: where its transactions begin and end, their stamps, and
-// which part each event is in. See FORMAT.md.
+// What a reader may know of a segment without seeing a single event: where its transactions begin and end, their
+// stamps, and which part each event is in. See FORMAT.md.
 #pragma once
 
 #include <string>

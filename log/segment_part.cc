@@ -15,9 +15,10 @@ namespace {
 // On disk and on the wire: never change a meaning.
 enum PackingFlag : uint8_t { kRaw = 0, kZstd = 1 };
 
-constexpr int kZstdLevel = 1;                      // Level 3 takes twice as long for a few per cent.
+constexpr int kZstdLevel = 1;  // Level 3 takes twice as long for a few per cent.
 constexpr size_t kWorthCompressing = 128;
-constexpr size_t kBelievedBytes = size_t{4} << 20;  // A declared size is believed this far; beyond it, memory follows content.
+constexpr size_t kBelievedBytes = size_t{4}
+                                  << 20;  // A declared size is believed this far; beyond it, memory follows content.
 
 // Contexts are large; each thread that packs keeps one.
 ZSTD_CCtx* Compressor() {
@@ -59,7 +60,8 @@ absl::StatusOr<std::string> Decompress(absl::string_view frame, size_t size) {
       return absl::DataLossError("a compressed part is cut short");
     }
   }
-  if (done != size || input.pos != input.size) return absl::DataLossError("a part unpacks to another size than it declares");
+  if (done != size || input.pos != input.size)
+    return absl::DataLossError("a part unpacks to another size than it declares");
   return out;
 }
 
@@ -72,7 +74,8 @@ std::string PackPart(absl::string_view raw) {
     PutVarint(&payload, raw.size());
     const size_t head = payload.size();
     payload.resize(head + ZSTD_compressBound(raw.size()));
-    const size_t rc = ZSTD_compressCCtx(Compressor(), payload.data() + head, payload.size() - head, raw.data(), raw.size(), kZstdLevel);
+    const size_t rc = ZSTD_compressCCtx(Compressor(), payload.data() + head, payload.size() - head, raw.data(),
+                                        raw.size(), kZstdLevel);
     ASSAY_CHECK(!ZSTD_isError(rc));
     payload.resize(head + rc);
     if (payload.size() <= raw.size()) return payload;
@@ -90,7 +93,8 @@ absl::StatusOr<std::string> UnpackPart(absl::string_view payload) {
   if (!reader.Byte(&flag)) return absl::DataLossError("a part without bytes");
   if (flag == kRaw) return std::string(payload.substr(1));
   if (flag != kZstd) {
-    return absl::FailedPreconditionError(absl::StrCat("a part is packed in a way unknown here (", flag, "): install a newer Assay"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("a part is packed in a way unknown here (", flag, "): install a newer Assay"));
   }
   uint64_t size;
   if (!reader.Varint(&size) || size > kPartBytesMax) return absl::DataLossError("a part declares an impossible size");

@@ -1,5 +1,5 @@
-// How the bytes of one part of a segment are packed: a flag byte, then the events, each after its length, as they are or
-// compressed by zstd. See FORMAT.md.
+// How the bytes of one part of a segment are packed: a flag byte, then the events, each after its length, as they are
+// or compressed by zstd. See FORMAT.md.
 #pragma once
 
 #include <string>
@@ -14,8 +14,8 @@ inline constexpr size_t kPartBytesMax = size_t{1} << 30;
 
 std::string PackPart(absl::string_view raw);
 
-// DATA_LOSS when malformed; FAILED_PRECONDITION when packed in a way this program does not know. A frame that declares a large
-// size and holds little costs little memory.
+// DATA_LOSS when malformed; FAILED_PRECONDITION when packed in a way this program does not know. A frame that declares
+// a large size and holds little costs little memory.
 absl::StatusOr<std::string> UnpackPart(absl::string_view payload);
 
 }  // namespace assay

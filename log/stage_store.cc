@@ -12,12 +12,15 @@ namespace assay {
 namespace {
 
 constexpr char kUnsettledColumns[] =
-    "SELECT table_id, key_hash, key, held_known, held, cause, sqlstate, origin, sequence, since_ms, retry_at_ms, attempts "
+    "SELECT table_id, key_hash, key, held_known, held, cause, sqlstate, origin, sequence, since_ms, retry_at_ms, "
+    "attempts "
     "FROM unsettled ";
 
 absl::string_view View(const KeyHash& key) { return {reinterpret_cast<const char*>(key.data()), key.size()}; }
 
-absl::Status Malformed(absl::string_view what) { return absl::DataLossError(absl::StrCat("the log's table ", what, " is malformed")); }
+absl::Status Malformed(absl::string_view what) {
+  return absl::DataLossError(absl::StrCat("the log's table ", what, " is malformed"));
+}
 
 int64_t Signed(uint64_t value) { return static_cast<int64_t>(value); }
 uint64_t Unsigned(int64_t value) { return static_cast<uint64_t>(value); }
@@ -62,7 +65,9 @@ absl::StatusOr<std::vector<UnsettledRow>> ReadAllUnsettled(Statement& rows, cons
 
 absl::StatusOr<Version> ReadVersion(const Statement& row, int column, const EventLog& log) {
   if (!log.HasIndex(Unsigned(row.Int(column + 1)))) return Malformed("conflict");
-  return Version{{Unsigned(row.Int(column))}, log.OriginOf({static_cast<uint32_t>(row.Int(column + 1))}), {Unsigned(row.Int(column + 2))}};
+  return Version{{Unsigned(row.Int(column))},
+                 log.OriginOf({static_cast<uint32_t>(row.Int(column + 1))}),
+                 {Unsigned(row.Int(column + 2))}};
 }
 
 }  // namespace
@@ -88,16 +93,25 @@ absl::StatusOr<std::unique_ptr<StageStore>> StageStore::Open(LogFile* file, Even
   std::unique_ptr<StageStore> store(new StageStore(file, log));
   ASSAY_RETURN_IF_ERROR(store->Load());
   ASSAY_ASSIGN_OR_RETURN(store->get_, file->Prepare("SELECT value FROM value WHERE name = ?1"));
-  ASSAY_ASSIGN_OR_RETURN(store->seen_, file->Prepare("SELECT seen FROM seen WHERE by_origin = ?1 AND of_origin = ?2 AND "
-                                                     "sequence <= ?3 ORDER BY sequence DESC LIMIT 1"));
-  ASSAY_ASSIGN_OR_RETURN(store->unsettled_, file->Prepare(absl::StrCat(kUnsettledColumns, "WHERE table_id = ?1 AND key_hash = ?2")));
+  ASSAY_ASSIGN_OR_RETURN(store->seen_,
+                         file->Prepare("SELECT seen FROM seen WHERE by_origin = ?1 AND of_origin = ?2 AND "
+                                       "sequence <= ?3 ORDER BY sequence DESC LIMIT 1"));
+  ASSAY_ASSIGN_OR_RETURN(store->unsettled_,
+                         file->Prepare(absl::StrCat(kUnsettledColumns, "WHERE table_id = ?1 AND key_hash = ?2")));
   if (!file->read_only()) {
     ASSAY_ASSIGN_OR_RETURN(store->set_, file->Prepare("INSERT OR REPLACE INTO value VALUES (?1, ?2)"));
     ASSAY_ASSIGN_OR_RETURN(store->set_projected_, file->Prepare("INSERT OR REPLACE INTO projected VALUES (?1, ?2)"));
-    ASSAY_ASSIGN_OR_RETURN(store->add_seen_, file->Prepare("INSERT OR REPLACE INTO seen (by_origin, of_origin, sequence, seen) VALUES (?1, ?2, ?3, ?4)"));
-    ASSAY_ASSIGN_OR_RETURN(store->put_unsettled_, file->Prepare("INSERT OR REPLACE INTO unsettled VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"));
-    ASSAY_ASSIGN_OR_RETURN(store->erase_unsettled_, file->Prepare("DELETE FROM unsettled WHERE table_id = ?1 AND key_hash = ?2"));
-    ASSAY_ASSIGN_OR_RETURN(store->add_conflict_, file->Prepare("INSERT INTO conflict VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"));
+    ASSAY_ASSIGN_OR_RETURN(
+        store->add_seen_,
+        file->Prepare("INSERT OR REPLACE INTO seen (by_origin, of_origin, sequence, seen) VALUES (?1, ?2, ?3, ?4)"));
+    ASSAY_ASSIGN_OR_RETURN(
+        store->put_unsettled_,
+        file->Prepare("INSERT OR REPLACE INTO unsettled VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"));
+    ASSAY_ASSIGN_OR_RETURN(store->erase_unsettled_,
+                           file->Prepare("DELETE FROM unsettled WHERE table_id = ?1 AND key_hash = ?2"));
+    ASSAY_ASSIGN_OR_RETURN(
+        store->add_conflict_,
+        file->Prepare("INSERT INTO conflict VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"));
   }
   StageStore* raw = store.get();
   raw->participation_ = file->AddParticipant([] { return absl::OkStatus(); }, [raw] { return raw->Load(); });
@@ -115,9 +129,10 @@ absl::Status StageStore::Load() {
     if (!log_->HasIndex(Unsigned(projected.Int(0)))) return Malformed("projected");
     projected_[log_->OriginOf({static_cast<uint32_t>(projected.Int(0))})] = {Unsigned(projected.Int(1))};
   }
-  ASSAY_ASSIGN_OR_RETURN(Statement counts,
-                         file_->Prepare("SELECT (SELECT count(*) FROM unsettled), (SELECT count(*) FROM unsettled WHERE cause <> ''), "
-                                        "(SELECT count(*) FROM conflict)"));
+  ASSAY_ASSIGN_OR_RETURN(
+      Statement counts,
+      file_->Prepare("SELECT (SELECT count(*) FROM unsettled), (SELECT count(*) FROM unsettled WHERE cause <> ''), "
+                     "(SELECT count(*) FROM conflict)"));
   ASSAY_ASSIGN_OR_RETURN(const bool row, counts.Step());
   if (!row) return Malformed("unsettled");
   unsettled_count_ = counts.Int(0);
@@ -253,15 +268,19 @@ absl::Status StageStore::EraseUnsettled(const RowRef& row) {
 
 absl::StatusOr<std::vector<UnsettledRow>> StageStore::UnsettledDue(int64_t now_ms, size_t count_max) {
   if (unsettled_count_ == 0) return std::vector<UnsettledRow>();
-  ASSAY_ASSIGN_OR_RETURN(Statement rows, file_->Prepare(absl::StrCat(kUnsettledColumns, "WHERE retry_at_ms <= ?1 "
-                                                                     "ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
+  ASSAY_ASSIGN_OR_RETURN(Statement rows,
+                         file_->Prepare(absl::StrCat(kUnsettledColumns,
+                                                     "WHERE retry_at_ms <= ?1 "
+                                                     "ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
   rows.BindInt(1, now_ms).BindInt(2, Signed(count_max));
   return ReadAllUnsettled(rows, *log_);
 }
 
 absl::StatusOr<std::vector<UnsettledRow>> StageStore::ListUnsettled(bool parked_only, size_t count_max) {
-  ASSAY_ASSIGN_OR_RETURN(Statement rows, file_->Prepare(absl::StrCat(kUnsettledColumns, "WHERE cause <> '' OR NOT ?1 "
-                                                                     "ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
+  ASSAY_ASSIGN_OR_RETURN(Statement rows,
+                         file_->Prepare(absl::StrCat(kUnsettledColumns,
+                                                     "WHERE cause <> '' OR NOT ?1 "
+                                                     "ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
   rows.BindInt(1, parked_only ? 1 : 0).BindInt(2, Signed(count_max));
   return ReadAllUnsettled(rows, *log_);
 }
@@ -271,8 +290,10 @@ int64_t StageStore::ParkedCount() const { return parked_count_; }
 
 absl::StatusOr<int64_t> StageStore::RetryUnsettled(std::optional<TableId> table) {
   ASSAY_CHECK(file_->InTransaction());
-  ASSAY_ASSIGN_OR_RETURN(Statement count, file_->Prepare("SELECT count(*) FROM unsettled WHERE ?1 IS NULL OR table_id = ?1"));
-  ASSAY_ASSIGN_OR_RETURN(Statement retry, file_->Prepare("UPDATE unsettled SET retry_at_ms = 0 WHERE ?1 IS NULL OR table_id = ?1"));
+  ASSAY_ASSIGN_OR_RETURN(Statement count,
+                         file_->Prepare("SELECT count(*) FROM unsettled WHERE ?1 IS NULL OR table_id = ?1"));
+  ASSAY_ASSIGN_OR_RETURN(Statement retry,
+                         file_->Prepare("UPDATE unsettled SET retry_at_ms = 0 WHERE ?1 IS NULL OR table_id = ?1"));
   for (Statement* each : {&count, &retry}) table ? each->BindInt(1, table->value) : each->BindNull(1);
   ASSAY_ASSIGN_OR_RETURN(const bool row, count.Step());
   const int64_t rows = row ? count.Int(0) : 0;
@@ -306,9 +327,10 @@ absl::Status StageStore::AddConflict(const Conflict& conflict) {
 }
 
 absl::StatusOr<std::vector<Conflict>> StageStore::ListConflicts(int64_t after_id, size_t count_max) {
-  ASSAY_ASSIGN_OR_RETURN(Statement rows, file_->Prepare("SELECT id, table_id, key_hash, key, column_id, winner_stamp, winner_origin, "
-                                                        "winner_sequence, loser_stamp, loser_origin, loser_sequence, rule, found_ms "
-                                                        "FROM conflict WHERE id > ?1 ORDER BY id LIMIT ?2"));
+  ASSAY_ASSIGN_OR_RETURN(Statement rows,
+                         file_->Prepare("SELECT id, table_id, key_hash, key, column_id, winner_stamp, winner_origin, "
+                                        "winner_sequence, loser_stamp, loser_origin, loser_sequence, rule, found_ms "
+                                        "FROM conflict WHERE id > ?1 ORDER BY id LIMIT ?2"));
   rows.BindInt(1, after_id).BindInt(2, Signed(count_max));
   std::vector<Conflict> conflicts;
   for (;;) {

@@ -45,14 +45,17 @@ absl::Status TableNames::Load() {
   ids_.clear();
   schemas_.clear();
   unwritten_.clear();
-  ASSAY_ASSIGN_OR_RETURN(Statement tables, file_->Prepare("SELECT id, schema_name, table_name FROM table_name ORDER BY id"));
+  ASSAY_ASSIGN_OR_RETURN(Statement tables,
+                         file_->Prepare("SELECT id, schema_name, table_name FROM table_name ORDER BY id"));
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, tables.Step());
     if (!row) break;
-    if (tables.Int(0) != static_cast<int64_t>(tables_.size())) return absl::DataLossError("the log's tables are not numbered from 0");
+    if (tables.Int(0) != static_cast<int64_t>(tables_.size()))
+      return absl::DataLossError("the log's tables are not numbered from 0");
     AddTable({std::string(tables.Blob(1)), std::string(tables.Blob(2))});
   }
-  ASSAY_ASSIGN_OR_RETURN(Statement columns, file_->Prepare("SELECT table_id, id, name FROM column_name ORDER BY table_id, id"));
+  ASSAY_ASSIGN_OR_RETURN(Statement columns,
+                         file_->Prepare("SELECT table_id, id, name FROM column_name ORDER BY table_id, id"));
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, columns.Step());
     if (!row) return absl::OkStatus();
@@ -114,7 +117,8 @@ absl::Status TableNames::BeforeCommit() {
       const std::string& name = table.columns[column->value];
       ASSAY_RETURN_IF_ERROR(add_column.BindInt(1, id.value).BindInt(2, column->value).BindText(3, name).Run());
     } else {
-      ASSAY_RETURN_IF_ERROR(add_table.BindInt(1, id.value).BindText(2, table.name.schema).BindText(3, table.name.table).Run());
+      ASSAY_RETURN_IF_ERROR(
+          add_table.BindInt(1, id.value).BindText(2, table.name.schema).BindText(3, table.name.table).Run());
     }
   }
   unwritten_.clear();
@@ -127,7 +131,8 @@ absl::StatusOr<std::shared_ptr<const ResolvedSchema>> TableNames::Schema(const O
   ASSAY_ASSIGN_OR_RETURN(const std::string bytes, log_->ReadEvent(origin, sequence));
   const std::string name = EventName(origin, sequence);
   v1::Event event;
-  if (!event.ParseFromString(bytes) || !event.has_schema()) return absl::DataLossError(absl::StrCat(name, " is no table schema"));
+  if (!event.ParseFromString(bytes) || !event.has_schema())
+    return absl::DataLossError(absl::StrCat(name, " is no table schema"));
   ASSAY_RETURN_IF_ERROR(Annotate(CheckSchema(event.schema()), name));
 
   auto resolved = std::make_shared<ResolvedSchema>();

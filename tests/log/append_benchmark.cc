@@ -1,4 +1,5 @@
-// Figures for the way into the log: events a second of Append and Commit on a real disk, and of the work on each event alone.
+// Figures for the way into the log: events a second of Append and Commit on a real disk, and of the work on each event
+// alone.
 //
 //   build/tests/log/append_benchmark
 #include <benchmark/benchmark.h>
@@ -132,8 +133,12 @@ void BM_PackSegment(benchmark::State& state) {
   uint64_t sequence = 0;
   for (auto _ : state) {
     ++sequence;
-    StoredEvent event{.origin = events.origin(), .sequence = {sequence}, .stamp = {sequence}, .ends_transaction = true,
-                      .table = "public.products", .bytes = bytes[sequence % bytes.size()]};
+    StoredEvent event{.origin = events.origin(),
+                      .sequence = {sequence},
+                      .stamp = {sequence},
+                      .ends_transaction = true,
+                      .table = "public.products",
+                      .bytes = bytes[sequence % bytes.size()]};
     while (builder.Full(event)) benchmark::DoNotOptimize(EncodeSegmentBody(builder.Finish(false)));
     builder.Add(event);
   }

@@ -16,12 +16,14 @@ using ::testing::SizeIs;
 
 // The first key of RFC 8032, section 7.1.
 constexpr char kPem[] =
-    "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
+    "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE "
+    "KEY-----\n";
 constexpr char kPublicKey[] = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
 // Made with Python's `cryptography` from the C2SP pages.
 constexpr char kNote[] =
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n7\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n"
-    "— aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa bLy1XVE+T7CtApZt0EQi+g+Cwn6gK5y/fAW3NBGzaqXSjAmUdXZN+JnKQBBMAwF+wENI+OMTDKnBmzATebxd"
+    "— aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
+    "bLy1XVE+T7CtApZt0EQi+g+Cwn6gK5y/fAW3NBGzaqXSjAmUdXZN+JnKQBBMAwF+wENI+OMTDKnBmzATebxd"
     "D5Pi2wc=\n";
 
 class CheckpointTest : public ::testing::Test {
@@ -69,7 +71,8 @@ TEST_F(CheckpointTest, NoChangedByteIsBelieved) {
       EXPECT_TRUE(status.ok() || absl::IsInvalidArgument(status) || absl::IsDataLoss(status)) << status;
     }
   }
-  for (size_t size = 0; size < note.size(); ++size) EXPECT_FALSE(VerifyCheckpoint(note.substr(0, size), public_key).ok()) << size;
+  for (size_t size = 0; size < note.size(); ++size)
+    EXPECT_FALSE(VerifyCheckpoint(note.substr(0, size), public_key).ok()) << size;
 }
 
 TEST_F(CheckpointTest, AnothersSignatureIsDataLoss) {
@@ -80,8 +83,9 @@ TEST_F(CheckpointTest, AnothersSignatureIsDataLoss) {
 
 TEST_F(CheckpointTest, WhatIsNoCheckpointIsInvalid) {
   const std::string public_key = KnownKey().public_key();
-  for (const std::string& text : {std::string(), std::string("\n\n"), std::string("x\n7\ny\n\n— x y\n"),
-                                  absl::StrReplaceAll(kNote, {{"\n7\n", "\n07\n"}}), absl::StrReplaceAll(kNote, {{"\n7\n", "\n-7\n"}})}) {
+  for (const std::string& text :
+       {std::string(), std::string("\n\n"), std::string("x\n7\ny\n\n— x y\n"),
+        absl::StrReplaceAll(kNote, {{"\n7\n", "\n07\n"}}), absl::StrReplaceAll(kNote, {{"\n7\n", "\n-7\n"}})}) {
     EXPECT_TRUE(absl::IsInvalidArgument(VerifyCheckpoint(text, public_key).status())) << text;
     EXPECT_TRUE(absl::IsInvalidArgument(ParseCheckpoint(text).status())) << text;
   }

@@ -18,7 +18,8 @@ class CrashTest : public ::testing::Test {
   static absl::Status CommitOne(TestLog& log, uint64_t number, size_t events) {
     ASSAY_RETURN_IF_ERROR(log.file->Begin());
     const auto write = [&]() -> absl::Status {
-      const TestTransaction transaction = log.Next(kA, std::vector<std::string>(events, "public.t"), absl::StrCat("tx", number));
+      const TestTransaction transaction =
+          log.Next(kA, std::vector<std::string>(events, "public.t"), absl::StrCat("tx", number));
       ASSAY_RETURN_IF_ERROR(AppendAll(*log.log, transaction));
       ASSAY_RETURN_IF_ERROR(log.rows->Put({{1}, HashKey({"row"})}, {.written = {{number}, kA, {number}}}));
       return log.stages->SetNumber("cursor", number);
@@ -50,8 +51,8 @@ class CrashTest : public ::testing::Test {
   }
 };
 
-// Goal: what Commit acknowledged survives a power loss at any moment, whole; what it did not is there whole or not at all.
-// Method: lose power at every sync of a run, with several outcomes for the writes under way, and look.
+// Goal: what Commit acknowledged survives a power loss at any moment, whole; what it did not is there whole or not at
+// all. Method: lose power at every sync of a run, with several outcomes for the writes under way, and look.
 TEST_F(CrashTest, AcknowledgedSurvivesPowerLossAtEverySync) {
   constexpr uint64_t kTransactions = 24;
   uint64_t points = 0;
@@ -182,7 +183,8 @@ TEST_F(CrashTest, TransactionThatSqliteGaveUpIsNotCommittedByHalves) {
   EXPECT_EQ(CheckWhole(log), 1u);
 }
 
-// Goal: a flipped bit is found when it is read, not handed on. (Its place in the file is the test's, not ours to choose.)
+// Goal: a flipped bit is found when it is read, not handed on. (Its place in the file is the test's, not ours to
+// choose.)
 TEST_F(CrashTest, FlippedBitIsNeverReadAsAnEvent) {
   TestLog log;
   for (uint64_t i = 1; i <= 30; ++i) ASSERT_OK(CommitOne(log, i, 1 + i % 7));

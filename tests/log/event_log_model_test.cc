@@ -10,7 +10,7 @@ namespace {
 
 struct Model {
   struct Chain {
-    std::vector<std::string> events;  // As ReadAll shows them.
+    std::vector<std::string> events;                  // As ReadAll shows them.
     std::vector<Hash> roots = {MerkleTree().Root()};  // By size.
     MerkleTree tree;
     uint64_t complete = 0;
@@ -47,7 +47,8 @@ TEST_P(EventLogModelTest, LogIsAMapFromNameToBytes) {
     }
     const uint64_t from = 1 + below(head.complete.value + 1);
     ASSERT_OK_AND_ASSIGN(const auto seen, ReadAll(*log.log, origin, from));
-    ASSERT_EQ(seen, std::vector<std::string>(chain.events.begin() + from - 1, chain.events.begin() + head.complete.value));
+    ASSERT_EQ(seen,
+              std::vector<std::string>(chain.events.begin() + from - 1, chain.events.begin() + head.complete.value));
     ASSERT_EQ(log.log->Root(origin), chain.roots[head.last.value]);
   };
 
@@ -76,13 +77,18 @@ TEST_P(EventLogModelTest, LogIsAMapFromNameToBytes) {
         }
         break;
       }
-      case 2: ASSERT_OK(writer.Reopen()); break;
-      case 3: ASSERT_OK(puller.Reopen()); break;
+      case 2:
+        ASSERT_OK(writer.Reopen());
+        break;
+      case 3:
+        ASSERT_OK(puller.Reopen());
+        break;
       case 4:
       case 5: {  // Pull from anywhere at or before the head, some of what comes.
         const uint64_t held = puller.log->Head(origin).last.value;
         const uint64_t from = below(2) == 0 ? held + 1 : 1 + below(held + 1);
-        ASSERT_OK_AND_ASSIGN(std::vector<Segment> segments, writer.log->ReadSegments(origin, {from}, 1 + below(100000), below(2) == 0));
+        ASSERT_OK_AND_ASSIGN(std::vector<Segment> segments,
+                             writer.log->ReadSegments(origin, {from}, 1 + below(100000), below(2) == 0));
         if (!segments.empty() && below(2) == 0) segments.resize(1 + below(segments.size()));
         if (below(2) == 0) {
           for (Segment& segment : segments) segment.leaf_hashes.clear();

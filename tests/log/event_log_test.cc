@@ -17,7 +17,8 @@ const OriginId kB = TestOrigin(0xbb);
 // Everything `from` holds of `origin`, into `to`, `bytes_max` at a time, as the engine would.
 absl::Status PullAll(TestLog& from, TestLog& to, const OriginId& origin, size_t bytes_max = 1 << 20) {
   for (;;) {
-    ASSAY_ASSIGN_OR_RETURN(const auto segments, from.log->ReadSegments(origin, to.log->Head(origin).last.Next(), bytes_max, true));
+    ASSAY_ASSIGN_OR_RETURN(const auto segments,
+                           from.log->ReadSegments(origin, to.log->Head(origin).last.Next(), bytes_max, true));
     if (segments.empty()) return absl::OkStatus();
     ASSAY_RETURN_IF_ERROR(to.Pull(segments));
   }
@@ -150,8 +151,9 @@ TEST_F(EventLogTest, OverlappingPullAppendsOnlyWhatIsNew) {
   EXPECT_EQ(*ReadAll(*b_.log, kA), *ReadAll(*a_.log, kA));
   EXPECT_EQ(b_.log->Root(kA), a_.log->Root(kA));
   // Stored without overlap: each begins after the one before.
-  ASSERT_OK_AND_ASSIGN(Statement gaps, b_.file->Prepare("SELECT count(*) FROM (SELECT first, lag(last, 1, 0) OVER (ORDER BY last) AS "
-                                                        "before FROM segment) WHERE first <> before + 1"));
+  ASSERT_OK_AND_ASSIGN(Statement gaps,
+                       b_.file->Prepare("SELECT count(*) FROM (SELECT first, lag(last, 1, 0) OVER (ORDER BY last) AS "
+                                        "before FROM segment) WHERE first <> before + 1"));
   ASSERT_OK(gaps.Step().status());
   EXPECT_EQ(gaps.Int(0), 0);
 }
@@ -193,7 +195,13 @@ TEST_F(EventLogTest, StampThatDoesNotRiseIsRefused) {
   for (const uint64_t stamp : {uint64_t{1}, uint64_t{0}}) {
     const v1::Event event = MakeTransaction(kA, 2, stamp, {"t.a"}).events[0];
     const std::string bytes = event.SerializeAsString();
-    builder.Add({.origin = kA, .sequence = {2}, .stamp = {stamp}, .ends_transaction = true, .table = "t.a", .bytes = bytes, .leaf = LeafHash(bytes)});
+    builder.Add({.origin = kA,
+                 .sequence = {2},
+                 .stamp = {stamp},
+                 .ends_transaction = true,
+                 .table = "t.a",
+                 .bytes = bytes,
+                 .leaf = LeafHash(bytes)});
     const absl::Status status = b_.Pull({builder.Finish(true)});
     EXPECT_TRUE(absl::IsDataLoss(status)) << status;
     EXPECT_THAT(status.message(), HasSubstr("stamp"));
@@ -216,11 +224,13 @@ TEST_F(EventLogTest, MaskedTableKeepsTheChainWhole) {
   EXPECT_EQ(b_.log->Root(kA), a_.log->Root(kA));
   EXPECT_EQ(b_.log->Head(kA).complete, Sequence{4});
   ASSERT_OK_AND_ASSIGN(const auto seen, ReadAll(*b_.log, kA));
-  EXPECT_THAT(seen, ElementsAre(HasSubstr("value-1"), "2|1|0|public.secret|masked", HasSubstr("value-3"), "4|2|1|public.secret|masked"));
+  EXPECT_THAT(seen, ElementsAre(HasSubstr("value-1"), "2|1|0|public.secret|masked", HasSubstr("value-3"),
+                                "4|2|1|public.secret|masked"));
   EXPECT_TRUE(absl::IsPermissionDenied(b_.log->ReadEvent(kA, {2}).status()));
   // The clear form of what is held masked is the same event, and is not an error.
   ASSERT_OK(b_.Pull(Segments(a_)));
-  EXPECT_THAT(b_.log->ReadSegments(kA, {1}, 1 << 20, true)->front().leaf_hashes, a_.log->ReadSegments(kA, {1}, 1 << 20, true)->front().leaf_hashes);
+  EXPECT_THAT(b_.log->ReadSegments(kA, {1}, 1 << 20, true)->front().leaf_hashes,
+              a_.log->ReadSegments(kA, {1}, 1 << 20, true)->front().leaf_hashes);
 }
 
 TEST_F(EventLogTest, LargeTransactionTravelsInPiecesAndIsSeenWhole) {
@@ -235,7 +245,8 @@ TEST_F(EventLogTest, LargeTransactionTravelsInPiecesAndIsSeenWhole) {
     ASSERT_OK(b_.Pull({segments[i]}));
     ASSERT_OK(b_.Reopen());
     const Sequence complete = b_.log->Head(kA).complete;
-    EXPECT_TRUE(complete == Sequence{1} || complete == Sequence{10001} || complete == Sequence{10002}) << complete.value;
+    EXPECT_TRUE(complete == Sequence{1} || complete == Sequence{10001} || complete == Sequence{10002})
+        << complete.value;
     EXPECT_EQ(ReadAll(*b_.log, kA)->size(), complete.value);
   }
   EXPECT_EQ(b_.log->Root(kA), a_.log->Root(kA));

@@ -12,9 +12,11 @@ namespace assay {
 namespace {
 
 constexpr absl::string_view kEvents[] = {
-    "0a100123456789abcdef0123456789abcdef100119000000f451c28c01200128013200622b0a014110011a20d75a980182b10ab7d54bfed3c964073a"
+    "0a100123456789abcdef0123456789abcdef100119000000f451c28c01200128013200622b0a014110011a20d75a980182b10ab7d54bfed3c9"
+    "64073a"
     "0ee172f3daa62325af021a68f707511a20014001",
-    "0a100123456789abcdef0123456789abcdef100219000001f451c28c012002320220075a1f0a01731201741a090a016b1204696e74341a090a01761204"
+    "0a100123456789abcdef0123456789abcdef100219000001f451c28c012002320220075a1f0a01731201741a090a016b1204696e74341a090a"
+    "01761204"
     "74657874220100",
     "0a100123456789abcdef0123456789abcdef100319000001f451c28c0120022801520e080110021a013522050801120178"};
 constexpr absl::string_view kTables[] = {"", "s.t", "s.t"};
@@ -81,7 +83,11 @@ TEST_F(FormatTest, WorkedExampleIsWhatTheCodeWrites) {
   // Ed25519 key: the first of RFC 8032, section 7.1, as in event 1.
   test::TempDirectory directory("format");
   const std::string path = directory.path() + "/signing.key";
-  test::WriteFile(path, "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n", 0600);
+  test::WriteFile(
+      path,
+      "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE "
+      "KEY-----\n",
+      0600);
   ASSERT_OK_AND_ASSIGN(const SigningKey key, SigningKey::Load(path));
   const std::string note = SignCheckpoint({origin, 3, root}, key);
   ExpectOnPage("the checkpoint", note);
@@ -93,8 +99,9 @@ TEST_F(FormatTest, WorkedExampleIsWhatTheCodeWrites) {
 // A column that nobody explains is one that nobody can read.
 TEST_F(FormatTest, EveryColumnOfEveryTableIsOnThePage) {
   TestLog log;
-  ASSERT_OK_AND_ASSIGN(Statement columns, log.file->Prepare("SELECT t.name, c.name FROM sqlite_schema t, pragma_table_info(t.name) c "
-                                                            "WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%'"));
+  ASSERT_OK_AND_ASSIGN(Statement columns,
+                       log.file->Prepare("SELECT t.name, c.name FROM sqlite_schema t, pragma_table_info(t.name) c "
+                                         "WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%'"));
   while (*columns.Step()) {
     const std::string table(columns.Blob(0)), column(columns.Blob(1));
     ExpectOnPage("table " + table, "`" + table + "`");

@@ -41,7 +41,8 @@ TEST(LargeTransactionTest, MemoryStaysFlat) {
   uint64_t random = 1;
   ASSERT_OK(file->Begin());
   for (uint64_t i = 1; i <= kEvents; ++i) {
-    for (char& c : value) c = static_cast<char>('0' + ((random = random * 6364136223846793005 + 1442695040888963407) >> 60));
+    for (char& c : value)
+      c = static_cast<char>('0' + ((random = random * 6364136223846793005 + 1442695040888963407) >> 60));
     event.set_sequence(i);
     event.set_ends_transaction(i == kEvents);
     event.mutable_row()->set_key(0, absl::StrCat(i));
@@ -52,7 +53,8 @@ TEST(LargeTransactionTest, MemoryStaysFlat) {
   EXPECT_LT(PeakMegabytes() - before, kMegabytesMax) << "written";
 
   for (;;) {
-    ASSERT_OK_AND_ASSIGN(const auto segments, log->ReadSegments(origin, pulled->Head(origin).last.Next(), 4 << 20, true));
+    ASSERT_OK_AND_ASSIGN(const auto segments,
+                         log->ReadSegments(origin, pulled->Head(origin).last.Next(), 4 << 20, true));
     if (segments.empty()) break;
     ASSERT_OK(pulled_file->Begin());
     for (const Segment& segment : segments) ASSERT_OK(pulled->AppendPulled(segment));

@@ -13,8 +13,13 @@ using ::testing::HasSubstr;
 const OriginId kA = TestOrigin(0xaa);
 
 StoredEvent Stored(const v1::Event& event, absl::string_view table, const std::string& bytes) {
-  return {.origin = *OriginId::FromBytes(event.origin()), .sequence = {event.sequence()}, .stamp = {event.stamp()},
-          .ends_transaction = event.ends_transaction(), .table = table, .bytes = bytes, .leaf = LeafHash(bytes)};
+  return {.origin = *OriginId::FromBytes(event.origin()),
+          .sequence = {event.sequence()},
+          .stamp = {event.stamp()},
+          .ends_transaction = event.ends_transaction(),
+          .table = table,
+          .bytes = bytes,
+          .leaf = LeafHash(bytes)};
 }
 
 std::vector<Segment> Pack(const std::vector<TestTransaction>& transactions, bool with_leaf_hashes = true) {
@@ -39,7 +44,8 @@ std::vector<std::string> Unpack(const Segment& segment) {
   if (!decoded.ok()) return seen;
   for (const StoredEvent& event : decoded->events()) {
     EXPECT_EQ(event.leaf, LeafHash(event.bytes));
-    seen.push_back(absl::StrCat(event.sequence.value, "|", event.stamp.value, "|", event.ends_transaction, "|", event.table, "|", event.bytes));
+    seen.push_back(absl::StrCat(event.sequence.value, "|", event.stamp.value, "|", event.ends_transaction, "|",
+                                event.table, "|", event.bytes));
   }
   return seen;
 }
@@ -103,13 +109,15 @@ TEST(SegmentTest, NoDamagedSegmentIsBelieved) {
   const auto check = [&](const Segment& changed) {
     const absl::StatusOr<DecodedSegment> decoded = DecodedSegment::Decode(changed);
     if (!decoded.ok()) {
-      EXPECT_TRUE(absl::IsDataLoss(decoded.status()) || absl::IsFailedPrecondition(decoded.status())) << decoded.status();
+      EXPECT_TRUE(absl::IsDataLoss(decoded.status()) || absl::IsFailedPrecondition(decoded.status()))
+          << decoded.status();
       ++refused;
       return;
     }
     std::vector<std::string> seen;
     for (const StoredEvent& event : decoded->events()) {
-      seen.push_back(absl::StrCat(event.sequence.value, "|", event.stamp.value, "|", event.ends_transaction, "|", event.table, "|", event.bytes));
+      seen.push_back(absl::StrCat(event.sequence.value, "|", event.stamp.value, "|", event.ends_transaction, "|",
+                                  event.table, "|", event.bytes));
     }
     EXPECT_EQ(seen, expected);
   };
@@ -198,8 +206,9 @@ TEST(SegmentTest, EventThatSaysAnotherPlaceIsRefused) {
 
 TEST(SegmentTest, LargeTransactionIsCutIntoPiecesOfItsOwn) {
   const std::vector<std::string> many(kSegmentEventsMax * 2 + 10, "public.a");
-  const std::vector<Segment> segments = Pack({MakeTransaction(kA, 1, 1, {"public.b", "public.b"}), MakeTransaction(kA, 3, 2, many),
-                                              MakeTransaction(kA, 3 + many.size(), 3, {"public.c"})});
+  const std::vector<Segment> segments =
+      Pack({MakeTransaction(kA, 1, 1, {"public.b", "public.b"}), MakeTransaction(kA, 3, 2, many),
+            MakeTransaction(kA, 3 + many.size(), 3, {"public.c"})});
   std::vector<std::string> shape;
   for (const Segment& segment : segments) {
     shape.push_back(absl::StrCat(segment.first.value, "-", segment.last.value, segment.ends_transaction ? " end" : ""));
@@ -261,7 +270,8 @@ TEST(SegmentTest, MaskedPartShowsHashesOnly) {
 
 TEST(SegmentPartTest, LargeAndSmallPartsComeBack) {
   std::string random;
-  for (uint32_t x = 1; random.size() < 9000000; x = x * 1664525 + 1013904223) random.push_back(static_cast<char>(x >> 24));
+  for (uint32_t x = 1; random.size() < 9000000; x = x * 1664525 + 1013904223)
+    random.push_back(static_cast<char>(x >> 24));
   for (const std::string& raw : {std::string(), std::string("x"), std::string(9000000, 'x'), random}) {
     const std::string payload = PackPart(raw);
     EXPECT_LE(payload.size(), raw.size() + 1);
@@ -278,7 +288,8 @@ TEST(SegmentPartTest, PartThatDeclaresMoreThanItHoldsIsRefusedWithoutBelievingIt
   ByteReader reader(absl::string_view(honest).substr(1));
   uint64_t size;
   ASSERT_TRUE(reader.Varint(&size));
-  for (const uint64_t lie : {uint64_t{1} << 30, (uint64_t{1} << 30) + 1, UINT64_MAX, size - 1, size + 1, uint64_t{8} << 20}) {
+  for (const uint64_t lie :
+       {uint64_t{1} << 30, (uint64_t{1} << 30) + 1, UINT64_MAX, size - 1, size + 1, uint64_t{8} << 20}) {
     std::string payload(1, '\1');
     PutVarint(&payload, lie);
     payload.append(honest.substr(honest.size() - reader.size()));

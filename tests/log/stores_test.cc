@@ -87,7 +87,8 @@ TEST_F(StoresTest, SchemaIsResolvedToNumbers) {
 
 TEST_F(StoresTest, EventThatIsNoValidSchemaIsRefused) {
   ASSERT_OK(Commit(kA, {"public.t"}));
-  v1::TableSchema twice = SchemaOf("t", {"id", "id"}), keyless = SchemaOf("t", {"id"}), wild = keyless, nameless = SchemaOf("", {"id"});
+  v1::TableSchema twice = SchemaOf("t", {"id", "id"}), keyless = SchemaOf("t", {"id"}), wild = keyless,
+                  nameless = SchemaOf("", {"id"});
   keyless.clear_key();
   wild.add_key(7);
   for (const v1::TableSchema& schema : {twice, keyless, wild, nameless}) ASSERT_OK(CommitSchema(schema));
@@ -154,7 +155,8 @@ TEST_F(StoresTest, DamagedRowVersionsAreRefused) {
   RowVersions versions{.written = V(10, kA, 3), .columns = {{{0}, V(10, kA, 3)}, {{1}, V(8, kB, 7)}}};
   const std::string bytes = versions.Encode(*log);
   EXPECT_EQ(*RowVersions::Decode(bytes, *log), versions);
-  for (size_t size = 0; size < bytes.size(); ++size) EXPECT_TRUE(absl::IsDataLoss(RowVersions::Decode(bytes.substr(0, size), *log).status()));
+  for (size_t size = 0; size < bytes.size(); ++size)
+    EXPECT_TRUE(absl::IsDataLoss(RowVersions::Decode(bytes.substr(0, size), *log).status()));
   EXPECT_TRUE(absl::IsDataLoss(RowVersions::Decode(bytes + "x", *log).status()));
   for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
     std::string flipped = bytes;
@@ -231,8 +233,16 @@ TEST_F(StoresTest, IntentIsOneAndGoesAway) {
 
 TEST_F(StoresTest, UnsettledRowsAreDueInOrderAndCounted) {
   const auto unsettled = [](const std::string& key, std::string cause, int64_t since, int64_t retry) {
-    return UnsettledRow{.row = Row(1, key), .key = EncodeKey({key}), .held = RowVersions{.written = V(3, kB, 4)}, .cause = std::move(cause),
-                        .sqlstate = "23505", .origin = kA, .sequence = {4}, .since_ms = since, .retry_at_ms = retry, .attempts = 2};
+    return UnsettledRow{.row = Row(1, key),
+                        .key = EncodeKey({key}),
+                        .held = RowVersions{.written = V(3, kB, 4)},
+                        .cause = std::move(cause),
+                        .sqlstate = "23505",
+                        .origin = kA,
+                        .sequence = {4},
+                        .since_ms = since,
+                        .retry_at_ms = retry,
+                        .attempts = 2};
   };
   ASSERT_OK(file->Begin());
   ASSERT_OK(stages->PutUnsettled(unsettled("parked", "unique violation", 30, 500)));
@@ -284,7 +294,12 @@ TEST_F(StoresTest, UnsettledRowsAreDueInOrderAndCounted) {
 TEST_F(StoresTest, ConflictsAreListedInOrder) {
   ASSERT_OK(file->Begin());
   for (int i = 0; i < 3; ++i) {
-    Conflict conflict{.row = Row(1, "k"), .key = EncodeKey({"k"}), .winner = V(9, kA, 1), .loser = V(8, kB, 2), .rule = "newest", .found_ms = i};
+    Conflict conflict{.row = Row(1, "k"),
+                      .key = EncodeKey({"k"}),
+                      .winner = V(9, kA, 1),
+                      .loser = V(8, kB, 2),
+                      .rule = "newest",
+                      .found_ms = i};
     if (i > 0) conflict.column = ColumnId{3};
     ASSERT_OK(stages->AddConflict(conflict));
   }

@@ -42,8 +42,8 @@ struct TestTransaction {
   std::vector<std::string> tables;
 };
 
-inline TestTransaction MakeTransaction(const OriginId& origin, uint64_t first, uint64_t stamp, const std::vector<std::string>& tables,
-                                       absl::string_view value = "value") {
+inline TestTransaction MakeTransaction(const OriginId& origin, uint64_t first, uint64_t stamp,
+                                       const std::vector<std::string>& tables, absl::string_view value = "value") {
   TestTransaction transaction;
   for (size_t i = 0; i < tables.size(); ++i) {
     v1::Event& event = transaction.events.emplace_back();
@@ -65,7 +65,8 @@ inline TestTransaction MakeTransaction(const OriginId& origin, uint64_t first, u
 
 inline absl::Status AppendAll(EventLog& log, const TestTransaction& transaction) {
   for (size_t i = 0; i < transaction.events.size(); ++i) {
-    ASSAY_RETURN_IF_ERROR(log.Append(transaction.events[i], transaction.tables[i], transaction.events[i].SerializeAsString()));
+    ASSAY_RETURN_IF_ERROR(
+        log.Append(transaction.events[i], transaction.tables[i], transaction.events[i].SerializeAsString()));
   }
   return absl::OkStatus();
 }
@@ -92,12 +93,14 @@ struct TestLog {
     return absl::OkStatus();
   }
   // A transaction of `tables` that follows the head.
-  TestTransaction Next(const OriginId& origin, const std::vector<std::string>& tables, absl::string_view value = "value") const {
+  TestTransaction Next(const OriginId& origin, const std::vector<std::string>& tables,
+                       absl::string_view value = "value") const {
     const ChainHead head = log->Head(origin);
     return MakeTransaction(origin, head.last.value + 1, head.complete_stamp.value + 1, tables, value);
   }
   // The same, appended and durable.
-  absl::Status Commit(const OriginId& origin, const std::vector<std::string>& tables, absl::string_view value = "value") {
+  absl::Status Commit(const OriginId& origin, const std::vector<std::string>& tables,
+                      absl::string_view value = "value") {
     ASSAY_RETURN_IF_ERROR(file->Begin());
     ASSAY_RETURN_IF_ERROR(AppendAll(*log, Next(origin, tables, value)));
     return file->Commit();
@@ -129,8 +132,8 @@ inline absl::StatusOr<std::vector<std::string>> ReadAll(EventLog& log, const Ori
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const StoredEvent* event, reader.Next());
     if (event == nullptr) return seen;
-    seen.push_back(absl::StrCat(event->sequence.value, "|", event->stamp.value, "|", event->ends_transaction, "|", event->table, "|",
-                                event->masked ? "masked" : absl::string_view(event->bytes)));
+    seen.push_back(absl::StrCat(event->sequence.value, "|", event->stamp.value, "|", event->ends_transaction, "|",
+                                event->table, "|", event->masked ? "masked" : absl::string_view(event->bytes)));
   }
 }
 
@@ -138,8 +141,8 @@ inline std::vector<std::string> Expected(const TestTransaction& transaction) {
   std::vector<std::string> seen;
   for (size_t i = 0; i < transaction.events.size(); ++i) {
     const v1::Event& event = transaction.events[i];
-    seen.push_back(absl::StrCat(event.sequence(), "|", event.stamp(), "|", event.ends_transaction(), "|", transaction.tables[i], "|",
-                                event.SerializeAsString()));
+    seen.push_back(absl::StrCat(event.sequence(), "|", event.stamp(), "|", event.ends_transaction(), "|",
+                                transaction.tables[i], "|", event.SerializeAsString()));
   }
   return seen;
 }

@@ -299,9 +299,25 @@ int ShmUnmap(sqlite3_file* base, int remove) {
   return SQLITE_OK;
 }
 
-const sqlite3_io_methods kMethods = {2,      Close,    Read,   Write,             Truncate,    Sync,       FileSize,
-                                     Lock,   Unlock,   CheckReservedLock,         FileControl, SectorSize, DeviceCharacteristics,
-                                     ShmMap, ShmLock,  ShmBarrier, ShmUnmap,      nullptr,     nullptr};
+const sqlite3_io_methods kMethods = {2,
+                                     Close,
+                                     Read,
+                                     Write,
+                                     Truncate,
+                                     Sync,
+                                     FileSize,
+                                     Lock,
+                                     Unlock,
+                                     CheckReservedLock,
+                                     FileControl,
+                                     SectorSize,
+                                     DeviceCharacteristics,
+                                     ShmMap,
+                                     ShmLock,
+                                     ShmBarrier,
+                                     ShmUnmap,
+                                     nullptr,
+                                     nullptr};
 
 int Open(sqlite3_vfs* vfs, const char* path, sqlite3_file* base, int flags, int* out_flags) {
   State* state = Of(vfs);
@@ -362,7 +378,9 @@ int Randomness(sqlite3_vfs* vfs, int count, char* out) {
   return count;
 }
 
-int Sleep(sqlite3_vfs*, int microseconds) { return microseconds; }  // Nobody else runs meanwhile: waiting would not help.
+int Sleep(sqlite3_vfs*, int microseconds) {
+  return microseconds;
+}  // Nobody else runs meanwhile: waiting would not help.
 
 int CurrentTime(sqlite3_vfs*, double* julian_day) {
   *julian_day = 2460000.5;
@@ -477,7 +495,8 @@ void CrashVfs::SetSpaceLeft(int64_t bytes) {
 bool CrashVfs::FlipBit(absl::string_view path, uint64_t bit_offset) {
   const std::lock_guard<std::mutex> lock(state_->mutex);
   const auto found = state_->files.find(path);
-  if (found == state_->files.end() || !found->second->exists || bit_offset / 8 >= found->second->content.size()) return false;
+  if (found == state_->files.end() || !found->second->exists || bit_offset / 8 >= found->second->content.size())
+    return false;
   found->second->content[bit_offset / 8] ^= static_cast<char>(1 << bit_offset % 8);
   return true;
 }

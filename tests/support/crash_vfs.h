@@ -1,4 +1,5 @@
-// An SQLite file system in memory that fails as disks do: it forgets or tears what was not synced, fills up, flips a bit.
+// An SQLite file system in memory that fails as disks do: it forgets or tears what was not synced, fills up, flips a
+// bit.
 //
 //   CrashVfs vfs(seed);
 //   auto file = LogFile::Open("log.db", {.vfs = vfs.name()});
@@ -7,12 +8,14 @@
 //   file.reset();
 //   file = LogFile::Open("log.db", {.vfs = vfs.name()});   // and see what is left.
 //
-// The model, after SQLite's own test6.c: what a sync covered stays. Of each write since then, whatever the order, the disk has
-// all, nothing, some of its 512-byte sectors, or some and a sector of garbage; bytes next to a write are never harmed (SQLite's
-// "powersafe overwrite", which its own file system assumes too). A file created or deleted since the directory was synced may be
-// gone or back; the first sync of a new journal syncs the directory, as in SQLite's own file system. The same seed and the same calls give the same disk.
+// The model, after SQLite's own test6.c: what a sync covered stays. Of each write since then, whatever the order, the
+// disk has all, nothing, some of its 512-byte sectors, or some and a sector of garbage; bytes next to a write are never
+// harmed (SQLite's "powersafe overwrite", which its own file system assumes too). A file created or deleted since the
+// directory was synced may be gone or back; the first sync of a new journal syncs the directory, as in SQLite's own
+// file system. The same seed and the same calls give the same disk.
 //
-// Files live as long as the CrashVfs. Several connections of one process may share a file; calls may come from any thread.
+// Files live as long as the CrashVfs. Several connections of one process may share a file; calls may come from any
+// thread.
 #pragma once
 
 #include <cstdint>
