@@ -140,8 +140,8 @@ absl::StatusOr<PullReply> DecodePullReply(absl::string_view bytes) {
     const absl::string_view segment = reader.Sized();
     if (!reader.ok()) break;
     if (!ReadSegment(segment, &reply.segments.emplace_back())) {
-      return absl::InvalidArgumentError(absl::StrCat("the hub's answer to pull has a malformed segment, number ",
-                                                     reply.segments.size()));
+      return absl::InvalidArgumentError(
+          absl::StrCat("the hub's answer to pull has a malformed segment, number ", reply.segments.size()));
     }
   }
   if (!reader.ok() || !reader.empty()) {

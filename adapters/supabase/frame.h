@@ -1,6 +1,8 @@
-// The bytes in which a push, a pull and its reply travel, and nothing else: sql/README.md has the fields, sql/hub.sql the other end.
+// The bytes in which a push, a pull and its reply travel, and nothing else: sql/README.md has the fields, sql/hub.sql
+// the other end.
 //
-// All numbers are big-endian, as in PostgreSQL's own protocol, and every field is preceded by its length. Pure functions.
+// All numbers are big-endian, as in PostgreSQL's own protocol, and every field is preceded by its length. Pure
+// functions.
 #pragma once
 
 #include <string>

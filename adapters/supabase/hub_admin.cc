@@ -22,9 +22,10 @@ namespace {
 
 std::string TextArray(const Connection& connection, const std::vector<std::string>& texts) {
   return absl::StrCat("ARRAY[",
-                      absl::StrJoin(texts, ", ", [&](std::string* out, const std::string& text) {
-                        absl::StrAppend(out, connection.QuoteLiteral(text));
-                      }),
+                      absl::StrJoin(texts, ", ",
+                                    [&](std::string* out, const std::string& text) {
+                                      absl::StrAppend(out, connection.QuoteLiteral(text));
+                                    }),
                       "]::text[]");
 }
 
@@ -41,7 +42,8 @@ absl::Status HubAdmin::Install() {
   session_->Disconnect();  // It may have stopped inside the script's transaction.
   if (absl::StartsWith(SqlstateOf(status), "42501")) {
     return absl::PermissionDeniedError(absl::StrCat(
-        status.message(), ": install as a role that may create roles and schemas in this database (on Supabase, postgres), and that "
+        status.message(),
+        ": install as a role that may create roles and schemas in this database (on Supabase, postgres), and that "
         "installed it before if the hub is there already"));
   }
   return AnnotateSql(status, "install");
@@ -65,7 +67,8 @@ absl::StatusOr<BranchLogin> HubAdmin::MakeLogin(const std::string& role, std::st
   return login;
 }
 
-absl::StatusOr<BranchLogin> HubAdmin::Enrol(absl::string_view name, uint32_t number, const std::vector<std::string>& tables) {
+absl::StatusOr<BranchLogin> HubAdmin::Enrol(absl::string_view name, uint32_t number,
+                                            const std::vector<std::string>& tables) {
   if (name.empty() || number == 0) return absl::InvalidArgumentError("a branch needs a name, and a number from 1");
   const std::string role = absl::StrCat("assay_branch_", number);
   std::string verifier;
@@ -74,13 +77,12 @@ absl::StatusOr<BranchLogin> HubAdmin::Enrol(absl::string_view name, uint32_t num
   // The limits are a lid on what a stolen branch machine could hold here; a daemon needs three connections.
   const absl::Status status = session_->Script(absl::StrCat(
       "SELECT assay_hub.register_branch(", connection->QuoteLiteral(name), ", ", number, ", '", role, "', ",
-      TextArray(*connection, tables), ");",
-      "CREATE ROLE ", role, " LOGIN CONNECTION LIMIT 10 PASSWORD '", verifier, "' IN ROLE assay_branch;",
-      "ALTER ROLE ", role, " SET statement_timeout = '2min';",
-      "ALTER ROLE ", role, " SET idle_in_transaction_session_timeout = '1min';"));
+      TextArray(*connection, tables), ");", "CREATE ROLE ", role, " LOGIN CONNECTION LIMIT 10 PASSWORD '", verifier,
+      "' IN ROLE assay_branch;", "ALTER ROLE ", role, " SET statement_timeout = '2min';", "ALTER ROLE ", role,
+      " SET idle_in_transaction_session_timeout = '1min';"));
   if (SqlstateOf(status) == "42710") {
-    return absl::AlreadyExistsError(absl::StrCat("role ", role, " exists already and is not of this hub: DROP ROLE ", role,
-                                                 ", or enrol the branch under another number"));
+    return absl::AlreadyExistsError(absl::StrCat("role ", role, " exists already and is not of this hub: DROP ROLE ",
+                                                 role, ", or enrol the branch under another number"));
   }
   if (!status.ok()) return AnnotateSql(status, absl::StrCat("enrol ", name));
   return login;
@@ -93,8 +95,8 @@ absl::StatusOr<BranchLogin> HubAdmin::RenewPassword(absl::string_view name) {
     std::string verifier;
     ASSAY_ASSIGN_OR_RETURN(BranchLogin login, MakeLogin(branch.login_role, &verifier));
     ASSAY_ASSIGN_OR_RETURN(Connection * connection, session_->Connected());
-    ASSAY_RETURN_IF_ERROR(session_->Script(absl::StrCat("ALTER ROLE ", connection->QuoteIdentifier(branch.login_role),
-                                                        " PASSWORD '", verifier, "'")));
+    ASSAY_RETURN_IF_ERROR(session_->Script(
+        absl::StrCat("ALTER ROLE ", connection->QuoteIdentifier(branch.login_role), " PASSWORD '", verifier, "'")));
     return login;
   }
   return absl::NotFoundError(absl::StrCat("hub: no branch is called \"", name, "\""));

@@ -1,11 +1,12 @@
-// What the head office does once per hub and once per branch, as a role with the privileges of Supabase's `postgres`: not superuser.
+// What the head office does once per hub and once per branch, as a role with the privileges of Supabase's `postgres`:
+// not superuser.
 //
 //   ASSAY_ASSIGN_OR_RETURN(auto admin, HubAdmin::Create({.url = admin_url}));
 //   ASSAY_RETURN_IF_ERROR(admin->Install());
-//   ASSAY_ASSIGN_OR_RETURN(BranchLogin login, admin->Enrol("mumbai-1", 1, {"*"}));   // login.url: for the branch's config
+//   ASSAY_ASSIGN_OR_RETURN(BranchLogin login, admin->Enrol("mumbai-1", 1, {"*"}));  // login.url goes to the branch
 //
-// A branch logs in as the role assay_branch_<number>, whose password is made here, sent to the hub as a SCRAM verifier only, and
-// told once. Not thread-safe. Errors as in engine/hub.h, and ALREADY_EXISTS, NOT_FOUND.
+// A branch logs in as the role assay_branch_<number>, whose password is made here, sent to the hub as a SCRAM verifier
+// only, and told once. Not thread-safe. Errors as in engine/hub.h, and ALREADY_EXISTS, NOT_FOUND.
 #pragma once
 
 #include <cstdint>
@@ -33,10 +34,10 @@ struct EnrolledBranch {
   uint32_t number = 0;
   std::string login_role;
   bool active = true;
-  std::vector<std::string> tables;          // Granted; "*": every one.
+  std::vector<std::string> tables;  // Granted; "*": every one.
   absl::Time enrolled;
-  absl::Time last_seen;                     // InfinitePast: never.
-  uint64_t forks = 0;                       // Pieces of evidence kept against its chains.
+  absl::Time last_seen;  // InfinitePast: never.
+  uint64_t forks = 0;    // Pieces of evidence kept against its chains.
 };
 
 class HubAdmin {
@@ -44,12 +45,12 @@ class HubAdmin {
   // Does not connect. Errors as HubUrl::Parse.
   static absl::StatusOr<std::unique_ptr<HubAdmin>> Create(HubOptions options);
 
-  // Installs, or brings to this version, sql/hub.sql in one transaction. Again: changes nothing. PERMISSION_DENIED names what the
-  // role lacks.
+  // Installs, or brings to this version, sql/hub.sql in one transaction. Again: changes nothing. PERMISSION_DENIED
+  // names what the role lacks.
   absl::Status Install();
 
-  // Makes the login role, its password and its grants, all or nothing. `tables` as SegmentPart::table, or "*" for all. ALREADY_EXISTS
-  // when name or number is taken.
+  // Makes the login role, its password and its grants, all or nothing. `tables` as SegmentPart::table, or "*" for all.
+  // ALREADY_EXISTS when name or number is taken.
   absl::StatusOr<BranchLogin> Enrol(absl::string_view name, uint32_t number, const std::vector<std::string>& tables);
   // A new password: the old one is lost or leaked, or the hub was restored from a backup, which on Supabase keeps none.
   absl::StatusOr<BranchLogin> RenewPassword(absl::string_view name);

@@ -23,7 +23,8 @@ struct Rule {
 constexpr absl::string_view kNoBranch =
     "this role is no branch (and no admin) of the hub: the head office enrols a branch with `assay hub enrol NAME`";
 constexpr absl::string_view kPaused =
-    "the Supabase project is paused (restore it in the dashboard), or the project's reference in the url's user name is wrong";
+    "the Supabase project is paused (restore it in the dashboard), or the project's reference in the url's user name "
+    "is wrong";
 
 // The first that fits decides. Poolers answer with a general SQLSTATE, or none, and say in words what is wrong.
 constexpr Rule kRules[] = {
@@ -35,13 +36,16 @@ constexpr Rule kRules[] = {
     {"ZA006", "", Code::kAlreadyExists, ""},
     {"ZA007", "", Code::kNotFound, ""},
     {"3F000", "", Code::kFailedPrecondition, "the hub is not installed in this database: run `assay hub install` once"},
-    {"42883", "assay_hub", Code::kFailedPrecondition, "the hub is of another version: run `assay hub install` with this Assay"},
-    {"42P01", "assay_hub", Code::kFailedPrecondition, "the hub is of another version: run `assay hub install` with this Assay"},
+    {"42883", "assay_hub", Code::kFailedPrecondition,
+     "the hub is of another version: run `assay hub install` with this Assay"},
+    {"42P01", "assay_hub", Code::kFailedPrecondition,
+     "the hub is of another version: run `assay hub install` with this Assay"},
     {"3D000", "", Code::kFailedPrecondition, "correct the database's name in the hub's url"},
     {"42501", "assay_hub", Code::kPermissionDenied, kNoBranch},
     {"42501", "for function", Code::kPermissionDenied, kNoBranch},
     {"28", "", Code::kUnauthenticated,
-     "if the password is right, the hub may have been restored from a backup, which keeps no branch's password: the head office makes "
+     "if the password is right, the hub may have been restored from a backup, which keeps no branch's password: the "
+     "head office makes "
      "a new one with `assay hub password NAME`"},
     {"53300", "", Code::kResourceExhausted, "the hub has no connection left for this role now"},
     {"25006", "", Code::kResourceExhausted, "the hub is read-only: Supabase does that when its disk is full"},
@@ -53,11 +57,13 @@ constexpr Rule kRules[] = {
     {"", "max client", Code::kResourceExhausted, "the pooler has no connection left for this role now"},
     {"", "no more connections allowed", Code::kResourceExhausted, "the pooler has no connection left now"},
     {"", "root certificate file", Code::kFailedPrecondition,
-     "download the hub's certificate (Supabase: Project Settings > Database > SSL Configuration) and add sslrootcert=/path/to/it to "
+     "download the hub's certificate (Supabase: Project Settings > Database > SSL Configuration) and add "
+     "sslrootcert=/path/to/it to "
      "the hub's url"},
     {"", "certificate verify failed", Code::kFailedPrecondition,
      "whoever answered is not the hub, or sslrootcert in the hub's url is not the hub's certificate"},
-    {"", "does not match host name", Code::kFailedPrecondition, "whoever answered is not the hub, or the url has another name for it"},
+    {"", "does not match host name", Code::kFailedPrecondition,
+     "whoever answered is not the hub, or the url has another name for it"},
     {"", "does not support ssl", Code::kFailedPrecondition, "turn SSL on at the hub"},
     {"", "password authentication failed", Code::kUnauthenticated, "correct the password in the hub's url"},
     {"", "no such user", Code::kUnauthenticated, "correct the user in the hub's url"},

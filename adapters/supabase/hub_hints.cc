@@ -18,7 +18,7 @@ namespace assay {
 namespace {
 
 constexpr absl::Duration kSelfTest = absl::Seconds(2);
-constexpr absl::Duration kQuiet = absl::Seconds(30);       // Then ask whether the other end is still there.
+constexpr absl::Duration kQuiet = absl::Seconds(30);  // Then ask whether the other end is still there.
 constexpr absl::Duration kBackOffMin = absl::Seconds(1);
 constexpr absl::Duration kBackOffMax = absl::Minutes(1);
 constexpr absl::Duration kPoolerBackOff = absl::Minutes(10);
@@ -51,7 +51,8 @@ absl::Status SupabaseHints::Listen() {
   if (!delivered) {
     back_off_ = kPoolerBackOff;
     return absl::UnavailableError(
-        "hub: its notifications do not arrive, so changes come with the next poll: the url leads through a transaction pooler (on "
+        "hub: its notifications do not arrive, so changes come with the next poll: the url leads through a transaction "
+        "pooler (on "
         "Supabase, port 6543); the direct host or the session pooler, port 5432, delivers them");
   }
   return session_->Script(absl::StrCat("UNLISTEN ", channel));

@@ -1,15 +1,15 @@
 // LISTENs on the hub for the news that some other branch pushed.
 //
-// At start it notifies itself from a second session: a transaction pooler accepts LISTEN and never delivers, and then there are no
-// hints, which is said, and polling is all there is. (From a second session, because one that shares its server connection with
-// its own NOTIFY would see it even there.)
+// At start it notifies itself from a second session: a transaction pooler accepts LISTEN and never delivers, and then
+// there are no hints, which is said, and polling is all there is. (From a second session, because one that shares its
+// server connection with its own NOTIFY would see it even there.)
 //
 //   ASSAY_ASSIGN_OR_RETURN(auto hints, SupabaseHints::Create({.url = config.hub_url, .interrupt = interrupt}));
 //   while (running) engine.OnHints(hints->Wait(absl::Seconds(30)));
 //
-// Has a connection of its own and one thread that waits on it. After an error, Wait tries again by itself when it is time (1 s up
-// to 1 min after a lost connection, 10 min behind a transaction pooler), so a host may call it in a plain loop: it waits, and
-// gives the same error, until then. CANCELLED once interrupted.
+// Has a connection of its own and one thread that waits on it. After an error, Wait tries again by itself when it is
+// time (1 s up to 1 min after a lost connection, 10 min behind a transaction pooler), so a host may call it in a plain
+// loop: it waits, and gives the same error, until then. CANCELLED once interrupted.
 #pragma once
 
 #include <memory>
@@ -39,9 +39,9 @@ class SupabaseHints : public HubHints {
 
   std::unique_ptr<HubSession> session_;
   bool listening_ = false;
-  std::string own_number_;       // What our own pushes are notified as.
+  std::string own_number_;  // What our own pushes are notified as.
   absl::Time last_heard_;
-  absl::Status failure_;         // Why we do not listen.
+  absl::Status failure_;  // Why we do not listen.
   absl::Time next_try_ = absl::InfinitePast();
   absl::Duration back_off_;
 };

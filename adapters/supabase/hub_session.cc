@@ -55,8 +55,9 @@ absl::StatusOr<HubIdentity> HubSession::WhoAmI() {
   ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.whoami()::text", {}));
   ASSAY_ASSIGN_OR_RETURN(const JsonObject json, ParseJsonObject(text, "whoami"));
   if (const std::string version = TextField(json, "version"); version != kHubVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("hub: it is of version \"", version, "\" and this Assay speaks version ",
-                                                      kHubVersion, ": install the newer of the two on both sides"));
+    return absl::FailedPreconditionError(absl::StrCat("hub: it is of version \"", version,
+                                                      "\" and this Assay speaks version ", kHubVersion,
+                                                      ": install the newer of the two on both sides"));
   }
   ASSAY_ASSIGN_OR_RETURN(const uint64_t number, NumberField(json, "number"));
   return HubIdentity{TextField(json, "name"), static_cast<uint32_t>(number), TimeField(json, "hub_time")};

@@ -1,11 +1,12 @@
-// One libpq session with the hub that any pooler will do for: one statement a call, unnamed and parameterized, in binary; nothing
-// is SET, prepared or left behind, because behind a transaction pooler the next statement may run in another session.
+// One libpq session with the hub that any pooler will do for: one statement a call, unnamed and parameterized, in
+// binary; nothing is SET, prepared or left behind, because behind a transaction pooler the next statement may run in
+// another session.
 //
 //   ASSAY_ASSIGN_OR_RETURN(auto session, HubSession::Create({.url = config.hub_url}));
 //   ASSAY_ASSIGN_OR_RETURN(std::string json, session->Call("SELECT assay_hub.heads()::text", {}));
 //
-// Connects when it is first needed and again after it was lost. Not thread-safe; only Interrupt::Trigger may come from elsewhere.
-// Errors as in engine/hub.h, and CANCELLED once interrupted.
+// Connects when it is first needed and again after it was lost. Not thread-safe; only Interrupt::Trigger may come from
+// elsewhere. Errors as in engine/hub.h, and CANCELLED once interrupted.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +25,10 @@ namespace assay {
 
 struct HubOptions {
   std::string url;
-  bool allow_insecure = false;                         // allow_insecure_hub in the config; see HubUrl.
+  bool allow_insecure = false;  // allow_insecure_hub in the config; see HubUrl.
   absl::Duration connect_timeout = absl::Seconds(10);
-  absl::Duration call_timeout = absl::Seconds(60);     // A half-open link ends here, as DEADLINE_EXCEEDED.
-  std::shared_ptr<Interrupt> interrupt;                // May be null.
+  absl::Duration call_timeout = absl::Seconds(60);  // A half-open link ends here, as DEADLINE_EXCEEDED.
+  std::shared_ptr<Interrupt> interrupt;             // May be null.
 };
 
 // Who the hub takes us for.
@@ -42,8 +43,8 @@ class HubSession {
   // Does not connect. Errors as HubUrl::Parse.
   static absl::StatusOr<std::unique_ptr<HubSession>> Create(HubOptions options);
 
-  // The one value that `sql` returns, as bytes. Only for what may be done twice: a kept connection that turns out to be dead is
-  // replaced and the call made again.
+  // The one value that `sql` returns, as bytes. Only for what may be done twice: a kept connection that turns out to be
+  // dead is replaced and the call made again.
   absl::StatusOr<std::string> Call(absl::string_view sql, absl::Span<const absl::string_view> parameters);
   // Several statements without parameters, as one transaction; never made again.
   absl::Status Script(absl::string_view sql);

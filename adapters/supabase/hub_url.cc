@@ -35,7 +35,8 @@ std::string PercentEncode(absl::string_view text) {
 
 absl::Status NoUrl(absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat(
-      "the hub's url ", why, ": write postgresql://USER:PASSWORD@HOST:5432/DATABASE, with every character of the password that is "
+      "the hub's url ", why,
+      ": write postgresql://USER:PASSWORD@HOST:5432/DATABASE, with every character of the password that is "
       "not a letter or a digit as %XX (@ is %40, / is %2F, % is %25)"));
 }
 
@@ -60,7 +61,8 @@ absl::StatusOr<HubUrl> HubUrl::Parse(absl::string_view text, bool allow_insecure
   }
   if (!url.Value("service").empty()) return NoUrl("names a service, whose file could send the password elsewhere");
   for (const auto& [keyword, variable] : {std::pair{"host", "PGHOST"}, {"hostaddr", "PGHOSTADDR"}}) {
-    if (const char* value = std::getenv(variable); value != nullptr && url.Value(keyword).empty()) url.values_[keyword] = value;
+    if (const char* value = std::getenv(variable); value != nullptr && url.Value(keyword).empty())
+      url.values_[keyword] = value;
   }
 
   const std::string hosts = url.Value(url.Value("hostaddr").empty() ? "host" : "hostaddr");
@@ -69,10 +71,12 @@ absl::StatusOr<HubUrl> HubUrl::Parse(absl::string_view text, bool allow_insecure
   std::string& sslmode = url.values_["sslmode"];
   if (sslmode.empty()) sslmode = "verify-full";
   if (sslmode == "verify-full") return url;
-  return absl::FailedPreconditionError(absl::StrCat(
-      "the hub at ", hosts, " would be reached with sslmode=", sslmode, ", which does not prove that it is the hub: write "
-      "sslmode=verify-full&sslrootcert=/path/to/prod-ca-2021.crt in its url (Supabase's certificate is under Project Settings > "
-      "Database > SSL Configuration), or allow_insecure_hub = true under [hub] to trust whoever answers"));
+  return absl::FailedPreconditionError(
+      absl::StrCat("the hub at ", hosts, " would be reached with sslmode=", sslmode,
+                   ", which does not prove that it is the hub: write "
+                   "sslmode=verify-full&sslrootcert=/path/to/prod-ca-2021.crt in its url (Supabase's certificate is "
+                   "under Project Settings > "
+                   "Database > SSL Configuration), or allow_insecure_hub = true under [hub] to trust whoever answers"));
 }
 
 std::string HubUrl::Value(absl::string_view keyword) const {
@@ -89,11 +93,12 @@ std::string HubUrl::Conninfo() const {
 }
 
 std::string HubUrl::UrlFor(absl::string_view user, absl::string_view password) const {
-  const std::string host = Value("host"), port = Value("port"), sslmode = Value("sslmode"), hostaddr = Value("hostaddr");
+  const std::string host = Value("host"), port = Value("port"), sslmode = Value("sslmode"),
+                    hostaddr = Value("hostaddr");
   const bool socket = host.empty() || host[0] == '/';  // Has no place in a URL but as a parameter.
-  std::string url = absl::StrCat("postgresql://", PercentEncode(user), ":", PercentEncode(password), "@",
-                                 socket ? "" : host, socket || port.empty() ? "" : absl::StrCat(":", port), "/",
-                                 PercentEncode(Value("dbname")));
+  std::string url =
+      absl::StrCat("postgresql://", PercentEncode(user), ":", PercentEncode(password), "@", socket ? "" : host,
+                   socket || port.empty() ? "" : absl::StrCat(":", port), "/", PercentEncode(Value("dbname")));
   char separator = '?';
   const auto add = [&](absl::string_view keyword, absl::string_view value) {
     if (value.empty()) return;

@@ -1,6 +1,7 @@
 // The hub's connection string, checked before anything is sent: whoever answers gets the password.
 //
-//   ASSAY_ASSIGN_OR_RETURN(HubUrl url, HubUrl::Parse("postgresql://branch_1:…@db.example.supabase.co:5432/postgres", false));
+//   ASSAY_ASSIGN_OR_RETURN(HubUrl url, HubUrl::Parse("postgresql://branch_1:…@db.example.supabase.co:5432/postgres",
+//   false));
 //
 // Plain values; no error ever quotes a password, nor a piece of a string that was meant to be one.
 #pragma once
@@ -15,9 +16,9 @@ namespace assay {
 
 class HubUrl {
  public:
-  // A host that is not loopback is reached with sslmode=verify-full, which is filled in when nothing is said and insisted on when
-  // something weaker is, unless `allow_insecure`. INVALID_ARGUMENT: no connection string. FAILED_PRECONDITION: a weaker sslmode,
-  // with what to write instead.
+  // A host that is not loopback is reached with sslmode=verify-full, which is filled in when nothing is said and
+  // insisted on when something weaker is, unless `allow_insecure`. INVALID_ARGUMENT: no connection string.
+  // FAILED_PRECONDITION: a weaker sslmode, with what to write instead.
   static absl::StatusOr<HubUrl> Parse(absl::string_view text, bool allow_insecure);
 
   // As key='value' pairs, password included: for libpq only.

@@ -10,7 +10,8 @@ namespace assay {
 absl::StatusOr<JsonObject> ParseJsonObject(absl::string_view text, absl::string_view what) {
   JsonObject object;
   if (!google::protobuf::util::JsonStringToMessage(std::string(text), &object).ok()) {
-    return absl::InvalidArgumentError(absl::StrCat("the hub's answer to ", what, " is no JSON object (", text.size(), " bytes)"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the hub's answer to ", what, " is no JSON object (", text.size(), " bytes)"));
   }
   return object;
 }

@@ -1,4 +1,5 @@
-// The little JSON the hub speaks: objects of strings, numbers as strings because JavaScript on the way would round them.
+// The little JSON the hub speaks: objects of strings, numbers as strings because JavaScript on the way would round
+// them.
 #pragma once
 
 #include <google/protobuf/struct.pb.h>

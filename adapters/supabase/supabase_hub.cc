@@ -26,7 +26,8 @@ absl::Status Fork(const JsonObject& fork, const PushRequest& request) {
       "hub: fork: ", root ? "it has another root for the first " : "it has another content under ",
       root ? absl::StrCat(sequence, " events of ", request.origin.Hex()) : EventName(request.origin, {sequence}), " (",
       TextField(fork, "held").substr(0, 16), "…, and was given ", TextField(fork, "pushed").substr(0, 16),
-      "…): two logs write as one origin, or this log was restored or rewritten. Nothing was stored; the hub keeps both as evidence"));
+      "…): two logs write as one origin, or this log was restored or rewritten. Nothing was stored; the hub keeps both "
+      "as evidence"));
 }
 
 absl::StatusOr<std::string> ReportJson(const BranchReport& report) {
@@ -39,12 +40,13 @@ absl::StatusOr<std::string> ReportJson(const BranchReport& report) {
   SetText(&json, "state", report.state);
   SetText(&json, "version", report.version);
   JsonObject* projected = (*json.mutable_fields())["projected"].mutable_struct_value();
-  for (const auto& [origin, sequence] : report.projected) SetText(projected, origin.Hex(), absl::StrCat(sequence.value));
+  for (const auto& [origin, sequence] : report.projected)
+    SetText(projected, origin.Hex(), absl::StrCat(sequence.value));
   return ToJson(json);
 }
 
-// What other branches have said of themselves: fields that make no sense are left at their defaults, or one of them could keep
-// everybody from seeing the rest.
+// What other branches have said of themselves: fields that make no sense are left at their defaults, or one of them
+// could keep everybody from seeing the rest.
 BranchPresence ReadPresence(const JsonObject& json) {
   BranchPresence presence;
   presence.active = BoolField(json, "active");
@@ -119,7 +121,8 @@ absl::StatusOr<HeartbeatReply> SupabaseHub::Heartbeat(const BranchReport& report
   ASSAY_ASSIGN_OR_RETURN(const JsonObject json, ParseJsonObject(text, "heartbeat"));
   HeartbeatReply reply{.hub_time = TimeField(json, "hub_time")};
   if (const JsonValue* branches = Field(json, "branches"); branches != nullptr) {
-    for (const JsonValue& branch : branches->list_value().values()) reply.branches.push_back(ReadPresence(branch.struct_value()));
+    for (const JsonValue& branch : branches->list_value().values())
+      reply.branches.push_back(ReadPresence(branch.struct_value()));
   }
   return reply;
 }

@@ -3,9 +3,9 @@
 //   ASSAY_ASSIGN_OR_RETURN(auto hub, SupabaseHub::Create({.url = config.hub_url, .interrupt = interrupt}));
 //   ASSAY_ASSIGN_OR_RETURN(PushReply reply, hub->Push({origin, segments, checkpoint}));
 //
-// Works through a direct connection, a session pooler and a transaction pooler alike (HubSession). Not thread-safe: one per lane,
-// each with its own connection, so that pushes go on while a long pull does. Promises and errors as in engine/hub.h; besides,
-// CANCELLED once interrupted.
+// Works through a direct connection, a session pooler and a transaction pooler alike (HubSession). Not thread-safe: one
+// per lane, each with its own connection, so that pushes go on while a long pull does. Promises and errors as in
+// engine/hub.h; besides, CANCELLED once interrupted.
 #pragma once
 
 #include <memory>

@@ -1,8 +1,11 @@
-// The promises of engine/hub.h, as tests that run over every body of Hub, so that the simulated one keeps those of the real ones.
+// The promises of engine/hub.h, as tests that run over every body of Hub, so that the simulated one keeps those of the
+// real ones.
 //
-// A body's test lists tests/contract/hub_contract.cc among its sources, links assay_test_chain, and says how to make one:
+// A body's test lists tests/contract/hub_contract.cc among its sources, links assay_test_chain, and says how to make
+// one:
 //
-//   INSTANTIATE_TEST_SUITE_P(Simulated, HubContract, testing::Values(HubBody{"simulated", MakeSimulatedHub}), HubBodyName);
+//   INSTANTIATE_TEST_SUITE_P(Simulated, HubContract, testing::Values(HubBody{"simulated", MakeSimulatedHub}),
+//   HubBodyName);
 //
 // `make` gives a fresh, empty hub with branches 1 and 2, which may read everything, and branch 3, which may read only
 // "public.products". Each Connect is a connection of its own; the hub outlives them.

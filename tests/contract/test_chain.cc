@@ -46,7 +46,8 @@ void TestChain::Transaction(size_t events, size_t payload_bytes) {
       table = sequence % 2 == 0 ? kProducts : kSalaries;
       event.mutable_row()->set_operation(v1::RowChange::INSERT);
       std::string value(payload_bytes, 'x');
-      for (size_t at = 0; at < value.size(); ++at) value[at] = static_cast<char>('a' + (sequence * 31 + at * at * 7) % 26);
+      for (size_t at = 0; at < value.size(); ++at)
+        value[at] = static_cast<char>('a' + (sequence * 31 + at * at * 7) % 26);
       event.mutable_row()->add_columns()->set_value(value);
     }
     events_.push_back({stamp, i + 1 == events, std::string(table), event.SerializeAsString()});

@@ -19,8 +19,8 @@ class TestChain {
 
   const OriginId& origin() const { return origin_; }
   Sequence head() const { return {events_.size()}; }
-  // Appends one transaction of `events` events, alternately of public.products and public.salaries. Event 1 of a chain is of no
-  // table.
+  // Appends one transaction of `events` events, alternately of public.products and public.salaries. Event 1 of a chain
+  // is of no table.
   void Transaction(size_t events, size_t payload_bytes = 20);
   // Another content under the name of event `sequence`.
   void Tamper(Sequence sequence);

@@ -9,12 +9,12 @@ namespace {
 
 // Written out by hand from sql/README.md, with its worked example.
 std::string Reply() {
-  std::string bytes("\x01\x01\x00\x05\xaf\x31\x07\xa4\x00\x00", 10);              // version, more, hub's time
-  bytes += std::string("\0\0\0\x01", 4) + std::string(16, '\xa1');                // one head
+  std::string bytes("\x01\x01\x00\x05\xaf\x31\x07\xa4\x00\x00", 10);  // version, more, hub's time
+  bytes += std::string("\0\0\0\x01", 4) + std::string(16, '\xa1');    // one head
   bytes += std::string("\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x02\0\0\0\x02", 20) + "cp";
   std::string segment = std::string(16, '\xa1') + std::string("\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\x01", 17);
-  segment += std::string("\0\0\0\x02", 4) + "LL" + std::string("\0\0\0\0", 4);    // layout, no leaf hashes
-  segment += std::string("\0\0\0\x02", 4);                                        // two parts
+  segment += std::string("\0\0\0\x02", 4) + "LL" + std::string("\0\0\0\0", 4);  // layout, no leaf hashes
+  segment += std::string("\0\0\0\x02", 4);                                      // two parts
   segment += std::string("\0\0\0\x01t\0\0\0\x01\0\0\0\0\x03pay", 17);
   segment += std::string("\0\0\0\0\0\0\0\x01\x01\0\0\0\x04hash", 17);
   bytes += std::string("\0\0\0\x01\0\0\0", 7) + static_cast<char>(segment.size()) + segment;
@@ -60,7 +60,7 @@ TEST(FrameTest, CountsAreNotBelieved) {
   for (size_t at = 10; at < reply.size(); ++at) {
     std::string bad = reply;
     bad[at] = '\xff';  // Must neither crash nor allocate what is declared.
-  DecodePullReply(bad).status().IgnoreError();
+    DecodePullReply(bad).status().IgnoreError();
   }
 }
 
@@ -68,7 +68,8 @@ TEST(FrameTest, PullRequestWritesAsDocumented) {
   OriginId origin;
   origin.bytes.fill(0xa1);
   EXPECT_EQ(EncodePull({.have = {{origin, {5}}}, .bytes_max = 258}),
-            std::string("\x01\0\0\0\0\0\0\x01\x02\0\0\0\x01", 13) + std::string(16, '\xa1') + std::string("\0\0\0\0\0\0\0\x05", 8));
+            std::string("\x01\0\0\0\0\0\0\x01\x02\0\0\0\x01", 13) + std::string(16, '\xa1') +
+                std::string("\0\0\0\0\0\0\0\x05", 8));
 }
 
 }  // namespace

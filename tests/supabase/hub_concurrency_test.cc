@@ -1,4 +1,5 @@
-// Four chains, each pushed over two connections in batches that overlap, and a reader that polls: nothing lost, reordered or doubled.
+// Four chains, each pushed over two connections in batches that overlap, and a reader that polls: nothing lost,
+// reordered or doubled.
 #include <atomic>
 #include <map>
 #include <memory>
@@ -25,7 +26,8 @@ void PushOverlapping(SupabaseHub& hub, const TestChain& chain, const std::vector
   while (next < segments.size()) {
     const size_t begin = next - std::min<size_t>(next, random() % 3);
     const size_t end = std::min(segments.size(), next + 1 + random() % 5);
-    auto reply = hub.Push(chain.Push({segments.begin() + static_cast<long>(begin), segments.begin() + static_cast<long>(end)}));
+    auto reply =
+        hub.Push(chain.Push({segments.begin() + static_cast<long>(begin), segments.begin() + static_cast<long>(end)}));
     if (!reply.ok()) {
       ADD_FAILURE() << reply.status();
       ++*failures;

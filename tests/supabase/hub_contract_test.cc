@@ -1,9 +1,10 @@
 // The contract of Hub over a real PostgreSQL with Supabase's roles: directly, and through both kinds of pooler.
+#include "tests/contract/hub_contract.h"
+
 #include <memory>
 #include <string>
 
 #include "adapters/supabase/supabase_hub.h"
-#include "tests/contract/hub_contract.h"
 #include "tests/supabase/supabase_server.h"
 
 namespace assay::test {
@@ -31,7 +32,8 @@ std::unique_ptr<HubUnderTest> Make(const std::string& mode) {
   if (supabase == nullptr) return nullptr;
   PgBouncer* pooler = nullptr;
   if (!mode.empty()) {
-    static std::map<std::string, std::unique_ptr<PgBouncer>>* poolers = new std::map<std::string, std::unique_ptr<PgBouncer>>;
+    static std::map<std::string, std::unique_ptr<PgBouncer>>* poolers =
+        new std::map<std::string, std::unique_ptr<PgBouncer>>;
     std::unique_ptr<PgBouncer>& made = (*poolers)[mode];
     if (made == nullptr) {
       absl::StatusOr<std::unique_ptr<PgBouncer>> created = supabase->Pooler(mode);

@@ -26,12 +26,14 @@ class HubHintsTest : public testing::Test {
   }
 
   static std::unique_ptr<SupabaseHints> Listen(const std::string& url, std::shared_ptr<Interrupt> interrupt = nullptr) {
-    return SupabaseHints::Create({.url = url, .connect_timeout = absl::Seconds(2), .interrupt = std::move(interrupt)}).value();
+    return SupabaseHints::Create({.url = url, .connect_timeout = absl::Seconds(2), .interrupt = std::move(interrupt)})
+        .value();
   }
   // Pushes one more transaction as branch `number`.
   void Push(int number, TestChain& chain) {
     chain.Transaction(1);
-    auto reply = SupabaseHub::Create({.url = supabase_->BranchUrl(number)}).value()->Push(chain.Push(chain.ByTransaction()));
+    auto reply =
+        SupabaseHub::Create({.url = supabase_->BranchUrl(number)}).value()->Push(chain.Push(chain.ByTransaction()));
     ASSERT_TRUE(reply.ok()) << reply.status();
   }
   static void ExpectHint(HubHints& hints, bool expected, absl::Duration wait) {
@@ -101,7 +103,8 @@ TEST_F(HubHintsTest, TransactionPoolerIsFoundOut) {
 
 TEST_F(HubHintsTest, LostConnectionIsToldAndMended) {
   TcpStub line(TcpStub::Forward(supabase_->server().port()));
-  auto hints = Listen("postgresql://assay_branch_1:branch-secret-1@127.0.0.1:" + std::to_string(line.port()) + "/postgres?sslmode=disable");
+  auto hints = Listen("postgresql://assay_branch_1:branch-secret-1@127.0.0.1:" + std::to_string(line.port()) +
+                      "/postgres?sslmode=disable");
   ExpectHint(*hints, true, absl::Seconds(5));
   line.Drop();
   auto hint = hints->Wait(absl::Seconds(5));

@@ -32,11 +32,14 @@ class HubSecurityTest : public testing::Test {
     ASSERT_TRUE(supabase_->ResetHub().ok());
   }
 
-  std::unique_ptr<SupabaseHub> Connect(int branch) { return SupabaseHub::Create({.url = supabase_->BranchUrl(branch)}).value(); }
+  std::unique_ptr<SupabaseHub> Connect(int branch) {
+    return SupabaseHub::Create({.url = supabase_->BranchUrl(branch)}).value();
+  }
   std::unique_ptr<SqlSession> Session(const std::string& url) { return SqlSession::Connect(url).value(); }
   std::unique_ptr<SqlSession> Branch(int number) { return Session(supabase_->BranchUrl(number)); }
   std::string PushSql(const TestChain& chain) {
-    return absl::StrCat("SELECT assay_hub.push('\\x", absl::BytesToHexString(EncodePush(chain.Push(chain.ByTransaction()))), "')");
+    return absl::StrCat("SELECT assay_hub.push('\\x",
+                        absl::BytesToHexString(EncodePush(chain.Push(chain.ByTransaction()))), "')");
   }
   // The SQLSTATE with which `sql` fails, or "" when it works.
   std::string Fails(SqlSession& session, const std::string& sql) { return SqlState(session.Run(sql).status()); }
@@ -48,9 +51,10 @@ TEST_F(HubSecurityTest, TablesAreOutOfReach) {
   auto session = Branch(1);
   for (const std::string table : kTables) {
     const std::string name = absl::StrCat("assay_hub.", table);
-    for (const std::string& sql : {"SELECT * FROM " + name, "INSERT INTO " + name + " DEFAULT VALUES", "DELETE FROM " + name,
-                                   "TRUNCATE " + name, "DO $$ BEGIN LOCK " + name + "; END $$", "COPY " + name + " TO STDOUT", "DROP TABLE " + name,
-                                   "ALTER TABLE " + name + " DISABLE ROW LEVEL SECURITY"}) {
+    for (const std::string& sql :
+         {"SELECT * FROM " + name, "INSERT INTO " + name + " DEFAULT VALUES", "DELETE FROM " + name, "TRUNCATE " + name,
+          "DO $$ BEGIN LOCK " + name + "; END $$", "COPY " + name + " TO STDOUT", "DROP TABLE " + name,
+          "ALTER TABLE " + name + " DISABLE ROW LEVEL SECURITY"}) {
       EXPECT_EQ(Fails(*session, sql), "42501") << sql;
     }
   }
@@ -73,8 +77,9 @@ TEST_F(HubSecurityTest, NobodyBecomesAnotherRole) {
 }
 
 TEST_F(HubSecurityTest, OnlyFiveFunctionsAreABranchsToCall) {
-  const std::string can = "SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'assay_hub'::regnamespace AND "
-                          "has_function_privilege('$role', p.oid, 'EXECUTE') ORDER BY 1";
+  const std::string can =
+      "SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'assay_hub'::regnamespace AND "
+      "has_function_privilege('$role', p.oid, 'EXECUTE') ORDER BY 1";
   auto names = [&](const std::string& role) {
     std::string sql = can;
     std::vector<std::string> list;
@@ -107,7 +112,9 @@ TEST_F(HubSecurityTest, ChainThatWasOnlyAnnouncedIsTaken) {
 
 TEST_F(HubSecurityTest, ClaimsAreNotBelievedFromADirectLogin) {
   auto session = Branch(1);
-  ASSERT_EQ(Fails(*session, "SET request.jwt.claims = '{\"sub\":\"assay_branch_2\",\"role\":\"service_role\",\"branch\":2}'"), "");
+  ASSERT_EQ(
+      Fails(*session, "SET request.jwt.claims = '{\"sub\":\"assay_branch_2\",\"role\":\"service_role\",\"branch\":2}'"),
+      "");
   ASSERT_EQ(Fails(*session, "SET request.jwt.claim.sub = 'assay_branch_2'"), "");
   ASSERT_EQ(Fails(*session, "SET role TO DEFAULT"), "");
   EXPECT_EQ((*session->Run("SELECT assay_hub.whoami() ->> 'number'"))[0][0], "1");
@@ -129,20 +136,22 @@ TEST_F(HubSecurityTest, TemporaryObjectsOfTheCallerAreNotBelieved) {
   ASSERT_TRUE(Connect(2)->Push(chain.Push(chain.ByTransaction())).ok());
   chain.Transaction(1);
   auto session = Branch(1);
-  for (const std::string sql : {
-           "CREATE TEMP TABLE branch AS SELECT 2 AS number, 'x' AS name, 'assay_branch_1'::name AS login_role, true AS active",
-           "CREATE TEMP TABLE origin AS SELECT '\\xb2'::bytea AS origin, 1 AS branch, 0::bigint AS last",
-           "CREATE FUNCTION pg_temp.octet_length(bytea) RETURNS int LANGUAGE sql AS 'SELECT 25'",
-           "CREATE FUNCTION pg_temp.get_byte(bytea, int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
-           "GRANT ALL ON TABLE pg_temp.branch, pg_temp.origin TO PUBLIC", "SET search_path = pg_temp, assay_hub, pg_catalog"}) {
+  for (const std::string sql :
+       {"CREATE TEMP TABLE branch AS SELECT 2 AS number, 'x' AS name, 'assay_branch_1'::name AS login_role, true AS "
+        "active",
+        "CREATE TEMP TABLE origin AS SELECT '\\xb2'::bytea AS origin, 1 AS branch, 0::bigint AS last",
+        "CREATE FUNCTION pg_temp.octet_length(bytea) RETURNS int LANGUAGE sql AS 'SELECT 25'",
+        "CREATE FUNCTION pg_temp.get_byte(bytea, int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "GRANT ALL ON TABLE pg_temp.branch, pg_temp.origin TO PUBLIC",
+        "SET search_path = pg_temp, assay_hub, pg_catalog"}) {
     ASSERT_EQ(Fails(*session, sql), "") << sql;
   }
   EXPECT_EQ((*session->Run("SELECT assay_hub.whoami() ->> 'number'"))[0][0], "1");
   EXPECT_EQ(Fails(*session, PushSql(chain)), "42501");
 }
 
-// The functions' owner is held by policies, revoked rights and triggers: a fault in a function, or a grant made by mistake,
-// does not yet rewrite history.
+// The functions' owner is held by policies, revoked rights and triggers: a fault in a function, or a grant made by
+// mistake, does not yet rewrite history.
 TEST_F(HubSecurityTest, EvenTheOwnerAppendsOnlyForTheCaller) {
   TestChain own(0xA1), other(0xB2);
   ASSERT_TRUE(Connect(1)->Push(own.Push(own.ByTransaction())).ok());
@@ -150,16 +159,19 @@ TEST_F(HubSecurityTest, EvenTheOwnerAppendsOnlyForTheCaller) {
   MustSql(supabase_->SuperUrl(), "GRANT assay_hub_owner TO assay_branch_1");
   auto session = Branch(1);
   ASSERT_EQ(Fails(*session, "SET ROLE assay_hub_owner"), "");
-  const std::string segment = "INSERT INTO assay_hub.segment (origin, first, last, ends_transaction, bytes, layout, leaf_hashes, "
-                              "tables, event_counts, payloads) VALUES (decode(repeat('$o', 16), 'hex'), 2, 2, true, 1, '\\x0100', "
-                              "decode(repeat('00', 32), 'hex'), '{x}', '{1}', '{x}')";
-  auto insert = [&](const std::string& origin) { return absl::StrCat(segment.substr(0, segment.find("$o")), origin,
-                                                                    segment.substr(segment.find("$o") + 2)); };
+  const std::string segment =
+      "INSERT INTO assay_hub.segment (origin, first, last, ends_transaction, bytes, layout, leaf_hashes, "
+      "tables, event_counts, payloads) VALUES (decode(repeat('$o', 16), 'hex'), 2, 2, true, 1, '\\x0100', "
+      "decode(repeat('00', 32), 'hex'), '{x}', '{1}', '{x}')";
+  auto insert = [&](const std::string& origin) {
+    return absl::StrCat(segment.substr(0, segment.find("$o")), origin, segment.substr(segment.find("$o") + 2));
+  };
   EXPECT_EQ(Fails(*session, insert("b2")), "42501");
   EXPECT_EQ(Fails(*session, "BEGIN; " + insert("a1") + "; ROLLBACK"), "") << "the statement itself is sound";
   for (const std::string sql :
-       {"UPDATE assay_hub.segment SET first = first WHERE true", "DELETE FROM assay_hub.segment WHERE true", "TRUNCATE assay_hub.segment",
-        "DELETE FROM assay_hub.fork_evidence WHERE true", "DELETE FROM assay_hub.origin WHERE true", "DELETE FROM assay_hub.branch WHERE true",
+       {"UPDATE assay_hub.segment SET first = first WHERE true", "DELETE FROM assay_hub.segment WHERE true",
+        "TRUNCATE assay_hub.segment", "DELETE FROM assay_hub.fork_evidence WHERE true",
+        "DELETE FROM assay_hub.origin WHERE true", "DELETE FROM assay_hub.branch WHERE true",
         "UPDATE assay_hub.origin SET last = 0, complete = 0 WHERE origin = decode(repeat('a1', 16), 'hex')",
         "UPDATE assay_hub.origin SET branch = 2 WHERE origin = decode(repeat('a1', 16), 'hex')",
         "INSERT INTO assay_hub.origin (origin, branch) VALUES (decode(repeat('dd', 16), 'hex'), 2)",
@@ -198,7 +210,8 @@ TEST_F(HubSecurityTest, ForkIsKeptAsEvidenceOnce) {
   fork.Tamper({3});
   for (int i = 0; i < 2; ++i) EXPECT_TRUE(absl::IsDataLoss(hub->Push(fork.Push(fork.ByTransaction())).status()));
   auto rows = Sql(supabase_->AdminUrl(),
-                  "SELECT encode(origin, 'hex'), sequence, encode(held, 'hex'), encode(pushed, 'hex'), held_checkpoint IS NOT NULL, "
+                  "SELECT encode(origin, 'hex'), sequence, encode(held, 'hex'), encode(pushed, 'hex'), held_checkpoint "
+                  "IS NOT NULL, "
                   "octet_length(segment) > 100, login_role FROM assay_hub.fork_evidence");
   ASSERT_TRUE(rows.ok()) << rows.status();
   EXPECT_THAT(*rows, ElementsAre(ElementsAre(chain.origin().Hex(), "3", HexEncode(AsBytes(chain.leaf(3))),
@@ -213,8 +226,9 @@ TEST_F(HubSecurityTest, DeactivatedBranchIsShutOutAtOnce) {
   auto admin = HubAdmin::Create({.url = supabase_->AdminUrl()}).value();
   ASSERT_TRUE(admin->SetActive("branch-1", false).ok());
   chain.Transaction(1);
-  for (const absl::Status& status : {hub->Push(chain.Push({chain.Cut(2, 2)})).status(), hub->Pull({}).status(), hub->Heads().status(),
-                                     hub->Heartbeat({.number = 1}).status(), hub->WhoAmI().status()}) {
+  for (const absl::Status& status :
+       {hub->Push(chain.Push({chain.Cut(2, 2)})).status(), hub->Pull({}).status(), hub->Heads().status(),
+        hub->Heartbeat({.number = 1}).status(), hub->WhoAmI().status()}) {
     EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("branch branch-1 was deactivated by the head office"));
   }
@@ -228,7 +242,8 @@ TEST_F(HubSecurityTest, DeactivatedBranchIsShutOutAtOnce) {
 TEST_F(HubSecurityTest, BranchCannotSpeakForAnother) {
   absl::Status status = Connect(1)->Heartbeat({.name = "branch-2", .number = 2}).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
-  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("branch 1 \"branch-1\""), HasSubstr("branch 2 \"branch-2\"")));
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("branch 1 \"branch-1\""), HasSubstr("branch 2 \"branch-2\"")));
 }
 
 // Whatever bytes a branch pushes, the hub stays whole, and goes on giving the others what it has.
@@ -254,7 +269,8 @@ TEST_F(HubSecurityTest, MalformedPushesHarmNobody) {
       bytes.replace(at, 16, bytes, 1, 16);
     }
     const std::string sqlstate = SqlState(push(bytes));
-    EXPECT_TRUE(sqlstate.empty() || sqlstate == "ZA001" || sqlstate == "ZA002" || absl::StartsWith(sqlstate, "22")) << sqlstate;
+    EXPECT_TRUE(sqlstate.empty() || sqlstate == "ZA001" || sqlstate == "ZA002" || absl::StartsWith(sqlstate, "22"))
+        << sqlstate;
     accepted += sqlstate.empty();
   }
   auto segments = PullAll(*Connect(3), {});
@@ -265,7 +281,8 @@ TEST_F(HubSecurityTest, MalformedPushesHarmNobody) {
 
 TEST_F(HubSecurityTest, MalformedPullsAreRefused) {
   auto session = Branch(1);
-  for (const std::string hex : {"", "01", "0200000000000000000000000000", "0100000000000000ff00000001", "01ffffffffffffffffffffffff"}) {
+  for (const std::string hex :
+       {"", "01", "0200000000000000000000000000", "0100000000000000ff00000001", "01ffffffffffffffffffffffff"}) {
     const std::string sqlstate = SqlState(session->Run("SELECT assay_hub.pull(decode($1, 'hex'))", {hex}).status());
     EXPECT_TRUE(sqlstate == "ZA002" || absl::StartsWith(sqlstate, "22")) << hex << ": " << sqlstate;
   }
@@ -278,7 +295,8 @@ TEST_F(HubSecurityTest, EveryFunctionPinsItsNames) {
                   "AND NOT coalesce(proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false)");
   EXPECT_THAT(*rows, IsEmpty());
   rows = Sql(supabase_->SuperUrl(),
-             "SELECT proname FROM pg_proc p JOIN pg_roles r ON r.oid = proowner WHERE pronamespace = 'assay_hub'::regnamespace "
+             "SELECT proname FROM pg_proc p JOIN pg_roles r ON r.oid = proowner WHERE pronamespace = "
+             "'assay_hub'::regnamespace "
              "AND (rolsuper OR rolbypassrls OR rolcanlogin)");
   EXPECT_THAT(*rows, IsEmpty());
   rows = Sql(supabase_->SuperUrl(),
@@ -288,14 +306,16 @@ TEST_F(HubSecurityTest, EveryFunctionPinsItsNames) {
   // safeupdate, which Supabase loads, refuses an UPDATE or DELETE without WHERE.
   rows = Sql(supabase_->SuperUrl(),
              "SELECT proname, statement FROM pg_proc, regexp_split_to_table(prosrc, ';') AS statement "
-             "WHERE pronamespace = 'assay_hub'::regnamespace AND statement ~ '\\m(UPDATE|DELETE FROM) +assay_hub' AND statement !~ 'WHERE'");
+             "WHERE pronamespace = 'assay_hub'::regnamespace AND statement ~ '\\m(UPDATE|DELETE FROM) +assay_hub' AND "
+             "statement !~ 'WHERE'");
   EXPECT_THAT(*rows, IsEmpty());
 }
 
 TEST_F(HubSecurityTest, InstallerIsLeftWithoutTheOwnersRights) {
   auto session = Session(supabase_->AdminUrl());
   EXPECT_EQ(Fails(*session, "SET ROLE assay_hub_owner"), "42501");
-  EXPECT_EQ(Fails(*session, "INSERT INTO assay_hub.branch (number, name, login_role) VALUES (9, 'nine', 'nine')"), "42501");
+  EXPECT_EQ(Fails(*session, "INSERT INTO assay_hub.branch (number, name, login_role) VALUES (9, 'nine', 'nine')"),
+            "42501");
 }
 
 // Projects from before 2026-05-30 give the API roles all that postgres creates.

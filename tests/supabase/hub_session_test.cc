@@ -63,7 +63,8 @@ TEST_F(HubSessionTest, PausedProjectIsNamed) {
 }
 
 TEST_F(HubSessionTest, FullPoolerAsksToSlowDown) {
-  TcpStub pooler(TcpStub::Answer(TcpStub::Fatal("XX000", "MaxClientsInSessionMode: max clients reached in session mode")));
+  TcpStub pooler(
+      TcpStub::Answer(TcpStub::Fatal("XX000", "MaxClientsInSessionMode: max clients reached in session mode")));
   absl::Status status = Connect(UrlAt(pooler.port()))->Heads().status();
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
 }
@@ -112,7 +113,9 @@ TEST_F(HubSessionTest, ConnectionClosedWhileIdleIsNotAnError) {
 TEST_F(HubSessionTest, InterruptEndsACallThatWaits) {
   TcpStub silent(TcpStub::Silence());
   auto interrupt = std::make_shared<Interrupt>();
-  auto hub = SupabaseHub::Create({.url = UrlAt(silent.port()), .connect_timeout = absl::Minutes(5), .interrupt = interrupt}).value();
+  auto hub =
+      SupabaseHub::Create({.url = UrlAt(silent.port()), .connect_timeout = absl::Minutes(5), .interrupt = interrupt})
+          .value();
   std::thread stop([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
     interrupt->Trigger();
@@ -137,10 +140,12 @@ TEST_F(HubSessionTest, RestartedHubIsFoundAgain) {
 TEST_F(HubSessionTest, NonsenseIsRefused) {
   auto hub = Connect(supabase_->BranchUrl(1));
   auto replace = [&](const std::string& head, const std::string& body) {
-    MustSql(supabase_->SuperUrl(), absl::StrCat("CREATE OR REPLACE FUNCTION assay_hub.", head, " LANGUAGE sql VOLATILE RETURN ", body));
+    MustSql(supabase_->SuperUrl(),
+            absl::StrCat("CREATE OR REPLACE FUNCTION assay_hub.", head, " LANGUAGE sql VOLATILE RETURN ", body));
   };
-  for (const std::string answer : {"'[]'", "'\"x\"'", "'{}'", "'{\"origins\": {\"zz\": {}}}'",
-                                   "'{\"origins\": {\"000102030405060708090a0b0c0d0e0f\": {\"last\": \"-1\", \"complete\": \"0\"}}}'"}) {
+  for (const std::string answer :
+       {"'[]'", "'\"x\"'", "'{}'", "'{\"origins\": {\"zz\": {}}}'",
+        "'{\"origins\": {\"000102030405060708090a0b0c0d0e0f\": {\"last\": \"-1\", \"complete\": \"0\"}}}'"}) {
     replace("heads() RETURNS jsonb", absl::StrCat(answer, "::jsonb"));
     EXPECT_TRUE(absl::IsInvalidArgument(hub->Heads().status())) << answer << " " << hub->Heads().status();
   }

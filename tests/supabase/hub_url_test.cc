@@ -30,13 +30,14 @@ TEST(HubUrlTest, WeakerModesAreRefusedWithWhatToWrite) {
       EXPECT_THAT(std::string(url.status().message()), HasSubstr("allow_insecure_hub = true"));
     }
   }
-  EXPECT_TRUE(absl::IsFailedPrecondition(
-      HubUrl::Parse("host=localhost hostaddr=10.1.2.3 sslmode=require", false).status()));
+  EXPECT_TRUE(
+      absl::IsFailedPrecondition(HubUrl::Parse("host=localhost hostaddr=10.1.2.3 sslmode=require", false).status()));
 }
 
 TEST(HubUrlTest, LoopbackNeedsNoCertificate) {
-  for (const std::string url : {"postgresql://u@localhost/db", "postgresql://u@127.0.0.1:5433/db", "postgresql://u@[::1]/db",
-                                "postgresql://u@/db?host=/tmp", "host=/var/run/postgresql user=u"}) {
+  for (const std::string url :
+       {"postgresql://u@localhost/db", "postgresql://u@127.0.0.1:5433/db", "postgresql://u@[::1]/db",
+        "postgresql://u@/db?host=/tmp", "host=/var/run/postgresql user=u"}) {
     EXPECT_TRUE(HubUrl::Parse(url, false).ok()) << url;
     EXPECT_EQ(HubUrl::Parse(url, false)->Value("sslmode"), "") << url;
   }
@@ -60,8 +61,9 @@ TEST(HubUrlTest, MistypedPasswordNeverShows) {
 }
 
 TEST(HubUrlTest, UrlForABranchReadsBackTheSame) {
-  for (const std::string url : {"postgresql://admin:x@db.example.co:6000/the%20db?sslmode=verify-full&sslrootcert=/root/ca.crt",
-                                "postgresql://admin@/postgres?host=/tmp/a%20b&port=5433"}) {
+  for (const std::string url :
+       {"postgresql://admin:x@db.example.co:6000/the%20db?sslmode=verify-full&sslrootcert=/root/ca.crt",
+        "postgresql://admin@/postgres?host=/tmp/a%20b&port=5433"}) {
     auto admin = HubUrl::Parse(url, false);
     ASSERT_TRUE(admin.ok()) << admin.status();
     auto branch = HubUrl::Parse(admin->UrlFor("branch_1.ref", "p@ss:w/rd?%"), false);

@@ -63,8 +63,8 @@ absl::Status SupabaseServer::ResetHub() {
   for (int number : {1, 2, 3}) {
     const std::string table = number == 3 ? "public.products" : "*", name = absl::StrCat("branch-", number);
     if (enrolled_) {  // The roles stay: a pooler may still have sessions of theirs.
-      MustSql(AdminUrl(), absl::StrCat("SELECT assay_hub.register_branch('", name, "', ", number, ", '", Role(number), "', ARRAY['",
-                                       table, "'])"));
+      MustSql(AdminUrl(), absl::StrCat("SELECT assay_hub.register_branch('", name, "', ", number, ", '", Role(number),
+                                       "', ARRAY['", table, "'])"));
       continue;
     }
     absl::StatusOr<BranchLogin> login = (*admin)->Enrol(name, static_cast<uint32_t>(number), {table});

@@ -1,7 +1,7 @@
 // A PostgreSQL with Supabase's roles, and a hub on it: what the hub must be content with.
 //
-// The recipe is the floor: the bootstrap superuser is supabase_admin, `postgres` is not superuser and has BYPASSRLS, API roles exist,
-// passwords are checked on loopback. What hosted Supabase adds (supautils) only allows more.
+// The recipe is the floor: the bootstrap superuser is supabase_admin, `postgres` is not superuser and has BYPASSRLS,
+// API roles exist, passwords are checked on loopback. What hosted Supabase adds (supautils) only allows more.
 #pragma once
 
 #include <memory>
@@ -23,7 +23,8 @@ class SupabaseServer {
  public:
   static absl::StatusOr<std::unique_ptr<SupabaseServer>> Create(const SupabaseOptions& options = {});
 
-  // Installs a fresh hub, dropping what was there, with branches 1 and 2 (everything readable) and 3 (public.products only).
+  // Installs a fresh hub, dropping what was there, with branches 1 and 2 (everything readable) and 3 (public.products
+  // only).
   absl::Status ResetHub();
 
   PostgresServer& server() { return *server_; }

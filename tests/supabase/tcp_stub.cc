@@ -24,8 +24,10 @@ int Listen(int* port) {
 
 int ConnectTo(int port) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(static_cast<uint16_t>(port)),
-                      .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  sockaddr_in address{.sin_family = AF_INET,
+                      .sin_port = htons(static_cast<uint16_t>(port)),
+                      .sin_addr = {htonl(INADDR_LOOPBACK)},
+                      .sin_zero = {}};
   return connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 ? fd : (close(fd), -1);
 }
 
@@ -44,7 +46,8 @@ bool Pump(int from, int to) {
 
 std::string TcpStub::Fatal(const std::string& sqlstate, const std::string& message) {
   std::string fields;
-  for (const std::string& field : {std::string("SFATAL"), std::string("VFATAL"), "C" + sqlstate, "M" + message}) fields += field + '\0';
+  for (const std::string& field : {std::string("SFATAL"), std::string("VFATAL"), "C" + sqlstate, "M" + message})
+    fields += field + '\0';
   fields += '\0';
   const uint32_t size = htonl(static_cast<uint32_t>(fields.size() + 4));
   return "E" + std::string(reinterpret_cast<const char*>(&size), 4) + fields;

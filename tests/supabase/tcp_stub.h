@@ -19,7 +19,7 @@ namespace assay::test {
 class TcpStub {
  public:
   struct Behaviour {
-    std::string answer;    // Empty and no port: accepts and stays silent.
+    std::string answer;  // Empty and no port: accepts and stays silent.
     int forward_port = 0;
   };
   static Behaviour Answer(std::string bytes) { return {.answer = std::move(bytes)}; }
