@@ -265,7 +265,8 @@ DECLARE
   events integer := octet_length(leaves) / 32;
   parts  bytea := substr(layout, octet_length(layout) - events + 1);
 BEGIN
-  RETURN (SELECT string_agg(substr(leaves, 32 * i + 1, 32), ''::bytea ORDER BY i)
+  -- generate_series counts up, and nothing here reorders; ORDER BY would sort the hashes at twice the cost.
+  RETURN (SELECT string_agg(substr(leaves, 32 * i + 1, 32), ''::bytea)
           FROM generate_series(0, events - 1) AS i WHERE get_byte(parts, i) = part);
 END $$;
 
