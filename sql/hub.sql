@@ -232,7 +232,8 @@ CREATE POLICY admin_reads ON assay_hub.fork_evidence FOR SELECT TO assay_hub_adm
 
 -- ---- Bytes --------------------------------------------------------------------------------------------------------------
 
--- Big-endian numbers at a place counted from 0. The parentheses matter: << and | bind equally, from the left. Their bodies are parsed now, so no search_path reaches them, and they are inlined.
+-- Big-endian numbers at a place counted from 0. The parentheses matter: << and | bind equally, from the left. Their bodies are
+-- parsed now, so no search_path reaches them, and they are inlined.
 CREATE OR REPLACE FUNCTION assay_hub.u32(bytes bytea, place bigint) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (get_byte(bytes, place::int)::bigint << 24) | (get_byte(bytes, place::int + 1) << 16)
