@@ -137,6 +137,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config,
   ASSAY_RETURN_IF_ERROR(p.recorder->Load());
   ASSAY_RETURN_IF_ERROR(p.projector->Load());
   p.capture_link.since = clock->Now();
+  p.processed = p.confirmed = p.recorder->captured();
   return std::unique_ptr<Engine>(new Engine(std::move(parts)));
 }
 
@@ -264,6 +265,10 @@ absl::Status Engine::Parts::Work() {
     if (auto* heads = std::get_if<absl::StatusOr<HubHeads>>(&**reply)) pusher->OnHeads(*heads);
     if (auto* pushed = std::get_if<absl::StatusOr<PushReply>>(&**reply)) pusher->OnPushed(*pushed);
     if (auto* pulled = std::get_if<absl::StatusOr<PullReply>>(&**reply)) {
+      if (pulled->ok()) {
+        auto head = (*pulled)->heads.heads.find(own);
+        pusher->OnHubHead(head == (*pulled)->heads.heads.end() ? Sequence{} : head->second.last);
+      }
       puller->OnPulled(std::move(*pulled), pull_round_trip);
     }
     if (auto* heard = std::get_if<absl::StatusOr<HeartbeatReply>>(&**reply)) {

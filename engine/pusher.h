@@ -21,6 +21,10 @@ class Pusher {
   absl::Status Step(bool paused);
   void OnHeads(const absl::StatusOr<HubHeads>& reply);
   void OnPushed(const absl::StatusOr<PushReply>& reply);
+  // What a pull learned by the way: a hub that has less than it had (restored from a backup) is asked, and gets the rest again.
+  void OnHubHead(Sequence last) {
+    if (!busy_ && hub_last_.has_value() && last < *hub_last_) hub_last_.reset();
+  }
   // Try at once.
   void SyncNow() { next_try_ = absl::InfinitePast(); }
 
