@@ -22,7 +22,7 @@ absl::Duration TimeUntil(const std::string& url, const std::string& query, const
 
 // One row parked, with everything a person needs to know.
 void ExpectParked(Branch& branch, const std::string& table, const std::string& cause) {
-  ASSERT_TRUE(Eventually(absl::Seconds(15), [&] {
+  ASSERT_TRUE(Eventually(absl::Seconds(45), [&] {
     absl::StatusOr<google::protobuf::Struct> parked = branch.AssayJson({"parked"});
     return parked.ok() && JsonNumber(*parked, "total") > 0;
   })) << branch.Problems() << branch.DaemonLog();
@@ -44,7 +44,7 @@ void ExpectOthersFlow(Fleet& fleet) {
 TEST(BlockingTest, AUniqueViolationIsParkedAndDrainsWhenItIsGone) {
   ASSAY_START_FLEET(fleet, 2, {.schema = kSchema});
   Branch &a = fleet->branch(0), &b = fleet->branch(1);
-  ASSERT_OK(fleet->WaitConverged(absl::Seconds(20)));
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   ASSERT_EQ(b.Assay({"sync", "pause"}).exit_code, 0);
   MustSql(b.Url(), "INSERT INTO products VALUES (2, 'SAME', 2)");
   // A sale in the same transaction as the row that will not fit: the row is parked, not the transaction.
@@ -57,7 +57,7 @@ TEST(BlockingTest, AUniqueViolationIsParkedAndDrainsWhenItIsGone) {
   MustSql(b.Url(), "UPDATE products SET sku = 'OTHER' WHERE id = 2");
   ASSERT_EQ(a.Assay({"parked", "retry"}).exit_code, 0);
   ASSERT_EQ(b.Assay({"parked", "retry"}).exit_code, 0);
-  ASSERT_OK(fleet->WaitConverged(absl::Seconds(60)));
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   EXPECT_EQ(SqlValue(a.Url(), "SELECT string_agg(sku, ',' ORDER BY id) FROM products"), "SAME,OTHER");
 }
 
@@ -65,7 +65,7 @@ TEST(BlockingTest, AColumnThatIsNotThereYetDrainsOnceItAppears) {
   ASSAY_START_FLEET(fleet, 2, {.schema = kSchema});
   Branch &a = fleet->branch(0), &b = fleet->branch(1);
   MustSql(a.Url(), "INSERT INTO products VALUES (1, 'S1', 1)");
-  ASSERT_OK(fleet->WaitConverged(absl::Seconds(20)));
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   MustSql(a.Url(), "ALTER TABLE products ADD COLUMN hallmark text");
   MustSql(a.Url(), "UPDATE products SET hallmark = 'BIS 916', price = 7 WHERE id = 1");
   ASSERT_NO_FATAL_FAILURE(ExpectParked(b, "public.products", "hallmark"));
@@ -98,7 +98,7 @@ TEST(BlockingTest, AStricterCheckHereParksTheRow) {
   EXPECT_LT(TimeUntil(b.Url(), "SELECT count(*) FROM products", "7", absl::Seconds(20)), absl::Seconds(15)) << "the other rows of its transaction";
   ExpectOthersFlow(*fleet);
   MustSql(a.Url(), "UPDATE products SET price = 1 WHERE price <= 0");  // Mended where it was made.
-  ASSERT_OK(fleet->WaitConverged(absl::Seconds(60)));
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
 }
 
 }  // namespace

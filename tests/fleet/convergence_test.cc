@@ -98,7 +98,7 @@ TEST(ConvergenceTest, OfflineEditsMergeColumnByColumn) {
   ASSAY_START_FLEET(fleet, 2, {.schema = kSchema});
   Branch &a = fleet->branch(0), &b = fleet->branch(1);
   MustSql(a.Url(), "INSERT INTO stock SELECT 'r' || g, 'a', 'b', 'c' FROM generate_series(1, 4) g");
-  ASSERT_OK(fleet->WaitConverged(absl::Seconds(20)));
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   for (Branch* branch : {&a, &b}) ASSERT_EQ(branch->Assay({"sync", "pause"}).exit_code, 0);
   MustSql(a.Url(), "UPDATE stock SET a = 'A' WHERE id = 'r1'");
   MustSql(b.Url(), "UPDATE stock SET b = 'B' WHERE id = 'r1'");
@@ -109,7 +109,7 @@ TEST(ConvergenceTest, OfflineEditsMergeColumnByColumn) {
   MustSql(b.Url(), "UPDATE stock SET a = 'second' WHERE id = 'r2'");
   MustSql(b.Url(), "UPDATE stock SET c = 'edited after the delete' WHERE id = 'r3'");
   for (Branch* branch : {&a, &b}) ASSERT_EQ(branch->Assay({"sync", "resume"}).exit_code, 0);
-  ASSERT_OK(fleet->WaitConverged(absl::Seconds(20)));
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   for (Branch* branch : {&a, &b}) {
     absl::StatusOr<Rows> rows = Sql(branch->Url(), "SELECT * FROM stock ORDER BY id");
     EXPECT_EQ(*rows, (Rows{{"r1", "A", "B", "c"}, {"r2", "second", "b", "c"}, {"r3", "a", "b", "edited after the delete"}}));
@@ -121,13 +121,13 @@ TEST(ConvergenceTest, AWholeRowPolicyMovesAllColumnsTogether) {
   ASSAY_START_FLEET(fleet, 2, {.schema = kSchema, .more_config = "[tables.\"public.stock\"]\nmerge = \"row\"\n"});
   Branch &a = fleet->branch(0), &b = fleet->branch(1);
   MustSql(a.Url(), "INSERT INTO stock VALUES ('r1', 'a', 'b', 'c')");
-  ASSERT_OK(fleet->WaitConverged(absl::Seconds(20)));
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   for (Branch* branch : {&a, &b}) ASSERT_EQ(branch->Assay({"sync", "pause"}).exit_code, 0);
   MustSql(a.Url(), "UPDATE stock SET a = 'A'");
   absl::SleepFor(absl::Milliseconds(20));
   MustSql(b.Url(), "UPDATE stock SET b = 'B'");
   for (Branch* branch : {&a, &b}) ASSERT_EQ(branch->Assay({"sync", "resume"}).exit_code, 0);
-  ASSERT_OK(fleet->WaitConverged(absl::Seconds(20)));
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   EXPECT_EQ(*Sql(a.Url(), "SELECT a, b FROM stock"), (Rows{{"a", "B"}}));
 }
 
@@ -138,14 +138,14 @@ TEST(ConvergenceTest, AWriteThatSawARemoteValueBeatsItThoughItsClockIsAnHourBehi
   ASSERT_GT(std::stoll(SqlValue(a.Url(), "SELECT extract(epoch FROM now())::bigint")),
             std::stoll(SqlValue(b.Url(), "SELECT extract(epoch FROM now())::bigint")) + 3000) << "the clocks agree: this proves nothing";
   MustSql(a.Url(), "INSERT INTO stock VALUES ('r1', 'from an hour ahead', 'b', 'c')");
-  ASSERT_OK(fleet->WaitConverged(absl::Seconds(20)));
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   MustSql(b.Url(), "UPDATE stock SET a = 'saw it' WHERE id = 'r1'");
-  ASSERT_OK(fleet->WaitConverged(absl::Seconds(20)));
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   EXPECT_EQ(SqlValue(a.Url(), "SELECT a FROM stock"), "saw it");
   EXPECT_EQ(SqlValue(b.Url(), "SELECT a FROM stock"), "saw it");
   MustSql(a.Url(), "UPDATE stock SET a = 'and back' WHERE id = 'r1'");
   MustSql(b.Url(), "DELETE FROM stock WHERE a = 'never'");
-  ASSERT_OK(fleet->WaitConverged(absl::Seconds(20)));
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   EXPECT_EQ(SqlValue(b.Url(), "SELECT a FROM stock"), "and back");
 }
 

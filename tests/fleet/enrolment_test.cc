@@ -29,7 +29,7 @@ TEST(EnrolmentTest, TwoCopiesOfOneDatabaseJoinWithoutWritingARow) {
     ASSERT_OK(fleet.branch(i).Init());
     ASSERT_OK(fleet.branch(i).StartDaemon());
   }
-  ASSERT_OK(fleet.WaitConverged(absl::Seconds(30)));
+  ASSERT_OK(fleet.WaitConverged(absl::Seconds(90)));
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(SqlValue(fleet.branch(i).AdminUrl(), kVersions), before[i]) << "rows were written again at " << fleet.branch(i).name();
     EXPECT_EQ(JsonNumber(*fleet.branch(i).Status(), "conflicts"), 0);
@@ -40,7 +40,7 @@ TEST(EnrolmentTest, ABranchThatJoinsLaterGetsEverything) {
   ASSAY_START_FLEET(fleet, 2, {.schema = "CREATE TABLE products (id int PRIMARY KEY, name text)"});
   MustSql(fleet->branch(0).Url(), "INSERT INTO products SELECT g, 'from the first' FROM generate_series(1, 3000) g");
   MustSql(fleet->branch(1).Url(), "UPDATE products SET name = 'never' WHERE false; INSERT INTO products VALUES (5000, 'from the second')");
-  ASSERT_OK(fleet->WaitConverged(absl::Seconds(30)));
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   MustSql(fleet->branch(0).Url(), "DELETE FROM products WHERE id <= 10");
   ASSERT_OK(fleet->branch(0).StopDaemon() == 0 ? absl::OkStatus() : absl::InternalError("did not stop"));  // Its history is at the hub.
   auto late = fleet->AddBranch();
@@ -50,13 +50,13 @@ TEST(EnrolmentTest, ABranchThatJoinsLaterGetsEverything) {
   EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return SqlValue((*late)->Url(), "SELECT count(*) FROM products") == "2991"; }))
       << SqlValue((*late)->Url(), "SELECT count(*) FROM products") << (*late)->Problems();
   ASSERT_OK(fleet->branch(0).StartDaemon());
-  ASSERT_OK(fleet->WaitConverged(absl::Seconds(30)));
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
 }
 
 // Goal: `assay init` twice changes nothing, and serial keys made offline never collide.
 TEST(EnrolmentTest, InitTwiceChangesNothingAndSerialKeysStayApart) {
   ASSAY_START_FLEET(fleet, 2, {.schema = kSchema});
-  ASSERT_OK(fleet->WaitConverged(absl::Seconds(30)));
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   absl::StatusOr<int64_t> before = CountEvents(fleet->branch(0).state_directory());
   ASSERT_OK(fleet->branch(0).Init());
   absl::SleepFor(absl::Seconds(1));
@@ -64,7 +64,7 @@ TEST(EnrolmentTest, InitTwiceChangesNothingAndSerialKeysStayApart) {
   for (int i = 0; i < 2; ++i) ASSERT_EQ(fleet->branch(i).Assay({"sync", "pause"}).exit_code, 0);
   for (int i = 0; i < 2; ++i) MustSql(fleet->branch(i).Url(), "INSERT INTO vouchers (note) SELECT 'made at ' || current_setting('port') FROM generate_series(1, 100)");
   for (int i = 0; i < 2; ++i) ASSERT_EQ(fleet->branch(i).Assay({"sync", "resume"}).exit_code, 0);
-  ASSERT_OK(fleet->WaitConverged(absl::Seconds(30)));
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   EXPECT_EQ(SqlValue(fleet->branch(0).Url(), "SELECT count(*) || ' of ' || count(DISTINCT note) FROM vouchers"), "200 of 2");
 }
 

@@ -59,11 +59,14 @@ std::string Difference(const std::string& one, const std::string& other, const s
 
 // ---- Branch ----
 
-std::string Branch::ProgramPath(const char* name) { return absl::StrCat(ASSAY_TOOLS_DIRECTORY, "/", name); }
+std::string Branch::ProgramPath(const char* name) {
+  const char* elsewhere = std::getenv("ASSAY_TOOLS");  // To try programs that were built or installed elsewhere.
+  return absl::StrCat(elsewhere != nullptr ? elsewhere : ASSAY_TOOLS_DIRECTORY, "/", name);
+}
 
 RunResult Branch::Assay(std::vector<std::string> arguments, absl::Duration timeout) const {
   arguments.insert(arguments.begin(), {ProgramPath("assay"), "--config", config_path_});
-  return RunProgram(arguments, timeout, {.environment = environment_});
+  return RunProgram(arguments, timeout);
 }
 
 absl::StatusOr<google::protobuf::Struct> Branch::AssayJson(std::vector<std::string> arguments) const {
@@ -88,15 +91,18 @@ std::string Branch::Problems() const {
 }
 
 absl::Status Branch::Init(const std::vector<std::string>& arguments) {
+  const bool running = DaemonRunning();
+  if (running && StopDaemon() != 0) return absl::InternalError(absl::StrCat(name_, ": assayd did not stop:\n", DaemonLog()));
   std::vector<std::string> all = {"init"};
   all.insert(all.end(), arguments.begin(), arguments.end());
-  return StatusOf(Assay(all, absl::Minutes(2)), absl::StrCat(name_, ": assay ", absl::StrJoin(all, " ")));
+  ASSAY_RETURN_IF_ERROR(StatusOf(Assay(all, absl::Minutes(2)), absl::StrCat(name_, ": assay ", absl::StrJoin(all, " "))));
+  return running ? StartDaemon() : absl::OkStatus();
 }
 
 absl::Status Branch::StartDaemon() {
-  ASSAY_ASSIGN_OR_RETURN(daemon_, ChildProcess::Start({ProgramPath("assayd"), "--config", config_path_},
-                                                      {.output = directory_->path() + "/assayd.log", .environment = environment_}));
-  bool up = Eventually(absl::Seconds(20), [&] { return !daemon_->Running() || Assay({"status"}).exit_code == 0; });
+  ASSAY_ASSIGN_OR_RETURN(daemon_, ChildProcess::Start({naive_ ? ASSAY_NAIVE_DAEMON : ProgramPath("assayd"), "--config", config_path_},
+                                                      {.output = directory_->path() + "/assayd.log"}));
+  bool up = Eventually(absl::Seconds(60), [&] { return !daemon_->Running() || Assay({"status"}).exit_code == 0; });
   if (up && daemon_->Running()) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat(name_, ": assayd did not come up:\n", DaemonLog(), "\n", Assay({"status"}).output));
 }
@@ -179,7 +185,7 @@ absl::StatusOr<Branch*> Fleet::AddBranch() {
   branch->directory_ = std::make_unique<TempDirectory>("branch");
   branch->state_directory_ = branch->directory_->path() + "/state";
   branch->config_path_ = branch->directory_->path() + "/assay.toml";
-  branch->environment_ = options_.environment;
+  branch->naive_ = options_.naive;
   mkdir(branch->state_directory_.c_str(), 0700);
 
   PostgresOptions server;

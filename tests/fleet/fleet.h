@@ -34,7 +34,7 @@ struct FleetOptions {
   std::vector<std::string> tables = {"public.*"};
   std::string interval = "5m";                     // Long: what arrives sooner came by a hint.
   bool realtime = true;
-  std::map<std::string, std::string> environment;  // Of the daemons.
+  bool naive = false;                              // Daemons that project without looking: to prove that a test can fail.
   std::string more_config;                         // TOML, at the end of each branch's file.
   std::string pooler;                              // "session" or "transaction": pgbouncer before the hub.
   std::map<int, std::string> fake_time;            // By branch index: its PostgreSQL's clock, e.g. "+1h".
@@ -61,6 +61,7 @@ class Branch {
   // Of the status' problems, all in one text.
   std::string Problems() const;
 
+  // `assay init`; a daemon that runs is stopped for it, and started again.
   absl::Status Init(const std::vector<std::string>& arguments = {});
   // Returns once the daemon answers `assay status`.
   absl::Status StartDaemon();
@@ -79,7 +80,7 @@ class Branch {
   int number_ = 0;
   std::unique_ptr<TempDirectory> directory_;
   std::string state_directory_, config_path_, hub_url_, hub_password_;
-  std::map<std::string, std::string> environment_;
+  bool naive_ = false;
   std::unique_ptr<PostgresServer> server_;
   std::unique_ptr<ChildProcess> daemon_;
 };

@@ -64,11 +64,12 @@ absl::Status AddAdapters(const Config& config, HostParts* parts) {
 
 class RealDaemon final : public Daemon {
  public:
-  absl::Status Start(const Config& config) {
+  absl::Status Start(const Config& config, bool naive_projection) {
     ASSAY_ASSIGN_OR_RETURN(lock_, StateLock::Take(config.lock_path()));
     ASSAY_RETURN_IF_ERROR(CheckLog(config));
     HostParts parts;
     parts.engine = config.ToEngineConfig();
+    parts.engine.naive_projection = naive_projection;
     ASSAY_ASSIGN_OR_RETURN(parts.engine.signing_key, SigningKey::Load(config.key_path()));
     parts.log_path = config.log_path();
     parts.version = kVersion;
@@ -103,9 +104,9 @@ class RealDaemon final : public Daemon {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config, bool naive_projection) {
   auto daemon = std::make_unique<RealDaemon>();
-  ASSAY_RETURN_IF_ERROR(daemon->Start(config));
+  ASSAY_RETURN_IF_ERROR(daemon->Start(config, naive_projection));
   return daemon;
 }
 
