@@ -80,10 +80,15 @@ TEST(StaleOverwriteTest, EightWritersAgainstAStreamOfRemoteEvents) {
 TEST(StaleOverwriteTest, TheNaiveProjectionIsCaught) {
   ASSAY_START_FLEET(fleet, 2, {.schema = kSchema, .naive = true});
   ASSERT_NO_FATAL_FAILURE(StartRows(*fleet));
-  std::vector<Verdict> verdicts;
-  absl::Status converged;
-  ASSERT_NO_FATAL_FAILURE(Race(*fleet, absl::Seconds(10), &verdicts, &converged));
-  EXPECT_GT(verdicts[1].stale_overwrites + verdicts[1].differs_from_fold, 0);
+  // Ten seconds see a handful of them on a loaded machine, and now and then none.
+  int64_t caught = 0;
+  for (int round = 0; round < 5 && caught == 0; ++round) {
+    std::vector<Verdict> verdicts;
+    absl::Status converged;
+    ASSERT_NO_FATAL_FAILURE(Race(*fleet, absl::Seconds(10), &verdicts, &converged));
+    for (const Verdict& verdict : verdicts) caught += verdict.stale_overwrites + verdict.differs_from_fold;
+  }
+  EXPECT_GT(caught, 0);
 }
 
 }  // namespace
