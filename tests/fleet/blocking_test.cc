@@ -79,12 +79,16 @@ TEST(BlockingTest, ATableThatIsNotThereYetDrainsOnceItIsEnrolled) {
   ASSAY_START_FLEET(fleet, 2, {.schema = kSchema});
   Branch &a = fleet->branch(0), &b = fleet->branch(1);
   MustSql(a.Url(), "CREATE TABLE repairs (id int PRIMARY KEY, note text)");
+  a.StopDaemon();  // One process per state directory.
   ASSERT_OK(a.Init());
+  ASSERT_OK(a.StartDaemon());
   MustSql(a.Url(), "INSERT INTO repairs VALUES (1, 'clasp')");
   ASSERT_NO_FATAL_FAILURE(ExpectParked(b, "public.repairs", "repairs"));
   ExpectOthersFlow(*fleet);
   MustSql(b.Url(), "CREATE TABLE repairs (id int PRIMARY KEY, note text)");
+  b.StopDaemon();  // One process per state directory.
   ASSERT_OK(b.Init());
+  ASSERT_OK(b.StartDaemon());
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   EXPECT_EQ(SqlValue(b.Url(), "SELECT note FROM repairs"), "clasp");
 }

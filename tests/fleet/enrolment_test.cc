@@ -42,12 +42,13 @@ TEST(EnrolmentTest, ABranchThatJoinsLaterGetsEverything) {
   MustSql(fleet->branch(1).Url(), "UPDATE products SET name = 'never' WHERE false; INSERT INTO products VALUES (5000, 'from the second')");
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   MustSql(fleet->branch(0).Url(), "DELETE FROM products WHERE id <= 10");
+  ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   ASSERT_OK(fleet->branch(0).StopDaemon() == 0 ? absl::OkStatus() : absl::InternalError("did not stop"));  // Its history is at the hub.
   auto late = fleet->AddBranch();
   ASSERT_OK(late.status());
   ASSERT_OK((*late)->Init());
   ASSERT_OK((*late)->StartDaemon());
-  EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return SqlValue((*late)->Url(), "SELECT count(*) FROM products") == "2991"; }))
+  EXPECT_TRUE(Eventually(absl::Seconds(120), [&] { return SqlValue((*late)->Url(), "SELECT count(*) FROM products") == "2991"; }))
       << SqlValue((*late)->Url(), "SELECT count(*) FROM products") << (*late)->Problems();
   ASSERT_OK(fleet->branch(0).StartDaemon());
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
@@ -58,7 +59,9 @@ TEST(EnrolmentTest, InitTwiceChangesNothingAndSerialKeysStayApart) {
   ASSAY_START_FLEET(fleet, 2, {.schema = kSchema});
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   absl::StatusOr<int64_t> before = CountEvents(fleet->branch(0).state_directory());
+  fleet->branch(0).StopDaemon();  // One process per state directory.
   ASSERT_OK(fleet->branch(0).Init());
+  ASSERT_OK(fleet->branch(0).StartDaemon());
   absl::SleepFor(absl::Seconds(1));
   EXPECT_EQ(*CountEvents(fleet->branch(0).state_directory()), *before);
   for (int i = 0; i < 2; ++i) ASSERT_EQ(fleet->branch(i).Assay({"sync", "pause"}).exit_code, 0);

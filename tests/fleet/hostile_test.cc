@@ -39,11 +39,11 @@ TEST(HostileTest, AValueOfAHundredMegabytes) {
   Branch &a = fleet->branch(0), &b = fleet->branch(1);
   MustSql(a.Url(), "INSERT INTO documents VALUES (1, repeat('assay ', 17000000), NULL)");
   MustSql(a.Url(), "INSERT INTO sales VALUES (1, 1)");
-  EXPECT_TRUE(Eventually(absl::Seconds(60), [&] { return SqlValue(b.Url(), "SELECT count(*) FROM sales") == "1"; }))
+  EXPECT_TRUE(Eventually(absl::Seconds(240), [&] { return SqlValue(b.Url(), "SELECT count(*) FROM sales") == "1"; }))
       << a.Problems() << b.Problems() << a.DaemonLog();
   EXPECT_TRUE(a.DaemonRunning());
   EXPECT_TRUE(b.DaemonRunning());
-  EXPECT_TRUE(Eventually(absl::Seconds(60), [&] {
+  EXPECT_TRUE(Eventually(absl::Seconds(240), [&] {
     return SqlValue(b.Url(), "SELECT count(*) FROM documents") == "1" || a.Problems().find("documents") != std::string::npos ||
            b.Problems().find("documents") != std::string::npos || JsonNumber(*b.Status(), "parked_rows") == 1;
   })) << a.Problems() << b.Problems();
