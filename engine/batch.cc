@@ -129,7 +129,7 @@ absl::Status Batch::Regather(const std::map<OriginId, Sequence>& to) {
       ASSAY_ASSIGN_OR_RETURN(const StoredEvent* event, reader.Next());
       if (event == nullptr) {
         return absl::DataLossError(absl::StrCat("the log ends before ", EventName(origin, last),
-                                                ", which a projection had reached; restore the log or run `assay repair`"));
+                                                ", which a projection had reached; put the newest copy of the log file back"));
       }
       ASSAY_RETURN_IF_ERROR(Fold(origin, *event));
       to_[origin] = event->sequence;
@@ -189,9 +189,18 @@ absl::Status Batch::FoldRow(const OriginId& origin, ResolvedChange change) {
   for (int i = 0; i < changed->columns_size(); ++i) {
     if (claim.kind == ChangeKind::kDelete) break;
     v1::ColumnChange* written = changed->mutable_columns(i);
+    // Written, and too large for the event: its version counts, and there is no value to write here.
+    const bool has_value = written->has_value() || written->is_null();
     const ColumnId column = change.ColumnAt(i);
     auto at = std::lower_bound(row.values.begin(), row.values.end(), column,
                                [](const PendingRow::Value& value, ColumnId c) { return value.column < c; });
+    if (!has_value) {
+      if (at != row.values.end() && at->column == column && at->version < claim.version) {
+        bytes_ -= 64 + (at->text.has_value() ? at->text->size() : 0);
+        row.values.erase(at);
+      }
+      continue;
+    }
     if (at == row.values.end() || at->column != column) {
       at = row.values.insert(at, {column, {}, {}, nullptr});
     } else if (at->version > claim.version) {

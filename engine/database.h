@@ -52,7 +52,7 @@ struct CaptureItem {
     kUpdate,     // relation, old_tuple, new_tuple.
     kDelete,     // relation, old_tuple.
     kTruncate,   // relation; one item per table truncated.
-    kMessage,    // prefix, content: pg_logical_emit_message inside the transaction.
+    kMessage,    // prefix, content: pg_logical_emit_message inside the transaction, the prefix beginning with "assay.".
     kCommit,     // commit_lsn, end_lsn.
     kKeepalive,  // end_lsn: nothing of ours is before it that was not sent. Only outside a transaction.
   };
@@ -68,12 +68,30 @@ struct CaptureItem {
   std::vector<TupleValue> new_tuple;
   absl::string_view prefix;
   absl::string_view content;
+  // kKeepalive: the server waits for our position, perhaps to shut down: confirm at once. Such a one may bring nothing new.
+  bool wants_reply = false;
 };
 
 // A run of the stream; may begin and end inside a transaction. Owns what the items point into.
 struct CaptureBatch {
   std::vector<std::unique_ptr<std::string>> buffers;
   std::vector<CaptureItem> items;
+};
+
+// What a server shows of itself and of its slot when capture is started: by this a restore or a copy is recognised
+// (engine/restore_check.h). Read before anything is streamed or confirmed.
+struct DatabaseEvidence {
+  bool known = false;      // False: this body cannot tell, or the server could not be asked.
+  bool slot_there = false;
+  bool slot_lost = false;  // It is there and has lost WAL that it still needed.
+  Lsn slot_confirmed;
+  Lsn flushed;             // Where the server's durable WAL ends.
+  std::string server;      // System identifier and the database's OID.
+  uint32_t timeline = 0;
+  uint32_t next_xid = 0;   // Not yet given to any transaction.
+  // assay.progress: the last projection that committed, and the log it belongs to. nullopt: not there.
+  std::optional<uint64_t> batch;
+  std::optional<OriginId> origin;
 };
 
 class CaptureSource {
@@ -83,6 +101,10 @@ class CaptureSource {
   // beginning of its transaction. UNAVAILABLE: try again later. FAILED_PRECONDITION: a named state a person resolves (slot lost,
   // slot in use, publication gone, wal_level).
   virtual absl::Status Start() = 0;
+  // What the last Start saw, also one that failed for want of a slot. From the thread that called Start.
+  virtual DatabaseEvidence Evidence() const { return {}; }
+  // Lets the stream go until the next Start: a server waits for it before it shuts down.
+  virtual void Stop() {}
   // The next items, at most `wait` later; an empty batch when there are none. Any error ends the stream: Start again.
   virtual absl::StatusOr<CaptureBatch> Next(absl::Duration wait) = 0;
   // All before `lsn` is durable in the log. Never blocks; from any thread. Ignored while this stream has not delivered `lsn`, because
@@ -181,7 +203,7 @@ class Database {
   // One PostgreSQL transaction: tag, rows (deletes, then updates, then inserts), progress. Rows that exchange a unique value cannot be
   // updated one after the other: such an update is seen in capture as the row's delete and, later, its insert.
   virtual ProjectReply Project(const ProjectRequest& request) = 0;
-  // Rolls back the transaction a locking read left open; harmless when there is none.
+  // Rolls back the transaction a locking read left open, as the next Read does, too; harmless when there is none.
   virtual void Abandon() = 0;
   // The newest batch that committed, once no earlier attempt can still commit. UNAVAILABLE: not known yet.
   virtual absl::StatusOr<uint64_t> LastBatch() = 0;

@@ -5,10 +5,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/projector.h"
 #include "engine/puller.h"
 #include "engine/pusher.h"
 #include "engine/recorder.h"
+#include "engine/restore_check.h"
+#include "engine/session_gate.h"
 #include "log/annotate.h"
 #include "log/row_versions.h"
 #include "log/table_names.h"
@@ -22,6 +25,8 @@ constexpr size_t kItemsPerStep = 4000;
 constexpr size_t kEventsPerStep = 4000;
 constexpr uint32_t kFormatVersion = 1;
 constexpr absl::Duration kCheckpointInterval = absl::Minutes(1);
+// Positions that rest on no transaction of ours are made durable, and then confirmed, no more often: an idle daemon leaves the disk alone.
+constexpr absl::Duration kPositionInterval = absl::Seconds(10);
 
 }  // namespace
 
@@ -31,7 +36,8 @@ absl::StatusOr<OriginId> OwnOrigin(StageStore& stages) {
   return OriginId::FromBytes(*bytes);
 }
 
-absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file, Clock*, Random* random) {
+absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file, Clock*, Random* random,
+                                       const std::optional<PreviousChain>& previous) {
   ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<EventLog> log, EventLog::Open(file));
   ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<StageStore> stages, StageStore::Open(file, log.get()));
   if (absl::StatusOr<OriginId> own = OwnOrigin(*stages); own.ok()) {
@@ -54,13 +60,28 @@ absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file
   opened->set_branch_name(config.branch_name);
   opened->set_branch_number(config.branch_number);
   if (config.signing_key.has_value()) opened->set_public_key(config.signing_key->public_key());
-  opened->set_epoch(1);
+  opened->set_epoch(previous.has_value() ? previous->epoch + 1 : 1);
+  if (previous.has_value()) {
+    opened->set_previous_origin(previous->origin.bytes.data(), previous->origin.bytes.size());
+    opened->set_previous_sequence(previous->sequence.value);
+    if (previous->root.has_value()) opened->set_previous_root(previous->root->data(), previous->root->size());
+  }
   opened->set_format_version(kFormatVersion);
   ASSAY_RETURN_IF_ERROR(file->Begin());
   ASSAY_RETURN_IF_ERROR(log->Append(event, "", event.SerializeAsString()));
   ASSAY_RETURN_IF_ERROR(stages->Set(kOwnOrigin, own.AsBytes()));
   ASSAY_RETURN_IF_ERROR(file->Commit());
   return own;
+}
+
+absl::Status CheckBranchLog(EventLog& log, StageStore& stages, absl::string_view name, uint64_t number) {
+  ASSAY_ASSIGN_OR_RETURN(const OriginId own, OwnOrigin(stages));
+  ASSAY_ASSIGN_OR_RETURN(const v1::OriginOpened opened, log.Opening(own));
+  if (opened.branch_name() == name && opened.branch_number() == number) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("is that of branch ", opened.branch_name(), " (number ", opened.branch_number(), "), and the config says ",
+                   name, " (number ", number,
+                   "): set branch.name, branch.number and branch.state_dir as they were when assay init ran"));
 }
 
 struct Engine::Parts {
@@ -76,11 +97,22 @@ struct Engine::Parts {
   std::unique_ptr<Recorder> recorder;
   std::unique_ptr<Pusher> pusher;
   std::unique_ptr<Puller> puller;
+  std::unique_ptr<SessionGate> session;
 
   // Inputs not worked on yet.
   std::deque<CaptureBatch> captured;
   size_t captured_item = 0;  // Of the first batch: the next item.
   bool capture_restarted = false;
+  std::optional<DatabaseEvidence> evidence;  // Not judged yet.
+  bool capture_asked = false;                // The database could be reached, or was found not to be.
+
+  // Do database and log belong together? kNormal, kUnverified, or what halts us.
+  RestoreState restore = RestoreState::kUnverified;
+  std::string restore_cause;
+  std::string server;  // DatabaseEvidence::server, of the evidence judged last.
+  uint32_t timeline = 0;
+  StreamCheck stream_check;
+  bool checking = false;  // The stream has to show the last captured transaction first.
 
   // The database lane: a call whose asker is gone (after a rollback) is waited for and its answer dropped.
   bool database_busy = false;
@@ -92,18 +124,35 @@ struct Engine::Parts {
 
   std::vector<std::optional<TableName>> retry_requests;
 
-  Lsn processed;  // End of the last transaction or keepalive worked on.
+  Lsn processed;  // End of the last transaction or keepalive worked on, in this stream.
   Lsn confirmed;
+  bool position_wanted = false;  // The server waits for it.
+  absl::Time position_at = absl::InfinitePast();
   bool paused = false;
   bool has_work = true;
   std::vector<Call> calls;
   LinkStatus capture_link{absl::UnavailableError("capture has not started yet")};
   absl::Status hints = absl::UnavailableError("not listening yet");
+  bool hints_told = false;
   absl::Time checkpoint_at = absl::InfinitePast();
   uint64_t checkpoint_size = 0;
 
+  absl::Time newest_now = absl::InfinitePast();  // The clock's newest time in this process.
+
   absl::Status Reset();
+  void WatchClock();
+  absl::Status JudgeEvidence();
+  absl::Status SetRestore(Judgement judgement);
+  absl::StatusOr<LogEvidence> ReadLogEvidence();
   absl::Status Capture();
+  absl::Status KeepPosition();
+  // What is wrong between database, log and hub; kNormal and kUnverified halt nothing.
+  RestoreState Hazard() const;
+  bool DatabaseHalts() const { return restore != RestoreState::kNormal && restore != RestoreState::kUnverified; }
+  bool MayProject() const;
+  // A database that cannot be reached tells nothing against what the log has.
+  bool MayAskHub() const;
+  bool MaySync() const { return MayAskHub() && session->open(); }
   absl::Status Work();
   absl::Status KeepCheckpoint();
   BranchReport Report() const;
@@ -134,15 +183,20 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config,
                                           clock, p.projector.get());
   p.pusher = std::make_unique<Pusher>(p.config, p.own, p.log.get(), clock, random);
   p.puller = std::make_unique<Puller>(p.config, p.own, p.log.get(), clock, random);
+  p.session = std::make_unique<SessionGate>(p.config, p.own, p.stages.get(), clock, random);
   ASSAY_RETURN_IF_ERROR(p.recorder->Load());
   ASSAY_RETURN_IF_ERROR(p.projector->Load());
+  ASSAY_RETURN_IF_ERROR(p.session->Load());
   p.capture_link.since = clock->Now();
-  p.processed = p.confirmed = p.recorder->captured();
+  p.processed = p.confirmed = p.recorder->captured().position;
+  // A restart is a good time to try what is parked: the times of the next tries may be of a clock that was wrong.
+  p.retry_requests.push_back(std::nullopt);
   return std::unique_ptr<Engine>(new Engine(std::move(parts)));
 }
 
-void Engine::OnCaptureStarted() {
-  parts_->capture_restarted = true;
+void Engine::OnCaptureStarted(DatabaseEvidence evidence) {
+  parts_->capture_restarted = parts_->capture_asked = true;
+  parts_->evidence = std::move(evidence);
   parts_->captured.clear();
   parts_->captured_item = 0;
   parts_->capture_link = {absl::OkStatus(), parts_->clock->Now()};
@@ -152,7 +206,12 @@ void Engine::OnCapture(CaptureBatch batch) {
   if (!batch.items.empty()) parts_->captured.push_back(std::move(batch));
 }
 
-void Engine::OnCaptureStopped(const absl::Status& status, absl::Time next_try) {
+void Engine::OnCaptureStopped(const absl::Status& status, absl::Time next_try, DatabaseEvidence evidence) {
+  parts_->capture_asked = true;
+  // What halted us goes on doing so until a server shows that it is mended.
+  if (!parts_->DatabaseHalts()) parts_->restore = RestoreState::kUnverified;
+  parts_->checking = false;
+  if (evidence.known) parts_->evidence = std::move(evidence);
   LinkStatus& link = parts_->capture_link;
   if (link.status.code() != status.code()) link.since = parts_->clock->Now();
   link.status = status;
@@ -180,7 +239,13 @@ void Engine::OnHubReply(Lane lane, HubReply reply, absl::Duration round_trip) {
 }
 
 void Engine::OnHubHint() { parts_->puller->OnHint(); }
-void Engine::OnHintsChanged(const absl::Status& status) { parts_->hints = status; }
+void Engine::OnHintsChanged(const absl::Status& status) {
+  const bool worked = parts_->hints.ok();
+  parts_->hints = status;
+  parts_->hints_told = true;
+  if (worked && !status.ok()) parts_->puller->OnHintsLost();
+  if (!worked && status.ok()) parts_->puller->OnHint();  // Some may have been missed meanwhile.
+}
 void Engine::Pause() { parts_->paused = true; }
 void Engine::SetInterval(absl::Duration interval) { parts_->puller->SetInterval(interval); }
 
@@ -190,6 +255,7 @@ void Engine::Resume() {
 }
 
 void Engine::SyncNow() {
+  parts_->session->SyncNow();
   parts_->pusher->SyncNow();
   parts_->puller->SyncNow();
 }
@@ -202,11 +268,81 @@ absl::Status Engine::Parts::Reset() {
   file->Rollback();
   ASSAY_RETURN_IF_ERROR(recorder->Load());
   ASSAY_RETURN_IF_ERROR(projector->Load());
+  ASSAY_RETURN_IF_ERROR(session->Load());
   database_reply.reset();
   // Its asker is gone, and a new call must wait until the lane is free.
   database_stale = database_busy;
   processed = confirmed;
   return absl::OkStatus();
+}
+
+// A clock that was years ahead and is set right would leave every next try years away.
+void Engine::Parts::WatchClock() {
+  const absl::Time now = clock->Now();
+  const bool stepped_back = now < newest_now - absl::Seconds(1);
+  newest_now = stepped_back ? now : std::max(now, newest_now);
+  if (!stepped_back) return;
+  session->SyncNow();
+  pusher->SyncNow();
+  puller->SyncNow();
+  projector->RetryNow();
+  checkpoint_at = position_at = absl::InfinitePast();
+  retry_requests.push_back(std::nullopt);
+}
+
+absl::StatusOr<LogEvidence> Engine::Parts::ReadLogEvidence() { return assay::ReadLogEvidence(own, *log, *stages); }
+
+absl::Status Engine::Parts::SetRestore(Judgement judgement) {
+  restore = judgement.state;
+  restore_cause = std::move(judgement.cause);
+  if (restore != RestoreState::kNormal || server.empty()) return absl::OkStatus();
+  return NoteServer(server, timeline, stages.get());
+}
+
+absl::Status Engine::Parts::JudgeEvidence() {
+  const DatabaseEvidence database = *std::exchange(evidence, std::nullopt);
+  ASSAY_ASSIGN_OR_RETURN(const LogEvidence known, ReadLogEvidence());
+  server = database.server;
+  timeline = database.timeline;
+  Judgement judgement = Judge(known, database);
+  checking = judgement.state == RestoreState::kUnverified;
+  if (!checking) {
+    ASSAY_RETURN_IF_ERROR(SetRestore(std::move(judgement)));
+  } else if (!DatabaseHalts()) {  // What halts us does so until the stream has shown otherwise.
+    restore = RestoreState::kUnverified;
+  }
+  if (!capture_link.status.ok()) {
+    // No stream: whatever is not wrong is not proved either.
+    checking = false;
+    if (restore == RestoreState::kNormal) restore = RestoreState::kUnverified;
+    return absl::OkStatus();
+  }
+  stream_check.Begin(known.captured);
+  // Confirmed is only what this stream has brought: the server may reuse positions that we knew.
+  processed = confirmed = database.known ? database.slot_confirmed : known.captured.position;
+  return absl::OkStatus();
+}
+
+RestoreState Engine::Parts::Hazard() const {
+  return DatabaseHalts() ? restore : !session->refusal().empty() ? RestoreState::kClone : restore;
+}
+
+bool Engine::Parts::MayProject() const {
+  return restore == RestoreState::kNormal && session->refusal().empty() && (paused || session->asked());
+}
+
+bool Engine::Parts::MayAskHub() const {
+  return config.has_hub && (restore == RestoreState::kNormal || (restore == RestoreState::kUnverified && capture_asked &&
+                                                                 !capture_link.status.ok() && !evidence.has_value()));
+}
+
+absl::Status Engine::Parts::KeepPosition() {
+  const bool wanted = std::exchange(position_wanted, false);
+  if (restore != RestoreState::kNormal || processed <= recorder->captured().position) return absl::OkStatus();
+  const absl::Time now = clock->Now();
+  if (!wanted && now < position_at) return absl::OkStatus();
+  position_at = now + kPositionInterval;
+  return recorder->MovePosition(processed);
 }
 
 absl::Status Engine::Parts::Capture() {
@@ -216,9 +352,18 @@ absl::Status Engine::Parts::Capture() {
       const CaptureItem& item = batch.items[captured_item];
       // Between transactions only: what is recorded so far must be able to commit.
       if (done >= kItemsPerStep && !recorder->InTransaction()) return absl::OkStatus();
-      ASSAY_RETURN_IF_ERROR(Annotate(recorder->Record(item), "record a captured change"));
       const bool ends = item.kind == CaptureItem::Kind::kCommit || item.kind == CaptureItem::Kind::kKeepalive;
-      if (ends) processed = std::max(processed, item.end_lsn);
+      if (checking) {
+        // All that is before the last captured transaction is in the log, and so is that one.
+        Judgement judgement = stream_check.See(item);
+        checking = judgement.state == RestoreState::kUnverified;
+        if (!checking) ASSAY_RETURN_IF_ERROR(SetRestore(std::move(judgement)));
+        if (restore == RestoreState::kNormal) processed = std::max(processed, item.end_lsn);
+      } else if (restore == RestoreState::kNormal) {
+        ASSAY_RETURN_IF_ERROR(Annotate(recorder->Record(item), "record a captured change"));
+        if (ends) processed = std::max(processed, item.end_lsn);
+        position_wanted |= item.wants_reply;
+      }
       ++captured_item;
       ++done;
     }
@@ -240,14 +385,22 @@ absl::Status Engine::Parts::KeepCheckpoint() {
 }
 
 absl::Status Engine::Parts::Work() {
-  if (std::exchange(capture_restarted, false) && recorder->InTransaction()) {
-    ASSAY_RETURN_IF_ERROR(Reset());
-    ASSAY_RETURN_IF_ERROR(file->Begin());
+  WatchClock();
+  if (std::exchange(capture_restarted, false)) {
+    if (recorder->InTransaction()) {
+      ASSAY_RETURN_IF_ERROR(Reset());
+      ASSAY_RETURN_IF_ERROR(file->Begin());
+    }
+    recorder->OnStreamRestart();
   }
+  if (evidence.has_value()) ASSAY_RETURN_IF_ERROR(Annotate(JudgeEvidence(), "compare the log with the database"));
+  const uint64_t events_before = recorder->counters().events;
   ASSAY_RETURN_IF_ERROR(Capture());
+  if (recorder->counters().events != events_before) projector->NoteActivity();
   // A transaction of the application that is still coming in holds the log's transaction open: nothing else may join it, since
   // the stream may break off and all of it be forgotten.
   if (recorder->InTransaction()) return absl::OkStatus();
+  ASSAY_RETURN_IF_ERROR(KeepPosition());
 
   for (const std::string& nonce : recorder->TakeFences()) projector->OnFence(nonce);
   if (database_reply.has_value()) {
@@ -263,7 +416,13 @@ absl::Status Engine::Parts::Work() {
   for (std::optional<HubReply>* reply : {&push_reply, &pull_reply}) {
     if (!reply->has_value()) continue;
     if (auto* heads = std::get_if<absl::StatusOr<HubHeads>>(&**reply)) pusher->OnHeads(*heads);
-    if (auto* pushed = std::get_if<absl::StatusOr<PushReply>>(&**reply)) pusher->OnPushed(*pushed);
+    if (auto* pushed = std::get_if<absl::StatusOr<PushReply>>(&**reply)) {
+      if (absl::IsAborted(pushed->status())) session->OnLost();
+      pusher->OnPushed(*pushed);
+    }
+    if (auto* opened = std::get_if<absl::StatusOr<SessionReply>>(&**reply)) {
+      ASSAY_RETURN_IF_ERROR(session->OnReply(*opened));
+    }
     if (auto* pulled = std::get_if<absl::StatusOr<PullReply>>(&**reply)) {
       if (pulled->ok()) {
         auto head = (*pulled)->heads.heads.find(own);
@@ -272,6 +431,7 @@ absl::Status Engine::Parts::Work() {
       puller->OnPulled(std::move(*pulled), pull_round_trip);
     }
     if (auto* heard = std::get_if<absl::StatusOr<HeartbeatReply>>(&**reply)) {
+      if (absl::IsAborted(heard->status())) session->OnLost();
       puller->OnHeartbeat(*heard, pull_round_trip);
     }
     reply->reset();
@@ -283,10 +443,11 @@ absl::Status Engine::Parts::Work() {
     }
     ASSAY_RETURN_IF_ERROR(stages->RetryUnsettled(id).status());
   }
-  ASSAY_RETURN_IF_ERROR(Annotate(puller->Step(paused, Report()), "append what was pulled"));
-  ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep), "project"));
-  ASSAY_RETURN_IF_ERROR(Annotate(pusher->Step(paused), "read what to push"));
-  return KeepCheckpoint();
+  if (MayAskHub() && !pusher->busy()) ASSAY_RETURN_IF_ERROR(session->Step(paused));
+  if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(puller->Step(paused, Report()), "append what was pulled"));
+  if (MayProject()) ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep), "project"));
+  if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(pusher->Step(paused), "read what to push"));
+  return DatabaseHalts() ? absl::OkStatus() : KeepCheckpoint();
 }
 
 absl::Status Engine::Step() {
@@ -301,19 +462,26 @@ absl::Status Engine::Step() {
   }
   p.has_work = !p.captured.empty();
   if (p.recorder->InTransaction()) return absl::OkStatus();
-  p.confirmed = p.processed;
+  p.confirmed = std::min(p.processed, p.recorder->captured().position);
 
   // Only what is durable is acted upon.
   if (std::exchange(p.abandon, false)) p.calls.push_back({Lane::kDatabase, DatabaseCall(DatabaseAbandon{})});
-  if (!p.database_busy) {
+  if (!p.database_busy && p.MayProject()) {
     if (std::optional<DatabaseCall> call = p.projector->TakeCall(); call.has_value()) {
       p.database_busy = !std::holds_alternative<DatabaseAbandon>(*call);
       p.calls.push_back({Lane::kDatabase, *std::move(call)});
     }
   }
-  if (std::optional<HubCall> call = p.pusher->TakeCall()) p.calls.push_back({Lane::kHubPush, *std::move(call)});
-  if (std::optional<HubCall> call = p.puller->TakeCall()) p.calls.push_back({Lane::kHubPull, *std::move(call)});
-  p.has_work |= p.projector->HasWork();
+  if (std::optional<HubCall> call = p.session->TakeCall()) p.calls.push_back({Lane::kHubPush, *std::move(call)});
+  if (std::optional<HubCall> call = p.pusher->TakeCall()) {
+    if (auto* push = std::get_if<HubPush>(&*call)) push->request.session = p.session->session();
+    p.calls.push_back({Lane::kHubPush, *std::move(call)});
+  }
+  if (std::optional<HubCall> call = p.puller->TakeCall()) {
+    if (auto* heartbeat = std::get_if<HubHeartbeat>(&*call)) heartbeat->report.session = p.session->session();
+    p.calls.push_back({Lane::kHubPull, *std::move(call)});
+  }
+  p.has_work |= p.MayProject() && p.projector->HasWork();
   return absl::OkStatus();
 }
 
@@ -324,15 +492,18 @@ bool Engine::HasWork() const {
   // While a captured transaction is coming in, everything else waits for its end: nothing to do but for what capture brings.
   if (p.recorder->InTransaction()) return !p.captured.empty() || p.capture_restarted;
   return p.has_work || !p.captured.empty() || p.database_reply.has_value() || p.push_reply.has_value() ||
-         p.pull_reply.has_value() || !p.retry_requests.empty() || p.capture_restarted;
+         p.pull_reply.has_value() || !p.retry_requests.empty() || p.capture_restarted || p.evidence.has_value();
 }
 
 absl::Time Engine::NextWake() const {
   const Parts& p = *parts_;
   if (HasWork()) return absl::InfinitePast();
   if (p.recorder->InTransaction()) return absl::InfiniteFuture();
-  absl::Time wake = p.projector->NextWake();
-  if (p.config.has_hub && !p.paused) wake = std::min({wake, p.pusher->NextWake(), p.puller->NextWake()});
+  absl::Time wake = absl::InfiniteFuture();
+  if (p.MayProject()) wake = p.projector->NextWake();
+  if (p.restore == RestoreState::kNormal && p.processed > p.recorder->captured().position) wake = std::min(wake, p.position_at);
+  if (p.MaySync() && !p.paused) wake = std::min({wake, p.pusher->NextWake(), p.puller->NextWake()});
+  if (p.MayAskHub() && !p.session->open() && !p.paused) wake = std::min(wake, p.session->NextWake());
   if (p.config.signing_key.has_value() && p.log->Head(p.own).last.value != p.checkpoint_size) {
     wake = std::min(wake, p.checkpoint_at);
   }
@@ -340,6 +511,9 @@ absl::Time Engine::NextWake() const {
 }
 
 Lsn Engine::ConfirmedLsn() const { return parts_->confirmed; }
+bool Engine::WantsCapture() const {
+  return !parts_->DatabaseHalts() || parts_->checking || parts_->evidence.has_value();
+}
 
 BranchReport Engine::Parts::Report() const {
   BranchReport report;
@@ -356,10 +530,12 @@ BranchReport Engine::Parts::Report() const {
 }
 
 std::string Engine::Parts::State() const {
+  if (Hazard() != RestoreState::kNormal && Hazard() != RestoreState::kUnverified) return "halted";
   if (!capture_link.status.ok()) return capture_link.failures == 0 ? "starting" : "stopped";
+  if (restore == RestoreState::kUnverified) return "starting";
   if (!config.has_hub) return "local-only";
   if (paused) return "paused";
-  if (!puller->link().status.ok() || !pusher->link().status.ok()) return "offline";
+  if (!session->link().status.ok() || !puller->link().status.ok() || !pusher->link().status.ok()) return "offline";
   if (puller->last_pull() == absl::InfinitePast()) return "starting";
   const bool behind = puller->Behind() > 0 || projector->batch().Pending() > 0 ||
                       (pusher->hub_last().has_value() && *pusher->hub_last() < log->Head(own).complete);
@@ -378,11 +554,24 @@ std::vector<std::string> Engine::Parts::Problems() const {
   const auto add = [&](absl::string_view what, const LinkStatus& link) {
     if (!link.status.ok()) problems.push_back(absl::StrCat(what, ": ", link.status.message(), since(link)));
   };
+  if (const RestoreState hazard = Hazard(); DatabaseHalts() || hazard == RestoreState::kClone) {
+    problems.push_back(absl::StrCat("HALTED, ", RestoreStateName(hazard), ": ",
+                                    DatabaseHalts() ? restore_cause : session->refusal(), ". Nothing is ",
+                                    DatabaseHalts() ? "captured, " : "", "written to PostgreSQL, pushed or pulled. What to do: ",
+                                    RestoreRemedy(hazard)));
+  }
   if (capture_link.failures > 0) add("Changes are not captured", capture_link);
   add("Changes of other branches are not written to PostgreSQL", projector->link());
-  if (config.has_hub) {
+  if (config.has_hub && !session->link().status.ok()) {
+    add("Nothing is pushed to the hub or pulled from it", session->link());
+  } else if (config.has_hub) {
     add("Nothing is pushed to the hub", pusher->link());
     add("Nothing is pulled from the hub", puller->link());
+    // CANCELLED: turned off on purpose.
+    if (hints_told && !hints.ok() && pusher->link().status.ok() && puller->link().status.ok() && !absl::IsCancelled(hints)) {
+      problems.push_back(absl::StrCat("The hub cannot tell at once that something has come: ", hints.message(),
+                                      " (it is asked every ", absl::FormatDuration(puller->interval()), " all the same)"));
+    }
   }
   for (const auto& damaged : {puller->damaged(), projector->batch().stopped()}) {
     for (const auto& [origin, status] : damaged) {
@@ -404,6 +593,20 @@ std::vector<std::string> Engine::Parts::Problems() const {
                                     " rows carried Assay's mark but were not written by it; they were recorded as local "
                                     "changes. Look for triggers that are ENABLE ALWAYS, or for somebody who forges the mark"));
   }
+  constexpr size_t kWithheldListed = 3;
+  const std::vector<WithheldValue>& withheld = recorder->withheld();
+  for (size_t i = 0; i < withheld.size() && i < kWithheldListed; ++i) {
+    const WithheldValue& value = withheld[i];
+    const absl::StatusOr<std::vector<std::string>> key = DecodeKey(value.key);
+    problems.push_back(absl::StrCat("Column ", value.column, " of ", value.table, " [", key.ok() ? absl::StrJoin(*key, ", ") : "?",
+                                    "] holds ", value.bytes >> 20, " MB, and a row's changes have room for ",
+                                    config.row_bytes_max >> 20,
+                                    " MB in the log: the value is in this database alone. Store a smaller one, or keep such data "
+                                    "outside of the table"));
+  }
+  if (withheld.size() > kWithheldListed) {
+    problems.push_back(absl::StrCat("So it is with ", withheld.size() - kWithheldListed, " other values"));
+  }
   const absl::Duration offset = puller->clock_offset();
   if (absl::AbsDuration(offset) > absl::Seconds(5)) {
     problems.push_back(absl::StrCat("This machine's clock is ", absl::FormatDuration(absl::AbsDuration(offset)),
@@ -417,13 +620,15 @@ EngineStatus Engine::Status() const {
   const Parts& p = *parts_;
   EngineStatus status;
   status.branch_name = p.config.branch_name;
+  status.branch_number = p.config.branch_number;
   status.origin = p.own;
   status.state = p.State();
+  status.restore = p.Hazard();
   status.problems = p.Problems();
   status.capture = p.capture_link;
   status.projection = p.projector->link();
-  status.hub_push = p.pusher->link();
-  status.hub_pull = p.puller->link();
+  status.hub_push = p.session->link().status.ok() ? p.pusher->link() : p.session->link();
+  status.hub_pull = p.session->link().status.ok() ? p.puller->link() : p.session->link();
   status.hints = p.hints;
   status.has_hub = p.config.has_hub;
   status.paused = p.paused;
@@ -443,6 +648,7 @@ EngineStatus Engine::Status() const {
   status.conflicts = p.stages->ConflictCount();
   status.log_bytes = p.file->SizeOnDisk();
   status.branches = p.puller->branches();
+  status.branches_heard = p.puller->heard();
   for (const OriginId& origin : p.log->Origins()) {
     OriginStatus one;
     one.origin = origin;

@@ -52,6 +52,9 @@ struct EngineConfig {
   absl::Duration hub_interval = absl::Minutes(5);         // Between pulls when no hint comes.
   std::map<TableName, TablePolicy> policies;
   std::optional<SigningKey> signing_key;                  // Signs checkpoints; absent only in tests.
+  // Texts that one row event may hold, new values before old ones. Every event has to pass in one piece through a hub and
+  // into other databases, whose own limit is 1 GB and whose memory is less. Lowered by tests.
+  size_t row_bytes_max = size_t{256} << 20;
   // Test only: write without fence and without comparing, to prove that the tests see what the protocol prevents.
   bool naive_projection = false;
 };
@@ -68,7 +71,8 @@ struct HubPush { PushRequest request; };
 struct HubPull { PullRequest request; };
 struct HubGetHeads {};
 struct HubHeartbeat { BranchReport report; };
-using HubCall = std::variant<HubPush, HubPull, HubGetHeads, HubHeartbeat>;
+struct HubOpenSession { SessionRequest request; };
+using HubCall = std::variant<HubPush, HubPull, HubGetHeads, HubHeartbeat, HubOpenSession>;
 
 // Each lane has at most one call under way. Pushes go on while a long pull does.
 enum class Lane : uint8_t { kDatabase, kHubPush, kHubPull };
@@ -82,7 +86,7 @@ struct Call {
 
 using DatabaseReply = std::variant<absl::StatusOr<ReadReply>, ProjectReply, absl::StatusOr<uint64_t>>;  // Abandon: none.
 using HubReply = std::variant<absl::StatusOr<PushReply>, absl::StatusOr<PullReply>, absl::StatusOr<HubHeads>,
-                              absl::StatusOr<HeartbeatReply>>;
+                              absl::StatusOr<HeartbeatReply>, absl::StatusOr<SessionReply>>;
 
 class Engine {
  public:
@@ -93,11 +97,13 @@ class Engine {
 
   // ---- Inputs: cheap; the work is done in Step ----
 
-  // The capture stream began again: an unfinished transaction is forgotten (it comes again).
-  void OnCaptureStarted();
+  // The capture stream began again: an unfinished transaction is forgotten (it comes again). Nothing is projected or confirmed before
+  // `evidence`, and if need be the stream, have shown that this is the database the log belongs to.
+  void OnCaptureStarted(DatabaseEvidence evidence);
   void OnCapture(CaptureBatch batch);
-  // The stream ended with `status`, and is started again at `next_try`; shown until then.
-  void OnCaptureStopped(const absl::Status& status, absl::Time next_try = absl::InfinitePast());
+  // The stream ended with `status`, or could not start, and is started again at `next_try`; shown until then. `evidence` of a start
+  // that failed.
+  void OnCaptureStopped(const absl::Status& status, absl::Time next_try = absl::InfinitePast(), DatabaseEvidence evidence = {});
   void OnDatabaseReply(DatabaseReply reply);
   // `lane` as in the call; `round_trip` for the clock offset.
   void OnHubReply(Lane lane, HubReply reply, absl::Duration round_trip);
@@ -122,8 +128,11 @@ class Engine {
   bool HasWork() const;
   // When Step should run even if nothing comes in.
   absl::Time NextWake() const;
-  // All captured changes that end at or before this are durable.
+  // All captured changes that end at or before this are durable, and this is the database they belong to.
   Lsn ConfirmedLsn() const;
+  // False: what the stream brings is of no use, because database and log do not belong together; hold no stream open, which would
+  // keep the server from shutting down, and start it again now and then to see whether that was mended.
+  bool WantsCapture() const;
 
   EngineStatus Status() const;
 
@@ -133,10 +142,23 @@ class Engine {
   std::unique_ptr<Parts> parts_;
 };
 
-// Begins this branch's chain in an empty log: event 1 (OriginOpened). ALREADY_EXISTS when the log has an origin of its own.
-absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file, Clock* clock, Random* random);
+// The chain that a new one continues, as far as it is known.
+struct PreviousChain {
+  OriginId origin;
+  uint32_t epoch = 1;
+  Sequence sequence;         // 0: nothing is held of it.
+  std::optional<Hash> root;  // Over its first `sequence` events.
+};
+
+// Begins this branch's chain in a log without one: its event 1 (OriginOpened). ALREADY_EXISTS when the log has an origin of its own.
+absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file, Clock* clock, Random* random,
+                                       const std::optional<PreviousChain>& previous = std::nullopt);
 
 // The origin that this log file writes. NOT_FOUND before OpenBranchLog.
 absl::StatusOr<OriginId> OwnOrigin(StageStore& stages);
+
+// FAILED_PRECONDITION when the log was begun for another name or number; the message goes on from "the log in …". NOT_FOUND before
+// OpenBranchLog.
+absl::Status CheckBranchLog(EventLog& log, StageStore& stages, absl::string_view name, uint64_t number);
 
 }  // namespace assay

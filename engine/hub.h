@@ -5,7 +5,8 @@
 //
 // Errors: UNAVAILABLE (not reachable, paused, restarting), UNAUTHENTICATED (password or role refused), PERMISSION_DENIED (not
 // this branch's chain, or branch deactivated), FAILED_PRECONDITION (hub.sql missing or of another version),
-// DEADLINE_EXCEEDED (no reply: a push may have happened; pushing again changes nothing), RESOURCE_EXHAUSTED (disk full, too many
+// DEADLINE_EXCEEDED (no reply: a push may have happened; pushing again changes nothing), ABORTED (another daemon runs with a copy
+// of this log), RESOURCE_EXHAUSTED (disk full, too many
 // connections), DATA_LOSS (fork: another content is there under one of these names), INVALID_ARGUMENT (the hub's answer makes
 // no sense, or it could not make sense of ours). No message ever contains a password.
 #pragma once
@@ -38,6 +39,7 @@ struct PushRequest {
   OriginId origin;
   std::vector<Segment> segments;  // Consecutive; leaf hashes filled in.
   std::string checkpoint;         // May be empty.
+  std::string session;            // As opened by OpenSession; empty: none was.
 };
 
 struct PushReply {
@@ -67,12 +69,27 @@ struct BranchReport {
   int64_t parked = 0;
   std::string state;                          // One word, as in the status.
   std::string version;
+  std::string session;                        // As in PushRequest.
 };
 
 struct BranchPresence {
   BranchReport report;
   absl::Time last_seen;                       // Hub's clock.
   bool active = true;                         // False: deactivated by the head office.
+};
+
+// One daemon's run with one log. Each run takes the session over from the one before, which it knows from its log; a copy of the log
+// that was made earlier does not know it, and is refused. The run that lost its session cannot push any more.
+struct SessionRequest {
+  OriginId origin;
+  uint64_t counter = 0;            // Of the last session that is known to have been opened; 0: none.
+  std::vector<std::string> known;  // That session, and those asked for since whose reply never came: 16 random bytes each.
+  std::string session;             // To be opened: 16 random bytes, never used before.
+};
+
+struct SessionReply {
+  bool opened = false;   // False: the hub's session is one that this log has never heard of.
+  uint64_t counter = 0;  // Of the session that is open now.
 };
 
 struct HeartbeatReply {
@@ -85,10 +102,15 @@ class Hub {
   virtual ~Hub() = default;
   virtual absl::StatusOr<HubHeads> Heads() = 0;
   // Atomic. Idempotent: what the hub has with the same hashes is not stored again. OUT_OF_RANGE: the first segment begins past the
-  // hub's head + 1 (it was restored from a backup: ask Heads and push from there).
+  // hub's head + 1 (it was restored from a backup: ask Heads and push from there). ABORTED: the origin has another session open than
+  // the request's.
   virtual absl::StatusOr<PushReply> Push(const PushRequest& request) = 0;
   virtual absl::StatusOr<PullReply> Pull(const PullRequest& request) = 0;
+  // ABORTED as Push.
   virtual absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) = 0;
+  // Opens `session` if the one that is open is among `known`, is `session` itself (a reply was lost), or has a lower counter than the
+  // request's (the hub was restored from a backup). Atomic.
+  virtual absl::StatusOr<SessionReply> OpenSession(const SessionRequest& request) = 0;
 };
 
 // Tells that there is probably something to pull. A hint and nothing more: losing every one costs latency only.

@@ -1,6 +1,7 @@
 #include "engine/projection_plan.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -39,18 +40,26 @@ void ValuesHash::Add(absl::string_view column, const TupleValue& value) {
 
 uint64_t ValuesHash::Finish() const { return First8(Sha256(text_)); }
 
+// Stored with an intent, so the same in every build; nobody gains by a collision, so no cryptography.
 uint64_t VersionsDigest(const RowVersions& versions) {
-  std::string text;
-  const auto add = [&text](const Version& version) {
-    absl::StrAppend(&text, version.stamp.value, ",", version.origin.AsBytes(), ",", version.sequence.value, ";");
+  uint64_t digest = 0;
+  const auto add = [&digest](uint64_t word) {
+    digest = (digest ^ word) * 0x9E3779B97F4A7C15;
+    digest ^= digest >> 32;
   };
-  add(versions.written);
-  add(versions.deleted);
+  const auto add_version = [&](const Version& version) {
+    uint64_t origin[2];
+    static_assert(sizeof(origin) == sizeof(version.origin.bytes));
+    std::memcpy(origin, version.origin.bytes.data(), sizeof(origin));
+    for (uint64_t word : {version.stamp.value, origin[0], origin[1], version.sequence.value}) add(word);
+  };
+  add_version(versions.written);
+  add_version(versions.deleted);
   for (const ColumnVersion& column : versions.columns) {
-    absl::StrAppend(&text, column.column.value, "=");
-    add(column.version);
+    add(column.column.value);
+    add_version(column.version);
   }
-  return First8(Sha256(text));
+  return digest;
 }
 
 // The local table as this plan sees it.
@@ -148,9 +157,13 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const Table& ta
   intent.set_table(target.ref.table.value);
   intent.set_key_hash(target.ref.key.data(), target.ref.key.size());
   intent.set_key(EncodeKey(target.key));
-  intent.set_versions(VersionsDigest(current));
+  const uint64_t versions = VersionsDigest(current);
+  intent.set_versions(versions);
+  // The event to name when PostgreSQL refuses the row.
+  const bool named_before = target.unsettled.has_value() && target.unsettled->origin != OriginId{};
   const Version named = target.pending != nullptr ? target.pending->newest
-                                                  : Version{{}, target.unsettled->origin, target.unsettled->sequence};
+                        : named_before            ? Version{{}, target.unsettled->origin, target.unsettled->sequence}
+                                                  : Newest(current);
   intent.set_origin(named.origin.bytes.data(), named.origin.bytes.size());
   intent.set_sequence(named.sequence.value);
   const auto refuse = [&](absl::string_view sqlstate, absl::string_view cause) {
@@ -167,6 +180,8 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const Table& ta
     if (read.exists) {
       intent.set_write(v1::ProjectionIntent::Row::DELETE);
       AddWrite(target, RowWrite::Operation::kDelete, {}, {}, read.xmin, plan);
+    } else {
+      intent.set_versions(target.versions_at_read);
     }
     plan->rows.push_back(std::move(intent));
     return absl::OkStatus();
@@ -215,6 +230,11 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const Table& ta
     intent.set_write(IntentOf(operation));
     intent.set_values(hash.Finish());
     AddWrite(target, operation, std::move(columns), std::move(values), read.xmin, plan);
+    plan->outdated |= !read.exists && versions != target.versions_at_read;
+  } else {
+    // Nothing stands guard over a row that is not written: what was read is true of the versions of that moment, and the echo
+    // compares with those.
+    intent.set_versions(target.versions_at_read);
   }
   plan->rows.push_back(std::move(intent));
   return absl::OkStatus();

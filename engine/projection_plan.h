@@ -25,6 +25,7 @@ struct TargetRow {
   RowKey key;
   const PendingRow* pending = nullptr;    // Null: only unsettled.
   std::optional<UnsettledRow> unsettled;
+  uint64_t versions_at_read = 0;          // VersionsDigest when the read was asked for.
 };
 
 // Why PostgreSQL would not take a row when it was tried.
@@ -37,6 +38,9 @@ struct ProjectionPlan {
   std::vector<TableWrites> writes;
   std::vector<std::vector<RowRef>> write_refs;  // Parallel to `writes` and their rows.
   std::vector<v1::ProjectionIntent::Row> rows;  // One per target.
+  // A row that was not there when it was read is to be inserted, and the log has heard of a change to it since: it may have come and
+  // gone, which nothing in PostgreSQL would show. Read again.
+  bool outdated = false;
 };
 
 class ProjectionPlanner {

@@ -15,6 +15,8 @@ constexpr uint32_t kAttemptsBeforeLocking = 3;
 constexpr size_t kRetryRowsMax = 500;
 constexpr absl::Duration kLockedMax = absl::Milliseconds(500);
 constexpr absl::string_view kBatch = "batch";
+constexpr absl::string_view kBatchLanded = "batch_landed";
+constexpr absl::Duration kAnchorInterval = absl::Seconds(60);
 
 RowRef RefOf(const v1::ProjectionIntent::Row& row) {
   RowRef ref{TableId{row.table()}, {}};
@@ -57,7 +59,7 @@ absl::Status Projector::Load() {
   if (!stored.has_value()) return absl::OkStatus();
   v1::ProjectionIntent intent;
   if (!intent.ParseFromString(*stored)) {
-    return absl::DataLossError("the log's note of the last projection is damaged; run `assay repair`");
+    return absl::DataLossError("the log's note of the last projection is damaged: put the newest copy of the log file back");
   }
   intent_ = std::move(intent);
   for (const v1::ProjectionIntent::Row& row : intent_->rows()) meant_[RefOf(row)] = &row;
@@ -73,7 +75,7 @@ void Projector::Finish() {
   read_.reset();
   fence_.clear();
   write_refs_.clear();
-  locked_ = false;
+  locked_ = anchoring_ = false;
   attempts_ = 0;
   has_work_ = true;
 }
@@ -158,7 +160,15 @@ absl::Status Projector::Gather(size_t events_max) {
   if (phase_ != Phase::kGather) return absl::OkStatus();
   ASSAY_ASSIGN_OR_RETURN(const std::optional<int64_t> next_ms, stages_->NextRetryMs());
   if (next_ms.has_value()) wake_ = absl::FromUnixMillis(std::max(*next_ms, now_ms));
-  return absl::OkStatus();
+  if (!activity_) return absl::OkStatus();
+  if (clock_->Now() < anchor_at_) {
+    wake_ = std::min(wake_, anchor_at_);
+    return absl::OkStatus();
+  }
+  anchoring_ = true;
+  phase_ = Phase::kRead;
+  retry_at_ = absl::InfinitePast();
+  return StartRead();
 }
 
 // Rows of the batch that could change something in PostgreSQL. What is older than what the row has changes nothing, now or later.
@@ -198,9 +208,13 @@ absl::Status Projector::Retry() {
 }
 
 absl::Status Projector::StartRead() {
-  if (targets_.empty()) {
+  if (targets_.empty() && !anchoring_) {
     // Nothing that PostgreSQL would show: merge without a word to it.
     return Settle(v1::ProjectionIntent());
+  }
+  for (TargetRow& target : targets_) {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
+    target.versions_at_read = VersionsDigest(stored == nullptr ? RowVersions{} : *stored);
   }
   tag_ = RandomHex(*random_);
   fence_ = RandomHex(*random_);
@@ -249,6 +263,11 @@ absl::Status Projector::Plan() {
   }
   ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, planner_.Plan(targets_, *read_, refused_));
   read_.reset();
+  // Under locks the read is younger than the versions that were noted before it, and nobody can have changed anything since.
+  if (plan.outdated && !locked_ && !config_.naive_projection) {
+    ++attempts_;
+    return StartRead();
+  }
   v1::ProjectionIntent intent;
   ASSAY_ASSIGN_OR_RETURN(const uint64_t last, stages_->GetNumber(kBatch, 0));
   intent.set_batch(last + 1);
@@ -323,6 +342,8 @@ absl::Status Projector::OnProjected(ProjectReply reply) {
       break;
     case ProjectReply::Outcome::kUnavailable:
       Failed(Annotate(reply.status, "project"));
+      // As for a read: locks that are not to be had, or were held for too long, must not keep the others waiting.
+      if (locked_ && absl::IsAborted(reply.status)) attempts_ = 0;
       break;
   }
   phase_ = Phase::kRead;
@@ -397,6 +418,9 @@ absl::Status Projector::Landed() {
   // After a restart the batch is not in memory; the log has it.
   if (batch_.to() != to) ASSAY_RETURN_IF_ERROR(batch_.Regather(to));
   ASSAY_RETURN_IF_ERROR(stages_->ClearIntent());
+  ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kBatchLanded, intent.batch()));
+  activity_ = false;
+  anchor_at_ = clock_->Now() + kAnchorInterval;
   return Settle(intent);
 }
 
@@ -459,6 +483,8 @@ absl::Status Projector::SettleRow(const v1::ProjectionIntent::Row& row, const Ro
     // A local commit changed it before our own went by: look again, and compare every value. An update or a delete would have been
     // stopped by that; a row that was to stay as it is was not written, and one that was absent may have come and gone.
     unsettled.held_known = false;
+    if (!unwritten) unsettled.held = row.write() == v1::ProjectionIntent::Row::DELETE ? std::nullopt : std::optional(merged);
+    if (unwritten && !known.has_value()) unsettled.held = before.IsLive() ? std::optional(before) : std::nullopt;
     unsettled.retry_at_ms = 0;
     return stages_->PutUnsettled(unsettled);
   }

@@ -47,6 +47,11 @@ class Projector : public ProjectionEcho {
   std::optional<DatabaseCall> TakeCall() { return std::exchange(call_, std::nullopt); }
   bool HasWork() const { return has_work_; }
   absl::Time NextWake() const { return wake_; }
+  // Something local was captured: the database's note of where it stands (assay.progress) is renewed before long, so that an older
+  // copy of it is known by that.
+  void NoteActivity() { activity_ = true; }
+  // What waits for a time waits no longer.
+  void RetryNow() { retry_at_ = std::min(retry_at_, clock_->Now()), anchor_at_ = std::min(anchor_at_, clock_->Now()); }
 
   // ProjectionEcho.
   bool Claims(absl::string_view tag, HlcStamp* stamp) override;
@@ -105,6 +110,9 @@ class Projector : public ProjectionEcho {
   bool locked_ = false;
   uint32_t attempts_ = 0;        // Of this batch, because rows moved.
   bool retry_turn_ = false;      // Parked rows and new events take turns.
+  bool activity_ = true;         // Since the last projection landed.
+  bool anchoring_ = false;       // A projection of nothing, for the sake of its number.
+  absl::Time anchor_at_ = absl::InfinitePast();
   bool has_work_ = false;
   absl::Time retry_at_ = absl::InfinitePast();
   absl::Time wake_ = absl::InfiniteFuture();

@@ -11,6 +11,11 @@ namespace {
 
 // Three missed ones make a branch look offline to the others.
 constexpr absl::Duration kHeartbeatInterval = absl::Seconds(30);
+// A branch that has come to another state says so before that.
+constexpr absl::Duration kHeartbeatIntervalMin = absl::Seconds(5);
+
+// Catching up and being done with it alternate with every change that comes by.
+absl::string_view Steady(absl::string_view state) { return state == "catching-up" ? "running" : state; }
 
 }  // namespace
 
@@ -40,15 +45,21 @@ void Puller::MeasureOffset(absl::Time hub_time, absl::Duration round_trip) {
 
 void Puller::OnPulled(absl::StatusOr<PullReply> reply, absl::Duration round_trip) {
   busy_ = false;
-  if (!reply.ok()) return Failed(Annotate(reply.status(), "pull"));
+  if (!reply.ok()) return Failed(reply.status());
   MeasureOffset(reply->heads.hub_time, round_trip);
   pulled_ = *std::move(reply);
 }
 
 void Puller::OnHeartbeat(const absl::StatusOr<HeartbeatReply>& reply, absl::Duration round_trip) {
   busy_ = false;
-  if (!reply.ok()) return Failed(Annotate(reply.status(), "report to the hub"));
+  if (!reply.ok()) {
+    // With a backoff of its own: where pulls work, the common one would begin anew after each of them.
+    next_heartbeat_ = heartbeat_backoff_.Fail(clock_->Now(), *random_);
+    return Failed(reply.status());
+  }
+  heartbeat_backoff_.Succeed();
   Working();
+  heard_ = clock_->Now();
   MeasureOffset(reply->hub_time, round_trip);
   branches_ = reply->branches;
   next_heartbeat_ = clock_->Now() + kHeartbeatInterval;
@@ -108,9 +119,13 @@ absl::Status Puller::Step(bool paused, const BranchReport& report) {
   }
   if (busy_ || paused) return absl::OkStatus();
   const absl::Time now = clock_->Now();
+  if (Steady(report.state) != Steady(told_state_) && heartbeat_backoff_.failures() == 0) {
+    next_heartbeat_ = std::min(next_heartbeat_, heard_ + kHeartbeatIntervalMin);
+  }
   const bool may_try = now >= next_try_;
   if (may_try && now >= next_heartbeat_ && link_.status.ok() && last_pull_ != absl::InfinitePast()) {
     call_ = HubHeartbeat{report};
+    told_state_ = report.state;
     busy_ = true;
   } else if (may_try && now >= next_pull_) {
     PullRequest request;

@@ -7,6 +7,7 @@
 
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/backoff.h"
@@ -23,6 +24,8 @@ class Puller {
   void OnPulled(absl::StatusOr<PullReply> reply, absl::Duration round_trip);
   void OnHeartbeat(const absl::StatusOr<HeartbeatReply>& reply, absl::Duration round_trip);
   void OnHint() { next_pull_ = absl::InfinitePast(); }
+  // The connection that brings hints was lost: so may be the hub, which a heartbeat shows.
+  void OnHintsLost() { next_heartbeat_ = absl::InfinitePast(); }
   void SyncNow();
   void SetInterval(absl::Duration interval);
 
@@ -37,6 +40,8 @@ class Puller {
   const std::vector<BranchPresence>& branches() const { return branches_; }
   absl::Duration interval() const { return interval_; }
   absl::Duration clock_offset() const { return clock_offset_; }
+  // When `branches` was told.
+  absl::Time heard() const { return heard_; }
   absl::Time last_pull() const { return last_pull_; }
   absl::Time next_pull() const { return std::max(next_pull_, next_try_); }
   // Events the hub has and this log has not.
@@ -62,8 +67,11 @@ class Puller {
   absl::Time next_try_ = absl::InfinitePast();
   absl::Time wake_ = absl::InfiniteFuture();
   absl::Time last_pull_ = absl::InfinitePast();
+  absl::Time heard_ = absl::InfinitePast();
+  std::string told_state_;
   absl::Duration clock_offset_;
   Backoff backoff_{absl::Milliseconds(500), absl::Seconds(60)};
+  Backoff heartbeat_backoff_{absl::Milliseconds(500), absl::Seconds(60)};
   LinkStatus link_;
   std::map<OriginId, HubHead> hub_heads_;
   std::map<OriginId, absl::Status> damaged_;

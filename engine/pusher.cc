@@ -27,7 +27,7 @@ void Pusher::Failed(absl::Status status) {
 
 void Pusher::OnHeads(const absl::StatusOr<HubHeads>& reply) {
   busy_ = false;
-  if (!reply.ok()) return Failed(Annotate(reply.status(), "ask the hub what it has"));
+  if (!reply.ok()) return Failed(reply.status());
   auto it = reply->heads.find(own_);
   const Sequence hub_last = it == reply->heads.end() ? Sequence{} : it->second.last;
   const Sequence own_last = log_->Head(own_).last;
@@ -48,7 +48,7 @@ void Pusher::OnPushed(const absl::StatusOr<PushReply>& reply) {
       hub_last_.reset();
       return;
     }
-    return Failed(Annotate(reply.status(), "push"));
+    return Failed(reply.status());
   }
   Working();
   last_push_ = clock_->Now();

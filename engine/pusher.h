@@ -31,6 +31,8 @@ class Pusher {
   std::optional<HubCall> TakeCall() { return std::exchange(call_, std::nullopt); }
   absl::Time NextWake() const { return wake_; }
 
+  // A call is under way.
+  bool busy() const { return busy_; }
   const LinkStatus& link() const { return link_; }
   // nullopt: not asked yet.
   std::optional<Sequence> hub_last() const { return hub_last_; }

@@ -50,11 +50,13 @@ absl::StatusOr<std::unique_ptr<FoldIndex>> FoldIndex::Build(LogFile* file, Event
   std::unique_ptr<FoldIndex> index(new FoldIndex(file, log));
   ASSAY_RETURN_IF_ERROR(file->Execute("DROP TABLE IF EXISTS temp.fold"));
   ASSAY_RETURN_IF_ERROR(
-      file->Execute("CREATE TEMP TABLE fold (table_id INTEGER, key BLOB, versions BLOB, hashes BLOB, PRIMARY KEY "
-                    "(table_id, key)) WITHOUT ROWID"));
+      file->Execute("CREATE TEMP TABLE fold (table_id INTEGER, key BLOB, versions BLOB, hashes BLOB, seen INTEGER DEFAULT 0, "
+                    "PRIMARY KEY (table_id, key)) WITHOUT ROWID"));
   ASSAY_ASSIGN_OR_RETURN(index->get_,
                          file->Prepare("SELECT versions, hashes FROM temp.fold WHERE table_id = ? AND key = ?"));
-  ASSAY_ASSIGN_OR_RETURN(index->put_, file->Prepare("INSERT OR REPLACE INTO temp.fold VALUES (?, ?, ?, ?)"));
+  ASSAY_ASSIGN_OR_RETURN(index->put_, file->Prepare("INSERT OR REPLACE INTO temp.fold (table_id, key, versions, hashes) "
+                                                    "VALUES (?, ?, ?, ?)"));
+  ASSAY_ASSIGN_OR_RETURN(index->mark_, file->Prepare("UPDATE temp.fold SET seen = 1 WHERE table_id = ? AND key = ?"));
   for (const OriginId& origin : log->Origins()) {
     EventReader reader = log->Read(origin, assay::Sequence{1});
     while (true) {
@@ -75,6 +77,7 @@ absl::StatusOr<std::unique_ptr<FoldIndex>> FoldIndex::Build(LogFile* file, Event
 FoldIndex::~FoldIndex() {
   get_ = Statement();  // A table with a statement under way cannot be dropped.
   put_ = Statement();
+  mark_ = Statement();
   (void)file_->Execute("DROP TABLE IF EXISTS temp.fold");
 }
 
@@ -149,6 +152,34 @@ absl::StatusOr<const FoldIndex::Entry*> FoldIndex::Find(const RowRef& row) {
   cache_.clear();  // Each row is asked for once a pass: nothing is gained by keeping it.
   ASSAY_ASSIGN_OR_RETURN(Entry * entry, Load(row));
   return entry->versions == RowVersions{} ? nullptr : entry;
+}
+
+absl::Status FoldIndex::ForgetSeen() { return file_->Execute("UPDATE temp.fold SET seen = 0 WHERE seen <> 0"); }
+
+absl::Status FoldIndex::MarkSeen(const RowRef& row) {
+  const absl::string_view key(reinterpret_cast<const char*>(row.key.data()), row.key.size());
+  return mark_.BindInt(1, row.table.value).BindBlob(2, key).Run();
+}
+
+absl::Status FoldIndex::ForEachUnseen(TableId table,
+                                      const std::function<absl::Status(const RowRef&, const Entry&)>& visit) {
+  ASSAY_CHECK(!building_);
+  ASSAY_ASSIGN_OR_RETURN(Statement unseen,
+                         file_->Prepare("SELECT key, versions, hashes FROM temp.fold WHERE table_id = ? AND seen = 0"));
+  unseen.BindInt(1, table.value);
+  for (;;) {
+    ASSAY_ASSIGN_OR_RETURN(const bool row, unseen.Step());
+    if (!row) return absl::OkStatus();
+    RowRef ref{table, {}};
+    Entry entry;
+    ASSAY_CHECK(unseen.Blob(0).size() == ref.key.size());
+    std::memcpy(ref.key.data(), unseen.Blob(0).data(), ref.key.size());
+    ASSAY_ASSIGN_OR_RETURN(entry.versions, RowVersions::Decode(unseen.Blob(1), *log_));
+    const absl::string_view hashes = unseen.Blob(2);
+    entry.hashes.resize(hashes.size() / sizeof(uint64_t));
+    std::memcpy(entry.hashes.data(), hashes.data(), hashes.size());
+    ASSAY_RETURN_IF_ERROR(visit(ref, entry));
+  }
 }
 
 RowComparison CompareRow(const FoldIndex::Entry* entry, absl::Span<const ColumnId> columns,
@@ -242,6 +273,7 @@ absl::Status Reconciler::Differs(const RowRef& ref, const RowKey& key, const Fol
     due.row = ref;
     due.key = EncodeKey(key);
     due.held_known = false;
+    due.held = entry.versions;
     due.origin = Newest(entry.versions).origin;
     due.sequence = Newest(entry.versions).sequence;
     due.since_ms = time_us_ / 1000;

@@ -56,6 +56,11 @@ class FoldIndex {
   // nullptr: nobody ever wrote this row. Valid until the next call.
   absl::StatusOr<const Entry*> Find(const RowRef& row);
   bool empty() const { return empty_; }
+
+  // Which rows were met, so that those that were not can be looked at: in the order of their keys' hashes.
+  absl::Status ForgetSeen();
+  absl::Status MarkSeen(const RowRef& row);
+  absl::Status ForEachUnseen(TableId table, const std::function<absl::Status(const RowRef&, const Entry&)>& visit);
   // Of all that was folded: a database that is compared with it may hold any of it, so its next write must beat it.
   HlcStamp newest() const { return newest_; }
 
@@ -67,7 +72,7 @@ class FoldIndex {
 
   LogFile* file_;
   EventLog* log_;
-  Statement get_, put_;
+  Statement get_, put_, mark_;
   absl::flat_hash_map<RowRef, Entry> cache_;  // Written back and emptied when it grows: see Flush.
   bool building_ = true;
   bool empty_ = true;

@@ -5,6 +5,7 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "log/annotate.h"
@@ -15,7 +16,8 @@ namespace assay {
 namespace {
 
 constexpr char kClock[] = "clock";
-constexpr char kCaptured[] = "captured_lsn";
+constexpr char kWithheld[] = "withheld";
+constexpr size_t kWithheldMax = 100;
 
 uint64_t Fingerprint(const TableShape& shape) {
   std::string text;
@@ -27,15 +29,18 @@ uint64_t Fingerprint(const TableShape& shape) {
   return value;
 }
 
-// A key value is never NULL and, with a whole old tuple, never unchanged TOAST.
-absl::StatusOr<RowKey> KeyOf(const TableShape& shape, absl::Span<const TupleValue> tuple) {
+// A key value is never NULL and, with a whole old tuple, never unchanged TOAST. A part of the key that an update left alone, and that
+// is stored out of line, comes from the `old` tuple.
+absl::StatusOr<RowKey> KeyOf(const TableShape& shape, absl::Span<const TupleValue> tuple, absl::Span<const TupleValue> old = {}) {
   RowKey key;
   for (uint32_t ordinal : shape.key) {
-    if (ordinal >= tuple.size() || tuple[ordinal].kind != TupleValue::Kind::kText) {
+    const bool unchanged = ordinal < tuple.size() && tuple[ordinal].kind == TupleValue::Kind::kUnchanged;
+    const absl::Span<const TupleValue> from = unchanged ? old : tuple;
+    if (ordinal >= from.size() || from[ordinal].kind != TupleValue::Kind::kText) {
       return absl::DataLossError(absl::StrCat("a captured row of ", shape.name.ToString(),
                                               " came without its key; run `assay doctor`: is REPLICA IDENTITY FULL?"));
     }
-    key.emplace_back(tuple[ordinal].text);
+    key.emplace_back(from[ordinal].text);
   }
   return key;
 }
@@ -62,7 +67,15 @@ absl::Status Recorder::Load() {
   ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, stages_->GetNumber(kClock, 0));
   // Never behind our own chain, even if the stored clock were.
   hybrid_ = HybridClock(std::max(HlcStamp{clock}, log_->Head(own_).complete_stamp));
-  ASSAY_ASSIGN_OR_RETURN(captured_.value, stages_->GetNumber(kCaptured, 0));
+  ASSAY_ASSIGN_OR_RETURN(captured_, LoadCapturedPosition(*stages_));
+  passed_ = captured_.commit_lsn;
+  withheld_.clear();
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> withheld, stages_->Get(kWithheld));
+  ASSAY_ASSIGN_OR_RETURN(const std::vector<std::string> texts, DecodeKey(withheld.value_or("")));
+  for (size_t i = 0; i + 4 <= texts.size(); i += 4) {
+    WithheldValue& value = withheld_.emplace_back(WithheldValue{texts[i], texts[i + 1], texts[i + 2]});
+    if (!absl::SimpleAtoi(texts[i + 3], &value.bytes)) return absl::DataLossError("the log's note of large values is damaged");
+  }
   declared_.clear();
   keyed_.clear();
   declared_in_chain_.clear();
@@ -83,7 +96,7 @@ absl::Status Recorder::Record(const CaptureItem& item) {
       ASSAY_CHECK(!in_transaction_);
       in_transaction_ = true;
       // What was read at a snapshot, not from the stream, is all of one position.
-      known_ = source_ == v1::TransactionHeader::LIVE && item.commit_lsn <= captured_;
+      known_ = source_ == v1::TransactionHeader::LIVE && item.commit_lsn <= passed_;
       tagged_ = stamped_ = holding_ = false;
       commit_time_us_ = item.commit_time_us;
       commit_lsn_ = item.commit_lsn;
@@ -138,11 +151,9 @@ absl::Status Recorder::Row(const CaptureItem& item) {
         shape.name.ToString(), " REPLICA IDENTITY FULL\""));
   }
   ASSAY_ASSIGN_OR_RETURN(Declared* table, Describe(item.relation));
-  ASSAY_ASSIGN_OR_RETURN(const RowKey key, KeyOf(shape, has_new && !shape.key.empty() && item.kind == CaptureItem::Kind::kUpdate &&
-                                                                item.new_tuple[shape.key[0]].kind ==
-                                                                    TupleValue::Kind::kUnchanged
-                                                            ? absl::Span<const TupleValue>(item.old_tuple)
-                                                            : tuple));
+  const bool update = item.kind == CaptureItem::Kind::kUpdate;
+  ASSAY_ASSIGN_OR_RETURN(const RowKey key,
+                         KeyOf(shape, tuple, update ? absl::MakeConstSpan(item.old_tuple) : absl::Span<const TupleValue>()));
   if (tagged_) {
     const ChangeKind kind = item.kind == CaptureItem::Kind::kInsert   ? ChangeKind::kInsert
                             : item.kind == CaptureItem::Kind::kDelete ? ChangeKind::kDelete
@@ -175,14 +186,17 @@ absl::Status Recorder::Insert(const TableShape& shape, Declared& table, absl::Sp
     for (const std::string& text : *moved_from) row->add_moved_from(text);
   }
   std::vector<ColumnId> touched;
+  std::vector<uint32_t> withheld;
   for (size_t i = 0; i < shape.columns.size(); ++i) {
     if (table.is_key[i]) continue;
     v1::ColumnChange* column = row->add_columns();
     column->set_ordinal(i);
-    SetNew(tuple[i], column);
+    if (TakesRoom(tuple[i])) SetNew(tuple[i], column);
+    else withheld.push_back(i);
     touched.push_back(table.columns[i]);
   }
   row->set_row_replaced(ReplacedIndex(Newest(held)));
+  ASSAY_RETURN_IF_ERROR(NoteWithheld(shape, key, withheld, tuple));
   return MoveRow(ref, key, ChangeKind::kInsert, std::move(touched));
 }
 
@@ -203,17 +217,26 @@ absl::Status Recorder::Update(const TableShape& shape, Declared& table, const Ca
   const RowRef ref{table.table, HashKey(key)};
   ASSAY_ASSIGN_OR_RETURN(const RowVersions held, Held(ref));
   std::vector<ColumnId> touched;
+  std::vector<uint32_t> withheld;
+  std::vector<TupleValue> values = item.new_tuple;
   for (size_t i = 0; i < shape.columns.size(); ++i) {
     if (!written[i]) continue;
     v1::ColumnChange* column = row->add_columns();
     column->set_ordinal(i);
-    SetNew(item.new_tuple[i].kind == TupleValue::Kind::kUnchanged ? item.old_tuple[i] : item.new_tuple[i], column);
-    SetOld(item.old_tuple[i], column);
+    if (values[i].kind == TupleValue::Kind::kUnchanged) values[i] = item.old_tuple[i];
+    if (TakesRoom(values[i])) SetNew(values[i], column);
+    else withheld.push_back(i);
     const Version* replaced = held.Find(table.columns[i]);
     if (replaced != nullptr) column->set_replaced(ReplacedIndex(*replaced));
     touched.push_back(table.columns[i]);
   }
+  // What the values before leave no room for is missed by nobody but the auditor.
+  for (v1::ColumnChange& column : *row->mutable_columns()) {
+    const TupleValue& old_value = item.old_tuple[column.ordinal()];
+    if (TakesRoom(old_value)) SetOld(old_value, &column);
+  }
   row->set_row_replaced(ReplacedIndex(Newest(held)));
+  ASSAY_RETURN_IF_ERROR(NoteWithheld(shape, key, withheld, values));
   return MoveRow(ref, key, ChangeKind::kUpdate, std::move(touched));
 }
 
@@ -226,25 +249,34 @@ absl::Status Recorder::Delete(const TableShape& shape, Declared& table, absl::Sp
     if (table.is_key[i]) continue;
     v1::ColumnChange* column = row->add_columns();
     column->set_ordinal(i);
-    SetOld(tuple[i], column);
+    if (TakesRoom(tuple[i])) SetOld(tuple[i], column);
     const Version* replaced = held.Find(table.columns[i]);
     if (replaced != nullptr) column->set_replaced(ReplacedIndex(*replaced));
   }
   row->set_row_replaced(ReplacedIndex(Newest(held)));
+  ASSAY_RETURN_IF_ERROR(NoteWithheld(shape, key, {}, tuple));
   return MoveRow(ref, key, ChangeKind::kDelete, {});
 }
 
 absl::Status Recorder::Truncate(const CaptureItem& item) {
   ASSAY_ASSIGN_OR_RETURN(Declared* table, Describe(item.relation));
-  // The rows that were there, in the order they were written, so that the look into the log for their last values runs forward.
+  // The rows that were there, in the order they were written, so that the look into the log for their last values runs forward. A
+  // parked row is in the fold and not in PostgreSQL: the statement never saw it.
   std::vector<std::pair<Version, RowRef>> live;
-  ASSAY_RETURN_IF_ERROR(rows_->ForEach(table->table, [&](const KeyHash& key, const RowVersions& versions) {
-    if (versions.IsLive()) live.push_back({versions.written, {table->table, key}});
+  ASSAY_RETURN_IF_ERROR(rows_->ForEach(table->table, [&](const KeyHash& key, const RowVersions& versions) -> absl::Status {
+    const RowRef ref{table->table, key};
+    ASSAY_ASSIGN_OR_RETURN(const bool there, IsThere(ref, versions));
+    if (there) live.push_back({versions.written, ref});
     return absl::OkStatus();
   }));
   std::sort(live.begin(), live.end(), [](const auto& a, const auto& b) {
     return std::pair(a.first.origin, a.first.sequence) < std::pair(b.first.origin, b.first.sequence);
   });
+  if (!live.empty() && holding_) {
+    // A row of this very transaction may be among them, and its event is looked up in the log. Deletes follow, so it is not the last.
+    ASSAY_RETURN_IF_ERROR(AppendHeld(/*ends_transaction=*/false));
+    holding_ = false;
+  }
   FoldValues values(log_, names_);
   for (const auto& [written, ref] : live) {
     ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, values.Change(written));
@@ -295,11 +327,18 @@ absl::Status Recorder::Commit(const CaptureItem& item) {
     ASSAY_RETURN_IF_ERROR(echo_->Landed());
     changed = true;
   }
-  if (item.commit_lsn > captured_) captured_ = item.commit_lsn;
+  passed_ = std::max(passed_, item.commit_lsn);
   // A transaction that left nothing in the log may come again after a crash: it leaves nothing again.
   if (!changed) return absl::OkStatus();
-  ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kCaptured, captured_.value));
-  return stages_->SetNumber(kClock, hybrid_.now().value);
+  ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kClock, hybrid_.now().value));
+  if (source_ != v1::TransactionHeader::LIVE) return absl::OkStatus();  // Not from the stream: it never comes by.
+  captured_ = {item.commit_lsn, item.end_lsn, commit_time_us_, xid_, item.end_lsn};
+  return StoreCapturedPosition(captured_, stages_);
+}
+
+absl::Status Recorder::MovePosition(Lsn position) {
+  captured_.position = position;
+  return StoreCapturedPosition(captured_, stages_);
 }
 
 absl::StatusOr<Recorder::Declared*> Recorder::Describe(const std::shared_ptr<const TableShape>& shape) {
@@ -424,6 +463,7 @@ absl::Status Recorder::NextEvent(absl::string_view table) {
   event_.set_stamp(stamp_.value);
   event_.set_transaction_first(first_.value);
   event_table_ = std::string(table);
+  row_bytes_ = 0;
   holding_ = true;
   if (!first) return absl::OkStatus();
 
@@ -449,11 +489,17 @@ absl::Status Recorder::AppendHeld(bool ends_transaction) {
   event_.set_ends_transaction(ends_transaction);
   buffer_.clear();
   if (!event_.AppendToString(&buffer_)) {
-    return absl::ResourceExhaustedError("a captured row is larger than 2 GB as an event; split the statement");
+    return absl::ResourceExhaustedError("a captured row is larger than 2 GB as an event");  // row_bytes_max is far below.
   }
   holding_ = false;
   ++counters_.events;
   return log_->Append(event_, event_table_, buffer_);
+}
+
+absl::StatusOr<bool> Recorder::IsThere(const RowRef& row, const RowVersions& fold) {
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> unsettled, stages_->Unsettled(row));
+  if (!unsettled.has_value()) return fold.IsLive();
+  return unsettled->held.has_value() && (!unsettled->held_known || unsettled->held->IsLive());
 }
 
 absl::StatusOr<RowVersions> Recorder::Held(const RowRef& row) {
@@ -463,6 +509,35 @@ absl::StatusOr<RowVersions> Recorder::Held(const RowRef& row) {
   }
   ASSAY_ASSIGN_OR_RETURN(const RowVersions* versions, rows_->Get(row));
   return versions == nullptr ? RowVersions{} : *versions;
+}
+
+bool Recorder::TakesRoom(const TupleValue& value) {
+  if (value.kind != TupleValue::Kind::kText) return true;
+  if (row_bytes_ + value.text.size() > config_.row_bytes_max) return false;
+  row_bytes_ += value.text.size();
+  return true;
+}
+
+absl::Status Recorder::NoteWithheld(const TableShape& shape, const RowKey& key, const std::vector<uint32_t>& withheld,
+                                    absl::Span<const TupleValue> tuple) {
+  if (withheld_.empty() && withheld.empty()) return absl::OkStatus();
+  const std::string table = shape.name.ToString(), encoded = EncodeKey(key);
+  const v1::RowChange& row = event_.row();
+  const size_t erased = std::erase_if(withheld_, [&](const WithheldValue& known) {
+    if (known.table != table || known.key != encoded) return false;
+    return row.operation() != v1::RowChange::UPDATE ||
+           std::any_of(row.columns().begin(), row.columns().end(), [&](const v1::ColumnChange& column) {
+             return shape.columns[column.ordinal()].name == known.column;
+           });
+  });
+  for (uint32_t i : withheld) withheld_.push_back({table, encoded, shape.columns[i].name, tuple[i].text.size()});
+  if (withheld_.size() > kWithheldMax) withheld_.erase(withheld_.begin(), withheld_.end() - kWithheldMax);
+  if (erased == 0 && withheld.empty()) return absl::OkStatus();
+  std::vector<std::string> texts;
+  for (const WithheldValue& value : withheld_) {
+    texts.insert(texts.end(), {value.table, value.key, value.column, absl::StrCat(value.bytes)});
+  }
+  return stages_->Set(kWithheld, EncodeKey(texts));
 }
 
 uint32_t Recorder::ReplacedIndex(const Version& version) {
@@ -483,6 +558,13 @@ uint32_t Recorder::ReplacedIndex(const Version& version) {
 absl::Status Recorder::MoveRow(const RowRef& ref, const RowKey& key, ChangeKind kind, std::vector<ColumnId> touched) {
   std::sort(touched.begin(), touched.end());
   const RowClaim claim{kind, VersionOf(event_, own_), std::move(touched)};
+  // PostgreSQL's new row has the columns of its table; a row that was there before may have had more, from branches that know more
+  // columns, and has them again.
+  const auto drop_untouched = [&](RowVersions* versions) {
+    std::erase_if(versions->columns, [&](const ColumnVersion& column) {
+      return !std::binary_search(claim.columns.begin(), claim.columns.end(), column.column);
+    });
+  };
   const RowVersions change = VersionsOf(claim);
   ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
   const RowVersions before = stored == nullptr ? RowVersions{} : *stored;
@@ -496,7 +578,8 @@ absl::Status Recorder::MoveRow(const RowRef& ref, const RowKey& key, ChangeKind 
   }
   // The usual case: the clock is past everything this row has, so what PostgreSQL now holds is the fold.
   const bool newest = claim.version > Newest(before);
-  if (!unsettled.has_value() && newest) return absl::OkStatus();
+  const bool whole = kind != ChangeKind::kInsert || merged.columns.size() == claim.columns.size();
+  if (!unsettled.has_value() && newest && whole) return absl::OkStatus();
 
   UnsettledRow row = unsettled.value_or(UnsettledRow{});
   if (!unsettled.has_value()) {
@@ -510,8 +593,12 @@ absl::Status Recorder::MoveRow(const RowRef& ref, const RowKey& key, ChangeKind 
     // A remote version that needed no writing was adopted while this change was on its way, and beats it: PostgreSQL shows a
     // loser. What exactly it holds is read when the row is written again.
     row.held_known = false;
-  } else if (row.held_known) {
-    RowVersions held = row.held.value_or(RowVersions{});
+  }
+  if (!row.held_known) {
+    row.held.reset();
+    if (kind != ChangeKind::kDelete) row.held = change;
+  } else {
+    RowVersions held = row.held.value_or(unsettled.has_value() ? RowVersions{} : before);
     const SawFunction saw = [](const Version&, const Version&) { return false; };
     RowVersions unseen = before;  // What the log had and this writer could not see.
     std::erase_if(unseen.columns, [&](const ColumnVersion& column) {
@@ -527,6 +614,7 @@ absl::Status Recorder::MoveRow(const RowRef& ref, const RowKey& key, ChangeKind 
       ASSAY_RETURN_IF_ERROR(stages_->AddConflict(conflict));
     }
     Merge(change, &held);
+    if (kind == ChangeKind::kInsert) drop_untouched(&held);
     row.held = held;
     if (held == merged) return stages_->EraseUnsettled(ref);
   }

@@ -18,6 +18,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "engine/captured_position.h"
 #include "engine/clock.h"
 #include "engine/database.h"
 #include "engine/engine.h"
@@ -51,6 +52,15 @@ struct RecorderCounters {
   int64_t last_commit_us = 0;
 };
 
+// A value that was written here and is too large for an event: the event names its column and nothing else, so that it still wins and
+// loses by its version, and no branch writes anything in its place. It is in this branch's PostgreSQL alone.
+struct WithheldValue {
+  std::string table;   // TableName::ToString.
+  std::string key;     // EncodeKey.
+  std::string column;
+  uint64_t bytes = 0;
+};
+
 class Recorder {
  public:
   Recorder(const EngineConfig& config, const OriginId& own, EventLog* log, TableNames* names, RowVersionStore* rows,
@@ -62,11 +72,19 @@ class Recorder {
   absl::Status Record(const CaptureItem& item);
   // A captured transaction has begun and not ended.
   bool InTransaction() const { return in_transaction_; }
-  // Everything captured up to here is in the log (durable once the log transaction is).
-  Lsn captured() const { return captured_; }
+  // What the log has (durable once the log transaction is).
+  const CapturedPosition& captured() const { return captured_; }
+  // The stream begins again where the server likes: what it brings is judged by what the log has, and by nothing else. Not inside a
+  // captured transaction.
+  void OnStreamRestart() { passed_ = captured_.commit_lsn; }
+  // Nothing of ours is before `position` that is not in the log.
+  absl::Status MovePosition(Lsn position);
   // Nonces of the fences seen since the last call.
   std::vector<std::string> TakeFences() { return std::exchange(fences_, {}); }
   const RecorderCounters& counters() const { return counters_; }
+
+  // Until a smaller value is written, or the row deleted; the newest kWithheldMax at most.
+  const std::vector<WithheldValue>& withheld() const { return withheld_; }
 
   // How the rows fed from now on came to be known. `ancient`: stamped older than anything live, so that they lose but are kept; only
   // before the chain has any other transaction.
@@ -109,9 +127,16 @@ class Recorder {
   absl::Status AppendHeld(bool ends_transaction);
   // Moves the row's versions by the change in `event_`; `touched` are its written columns.
   absl::Status MoveRow(const RowRef& row, const RowKey& key, ChangeKind kind, std::vector<ColumnId> touched);
+  // Whether PostgreSQL has the row that the log knows as `fold`.
+  absl::StatusOr<bool> IsThere(const RowRef& row, const RowVersions& fold);
   // What PostgreSQL held for the row before this change, as far as is known.
   absl::StatusOr<RowVersions> Held(const RowRef& row);
   uint32_t ReplacedIndex(const Version& version);
+  // True: `value` is to go into the event, which has that much less room from now on.
+  bool TakesRoom(const TupleValue& value);
+  // What the event under way says of values too large for it: nothing of those it wrote otherwise, `withheld` of its own.
+  absl::Status NoteWithheld(const TableShape& shape, const RowKey& key, const std::vector<uint32_t>& withheld,
+                            absl::Span<const TupleValue> tuple);
 
   const EngineConfig& config_;
   const OriginId own_;
@@ -123,8 +148,10 @@ class Recorder {
   ProjectionEcho* echo_;
 
   HybridClock hybrid_{HlcStamp{}};
-  Lsn captured_;
+  CapturedPosition captured_;
+  Lsn passed_;  // Transactions up to here have been worked on.
   RecorderCounters counters_;
+  std::vector<WithheldValue> withheld_;
   v1::TransactionHeader::Source source_ = v1::TransactionHeader::LIVE;
   bool ancient_ = false;
   absl::flat_hash_map<const TableShape*, std::pair<std::shared_ptr<const TableShape>, Declared>> declared_;
@@ -149,6 +176,7 @@ class Recorder {
   bool holding_ = false;
   v1::Event event_;
   std::string event_table_;
+  size_t row_bytes_ = 0;  // Of its values.
   std::string buffer_;
 };
 

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "engine/hub.h"
+#include "engine/restore_check.h"
 #include "log/types.h"
 
 namespace assay {
@@ -42,9 +43,13 @@ struct Progress {
 
 struct EngineStatus {
   std::string branch_name;
+  uint32_t branch_number = 0;
   OriginId origin;
-  // One word: starting, running, catching-up, offline, local-only, paused, stopped. The worst one that applies.
+  // One word: starting, running, catching-up, offline, local-only, paused, stopped, halted. The worst one that applies.
   std::string state;
+  // What halted it, by name; kNormal or kUnverified otherwise. Halted, nothing is projected, pushed or pulled; of a clone, changes are
+  // still captured.
+  RestoreState restore = RestoreState::kUnverified;
   // What is wrong and what to do, one sentence each; empty when all is well.
   std::vector<std::string> problems;
 
@@ -70,7 +75,8 @@ struct EngineStatus {
   int64_t unsettled = 0, parked = 0, conflicts = 0;
   int64_t log_bytes = 0;
   std::vector<OriginStatus> origins;     // Ordered by id.
-  std::vector<BranchPresence> branches;  // As the hub last told.
+  std::vector<BranchPresence> branches;  // As the hub told at `branches_heard`.
+  absl::Time branches_heard = absl::InfinitePast();
 };
 
 }  // namespace assay

@@ -78,6 +78,7 @@ absl::Status DecodedSegment::Unpack(const Segment& segment) {
   }
   if (segment.parts.empty() || segment.parts.size() > kPartsMax) return Malformed("no parts, or too many");
 
+  size_t budget = kPartBytesMax;
   std::vector<ByteReader> cursors;
   std::vector<uint32_t> left;
   for (const SegmentPart& part : segment.parts) {
@@ -86,7 +87,8 @@ absl::Status DecodedSegment::Unpack(const Segment& segment) {
       if (part.payload.size() != part.event_count * sizeof(Hash)) return Malformed("not one leaf hash a masked event");
       payloads_.push_back(std::make_unique<std::string>(part.payload));
     } else {
-      ASSAY_ASSIGN_OR_RETURN(std::string raw, UnpackPart(part.payload));
+      ASSAY_ASSIGN_OR_RETURN(std::string raw, UnpackPart(part.payload, budget));
+      budget -= std::min(budget, raw.size());
       payloads_.push_back(std::make_unique<std::string>(std::move(raw)));
     }
     cursors.emplace_back(*payloads_.back());

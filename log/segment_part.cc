@@ -87,7 +87,7 @@ std::string PackPart(absl::string_view raw) {
   return payload;
 }
 
-absl::StatusOr<std::string> UnpackPart(absl::string_view payload) {
+absl::StatusOr<std::string> UnpackPart(absl::string_view payload, size_t bytes_max) {
   ByteReader reader(payload);
   uint8_t flag;
   if (!reader.Byte(&flag)) return absl::DataLossError("a part without bytes");
@@ -97,7 +97,7 @@ absl::StatusOr<std::string> UnpackPart(absl::string_view payload) {
         absl::StrCat("a part is packed in a way unknown here (", flag, "): install a newer Assay"));
   }
   uint64_t size;
-  if (!reader.Varint(&size) || size > kPartBytesMax) return absl::DataLossError("a part declares an impossible size");
+  if (!reader.Varint(&size) || size > bytes_max) return absl::DataLossError("a part declares an impossible size");
   return Decompress(payload.substr(payload.size() - reader.size()), size);
 }
 

@@ -9,13 +9,13 @@
 
 namespace assay {
 
-// A part never unpacks to more than this.
+// The parts of a segment never unpack to more than this together.
 inline constexpr size_t kPartBytesMax = size_t{1} << 30;
 
 std::string PackPart(absl::string_view raw);
 
-// DATA_LOSS when malformed; FAILED_PRECONDITION when packed in a way this program does not know. A frame that declares
-// a large size and holds little costs little memory.
-absl::StatusOr<std::string> UnpackPart(absl::string_view payload);
+// DATA_LOSS when malformed, or larger than `bytes_max` unpacked; FAILED_PRECONDITION when packed in a way this program
+// does not know. A frame that declares a large size and holds little costs little memory.
+absl::StatusOr<std::string> UnpackPart(absl::string_view payload, size_t bytes_max = kPartBytesMax);
 
 }  // namespace assay

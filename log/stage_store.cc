@@ -194,9 +194,9 @@ absl::Status StageStore::AddSeen(const OriginId& by, Sequence sequence, const Or
 }
 
 absl::StatusOr<Sequence> StageStore::Seen(const OriginId& by, Sequence sequence, const OriginId& of) {
-  ASSAY_ASSIGN_OR_RETURN(const OriginIndex by_index, log_->IndexOf(by));
-  ASSAY_ASSIGN_OR_RETURN(const OriginIndex of_index, log_->IndexOf(of));
-  seen_.BindInt(1, by_index.value).BindInt(2, of_index.value).BindInt(3, Signed(sequence.value));
+  const absl::StatusOr<OriginIndex> by_index = log_->IndexOf(by), of_index = log_->IndexOf(of);
+  if (!by_index.ok() || !of_index.ok()) return Sequence{};  // A reader's file has never heard of them.
+  seen_.BindInt(1, by_index->value).BindInt(2, of_index->value).BindInt(3, Signed(sequence.value));
   ASSAY_ASSIGN_OR_RETURN(const bool row, seen_.Step());
   if (!row) return Sequence{};
   const Sequence seen{Unsigned(seen_.Int(0))};

@@ -25,7 +25,8 @@ struct UnsettledRow {
   RowRef row;
   std::string key;             // Encoded key texts (EncodeKey), for people and for writing the row.
   bool held_known = true;      // `held` says what PostgreSQL holds; false: read it and write every column.
-  std::optional<RowVersions> held;  // What PostgreSQL holds; nullopt: never had the row.
+  // What PostgreSQL holds; nullopt: never had the row. When not held_known, it says no more than that the row is there.
+  std::optional<RowVersions> held;
   std::string cause;           // For people; empty: no failure yet, simply due.
   std::string sqlstate;        // Five characters, or empty.
   OriginId origin;             // The event whose projection first failed.
@@ -58,7 +59,7 @@ class StageStore {
   // For a log file opened read-only: sees what the writer has committed since. Refresh the EventLog first.
   absl::Status Refresh();
 
-  // Named values, small: "clock", "captured_lsn", "slot", "batch". nullopt: never set.
+  // Named values, small: "clock", "captured", "batch". nullopt: never set.
   absl::StatusOr<std::optional<std::string>> Get(absl::string_view name);
   absl::Status Set(absl::string_view name, absl::string_view value);
   absl::StatusOr<uint64_t> GetNumber(absl::string_view name, uint64_t otherwise);

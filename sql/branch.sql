@@ -15,8 +15,8 @@ CREATE TABLE IF NOT EXISTS assay.installation (
 
 DO $$
 BEGIN
-  IF (SELECT version FROM assay.installation) > 1 THEN
-    RAISE EXCEPTION 'schema assay is version %, made by a newer Assay than this one (version 1)',
+  IF (SELECT version FROM assay.installation) > 2 THEN
+    RAISE EXCEPTION 'schema assay is version %, made by a newer Assay than this one (version 2)',
       (SELECT version FROM assay.installation) USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
 END $$;
@@ -63,3 +63,9 @@ BEGIN
   RETURN NULL;
 END $$;
 REVOKE ALL ON FUNCTION assay.attribute() FROM PUBLIC;
+
+-- 2. --------------------------------------------------------------------------------------------------------------------------
+
+-- The log that this database belongs to, by its origin: an older or another copy of either is known by that.
+ALTER TABLE assay.progress ADD COLUMN IF NOT EXISTS origin text CHECK (origin ~ '^[0-9a-f]{32}$');
+UPDATE assay.installation SET version = 2 WHERE version < 2;

@@ -55,7 +55,7 @@ CREATE TABLE IF NOT EXISTS assay_hub.migration (
 );
 DO $$
 BEGIN
-  IF EXISTS (SELECT FROM assay_hub.migration WHERE number > 1) THEN
+  IF EXISTS (SELECT FROM assay_hub.migration WHERE number > 2) THEN
     RAISE object_not_in_prerequisite_state USING MESSAGE = 'this hub was installed by a newer Assay: upgrade this one';
   END IF;
 END $$;
@@ -130,6 +130,19 @@ CREATE TABLE IF NOT EXISTS assay_hub.fork_evidence (
 
 INSERT INTO assay_hub.migration (number) VALUES (1) ON CONFLICT DO NOTHING;
 
+-- Migration 2.
+
+-- The one run of a daemon that may push to a chain. Each run opens its own, naming the one before by its nonce, which only the log
+-- that opened it knows: an older copy of that log, or a second daemon with it, does not.
+CREATE TABLE IF NOT EXISTS assay_hub.session (
+  origin     bytea PRIMARY KEY REFERENCES assay_hub.origin,
+  counter    bigint NOT NULL CHECK (counter > 0),
+  nonce      bytea NOT NULL CHECK (octet_length(nonce) = 16),
+  opened_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+INSERT INTO assay_hub.migration (number) VALUES (2) ON CONFLICT DO NOTHING;
+
 -- ---- Who is calling ---------------------------------------------------------------------------------------------------
 
 -- The number of the branch that is calling; an error when it is none, or was deactivated.
@@ -177,7 +190,7 @@ DO $$
 DECLARE
   target text;
 BEGIN
-  FOREACH target IN ARRAY ARRAY['migration', 'branch', 'origin', 'segment', 'read_grant', 'presence', 'fork_evidence'] LOOP
+  FOREACH target IN ARRAY ARRAY['migration', 'branch', 'origin', 'segment', 'read_grant', 'presence', 'fork_evidence', 'session'] LOOP
     EXECUTE format('ALTER TABLE assay_hub.%I ENABLE ROW LEVEL SECURITY', target);
     EXECUTE format('ALTER TABLE assay_hub.%I FORCE ROW LEVEL SECURITY', target);
     EXECUTE format('DROP POLICY IF EXISTS owner_reads ON assay_hub.%I', target);
@@ -216,6 +229,13 @@ CREATE POLICY report_own ON assay_hub.presence FOR INSERT TO assay_hub_owner WIT
 DROP POLICY IF EXISTS renew_own ON assay_hub.presence;
 CREATE POLICY renew_own ON assay_hub.presence FOR UPDATE TO assay_hub_owner
   USING (branch = assay_hub.caller()) WITH CHECK (branch = assay_hub.caller());
+DROP POLICY IF EXISTS begin_own ON assay_hub.session;
+CREATE POLICY begin_own ON assay_hub.session FOR INSERT TO assay_hub_owner WITH CHECK (
+  (SELECT o.branch FROM assay_hub.origin o WHERE o.origin = session.origin) = assay_hub.caller());
+DROP POLICY IF EXISTS follow_own ON assay_hub.session;
+CREATE POLICY follow_own ON assay_hub.session FOR UPDATE TO assay_hub_owner
+  USING ((SELECT o.branch FROM assay_hub.origin o WHERE o.origin = session.origin) = assay_hub.caller())
+  WITH CHECK ((SELECT o.branch FROM assay_hub.origin o WHERE o.origin = session.origin) = assay_hub.caller());
 DROP POLICY IF EXISTS accuse_own ON assay_hub.fork_evidence;
 CREATE POLICY accuse_own ON assay_hub.fork_evidence FOR INSERT TO assay_hub_owner WITH CHECK (branch = assay_hub.caller());
 DROP POLICY IF EXISTS admin_enrols ON assay_hub.branch;
@@ -277,7 +297,7 @@ END $$;
 CREATE OR REPLACE FUNCTION assay_hub.whoami() RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  RETURN (SELECT jsonb_build_object('version', '1', 'number', number::text, 'name', name,
+  RETURN (SELECT jsonb_build_object('version', '2', 'number', number::text, 'name', name,
                                     'hub_time', assay_hub.microseconds(clock_timestamp())::text)
           FROM assay_hub.branch WHERE number = assay_hub.caller());
 END $$;
@@ -305,6 +325,49 @@ BEGIN
     RAISE insufficient_privilege USING MESSAGE = format('chain %s belongs to another branch', encode(id, 'hex'));
   END IF;
   RETURN chain;
+END $$;
+
+-- Opens a session of the caller's chain: when the one that is open is among `known` (by their hex, blanks between), is the asked one
+-- itself (its reply was lost), or is older than the caller's counter says (this hub was restored from a backup).
+CREATE OR REPLACE FUNCTION assay_hub.open_session(request jsonb) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  me    integer := assay_hub.caller();
+  id    bytea;
+  asked bytea;
+  ours  bigint;
+  held  assay_hub.session;
+BEGIN
+  IF jsonb_typeof(request) <> 'object' OR pg_column_size(request) > 65536
+     OR request ->> 'origin' !~ '^[0-9a-f]{32}$' OR request ->> 'session' !~ '^[0-9a-f]{32}$'
+     OR request ->> 'counter' !~ '^(0|[1-9][0-9]{0,17})$' OR request ->> 'known' !~ '^([0-9a-f]{32} ?)*$'
+     OR NOT request ?& ARRAY['origin', 'session', 'counter', 'known'] THEN
+    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'open_session: no request';
+  END IF;
+  id := decode(request ->> 'origin', 'hex');
+  asked := decode(request ->> 'session', 'hex');
+  ours := (request ->> 'counter')::bigint;
+  PERFORM assay_hub.claim(id, me);  -- Locks the chain: one at a time.
+  SELECT * INTO held FROM assay_hub.session AS s WHERE s.origin = id;
+  IF NOT FOUND THEN
+    INSERT INTO assay_hub.session (origin, counter, nonce) VALUES (id, ours + 1, asked) RETURNING * INTO held;
+  ELSIF held.nonce <> asked THEN
+    IF held.counter >= ours AND encode(held.nonce, 'hex') <> ALL (string_to_array(request ->> 'known', ' ')) THEN
+      RETURN jsonb_build_object('opened', false, 'counter', held.counter::text);
+    END IF;
+    UPDATE assay_hub.session AS s SET counter = greatest(held.counter, ours) + 1, nonce = asked, opened_at = clock_timestamp()
+    WHERE s.origin = id RETURNING * INTO held;
+  END IF;
+  RETURN jsonb_build_object('opened', true, 'counter', held.counter::text);
+END $$;
+
+-- ZA008 unless `nonce` is the session that is open; a chain that never had one needs none.
+CREATE OR REPLACE FUNCTION assay_hub.check_session(id bytea, nonce bytea) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM assay_hub.session AS s WHERE s.origin = id AND s.nonce IS DISTINCT FROM check_session.nonce) THEN
+    RAISE SQLSTATE 'ZA008' USING MESSAGE = format('another daemon has opened a session of chain %s', encode(id, 'hex'));
+  END IF;
 END $$;
 
 -- Appends segments to the caller's chain, all or none; what is there already with the same hashes is not stored again. A second
@@ -339,14 +402,17 @@ DECLARE
   complete      bigint;
   different     bigint;
 BEGIN
-  IF octet_length(frame) < 25 OR get_byte(frame, 0) <> 1 THEN
-    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'push: not a frame of version 1';
+  IF octet_length(frame) < 29 OR get_byte(frame, 0) <> 2 THEN
+    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'push: not a frame of version 2';
   END IF;
   id := substr(frame, 2, 16);
   n := assay_hub.u32(frame, 17);
   checkpoint := convert_from(substr(frame, 22, n::int), 'UTF8');
   place := 21 + n;
+  n := assay_hub.u32(frame, place);
   chain := assay_hub.claim(id, me);
+  PERFORM assay_hub.check_session(id, substr(frame, place::int + 5, n::int));
+  place := place + 4 + n;
   complete := chain.complete;
 
   IF checkpoint <> '' THEN
@@ -533,6 +599,7 @@ BEGIN
       own.number, own.name, report ->> 'number', report ->> 'name');
   END IF;
   PERFORM assay_hub.claim(decode(report ->> 'origin', 'hex'), me);
+  PERFORM assay_hub.check_session(decode(report ->> 'origin', 'hex'), decode(coalesce(report ->> 'session', ''), 'hex'));
   INSERT INTO assay_hub.presence AS p (branch, report, last_seen) VALUES (me, heartbeat.report, clock_timestamp())
   ON CONFLICT (branch) DO UPDATE SET report = excluded.report, last_seen = excluded.last_seen;
   RETURN jsonb_build_object(
@@ -565,7 +632,9 @@ DECLARE
 BEGIN
   SELECT * INTO other FROM assay_hub.branch AS b WHERE b.number = branch_number OR b.name = branch_name LIMIT 1;
   IF FOUND THEN
-    RAISE SQLSTATE 'ZA006' USING MESSAGE = format('branch %s is enrolled already, as "%s"', other.number, other.name);
+    RAISE SQLSTATE 'ZA006' USING MESSAGE = format(
+      'branch %s is enrolled already, as "%s": choose another name and number, or make it a new password (assay hub password)',
+      other.number, other.name);
   END IF;
   INSERT INTO assay_hub.branch (number, name, login_role) VALUES (branch_number, branch_name, role);
   PERFORM assay_hub.set_grants(branch_name, tables);
@@ -609,7 +678,7 @@ BEGIN
 END $$;
 GRANT USAGE ON SCHEMA assay_hub TO assay_branch, assay_hub_admin;
 GRANT EXECUTE ON FUNCTION assay_hub.whoami(), assay_hub.heads(), assay_hub.push(bytea), assay_hub.pull(bytea),
-  assay_hub.heartbeat(jsonb) TO assay_branch;
+  assay_hub.heartbeat(jsonb), assay_hub.open_session(jsonb) TO assay_branch;
 GRANT EXECUTE ON FUNCTION assay_hub.register_branch(text, integer, name, text[]), assay_hub.set_grants(text, text[]),
   assay_hub.set_active(text, boolean), assay_hub.branches() TO assay_hub_admin;
 GRANT SELECT ON assay_hub.fork_evidence TO assay_hub_admin;

@@ -1,11 +1,11 @@
 // assayd: the daemon of one branch. See README for the config, and `assay` for what it can be asked.
 //
 // Exit codes: 0 stopped as asked, 1 could not run, 2 usage or config. SIGTERM and SIGINT stop it.
-#include <csignal>
-#include <cstdio>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
 
 #include "tools/config.h"
 #include "tools/daemon/daemon.h"
@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", assay::kVersion);
   std::string path = "/etc/assay/assay.toml";
   bool check = false;
-  app.add_option("--config", path, "The TOML file of this branch")->envname("ASSAY_CONFIG")->capture_default_str();
+  app.add_option("-c,--config", path, "The TOML file of this branch")->envname("ASSAY_CONFIG")->capture_default_str();
   app.add_flag("--check", check, "Only read the config, say what is wrong with it, and exit");
   try {
     app.parse(argc, argv);
@@ -66,7 +66,8 @@ int main(int argc, char** argv) {
   int signal = 0;
   sigwait(&signals, &signal);
   assay::Log(assay::LogLevel::kInfo, "stopping");
-  if (!(*daemon)->Stop(absl::Seconds(1))) _exit(0);  // What is durable stays so; a name server may take half a minute more.
+  if (!(*daemon)->Stop(absl::Seconds(1)))
+    _exit(0);  // What is durable stays so; a name server may take half a minute more.
   daemon->reset();
   assay::Log(assay::LogLevel::kInfo, "stopped");
   return 0;

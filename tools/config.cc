@@ -1,14 +1,14 @@
 #include "tools/config.h"
 
+#include <sys/stat.h>
+#include <toml++/toml.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <sstream>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <variant>
-
-#include <toml++/toml.h>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -18,6 +18,7 @@
 #include "absl/strings/str_split.h"
 #include "log/annotate.h"
 #include "tools/config_check.h"
+#include "tools/did_you_mean.h"
 
 extern char** environ;
 
@@ -59,33 +60,6 @@ std::string VariableOf(const Key& key) {
   return absl::AsciiStrToUpper(absl::StrCat("ASSAY_", key.section, "_", key.name));
 }
 
-size_t EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t next = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = row[j];
-      row[j] = next;
-    }
-  }
-  return row[b.size()];
-}
-
-// "; did you mean X?", or what there is to choose from.
-std::string DidYouMean(absl::string_view word, const std::vector<std::string>& known) {
-  const std::string* best = nullptr;
-  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : known) {
-    const size_t distance = EditDistance(word, candidate);
-    if (distance < best_distance) best = &candidate, best_distance = distance;
-  }
-  if (best != nullptr) return absl::StrCat("; did you mean ", *best, "?");
-  return absl::StrCat("; known: ", absl::StrJoin(known, ", "));
-}
-
 class Reader {
  public:
   Reader(Config* config, ConfigProblems* problems) : config_(config), problems_(problems), keys_(KeysOf(config)) {}
@@ -97,11 +71,12 @@ class Reader {
       if (section == "tables") {
         ReadPolicies(node, line);
       } else if (!IsSection(section)) {
-        problems_->AddAt(line, section, absl::StrCat("unknown section", DidYouMean(section, Sections())));
+        problems_->AddAt(line, section, absl::StrCat("is no section", DidYouMean(section, Sections())));
       } else if (const toml::table* table = node.as_table(); table == nullptr) {
         problems_->AddAt(line, section, absl::StrCat("is a section: write [", section, "] and its keys below"));
       } else {
-        for (const auto& [key_name, value] : *table) ReadKey(section, std::string(key_name.str()), value, Line(key_name.source()));
+        for (const auto& [key_name, value] : *table)
+          ReadKey(section, std::string(key_name.str()), value, Line(key_name.source()));
       }
     }
   }
@@ -123,7 +98,8 @@ class Reader {
       // Other ASSAY_ variables (ASSAY_CONFIG) are the tools' own; one that begins like a section is a slip.
       for (const std::string& section : Sections()) {
         if (absl::StartsWith(variable, absl::StrCat("ASSAY_", absl::AsciiStrToUpper(section), "_"))) {
-          problems_->AddPlain(absl::StrCat("environment variable ", variable, ": unknown key", DidYouMean(variable, known)));
+          problems_->AddPlain(
+              absl::StrCat("environment variable ", variable, " is no key", DidYouMean(variable, known)));
         }
       }
     }
@@ -132,12 +108,14 @@ class Reader {
  private:
   static int Line(const toml::source_region& region) { return static_cast<int>(region.begin.line); }
   bool IsSection(absl::string_view name) const {
-    for (const Key& key : keys_) if (name == key.section) return true;
+    for (const Key& key : keys_)
+      if (name == key.section) return true;
     return false;
   }
   std::vector<std::string> Sections() const {
     std::vector<std::string> out;
-    for (const Key& key : keys_) if (out.empty() || out.back() != key.section) out.push_back(key.section);
+    for (const Key& key : keys_)
+      if (out.empty() || out.back() != key.section) out.push_back(key.section);
     out.push_back("tables");
     return out;
   }
@@ -153,35 +131,44 @@ class Reader {
     }
     for (const Key& key : keys_) {
       if (name != key.name) continue;
-      return problems_->AddAt(line, absl::StrCat(section, ".", name), absl::StrCat("unknown key: it belongs in [", key.section, "]"));
+      return problems_->AddAt(line, absl::StrCat(section, ".", name),
+                              absl::StrCat("is no key: it belongs in [", key.section, "]"));
     }
-    problems_->AddAt(line, absl::StrCat(section, ".", name), absl::StrCat("unknown key", DidYouMean(name, known)));
+    problems_->AddAt(line, absl::StrCat(section, ".", name), absl::StrCat("is no key", DidYouMean(name, known)));
   }
 
   void SetFromNode(const std::string& name, const toml::node& node, std::string* target) {
-    if (const auto* text = node.as_string()) *target = text->get();
-    else problems_->Add(name, "must be text: write it in double quotes");
+    if (const auto* text = node.as_string())
+      *target = text->get();
+    else
+      problems_->AddUnreadable(name, "must be text: write it in double quotes");
   }
   void SetFromNode(const std::string& name, const toml::node& node, int64_t* target) {
-    if (const auto* number = node.as_integer()) *target = number->get();
-    else problems_->Add(name, "must be a whole number, without quotes");
+    if (const auto* number = node.as_integer())
+      *target = number->get();
+    else
+      problems_->AddUnreadable(name, "must be a whole number, without quotes");
   }
   void SetFromNode(const std::string& name, const toml::node& node, bool* target) {
-    if (const auto* flag = node.as_boolean()) *target = flag->get();
-    else problems_->Add(name, "must be true or false, without quotes");
+    if (const auto* flag = node.as_boolean())
+      *target = flag->get();
+    else
+      problems_->AddUnreadable(name, "must be true or false, without quotes");
   }
   void SetFromNode(const std::string& name, const toml::node& node, absl::Duration* target) {
     const auto* text = node.as_string();
-    if (text == nullptr) return problems_->Add(name, "must be a duration in quotes, like \"5m\" or \"90s\"");
+    if (text == nullptr) return problems_->AddUnreadable(name, "must be a duration in quotes, like \"5m\" or \"90s\"");
     SetDuration(name, text->get(), target);
   }
   void SetFromNode(const std::string& name, const toml::node& node, std::vector<std::string>* target) {
-    if (!ReadTexts(node, target)) problems_->Add(name, "must be a list of texts, like [\"public.*\"]");
+    if (!ReadTexts(node, target)) problems_->AddUnreadable(name, "must be a list of texts, like [\"public.*\"]");
   }
 
   void SetDuration(const std::string& name, absl::string_view text, absl::Duration* target) {
-    if (absl::StatusOr<absl::Duration> parsed = ParseInterval(text); parsed.ok()) *target = *parsed;
-    else problems_->Add(name, std::string(parsed.status().message()));
+    if (absl::StatusOr<absl::Duration> parsed = ParseInterval(text); parsed.ok())
+      *target = *parsed;
+    else
+      problems_->AddUnreadable(name, std::string(parsed.status().message()));
   }
 
   void SetFromText(const Key& key, const std::string& text) {
@@ -189,9 +176,9 @@ class Reader {
     if (auto* s = std::get_if<std::string*>(&key.target)) {
       **s = text;
     } else if (auto* n = std::get_if<int64_t*>(&key.target)) {
-      if (!absl::SimpleAtoi(text, *n)) problems_->Add(name, "must be a whole number");
+      if (!absl::SimpleAtoi(text, *n)) problems_->AddUnreadable(name, "must be a whole number");
     } else if (auto* b = std::get_if<bool*>(&key.target)) {
-      if (text != "true" && text != "false") return problems_->Add(name, "must be true or false");
+      if (text != "true" && text != "false") return problems_->AddUnreadable(name, "must be true or false");
       **b = text == "true";
     } else if (auto* d = std::get_if<absl::Duration*>(&key.target)) {
       SetDuration(name, text, *d);
@@ -218,7 +205,8 @@ class Reader {
   // [tables."public.products"] merge = "row" | groups = [["weight", "purity"]]
   void ReadPolicies(const toml::node& node, int section_line) {
     const toml::table* tables = node.as_table();
-    if (tables == nullptr) return problems_->AddAt(section_line, "tables", "is a section: write [tables.\"schema.table\"]");
+    if (tables == nullptr)
+      return problems_->AddAt(section_line, "tables", "is a section: write [tables.\"schema.table\"]");
     for (const auto& [key, value] : *tables) {
       const std::string name = absl::StrCat("tables.\"", std::string(key.str()), "\"");
       const int line = Line(key.source());
@@ -239,17 +227,21 @@ class Reader {
       const std::string word(key.str());
       if (word == "merge") {
         const auto* text = value.as_string();
-        if (text != nullptr && (text->get() == "row" || text->get() == "column")) policy.whole_row = text->get() == "row";
-        else problems_->AddAt(line, name + ".merge", "must be \"row\" or \"column\"");
+        if (text != nullptr && (text->get() == "row" || text->get() == "column"))
+          policy.whole_row = text->get() == "row";
+        else
+          problems_->AddAt(line, name + ".merge", "must be \"row\" or \"column\"");
       } else if (word == "groups") {
         const toml::array* groups = value.as_array();
         bool good = groups != nullptr;
         if (good) {
           for (const toml::node& group : *groups) good = ReadTexts(group, &policy.column_groups.emplace_back()) && good;
         }
-        if (!good) problems_->AddAt(line, name + ".groups", "must be lists of column names, like [[\"weight\", \"purity\"]]");
+        if (!good)
+          problems_->AddAt(line, name + ".groups", "must be lists of column names, like [[\"weight\", \"purity\"]]");
       } else {
-        problems_->AddAt(line, absl::StrCat(name, ".", word), absl::StrCat("unknown key", DidYouMean(word, {"merge", "groups"})));
+        problems_->AddAt(line, absl::StrCat(name, ".", word),
+                         absl::StrCat("is no key", DidYouMean(word, {"merge", "groups"})));
       }
     }
     if (policy.whole_row && !policy.column_groups.empty()) {
@@ -268,8 +260,10 @@ std::string SyntaxError(const toml::parse_error& error, const std::string& text)
   const size_t line = error.source().begin.line;
   const std::vector<std::string> lines = absl::StrSplit(text, '\n');
   const std::string broken = line >= 1 && line <= lines.size() ? absl::AsciiStrToLower(lines[line - 1]) : "";
-  const bool may_hold_secret = absl::StrContains(broken, "url") || absl::StrContains(broken, "pass") || absl::StrContains(broken, "://");
-  return may_hold_secret ? "not valid TOML: write the value in double quotes" : absl::StrCat("not valid TOML: ", std::string(error.description()));
+  const bool may_hold_secret =
+      absl::StrContains(broken, "url") || absl::StrContains(broken, "pass") || absl::StrContains(broken, "://");
+  return may_hold_secret ? "not valid TOML: write the value in double quotes"
+                         : absl::StrCat("not valid TOML: ", std::string(error.description()));
 }
 
 }  // namespace
@@ -306,7 +300,8 @@ absl::StatusOr<Config> LoadConfig(const std::string& path, const Environment& en
   int error = stat(path.c_str(), &st) != 0 ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
   if (error == 0 && access(path.c_str(), R_OK) != 0) error = errno;
   if (error == ENOENT) {
-    return absl::NotFoundError(absl::StrCat("no config file ", path, ": name one with --config, or copy the example in the README"));
+    return absl::NotFoundError(
+        absl::StrCat("no config file ", path, ": name one with --config, or copy the example in the README"));
   }
   if (error != 0) {
     return absl::PermissionDeniedError(absl::StrCat("cannot read config file ", path, ": ", std::strerror(error)));

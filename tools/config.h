@@ -12,8 +12,8 @@
 // ASSAY_SECTION_KEY (ASSAY_HUB_INTERVAL=30s) overrides a key; lists are separated by commas. hub.url may also come from
 // SUPABASE_DB_URL, in the environment or in a `.env` beside the file. Only [tables] cannot be overridden.
 //
-// Everything wrong is reported at once, one line each: file, line, key, what is wrong, what to do. No message ever contains
-// a connection URL or a password. Files that hold a secret and that others can read are refused.
+// Everything wrong is reported at once, one line each: file, line, key, what is wrong, what to do. No message ever
+// contains a connection URL or a password. Files that hold a secret and that others can read are refused.
 #pragma once
 
 #include <map>
@@ -43,7 +43,7 @@ struct Config {
     std::string url;
     std::string admin_url;  // For init, leave and doctor; empty: `url`.
     std::string password_file;
-    std::vector<std::string> tables;   // "schema.pattern"; * matches any run of characters.
+    std::vector<std::string> tables;  // "schema.pattern"; * matches any run of characters.
     std::vector<std::string> exclude;
   } postgres;
 
@@ -56,7 +56,7 @@ struct Config {
   } hub;
 
   struct Admin {
-    std::string listen;  // "unix:/path" or "host:port"; default: unix:STATE_DIR/assay.sock.
+    std::string listen;                            // "unix:/path" or "host:port"; default: unix:STATE_DIR/assay.sock.
     std::string tls_cert, tls_key, tls_client_ca;  // PEM files; all three for host:port.
   } admin;
 
@@ -81,7 +81,8 @@ Environment ProcessEnvironment();
 // INVALID_ARGUMENT: anything else. The message has one line for each thing that is wrong.
 absl::StatusOr<Config> LoadConfig(const std::string& path, const Environment& environment);
 
-// The same settings without a file, for verbs that only talk to a hub (`assay hub install`): hub.url from the environment.
+// The same settings without a file, for verbs that only talk to a hub (`assay hub install`): hub.url from the
+// environment.
 absl::StatusOr<std::string> HubUrlFromEnvironment(const Environment& environment);
 
 // 300 ms … 7 days as "5m", "90s", "1h30m".

@@ -1,7 +1,8 @@
 #include "tools/config_check.h"
 
-#include <algorithm>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -13,7 +14,6 @@
 namespace assay {
 namespace {
 
-constexpr int64_t kStrideMax = 65536;
 constexpr size_t kSocketPathMax = 107;  // sun_path, less its final NUL.
 
 std::string Lookup(const Environment& environment, const char* name) {
@@ -22,18 +22,19 @@ std::string Lookup(const Environment& environment, const char* name) {
 }
 
 void CheckBranch(const Config::Branch& branch, ConfigProblems* problems) {
-  const bool good_name = !branch.name.empty() && branch.name.size() <= 48 && absl::ascii_isalnum(branch.name[0]) &&
-                         std::all_of(branch.name.begin(), branch.name.end(), [](char c) {
-                           return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
-                         });
-  if (branch.name.empty()) problems->Add("branch.name", "is missing: name = \"mumbai-1\"");
-  else if (!good_name) problems->Add("branch.name", "must be 1 to 48 letters, digits, - _ or . and begin with a letter or digit");
+  if (branch.name.empty())
+    problems->Add("branch.name", "is missing: name = \"mumbai-1\"");
+  else if (!IsBranchName(branch.name))
+    problems->Add("branch.name", absl::StrCat("\"", branch.name, "\" will not do: ", kBranchNameRule));
   if (branch.stride < 1 || branch.stride > kStrideMax) {
     problems->Add("branch.stride", absl::StrCat("must be from 1 to ", kStrideMax, ", the same at every branch"));
-  } else if (branch.number == 0 && problems->lines.count("branch.number") == 0 && problems->origin.count("branch.number") == 0) {
-    problems->Add("branch.number", absl::StrCat("is missing: a number of this branch alone, from 1 to ", branch.stride));
+  } else if (branch.number == 0 && problems->lines.count("branch.number") == 0 &&
+             problems->origin.count("branch.number") == 0) {
+    problems->Add("branch.number",
+                  absl::StrCat("is missing: a number of this branch alone, from 1 to ", branch.stride));
   } else if (branch.number < 1 || branch.number > branch.stride) {
-    problems->Add("branch.number", absl::StrCat("is ", branch.number, " and must be from 1 to ", branch.stride, " (branch.stride)"));
+    problems->Add("branch.number",
+                  absl::StrCat("is ", branch.number, " and must be from 1 to ", branch.stride, " (branch.stride)"));
   }
   if (branch.state_dir.empty() || branch.state_dir[0] != '/') {
     problems->Add("branch.state_dir", "must be an absolute path, like /var/lib/assay");
@@ -47,9 +48,9 @@ void CheckConnection(const std::string& key, const std::string& url, const Confi
   if (!parts.ok()) return problems->Add(key, std::string(parts.status().message()));
   if (parts->count("password") != 0 && problems->IsFromFile(key)) {
     if (absl::Status status = CheckPrivate(config.path); !status.ok()) {
-      problems->AddStatus(key, absl::PermissionDeniedError(absl::StrCat(
-          "contains a password and others can read this file: run chmod 600 ", config.path,
-          ", or move the password to a password_file")));
+      problems->AddStatus(key, absl::PermissionDeniedError(
+                                   absl::StrCat("contains a password and others can read this file: run chmod 600 ",
+                                                config.path, ", or move the password to a password_file")));
     }
   }
   if (auto it = parts->find("passfile"); it != parts->end()) problems->AddStatus(key, CheckPrivate(it->second));
@@ -66,7 +67,8 @@ void AddPassword(const std::string& section, const std::string& file, std::strin
 void CheckPatterns(const std::string& key, const std::vector<std::string>& patterns, ConfigProblems* problems) {
   for (const std::string& pattern : patterns) {
     if (!TableName::Parse(pattern).ok()) {
-      problems->Add(key, absl::StrCat("\"", pattern, "\" is not a table pattern: write \"schema.table\" or \"schema.*\""));
+      problems->Add(key,
+                    absl::StrCat("\"", pattern, "\" is not a table pattern: write \"schema.table\" or \"schema.*\""));
     }
   }
 }
@@ -90,7 +92,8 @@ void CheckHub(const Environment& environment, Config* config, ConfigProblems* pr
   if (hub.url.empty()) {
     for (const char* key : {"hub.interval", "hub.realtime", "hub.password_file", "hub.allow_insecure"}) {
       if (problems->lines.count(key) != 0) {
-        return problems->Add(key, "has no hub.url beside it: add url = \"postgresql://…\", or leave out [hub] to work locally");
+        return problems->Add(
+            key, "has no hub.url beside it: add url = \"postgresql://…\", or leave out [hub] to work locally");
       }
     }
     return;
@@ -99,10 +102,12 @@ void CheckHub(const Environment& environment, Config* config, ConfigProblems* pr
   const absl::StatusOr<std::map<std::string, std::string>> parts = ParseConnection(hub.url);
   if (!parts.ok()) return;
   auto sslmode = parts->find("sslmode");  // The adapter fills in verify-full where none is given.
-  if (!IsLocalConnection(*parts) && sslmode != parts->end() && sslmode->second != "verify-full" && !hub.allow_insecure) {
-    problems->Add("hub.url", absl::StrCat("would reach the hub with sslmode=", sslmode->second,
-                                          ", which a stranger on the way can read or imitate: write sslmode=verify-full&"
-                                          "sslrootcert=FILE (the hub's CA certificate), or set hub.allow_insecure = true"));
+  if (!IsLocalConnection(*parts) && sslmode != parts->end() && sslmode->second != "verify-full" &&
+      !hub.allow_insecure) {
+    problems->Add("hub.url",
+                  absl::StrCat("would reach the hub with sslmode=", sslmode->second,
+                               ", which a stranger on the way can read or imitate: write sslmode=verify-full&"
+                               "sslrootcert=FILE (the hub's CA certificate), or set hub.allow_insecure = true"));
   }
 }
 
@@ -114,10 +119,12 @@ void CheckAdmin(Config* config, ConfigProblems* problems) {
   if (absl::ConsumePrefix(&listen, "unix:")) {
     absl::ConsumePrefix(&listen, "//");  // unix:///path is gRPC's other spelling.
     admin.listen = absl::StrCat("unix:", listen);
-    if (listen.empty() || listen[0] != '/') problems->Add("admin.listen", "must name an absolute path: unix:/run/assay/assay.sock");
+    if (listen.empty() || listen[0] != '/')
+      problems->Add("admin.listen", "must name an absolute path: unix:/run/assay/assay.sock");
     else if (listen.size() > kSocketPathMax) {
-      problems->Add("admin.listen", absl::StrCat("names a socket path of ", listen.size(), " bytes; the system takes at most ",
-                                                 kSocketPathMax, ": choose a shorter directory"));
+      problems->Add("admin.listen",
+                    absl::StrCat("names a socket path of ", listen.size(), " bytes; the system takes at most ",
+                                 kSocketPathMax, ": choose a shorter directory"));
     }
     return;
   }
@@ -128,8 +135,9 @@ void CheckAdmin(Config* config, ConfigProblems* problems) {
       {"tls_cert", &admin.tls_cert}, {"tls_key", &admin.tls_key}, {"tls_client_ca", &admin.tls_client_ca}};
   for (const auto& [name, file] : files) {
     if (file->empty()) {
-      problems->Add("admin.listen", absl::StrCat("is a network address, which is served only with TLS client certificates: set admin.",
-                                                 name, ", or listen on unix:/run/assay/assay.sock"));
+      problems->Add("admin.listen",
+                    absl::StrCat("is a network address, which is served only with TLS client certificates: set admin.",
+                                 name, ", or listen on unix:/run/assay/assay.sock"));
     } else if (access(file->c_str(), R_OK) != 0) {
       problems->Add(absl::StrCat("admin.", name), absl::StrCat("cannot read ", *file));
     }
@@ -141,13 +149,21 @@ void CheckAdmin(Config* config, ConfigProblems* problems) {
 
 }  // namespace
 
+bool IsBranchName(absl::string_view name) {
+  return !name.empty() && name.size() <= 48 && absl::ascii_isalnum(name[0]) &&
+         std::all_of(name.begin(), name.end(),
+                     [](char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.'; });
+}
+
 void ConfigProblems::AddAt(int line, const std::string& key, const std::string& what) {
-  messages_.push_back(absl::StrCat(path_, line > 0 ? absl::StrCat(":", line) : "", ": ", key, key.empty() ? "" : " ", what));
+  messages_.push_back(absl::StrCat(path_, line > 0 ? absl::StrCat(":", line) : "", ": ", key,
+                                   key.empty() || absl::StartsWith(what, ":") ? "" : " ", what));
 }
 
 void ConfigProblems::Add(const std::string& key, const std::string& what) {
+  if (unreadable_.contains(key)) return;
   if (auto it = origin.find(key); it != origin.end()) {
-    messages_.push_back(absl::StrCat(it->second, " (", key, ") ", what));
+    messages_.push_back(absl::StrCat(it->second, " (", key, ")", absl::StartsWith(what, ":") ? "" : " ", what));
   } else {
     auto line = lines.find(key);
     AddAt(line == lines.end() ? 0 : line->second, key, what);
@@ -174,7 +190,8 @@ void CheckConfig(const Environment& environment, Config* config, ConfigProblems*
   CheckConnection("postgres.url", postgres.url, *config, problems);
   CheckConnection("postgres.admin_url", postgres.admin_url, *config, problems);
   AddPassword("postgres", postgres.password_file, &postgres.url, problems);
-  if (postgres.tables.empty()) problems->Add("postgres.tables", "is missing: which tables to enrol, like tables = [\"public.*\"]");
+  if (postgres.tables.empty())
+    problems->Add("postgres.tables", "is missing: which tables to enrol, like tables = [\"public.*\"]");
   CheckPatterns("postgres.tables", postgres.tables, problems);
   CheckPatterns("postgres.exclude", postgres.exclude, problems);
 
@@ -199,7 +216,8 @@ absl::StatusOr<std::string> HubUrlFromEnvironment(const Environment& environment
     const std::string url = Lookup(environment, name);
     if (url.empty()) continue;
     const auto parts = ParseConnection(url);
-    if (!parts.ok()) return absl::InvalidArgumentError(absl::StrCat("environment variable ", name, ": ", parts.status().message()));
+    if (!parts.ok())
+      return absl::InvalidArgumentError(absl::StrCat("environment variable ", name, ": ", parts.status().message()));
     return url;
   }
   return absl::NotFoundError("no hub to work on: set SUPABASE_DB_URL, or hub.url in a config file named with --config");

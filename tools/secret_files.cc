@@ -1,10 +1,11 @@
 #include "tools/secret_files.h"
 
+#include <libpq-fe.h>
+#include <sys/stat.h>
+
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <libpq-fe.h>
-#include <sys/stat.h>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -31,8 +32,8 @@ absl::Status CheckPrivate(const std::string& path) {
     return absl::Status(code, absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
   }
   if ((st.st_mode & 077) == 0) return absl::OkStatus();
-  return absl::PermissionDeniedError(absl::StrFormat("%s holds a secret and its mode %04o lets others use it: run chmod 600 %s",
-                                                     path, st.st_mode & 07777, path));
+  return absl::PermissionDeniedError(absl::StrFormat(
+      "%s holds a secret and its mode %04o lets others use it: run chmod 600 %s", path, st.st_mode & 07777, path));
 }
 
 absl::StatusOr<std::string> ReadPasswordFile(const std::string& path) {
@@ -42,7 +43,8 @@ absl::StatusOr<std::string> ReadPasswordFile(const std::string& path) {
   std::string line;
   std::getline(in, line);
   if (!line.empty() && line.back() == '\r') line.pop_back();
-  if (line.empty()) return absl::InvalidArgumentError(absl::StrCat(path, " is empty: write the password in its first line"));
+  if (line.empty())
+    return absl::InvalidArgumentError(absl::StrCat(path, " is empty: write the password in its first line"));
   return line;
 }
 
@@ -74,7 +76,8 @@ absl::StatusOr<std::map<std::string, std::string>> ParseConnection(const std::st
   if (error != nullptr) PQfreemem(error);
   if (options == nullptr) {
     return absl::InvalidArgumentError(
-        "not a PostgreSQL connection: write postgresql://user@host:port/database?sslmode=…, and percent-encode odd characters");
+        "not a PostgreSQL connection: write postgresql://user@host:port/database?sslmode=…, and percent-encode odd "
+        "characters");
   }
   std::map<std::string, std::string> parts;
   for (PQconninfoOption* option = options; option->keyword != nullptr; ++option) {
@@ -90,7 +93,8 @@ std::string WithPassword(const std::string& connection, absl::string_view passwo
   }
   std::string encoded;
   for (const unsigned char c : password) {
-    absl::StrAppend(&encoded, absl::ascii_isalnum(c) ? std::string(1, static_cast<char>(c)) : absl::StrFormat("%%%02X", c));
+    absl::StrAppend(&encoded,
+                    absl::ascii_isalnum(c) ? std::string(1, static_cast<char>(c)) : absl::StrFormat("%%%02X", c));
   }
   return absl::StrCat(connection, absl::StrContains(connection, "?") ? "&" : "?", "password=", encoded);
 }
@@ -101,8 +105,9 @@ bool IsLocalConnection(const std::map<std::string, std::string>& parts) {
     auto it = parts.find(key);
     if (it == parts.end()) continue;
     for (absl::string_view host : absl::StrSplit(it->second, ',')) {
-      const bool local = host.empty() || host[0] == '/' || host[0] == '@' || host == "localhost" || host == "::1" ||
-                         (absl::StartsWith(host, "127.") && host.find_first_not_of("0123456789.") == absl::string_view::npos);
+      const bool local =
+          host.empty() || host[0] == '/' || host[0] == '@' || host == "localhost" || host == "::1" ||
+          (absl::StartsWith(host, "127.") && host.find_first_not_of("0123456789.") == absl::string_view::npos);
       if (!local) return false;
     }
   }

@@ -1,13 +1,13 @@
 #include "adapters/grpc/admin_client.h"
 
+#include <grpcpp/grpcpp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <sstream>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <grpcpp/grpcpp.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -19,7 +19,8 @@ namespace {
 absl::StatusOr<std::string> ReadPem(const std::string& path, const char* option) {
   std::ifstream in(path);
   if (path.empty() || !in) {
-    return absl::InvalidArgumentError(absl::StrCat("cannot read ", path.empty() ? "the file of " : path + ", the file of ", option,
+    return absl::InvalidArgumentError(absl::StrCat("cannot read ",
+                                                   path.empty() ? "the file of " : path + ", the file of ", option,
                                                    ": a network address needs --tls-ca, --tls-cert and --tls-key"));
   }
   std::stringstream content;
@@ -37,8 +38,8 @@ absl::Status CheckSocket(const std::string& path) {
   }
   if (!S_ISSOCK(st.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path, " is no socket"));
   if (access(path.c_str(), R_OK | W_OK) != 0) {
-    return absl::PermissionDeniedError(absl::StrCat("the socket ", path, " belongs to user ", st.st_uid,
-                                                    ": run this as that user, or with sudo"));
+    return absl::PermissionDeniedError(
+        absl::StrCat("the socket ", path, " belongs to user ", st.st_uid, ": run this as that user, or with sudo"));
   }
   return absl::OkStatus();
 }
@@ -64,7 +65,8 @@ absl::StatusOr<std::unique_ptr<admin::v1::Admin::Stub>> ConnectAdmin(const Clien
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetUserAgentPrefix("assay");
   const std::shared_ptr<grpc::Channel> channel = grpc::CreateCustomChannel(options.address, credentials, arguments);
-  if (!channel->WaitForConnected(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(options.connect_timeout))) {
+  if (!channel->WaitForConnected(std::chrono::system_clock::now() +
+                                 absl::ToChronoMilliseconds(options.connect_timeout))) {
     return absl::UnavailableError(absl::StrCat("no daemon answers on ", options.address,
                                                is_unix ? "" : " (or it does not accept this certificate)"));
   }

@@ -14,7 +14,7 @@
 namespace assay {
 
 struct ClientOptions {
-  std::string address;  // unix:/path or host:port.
+  std::string address;                    // unix:/path or host:port.
   std::string tls_ca, tls_cert, tls_key;  // PEM files, for host:port.
   absl::Duration connect_timeout = absl::Seconds(3);
 };

@@ -1,17 +1,17 @@
 #include "adapters/grpc/admin_server.h"
 
-#include <atomic>
-#include <chrono>
-#include <fstream>
-#include <sstream>
-#include <thread>
-#include <unistd.h>
-
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server_posix.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <fstream>
+#include <sstream>
+#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -30,8 +30,9 @@ constexpr std::chrono::milliseconds kGrace(500);
 absl::StatusOr<std::string> ReadPem(const std::string& path, const char* key) {
   std::ifstream in(path);
   if (path.empty() || !in) {
-    return absl::FailedPreconditionError(absl::StrCat("cannot read admin.", key, path.empty() ? " (not set)" : " " + path,
-                                                      ": a network address is served only with TLS client certificates"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot read admin.", key, path.empty() ? " (not set)" : " " + path,
+                     ": a network address is served only with TLS client certificates"));
   }
   std::stringstream content;
   content << in.rdbuf();
@@ -75,7 +76,8 @@ class Server final : public AdminServer {
     }
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port == 0) {
-      return absl::AlreadyExistsError(absl::StrCat("cannot listen on ", options.listen, ": in use already, no address of this machine, ",
+      return absl::AlreadyExistsError(absl::StrCat("cannot listen on ", options.listen,
+                                                   ": in use already, no address of this machine, ",
                                                    "or the certificate and key do not fit; set another admin.listen"));
     }
     if (port > 0) address_ = absl::StrCat(address_.substr(0, address_.rfind(':')), ":", port);
@@ -107,8 +109,10 @@ class Server final : public AdminServer {
       const absl::StatusOr<int> fd = listener_->Accept(100);
       if (!fd.ok()) continue;
       const absl::StatusOr<uid_t> user = PeerUser(*fd);
-      if (user.ok() && (*user == geteuid() || *user == 0)) grpc::AddInsecureChannelFromFd(server_.get(), *fd);
-      else close(*fd);
+      if (user.ok() && (*user == geteuid() || *user == 0))
+        grpc::AddInsecureChannelFromFd(server_.get(), *fd);
+      else
+        close(*fd);
     }
   }
 

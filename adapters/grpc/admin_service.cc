@@ -48,7 +48,8 @@ grpc::Status AdminService::GetStatus(Context*, const pb::GetStatusRequest*, pb::
   return grpc::Status::OK;
 }
 
-grpc::Status AdminService::WatchStatus(Context* context, const pb::WatchStatusRequest* request, Writer<pb::Status>* writer) {
+grpc::Status AdminService::WatchStatus(Context* context, const pb::WatchStatusRequest* request,
+                                       Writer<pb::Status>* writer) {
   absl::Duration interval = FromProto(request->interval());
   if (interval < absl::Milliseconds(100)) interval = absl::Seconds(1);
   DaemonStatus status = daemon_->Status();
@@ -83,8 +84,12 @@ grpc::Status AdminService::SyncNow(Context* context, const pb::SyncNowRequest*, 
   return kGone;
 }
 
-grpc::Status AdminService::Pause(Context*, const pb::PauseRequest*, pb::PauseReply*) { return ToGrpc(daemon_->Pause()); }
-grpc::Status AdminService::Resume(Context*, const pb::ResumeRequest*, pb::ResumeReply*) { return ToGrpc(daemon_->Resume()); }
+grpc::Status AdminService::Pause(Context*, const pb::PauseRequest*, pb::PauseReply*) {
+  return ToGrpc(daemon_->Pause());
+}
+grpc::Status AdminService::Resume(Context*, const pb::ResumeRequest*, pb::ResumeReply*) {
+  return ToGrpc(daemon_->Resume());
+}
 
 grpc::Status AdminService::SetInterval(Context*, const pb::SetIntervalRequest* request, pb::SetIntervalReply* reply) {
   const absl::Duration interval = FromProto(request->interval());
@@ -121,22 +126,25 @@ grpc::Status AdminService::RetryParked(Context*, const pb::RetryParkedRequest* r
   return ToGrpc(daemon_->RetryParked(std::move(table)));
 }
 
-grpc::Status AdminService::ListConflicts(Context*, const pb::ListConflictsRequest* request, pb::ListConflictsReply* reply) {
+grpc::Status AdminService::ListConflicts(Context*, const pb::ListConflictsRequest* request,
+                                         pb::ListConflictsReply* reply) {
   return FromLog(*daemon_, reply, [&](LogReader& reader) { return reader.Conflicts(*request); });
 }
 
-grpc::Status AdminService::ListEvents(Context* context, const pb::ListEventsRequest* request, Writer<pb::LogEvent>* writer) {
+grpc::Status AdminService::ListEvents(Context* context, const pb::ListEventsRequest* request,
+                                      Writer<pb::LogEvent>* writer) {
   absl::StatusOr<std::unique_ptr<LogReader>> reader = LogReader::Open(daemon_->log_path());
   if (!reader.ok()) return ToGrpc(Annotate(reader.status(), "read the log"));
-  return ToGrpc((*reader)->List(*request, [&](const pb::LogEvent& event) { return writer->Write(event); },
-                                [&] { return Gone(context); }));
+  return ToGrpc((*reader)->List(
+      *request, [&](const pb::LogEvent& event) { return writer->Write(event); }, [&] { return Gone(context); }));
 }
 
 grpc::Status AdminService::GetEvent(Context*, const pb::GetEventRequest* request, pb::LogEvent* reply) {
   return FromLog(*daemon_, reply, [&](LogReader& reader) { return reader.Get(*request); });
 }
 
-grpc::Status AdminService::TailEvents(Context* context, const pb::TailEventsRequest* request, Writer<pb::LogEvent>* writer) {
+grpc::Status AdminService::TailEvents(Context* context, const pb::TailEventsRequest* request,
+                                      Writer<pb::LogEvent>* writer) {
   DaemonStatus status = daemon_->Status();
   absl::StatusOr<std::unique_ptr<LogReader>> reader = LogReader::Open(daemon_->log_path());
   if (!reader.ok()) return ToGrpc(Annotate(reader.status(), "read the log"));
@@ -150,7 +158,8 @@ grpc::Status AdminService::TailEvents(Context* context, const pb::TailEventsRequ
     absl::Status listed = (*reader)->Refresh();
     if (listed.ok()) {
       listed = (*reader)->ListAfter(
-          ends, *request, [&](const pb::LogEvent& event) { return writer->Write(event); }, [&] { return Gone(context); });
+          ends, *request, [&](const pb::LogEvent& event) { return writer->Write(event); },
+          [&] { return Gone(context); });
     }
     if (!listed.ok()) return ToGrpc(listed);
     ends = (*reader)->Ends();

@@ -39,7 +39,8 @@ class Budget {
 };
 
 std::string ColumnName(const v1::TableSchema* schema, uint32_t ordinal) {
-  if (schema != nullptr && ordinal < static_cast<uint32_t>(schema->columns_size())) return schema->columns(ordinal).name();
+  if (schema != nullptr && ordinal < static_cast<uint32_t>(schema->columns_size()))
+    return schema->columns(ordinal).name();
   return absl::StrCat("#", ordinal);
 }
 
@@ -73,7 +74,8 @@ void AddColumns(const v1::RowChange& row, const v1::TableSchema* schema, Budget&
     if (change.has_old_value() || change.old_is_null()) {
       *to->mutable_old_value() = budget.Value(change.old_value(), change.old_is_null());
     }
-    if (change.has_value() || change.is_null()) *to->mutable_new_value() = budget.Value(change.value(), change.is_null());
+    if (change.has_value() || change.is_null())
+      *to->mutable_new_value() = budget.Value(change.value(), change.is_null());
   }
 }
 
@@ -118,7 +120,8 @@ const std::string& EventViewer::BranchOf(const OriginId& origin) {
   return it->second;
 }
 
-absl::StatusOr<std::shared_ptr<const v1::TableSchema>> EventViewer::SchemaOf(const OriginId& origin, Sequence sequence) {
+absl::StatusOr<std::shared_ptr<const v1::TableSchema>> EventViewer::SchemaOf(const OriginId& origin,
+                                                                             Sequence sequence) {
   auto it = schemas_.find({origin, sequence});
   if (it != schemas_.end()) return it->second;
   ASSAY_ASSIGN_OR_RETURN(const std::string bytes, log_->ReadEvent(origin, sequence));
@@ -141,7 +144,8 @@ std::shared_ptr<const v1::TransactionHeader> EventViewer::HeaderOf(const OriginI
   return header_;
 }
 
-pb::LogEvent EventViewer::ViewMasked(const OriginId& origin, Sequence sequence, HlcStamp stamp, absl::string_view table) {
+pb::LogEvent EventViewer::ViewMasked(const OriginId& origin, Sequence sequence, HlcStamp stamp,
+                                     absl::string_view table) {
   pb::LogEvent out;
   out.set_origin(origin.Hex());
   out.set_branch(BranchOf(origin));
@@ -166,11 +170,14 @@ absl::StatusOr<pb::LogEvent> EventViewer::View(const OriginId& origin, Sequence 
   out.set_ends_transaction(event.ends_transaction());
 
   std::shared_ptr<const v1::TransactionHeader> header;
-  if (event.has_transaction()) header = std::make_shared<v1::TransactionHeader>(event.transaction());
-  else header = HeaderOf(origin, Sequence{event.transaction_first()});
+  if (event.has_transaction())
+    header = std::make_shared<v1::TransactionHeader>(event.transaction());
+  else
+    header = HeaderOf(origin, Sequence{event.transaction_first()});
   if (header != nullptr) {
     out.set_source(v1::TransactionHeader::Source_Name(header->source()));
-    if (header->commit_time_us() != 0) *out.mutable_commit_time() = ToProto(absl::FromUnixMicros(header->commit_time_us()));
+    if (header->commit_time_us() != 0)
+      *out.mutable_commit_time() = ToProto(absl::FromUnixMicros(header->commit_time_us()));
     if (header->commit_lsn() != 0) out.set_commit_lsn(Lsn{header->commit_lsn()}.ToString());
     out.set_xid(header->xid());
     if (header->has_attribution()) SetWho(header->attribution(), budget, out.mutable_who());
@@ -196,8 +203,8 @@ absl::StatusOr<pb::LogEvent> EventViewer::View(const OriginId& origin, Sequence 
     case v1::Event::kOriginOpened: {
       const v1::OriginOpened& opened = event.origin_opened();
       out.set_operation("OPENED");
-      out.set_note(absl::StrCat("branch ", budget.Name(opened.branch_name()), ", number ", opened.branch_number(), ", epoch ",
-                                opened.epoch()));
+      out.set_note(absl::StrCat("branch ", budget.Name(opened.branch_name()), ", number ", opened.branch_number(),
+                                ", epoch ", opened.epoch()));
       break;
     }
     case v1::Event::BODY_NOT_SET:

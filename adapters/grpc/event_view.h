@@ -1,7 +1,7 @@
 // Turns stored events into what people read: names for ordinals, who and when beside each row, long values cut.
 //
-// Nothing in an event is trusted: names and values may be hostile, huge, or not UTF-8; a message stays below a few megabytes
-// whatever it holds. Not thread-safe; lives on one EventLog.
+// Nothing in an event is trusted: names and values may be hostile, huge, or not UTF-8; a message stays below a few
+// megabytes whatever it holds. Not thread-safe; lives on one EventLog.
 #pragma once
 
 #include <map>

@@ -38,7 +38,8 @@ class LogReader::Cursor {
     std::string bytes;
   };
 
-  Cursor(LogReader* reader, const Filter* filter, const Range& range) : reader_(reader), filter_(filter), range_(range) {}
+  Cursor(LogReader* reader, const Filter* filter, const Range& range)
+      : reader_(reader), filter_(filter), range_(range) {}
 
   const OriginId& origin() const { return range_.origin; }
   // The next match, nullptr at the end (or when `cancelled`).
@@ -66,8 +67,10 @@ class LogReader::Cursor {
       if (!Wanted(*event)) continue;
       Item item{event->sequence, event->stamp, event->masked, false, std::string(event->table), ""};
       if ((bytes += event->bytes.size()) <= kBlockBytes) item.has_bytes = true, item.bytes = std::string(event->bytes);
-      if (filter_->newest_first) items_.push_front(std::move(item));
-      else items_.push_back(std::move(item));
+      if (filter_->newest_first)
+        items_.push_front(std::move(item));
+      else
+        items_.push_back(std::move(item));
     }
     return absl::OkStatus();
   }
@@ -77,8 +80,8 @@ class LogReader::Cursor {
     if (event.table != filter_->table) return false;
     if (filter_->key.empty()) return true;
     v1::Event parsed;
-    return !event.masked && parsed.ParseFromArray(event.bytes.data(), static_cast<int>(event.bytes.size())) && parsed.has_row() &&
-           Matches(parsed.row(), filter_->key);
+    return !event.masked && parsed.ParseFromArray(event.bytes.data(), static_cast<int>(event.bytes.size())) &&
+           parsed.has_row() && Matches(parsed.row(), filter_->key);
   }
 
   LogReader* reader_;
@@ -108,8 +111,8 @@ absl::StatusOr<std::vector<OriginId>> LogReader::FindOrigins(const std::string& 
   }
   if (!by_name.empty()) return by_name;
   if (!by_id.empty()) return by_id;
-  return absl::NotFoundError(absl::StrCat("no branch or origin \"", CleanText(text, 64), "\" in this log; branches here: ",
-                                          absl::StrJoin(known, ", ")));
+  return absl::NotFoundError(absl::StrCat("no branch or origin \"", CleanText(text, 64),
+                                          "\" in this log; branches here: ", absl::StrJoin(known, ", ")));
 }
 
 absl::StatusOr<uint64_t> LogReader::FirstAt(const OriginId& origin, HlcStamp stamp) {
@@ -118,8 +121,10 @@ absl::StatusOr<uint64_t> LogReader::FirstAt(const OriginId& origin, HlcStamp sta
     const uint64_t middle = low + (high - low) / 2;
     EventReader reader = log_->Read(origin, Sequence{middle});
     ASSAY_ASSIGN_OR_RETURN(const StoredEvent* event, reader.Next());
-    if (event == nullptr || event->stamp >= stamp) high = middle;
-    else low = middle + 1;
+    if (event == nullptr || event->stamp >= stamp)
+      high = middle;
+    else
+      low = middle + 1;
   }
   return low;
 }
@@ -145,12 +150,14 @@ absl::Status LogReader::List(const pb::ListEventsRequest& request, const Emit& e
     Range range{origin, std::max<uint64_t>(request.first(), 1), log_->Head(origin).complete.value};
     if (request.last() != 0) range.last = std::min(range.last, request.last());
     if (request.has_since()) {
-      const int64_t millis = absl::ToUnixMillis(FromProto(request.since()) + absl::Milliseconds(1) - absl::Nanoseconds(1));
+      const int64_t millis =
+          absl::ToUnixMillis(FromProto(request.since()) + absl::Milliseconds(1) - absl::Nanoseconds(1));
       ASSAY_ASSIGN_OR_RETURN(const uint64_t first, FirstAt(origin, HlcStamp::FromMillis(millis)));
       range.first = std::max(range.first, first);
     }
     if (request.has_until()) {
-      const int64_t millis = absl::ToUnixMillis(FromProto(request.until()) + absl::Milliseconds(1) - absl::Nanoseconds(1));
+      const int64_t millis =
+          absl::ToUnixMillis(FromProto(request.until()) + absl::Milliseconds(1) - absl::Nanoseconds(1));
       ASSAY_ASSIGN_OR_RETURN(const uint64_t end, FirstAt(origin, HlcStamp::FromMillis(millis)));
       range.last = std::min(range.last, end - 1);
     }
@@ -203,17 +210,18 @@ absl::StatusOr<pb::LogEvent> LogReader::Get(const pb::GetEventRequest& request) 
   if (origins.size() != 1) {
     std::vector<std::string> ids;
     for (const OriginId& origin : origins) ids.push_back(origin.Hex());
-    return absl::InvalidArgumentError(absl::StrCat("\"", CleanText(request.origin(), 64), "\" means several chains: choose one of ",
-                                                   absl::StrJoin(ids, ", ")));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "\"", CleanText(request.origin(), 64), "\" means several chains: choose one of ", absl::StrJoin(ids, ", ")));
   }
   const Sequence sequence{request.sequence()};
   if (sequence > log_->Head(origins[0]).complete) {
-    return absl::NotFoundError(absl::StrCat("no event ", EventName(origins[0], sequence), " here: this chain is held up to ",
-                                            log_->Head(origins[0]).complete.value));
+    return absl::NotFoundError(absl::StrCat("no event ", EventName(origins[0], sequence),
+                                            " here: this chain is held up to ", log_->Head(origins[0]).complete.value));
   }
   EventReader reader = log_->Read(origins[0], sequence);
   ASSAY_ASSIGN_OR_RETURN(const StoredEvent* event, reader.Next());
-  if (event == nullptr) return absl::DataLossError(absl::StrCat("event ", EventName(origins[0], sequence), " cannot be found"));
+  if (event == nullptr)
+    return absl::DataLossError(absl::StrCat("event ", EventName(origins[0], sequence), " cannot be found"));
   if (event->masked) return viewer_.ViewMasked(origins[0], sequence, event->stamp, event->table);
   return viewer_.View(origins[0], sequence, event->bytes,
                       request.value_bytes_max() == 0 ? kWholeValueBytes : request.value_bytes_max());
@@ -225,8 +233,8 @@ std::map<OriginId, Sequence> LogReader::Ends() const {
   return out;
 }
 
-absl::Status LogReader::ListAfter(const std::map<OriginId, Sequence>& ends, const pb::TailEventsRequest& request, const Emit& emit,
-                                  const Cancelled& cancelled) {
+absl::Status LogReader::ListAfter(const std::map<OriginId, Sequence>& ends, const pb::TailEventsRequest& request,
+                                  const Emit& emit, const Cancelled& cancelled) {
   Filter filter;
   if (!request.table().empty()) {
     ASSAY_ASSIGN_OR_RETURN(const TableName table, TableName::Parse(request.table()));

@@ -34,7 +34,8 @@ absl::StatusOr<pb::ListParkedReply> LogReader::Parked(const pb::ListParkedReques
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<TableNames> names, TableNames::Open(file_.get(), log_.get()));
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<StageStore> stages, StageStore::Open(file_.get(), log_.get()));
   const size_t limit = std::min<size_t>(request.limit() == 0 ? 1000 : request.limit(), kListMax);
-  ASSAY_ASSIGN_OR_RETURN(const std::vector<UnsettledRow> rows, stages->ListUnsettled(true, wanted.empty() ? limit : kListMax));
+  ASSAY_ASSIGN_OR_RETURN(const std::vector<UnsettledRow> rows,
+                         stages->ListUnsettled(true, wanted.empty() ? limit : kListMax));
   pb::ListParkedReply out;
   out.set_total(stages->ParkedCount());
   for (const UnsettledRow& row : rows) {
@@ -74,7 +75,8 @@ absl::StatusOr<pb::ConflictSide> LogReader::Side(const Version& version, const s
   for (const v1::ColumnChange& change : event.row().columns()) {
     if (change.ordinal() >= static_cast<uint32_t>((*schema)->columns_size())) continue;
     if ((*schema)->columns(change.ordinal()).name() != column) continue;
-    if (change.has_value() || change.is_null()) *out.mutable_value() = ViewValue(change.value(), change.is_null(), kTextMax);
+    if (change.has_value() || change.is_null())
+      *out.mutable_value() = ViewValue(change.value(), change.is_null(), kTextMax);
   }
   return out;
 }
@@ -87,7 +89,8 @@ absl::StatusOr<pb::ListConflictsReply> LogReader::Conflicts(const pb::ListConfli
   pb::ListConflictsReply out;
   out.set_total(stages->ConflictCount());
   // Ids are dense from 1, so that the newest are found by counting back.
-  int64_t end = request.before_id() > 0 ? std::min(request.before_id() - 1, stages->ConflictCount()) : stages->ConflictCount();
+  int64_t end =
+      request.before_id() > 0 ? std::min(request.before_id() - 1, stages->ConflictCount()) : stages->ConflictCount();
   while (end > 0 && out.conflicts_size() < limit) {
     const int64_t begin = std::max<int64_t>(end - 500, 0);
     ASSAY_ASSIGN_OR_RETURN(std::vector<Conflict> found, stages->ListConflicts(begin, static_cast<size_t>(end - begin)));

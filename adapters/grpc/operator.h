@@ -1,7 +1,7 @@
 // The running daemon as its services see it: a picture of how it is, and a handful of commands.
 //
-// The daemon's host is the real body (tools/daemon); tests bring a scripted one. Every function may be called from any thread,
-// answers within milliseconds, and works also while the engine is down.
+// The daemon's host is the real body (tools/daemon); tests bring a scripted one. Every function may be called from any
+// thread, answers within milliseconds, and works also while the engine is down.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,13 @@
 namespace assay {
 
 struct DaemonStatus {
-  EngineStatus engine;       // As last published: of the engine before, while there is none.
-  LinkStatus engine_link;    // Not OK: there is no engine now, why, and when the next one is tried.
+  EngineStatus engine;     // As last published: of the engine before, while there is none.
+  LinkStatus engine_link;  // Not OK: there is no engine now, why, and when the next one is tried.
   std::string version;
   int pid = 0;
   absl::Time started = absl::InfinitePast();
   absl::Time as_of = absl::InfinitePast();
-  uint64_t change = 0;       // Rises with every picture published.
+  uint64_t change = 0;  // Rises with every picture published.
 };
 
 class Operator {

@@ -49,7 +49,8 @@ google::protobuf::Duration ToProto(absl::Duration duration) {
 }
 
 absl::Time FromProto(const google::protobuf::Timestamp& timestamp) {
-  return absl::FromUnixSeconds(std::clamp(timestamp.seconds(), kSecondsMin, kSecondsMax)) + absl::Nanoseconds(timestamp.nanos());
+  return absl::FromUnixSeconds(std::clamp(timestamp.seconds(), kSecondsMin, kSecondsMax)) +
+         absl::Nanoseconds(timestamp.nanos());
 }
 
 absl::Duration FromProto(const google::protobuf::Duration& duration) {

@@ -41,6 +41,13 @@ pb::Status StatusToProto(const DaemonStatus& status) {
   out.set_branch(CleanText(engine.branch_name, 256));
   if (engine.origin != OriginId{}) out.set_origin(engine.origin.Hex());
   out.set_state(State(status));
+  if (engine.restore != RestoreState::kNormal && engine.restore != RestoreState::kUnverified) {
+    out.set_hazard(std::string(RestoreStateName(engine.restore)));
+  }
+  if (!status.engine_link.status.ok()) {
+    out.add_problems(CleanText(absl::StrCat("Nothing is captured, sent or received: ", status.engine_link.status.message(),
+                                            ". The shop goes on; PostgreSQL keeps the changes, and this is tried again by itself"), 4096));
+  }
   for (const std::string& problem : engine.problems) out.add_problems(CleanText(problem, 4096));
   out.set_version(status.version);
   out.set_pid(status.pid);
@@ -56,7 +63,8 @@ pb::Status StatusToProto(const DaemonStatus& status) {
     SetLink(engine.hub_pull, out.mutable_pull());
     SetLink(LinkStatus{.status = engine.hints}, out.mutable_realtime());
     *out.mutable_interval() = ToProto(engine.hub_interval);
-    if (engine.hub_clock_offset != absl::ZeroDuration()) *out.mutable_hub_clock_offset() = ToProto(engine.hub_clock_offset);
+    if (engine.hub_clock_offset != absl::ZeroDuration())
+      *out.mutable_hub_clock_offset() = ToProto(engine.hub_clock_offset);
   }
   out.set_paused(engine.paused);
   SetTime(engine.last_push, &out, &pb::Status::mutable_last_push);
@@ -141,15 +149,25 @@ pb::ListBranchesReply BranchesToProto(const DaemonStatus& status) {
   if (!self_told) {
     pb::Branch* self = out.add_branches();
     self->set_name(CleanText(engine.branch_name, 256));
+    self->set_number(engine.branch_number);
     self->set_self(true);
     self->set_active(true);
-    self->set_state(State(status));
-    self->set_version(status.version);
     if (engine.origin != OriginId{}) self->set_origin(engine.origin.Hex());
-    self->set_head(heads[engine.origin]);
-    self->set_parked_rows(engine.parked);
   }
-  if (!engine.branches.empty()) SetTime(std::max(engine.last_pull, engine.last_push), &out, &pb::ListBranchesReply::mutable_heard);
+  // What the hub knows of this branch is what it told last; this is how it is.
+  for (pb::Branch& self : *out.mutable_branches()) {
+    if (!self.self()) continue;
+    uint64_t behind = 0;
+    for (const auto& [origin, head] : heads) {
+      if (origin != engine.origin) behind += head - std::min(head, projected_here[origin]);
+    }
+    self.set_state(State(status));
+    self.set_version(status.version);
+    self.set_head(heads[engine.origin]);
+    self.set_behind(behind);
+    self.set_parked_rows(engine.parked);
+  }
+  if (!engine.branches.empty()) SetTime(engine.branches_heard, &out, &pb::ListBranchesReply::mutable_heard);
   std::sort(out.mutable_branches()->begin(), out.mutable_branches()->end(),
             [](const pb::Branch& a, const pb::Branch& b) {
               return a.number() != b.number() ? a.number() < b.number() : a.name() < b.name();

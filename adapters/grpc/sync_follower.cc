@@ -21,8 +21,11 @@ absl::Status Failed(const LinkStatus& link, uint32_t failures_before, absl::Time
 
 absl::StatusOr<SyncFollower> SyncFollower::Begin(const DaemonStatus& status, absl::Time now) {
   const EngineStatus& engine = status.engine;
-  if (!status.engine_link.status.ok()) return absl::UnavailableError(absl::StrCat("stopped: ", status.engine_link.status.message()));
-  if (!engine.has_hub) return absl::FailedPreconditionError("no hub is configured, everything stays local: add [hub] url = … to the config");
+  if (!status.engine_link.status.ok())
+    return absl::UnavailableError(absl::StrCat("stopped: ", status.engine_link.status.message()));
+  if (!engine.has_hub)
+    return absl::FailedPreconditionError(
+        "no hub is configured, everything stays local: add [hub] url = … to the config");
   if (engine.paused) return absl::FailedPreconditionError("sync is paused: run assay sync resume first");
   SyncFollower out;
   out.begun_ = out.moved_ = now;
@@ -63,7 +66,8 @@ absl::StatusOr<admin::v1::SyncProgress> SyncFollower::Look(const DaemonStatus& s
       continue;
     }
     auto it = chains_.find(origin.origin);
-    if (it == chains_.end() || !origin.status.ok()) continue;  // A chain that is stopped is in the status, and holds up no other.
+    if (it == chains_.end() || !origin.status.ok())
+      continue;  // A chain that is stopped is in the status, and holds up no other.
     const Chain& chain = it->second;
     out.set_pulled(out.pulled() + Between(chain.head, origin.head.value, chain.target));
     out.set_pull_total(out.pull_total() + Between(chain.head, chain.target, chain.target));

@@ -20,14 +20,15 @@ class SyncFollower {
   // FAILED_PRECONDITION: no hub, or paused. UNAVAILABLE: the engine is down.
   static absl::StatusOr<SyncFollower> Begin(const DaemonStatus& status, absl::Time now);
 
-  // How far it is. The link's own error when a try since Begin failed; DEADLINE_EXCEEDED when nothing moved for a minute.
+  // How far it is. The link's own error when a try since Begin failed; DEADLINE_EXCEEDED when nothing moved for a
+  // minute.
   absl::StatusOr<admin::v1::SyncProgress> Look(const DaemonStatus& status, absl::Time now);
 
  private:
   struct Chain {
-    uint64_t head = 0;       // When it began.
+    uint64_t head = 0;  // When it began.
     uint64_t projected = 0;
-    uint64_t target = 0;     // What the hub had, once the first pull since came back.
+    uint64_t target = 0;  // What the hub had, once the first pull since came back.
   };
   absl::Time begun_;
   absl::Time moved_;

@@ -1,12 +1,13 @@
 #include "adapters/grpc/unix_listener.h"
 
-#include <cerrno>
-#include <cstring>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "log/annotate.h"
@@ -36,8 +37,9 @@ absl::Status PrepareDirectory(const std::string& path) {
   }
   // Where others may rename files, a stranger could put a socket of his own in this place.
   if ((st.st_mode & 022) != 0 && (st.st_mode & S_ISVTX) == 0) {
-    return absl::FailedPreconditionError(absl::StrCat("others may write to the socket's directory ", directory, ": run chmod 700 ",
-                                                      directory, ", or choose another in admin.listen"));
+    return absl::FailedPreconditionError(absl::StrCat("others may write to the socket's directory ", directory,
+                                                      ": run chmod 700 ", directory,
+                                                      ", or choose another in admin.listen"));
   }
   return absl::OkStatus();
 }
@@ -46,7 +48,8 @@ absl::Status RemoveStale(const std::string& path) {
   struct stat st;
   if (lstat(path.c_str(), &st) != 0) return errno == ENOENT ? absl::OkStatus() : Error("look at", path);
   if (!S_ISSOCK(st.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrCat(path, " is there and is no socket: choose another path in admin.listen"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " is there and is no socket: choose another path in admin.listen"));
   }
   const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   const sockaddr_un address = AddressOf(path);
@@ -57,10 +60,12 @@ absl::Status RemoveStale(const std::string& path) {
     return unlink(path.c_str()) == 0 || errno == ENOENT ? absl::OkStatus() : Error("remove the stale socket", path);
   }
   if (rc != 0 && error == EACCES) {
-    return absl::PermissionDeniedError(absl::StrCat(path, " belongs to another user: choose another path in admin.listen"));
+    return absl::PermissionDeniedError(
+        absl::StrCat(path, " belongs to another user: choose another path in admin.listen"));
   }
-  return absl::AlreadyExistsError(absl::StrCat("somebody is listening on ", path, " already: stop that daemon (assay status --socket ",
-                                               path, " names its pid), or choose another path in admin.listen"));
+  return absl::AlreadyExistsError(absl::StrCat("somebody is listening on ", path,
+                                               " already: stop that daemon (assay status --socket ", path,
+                                               " names its pid), or choose another path in admin.listen"));
 }
 
 }  // namespace
@@ -81,7 +86,8 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Bind(const std::stri
   if (fchmod(fd, 0600) != 0 || bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     return Error("listen on", path);
   }
-  if (lstat(path.c_str(), &st) != 0 || chmod(path.c_str(), 0600) != 0 || listen(fd, 64) != 0) return Error("listen on", path);
+  if (lstat(path.c_str(), &st) != 0 || chmod(path.c_str(), 0600) != 0 || listen(fd, 64) != 0)
+    return Error("listen on", path);
   listener->device_ = st.st_dev;
   listener->inode_ = st.st_ino;
   return listener;
@@ -90,7 +96,8 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Bind(const std::stri
 UnixListener::~UnixListener() {
   close(fd_);
   struct stat st;
-  if (inode_ != 0 && lstat(path_.c_str(), &st) == 0 && st.st_dev == device_ && st.st_ino == inode_) unlink(path_.c_str());
+  if (inode_ != 0 && lstat(path_.c_str(), &st) == 0 && st.st_dev == device_ && st.st_ino == inode_)
+    unlink(path_.c_str());
 }
 
 absl::StatusOr<int> UnixListener::Accept(int wait_ms) {
@@ -98,7 +105,8 @@ absl::StatusOr<int> UnixListener::Accept(int wait_ms) {
   if (poll(&waiter, 1, wait_ms) <= 0) return absl::NotFoundError("nobody came");
   const int fd = accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd >= 0) return fd;
-  if (errno == EMFILE || errno == ENFILE) poll(nullptr, 0, wait_ms);  // Else this would spin until a descriptor is free.
+  if (errno == EMFILE || errno == ENFILE)
+    poll(nullptr, 0, wait_ms);  // Else this would spin until a descriptor is free.
   return absl::NotFoundError(std::strerror(errno));
 }
 

@@ -12,8 +12,9 @@ namespace assay {
 
 class UnixListener {
  public:
-  // Binds `path` with mode 0600, its directory made with 0700 when it is not there. A socket nobody answers on is replaced;
-  // ALREADY_EXISTS when somebody does; FAILED_PRECONDITION when something else is there, or others may write to the directory.
+  // Binds `path` with mode 0600, its directory made with 0700 when it is not there. A socket nobody answers on is
+  // replaced; ALREADY_EXISTS when somebody does; FAILED_PRECONDITION when something else is there, or others may write
+  // to the directory.
   static absl::StatusOr<std::unique_ptr<UnixListener>> Bind(const std::string& path);
   // Removes the socket, unless another has taken the place.
   ~UnixListener();

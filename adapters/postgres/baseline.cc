@@ -5,8 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 #include "adapters/postgres/sqlstate.h"
+#include "adapters/postgres/steady_time.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -142,7 +142,7 @@ absl::Status PublishAt(Connection& admin, Connection& reader, const SelectedTabl
             .status();
     if (locked.ok()) break;
     ASSAY_RETURN_IF_ERROR(admin.ExecuteScript("ROLLBACK").status());
-    if (!absl::IsAborted(locked) || absl::Now() >= deadline)
+    if (!absl::IsAborted(locked) || SteadyNow() >= deadline)
       return AnnotateSql(locked, absl::StrCat("publish ", table.name().ToString()));
     absl::SleepFor(absl::Milliseconds(300));
   }

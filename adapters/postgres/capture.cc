@@ -8,13 +8,16 @@
 #include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "adapters/postgres/array_text.h"
+#include "adapters/postgres/baseline.h"
 #include "adapters/postgres/sqlstate.h"
+#include "adapters/postgres/steady_time.h"
 #include "log/annotate.h"
 
 namespace assay {
 namespace {
 
 constexpr absl::Duration kStatusIntervalMax = absl::Seconds(10);
+constexpr absl::Duration kOldStreamMax = absl::Seconds(2);
 
 // Buffers are filled to this size, and a larger message gets one of its own: views into them must not move.
 constexpr size_t kBufferBytes = 256 << 10;
@@ -26,19 +29,30 @@ PostgresCapture::PostgresCapture(CaptureOptions options) : options_(std::move(op
 PostgresCapture::~PostgresCapture() = default;
 
 absl::Status PostgresCapture::Start() {
-  stream_.reset();
-  catalog_.reset();
+  End(absl::OkStatus()).IgnoreError();
   relations_.clear();
   in_transaction_ = false;
   reported_ = {};
   delivered_ = 0;
   confirmed_ = 0;  // Before the first delivery the server's own position stands.
+  evidence_ = {};
   ASSAY_ASSIGN_OR_RETURN(catalog_, Connection::Open(options_.conninfo, {.application_name = "assay capture catalog",
                                                                         .interrupt = options_.interrupt}));
-  if (absl::Status status = CheckServer(); !status.ok()) return End(status);
-  ASSAY_ASSIGN_OR_RETURN(stream_, Connection::Open(options_.conninfo, {.application_name = "assay capture",
-                                                                       .replication = true,
-                                                                       .interrupt = options_.interrupt}));
+  absl::Status status = CheckServer();
+  // The server needs a moment to see that our stream before this one has ended.
+  for (const absl::Time limit = SteadyNow() + kOldStreamMax; absl::IsUnavailable(status) && slot_user_ != 0 &&
+                                                             slot_user_ == old_stream_ && SteadyNow() < limit;) {
+    absl::SleepFor(absl::Milliseconds(10));
+    status = CheckServer();
+  }
+  if (!status.ok()) return End(status);
+  absl::StatusOr<std::unique_ptr<Connection>> stream = Connection::Open(
+      options_.conninfo, {.application_name = "assay capture", .replication = true, .interrupt = options_.interrupt});
+  if (!stream.ok()) return End(stream.status());
+  stream_ = *std::move(stream);
+  // By the very connection that will stream, so that it is this server's evidence.
+  if (absl::Status examined = Examine(); !examined.ok()) return End(examined);
+  if (absl::Status slot = CheckSlot(); !slot.ok()) return End(slot);
   const std::string publication = stream_->QuoteIdentifier(options_.publication);
   // 0/0 is wherever the server has it confirmed. A position of ours could be ahead of the server (after a restore), and then it
   // would skip everything up to it in silence.
@@ -48,7 +62,30 @@ absl::Status PostgresCapture::Start() {
   if (!started.ok()) {
     return End(AnnotateSql(started.status(), absl::StrCat("start capture from slot \"", options_.slot, "\"")));
   }
-  next_status_ = absl::Now() + status_interval_;
+  // What was read of the catalog was read of the same server, if that session lives on.
+  if (!catalog_->StillOpen()) return End(absl::UnavailableError("the server was restarted while capture was starting"));
+  next_status_ = SteadyNow() + status_interval_;
+  return absl::OkStatus();
+}
+
+// What of the server and the log belongs together is judged by the engine.
+absl::Status PostgresCapture::Examine() {
+  const auto system = stream_->ExecuteScript("IDENTIFY_SYSTEM");
+  if (!system.ok()) return AnnotateSql(system.status(), "ask which server this is");
+  evidence_ = examined_;
+  evidence_.server = absl::StrCat(system->Text(0, 0), "/", evidence_.server);
+  evidence_.timeline = static_cast<uint32_t>(system->Int64(0, 1));
+  const std::string flushed = system->String(0, 2);
+  ASSAY_ASSIGN_OR_RETURN(evidence_.flushed, ParseLsn(flushed));
+  evidence_.known = true;
+  // Made by `assay init`, as a row to update; a database without it, or one that keeps it from us, shows nothing.
+  const auto progress = catalog_->Execute("SELECT p.batch, pg_catalog.to_jsonb(p) ->> 'origin' FROM assay.progress p");
+  if (!progress.ok() && !catalog_->usable()) return progress.status();
+  if (progress.ok() && progress->rows() == 1) {
+    evidence_.batch = static_cast<uint64_t>(progress->Int64(0, 0));
+    const absl::StatusOr<OriginId> origin = OriginId::FromHex(progress->IsNull(0, 1) ? "" : progress->Text(0, 1));
+    if (origin.ok()) evidence_.origin = *origin;
+  }
   return absl::OkStatus();
 }
 
@@ -65,34 +102,30 @@ absl::Status PostgresCapture::CheckServer() {
           "SELECT current_setting('wal_level'), (SELECT setting::int8 FROM pg_settings WHERE name = 'wal_sender_timeout'),"
           "  EXISTS (SELECT FROM pg_publication WHERE pubname = $1),"
           "  s.slot_name IS NOT NULL, coalesce(s.plugin, ''), coalesce(s.database, ''), current_database(),"
-          "  coalesce(s.wal_status, ''), s.active_pid"
+          "  coalesce(s.wal_status, ''), s.active_pid, coalesce(s.confirmed_flush_lsn, '0/0'),"
+          "  (SELECT oid FROM pg_database WHERE datname = current_database()),"
+          "  pg_snapshot_xmax(pg_current_snapshot())::text::numeric % 4294967296"
           " FROM (SELECT) one LEFT JOIN pg_replication_slots s ON s.slot_name = $2",
           {options_.publication, options_.slot}));
   const std::string slot = absl::StrCat("replication slot \"", options_.slot, "\"");
+  examined_ = {};
+  examined_.slot_there = facts.Bool(0, 3);
+  publication_there_ = facts.Bool(0, 2);
+  slot_plugin_ = facts.String(0, 4);
+  slot_database_ = facts.String(0, 5);
+  database_ = facts.String(0, 6);
+  examined_.slot_lost = facts.Text(0, 7) == "lost";
+  slot_user_ = static_cast<int>(facts.Int64(0, 8));
+  ASSAY_ASSIGN_OR_RETURN(examined_.slot_confirmed, ParseLsn(facts.Text(0, 9)));
+  examined_.server = facts.String(0, 10);
+  examined_.next_xid = static_cast<uint32_t>(facts.Int64(0, 11));
   if (facts.Text(0, 0) != "logical") {
     return absl::FailedPreconditionError(absl::StrCat("wal_level is \"", facts.Text(0, 0),
                                                       "\" and capture needs \"logical\": `assay doctor` shows the command"));
   }
-  if (!facts.Bool(0, 2)) {
-    return absl::FailedPreconditionError(absl::StrCat("publication \"", options_.publication, "\" is not in database \"",
-                                                      facts.Text(0, 6), "\": run `assay init`, or `assay doctor` if it was"));
-  }
-  if (!facts.Bool(0, 3)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(slot, " is gone, so changes may have been missed: `assay repair` compares and makes a new one ",
-                     "(`assay init` if this database was never enrolled)"));
-  }
-  if (facts.Text(0, 4) != "pgoutput" || facts.Text(0, 5) != facts.Text(0, 6)) {
-    return absl::FailedPreconditionError(absl::StrCat(slot, " is not ours (plugin \"", facts.Text(0, 4), "\", database \"",
-                                                      facts.Text(0, 5), "\"): `assay doctor` tells more"));
-  }
-  if (facts.Text(0, 7) == "lost") {
-    return absl::FailedPreconditionError(absl::StrCat(
-        slot, " has lost WAL it still needed (max_slot_wal_keep_size): changes were missed, run `assay repair`"));
-  }
-  if (!facts.IsNull(0, 8)) {
+  if (slot_user_ != 0) {
     return absl::UnavailableError(absl::StrCat(slot, " is in use by the server process ", facts.Text(0, 8),
-                                               ": another daemon, or one that has just ended; tried again"));
+                                               ": another daemon (stop it), or one that has just ended"));
   }
   // The server gives up on us after wal_sender_timeout; 0 is never.
   const int64_t timeout_ms = facts.Int64(0, 1);
@@ -101,9 +134,31 @@ absl::Status PostgresCapture::CheckServer() {
   return absl::OkStatus();
 }
 
+absl::Status PostgresCapture::CheckSlot() {
+  const std::string slot = absl::StrCat("replication slot \"", options_.slot, "\"");
+  if (!publication_there_) {
+    return absl::FailedPreconditionError(absl::StrCat("publication \"", options_.publication, "\" is not in database \"",
+                                                      database_, "\": run `assay init`, or `assay doctor` if it was"));
+  }
+  if (!evidence_.slot_there) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(slot, " is gone, so changes may have been missed: `assay repair` compares and makes a new one ",
+                     "(`assay init` if this database was never enrolled)"));
+  }
+  if (slot_plugin_ != "pgoutput" || slot_database_ != database_) {
+    return absl::FailedPreconditionError(absl::StrCat(slot, " is not ours (plugin \"", slot_plugin_, "\", database \"",
+                                                      slot_database_, "\"): `assay doctor` tells more"));
+  }
+  if (evidence_.slot_lost) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        slot, " has lost WAL it still needed (max_slot_wal_keep_size): changes were missed, run `assay repair`"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<CaptureBatch> PostgresCapture::Next(absl::Duration wait) {
   if (stream_ == nullptr) return absl::UnavailableError("capture has not been started");
-  const absl::Time deadline = absl::Now() + wait;
+  const absl::Time deadline = SteadyNow() + wait;
   CaptureBatch batch;
   batch_size_ = 0;
   for (bool consumed = false;;) {
@@ -125,7 +180,7 @@ absl::StatusOr<CaptureBatch> PostgresCapture::Next(absl::Duration wait) {
       consumed = true;
       continue;
     }
-    if (!batch.items.empty() || absl::Now() >= deadline) return batch;
+    if (!batch.items.empty() || SteadyNow() >= deadline) return batch;
     const auto ready = stream_->Wait(std::min(deadline, next_status_), PQflush(stream_->raw()) > 0, &confirm_signal_);
     if (!ready.ok()) return End(ready.status());
     consumed = false;
@@ -145,7 +200,7 @@ void PostgresCapture::Confirm(Lsn lsn) {
 
 absl::Status PostgresCapture::KeepAlive() {
   if (stream_ == nullptr) return absl::UnavailableError("capture has not been started");
-  if (confirmed_.load(std::memory_order_acquire) == reported_.value && absl::Now() < next_status_) return absl::OkStatus();
+  if (confirmed_.load(std::memory_order_acquire) == reported_.value && SteadyNow() < next_status_) return absl::OkStatus();
   return SendStatus();
 }
 
@@ -158,7 +213,7 @@ absl::Status PostgresCapture::SendStatus() {
   // put == 0: the socket is full, which cannot be for long; due again at the next call.
   if (put == 1) {
     reported_ = confirmed;
-    next_status_ = absl::Now() + status_interval_;
+    next_status_ = SteadyNow() + status_interval_;
   }
   return absl::OkStatus();
 }
@@ -170,10 +225,18 @@ absl::Status PostgresCapture::StreamEnded() {
     if (PQresultStatus(next) == PGRES_FATAL_ERROR) status = StatusFromResult(next);
     if (PQresultStatus(next) == PGRES_COPY_IN) PQputCopyEnd(stream_->raw(), nullptr);
   }
+  // PostgreSQL puts a change's values, before and after, as text into one buffer of at most 1 GB. The slot cannot get past it.
+  if (absl::StartsWith(SqlstateOf(status), "54") || absl::StrContains(status.message(), "invalid memory alloc request size")) {
+    status = absl::FailedPreconditionError(absl::StrCat(
+        "a row was changed whose values, before and after together, are more than the 1 GB of text that PostgreSQL's logical "
+        "decoding takes (", status.message(), "): that change and later ones cannot be captured. Make the value smaller, then "
+        "enrol anew, which compares every row: `assay leave`, move log.db away, `assay init`"));
+  }
   return End(AnnotateSql(status, "capture"));
 }
 
 absl::Status PostgresCapture::End(absl::Status status) {
+  if (stream_ != nullptr) old_stream_ = stream_->backend_pid();
   stream_.reset();
   catalog_.reset();
   return status;
@@ -195,9 +258,9 @@ absl::Status PostgresCapture::Take(absl::string_view message, CaptureBatch& batc
   ASSAY_ASSIGN_OR_RETURN(WalsenderMessage envelope, ParseWalsender(message));
   if (envelope.kind == WalsenderMessage::Kind::kKeepalive) {
     if (envelope.reply_requested) ASSAY_RETURN_IF_ERROR(SendStatus());
-    if (in_transaction_ || envelope.end_lsn.value <= delivered_) return absl::OkStatus();
-    batch.items.push_back({.kind = CaptureItem::Kind::kKeepalive, .end_lsn = envelope.end_lsn});
-    delivered_ = envelope.end_lsn.value;
+    if (in_transaction_ || (envelope.end_lsn.value <= delivered_ && !envelope.reply_requested)) return absl::OkStatus();
+    delivered_ = std::max(delivered_.load(), envelope.end_lsn.value);
+    batch.items.push_back({.kind = CaptureItem::Kind::kKeepalive, .end_lsn = {delivered_}, .wants_reply = envelope.reply_requested});
     return absl::OkStatus();
   }
   // Most messages are rows, whose texts must outlive libpq's buffer.
@@ -240,6 +303,12 @@ absl::Status PostgresCapture::TakeData(pgoutput::Message message, CaptureBatch& 
     return relation;
   };
   const auto fits = [&](const std::vector<TupleValue>& tuple) { return tuple.size() == item.relation->columns.size(); };
+  const auto without_generated = [](const Relation& relation, std::vector<TupleValue> tuple) {
+    if (tuple.size() != relation.left_out.size()) return tuple;  // Nothing is left out, or it fits nothing.
+    size_t column = 0;
+    std::erase_if(tuple, [&](const TupleValue&) { return relation.left_out[column++]; });
+    return tuple;
+  };
   const auto misfit = [&] {
     return absl::DataLossError(absl::StrCat("a row of ", item.relation->name.ToString(), " does not fit its description"));
   };
@@ -256,22 +325,22 @@ absl::Status PostgresCapture::TakeData(pgoutput::Message message, CaptureBatch& 
     item.end_lsn = commit->end_lsn;
     delivered_ = std::max(delivered_.load(), commit->end_lsn.value);
   } else if (auto* relation = std::get_if<pgoutput::Relation>(&message)) {
-    return TakeRelation(*relation);
+    return TakeRelation(std::move(*relation));
   } else if (auto* insert = std::get_if<pgoutput::Insert>(&message)) {
-    ASSAY_RETURN_IF_ERROR(bind(insert->relation).status());
+    ASSAY_ASSIGN_OR_RETURN(const Relation* of, bind(insert->relation));
     item.kind = CaptureItem::Kind::kInsert;
-    item.new_tuple = std::move(insert->new_tuple);
+    item.new_tuple = without_generated(*of, std::move(insert->new_tuple));
     if (!fits(item.new_tuple)) return misfit();
   } else if (auto* update = std::get_if<pgoutput::Update>(&message)) {
     ASSAY_ASSIGN_OR_RETURN(const Relation* of, bind(update->relation));
     item.kind = CaptureItem::Kind::kUpdate;
-    item.new_tuple = std::move(update->new_tuple);
-    item.old_tuple = WholeOld(*of, std::move(update->old_tuple), update->old_is_whole, item.new_tuple);
+    item.new_tuple = without_generated(*of, std::move(update->new_tuple));
+    item.old_tuple = WholeOld(*of, without_generated(*of, std::move(update->old_tuple)), update->old_is_whole, item.new_tuple);
     if (!fits(item.new_tuple) || !fits(item.old_tuple)) return misfit();
   } else if (auto* erase = std::get_if<pgoutput::Delete>(&message)) {
     ASSAY_ASSIGN_OR_RETURN(const Relation* of, bind(erase->relation));
     item.kind = CaptureItem::Kind::kDelete;
-    item.old_tuple = WholeOld(*of, std::move(erase->old_tuple), erase->old_is_whole, {});
+    item.old_tuple = WholeOld(*of, without_generated(*of, std::move(erase->old_tuple)), erase->old_is_whole, {});
     if (!fits(item.old_tuple)) return misfit();
   } else if (auto* truncate = std::get_if<pgoutput::Truncate>(&message)) {
     for (uint32_t oid : truncate->relations) {
@@ -294,9 +363,29 @@ absl::Status PostgresCapture::TakeData(pgoutput::Message message, CaptureBatch& 
   return absl::OkStatus();
 }
 
+// Takes the generated columns out of the description. Empty: there are none, as always before PostgreSQL 18.
+absl::StatusOr<std::vector<bool>> PostgresCapture::LeaveOutGenerated(pgoutput::Relation* relation) {
+  if (catalog_->server_version() < 180000) return std::vector<bool>();
+  const auto generated = catalog_->Execute(
+      "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped AND attgenerated <> ''",
+      {absl::StrCat(relation->oid)});
+  if (!generated.ok()) return AnnotateSql(generated.status(), "read which columns are generated");
+  if (generated->rows() == 0) return std::vector<bool>();
+  std::vector<bool> left_out;
+  for (const pgoutput::Relation::Column& column : relation->columns) {
+    bool is_generated = false;
+    for (int row = 0; row < generated->rows(); ++row) is_generated |= generated->Text(row, 0) == column.name;
+    left_out.push_back(is_generated);
+  }
+  size_t index = 0;
+  std::erase_if(relation->columns, [&](const auto&) { return left_out[index++]; });
+  return left_out;
+}
+
 // The stream names columns and types as they were when the rows were written; the catalog, which may be ahead by now, adds what
 // the stream does not tell: the primary key and NOT NULL.
-absl::Status PostgresCapture::TakeRelation(const pgoutput::Relation& relation) {
+absl::Status PostgresCapture::TakeRelation(pgoutput::Relation relation) {
+  ASSAY_ASSIGN_OR_RETURN(std::vector<bool> left_out, LeaveOutGenerated(&relation));
   const TableName name{std::string(relation.schema), std::string(relation.table)};
   ArrayText types, modifiers;
   for (const auto& column : relation.columns) {
@@ -341,6 +430,7 @@ absl::Status PostgresCapture::TakeRelation(const pgoutput::Relation& relation) {
   if (catalog->rows() == 0 && known != nullptr && known->columns.size() == shape.columns.size()) shape.key = known->key;
   if (known == nullptr || *known != shape) known = std::make_shared<const TableShape>(std::move(shape));
   relations_[relation.oid].replica_key = std::move(entry.replica_key);
+  relations_[relation.oid].left_out = std::move(left_out);
   return absl::OkStatus();
 }
 

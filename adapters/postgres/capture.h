@@ -42,6 +42,8 @@ class PostgresCapture final : public CaptureSource {
   ~PostgresCapture() override;
 
   absl::Status Start() override;
+  DatabaseEvidence Evidence() const override { return evidence_; }
+  void Stop() override { End(absl::OkStatus()).IgnoreError(); }
   absl::StatusOr<CaptureBatch> Next(absl::Duration wait) override;
   // Ignored when this stream has not delivered `lsn` yet: after a restart or a restore the engine may know a position that means
   // something else, or nothing, here, and the server would skip ahead to it without a word.
@@ -54,12 +56,16 @@ class PostgresCapture final : public CaptureSource {
   struct Relation {
     std::shared_ptr<const TableShape> shape;
     std::vector<bool> replica_key;  // Parallel to the shape's columns.
+    std::vector<bool> left_out;     // Of the columns that the stream sends: those that are no columns here, since they are generated.
   };
 
   absl::Status CheckServer();
+  absl::Status CheckSlot();
+  absl::Status Examine();
   absl::Status Take(absl::string_view message, CaptureBatch& batch);
   absl::Status TakeData(pgoutput::Message message, CaptureBatch& batch);
-  absl::Status TakeRelation(const pgoutput::Relation& relation);
+  absl::Status TakeRelation(pgoutput::Relation relation);
+  absl::StatusOr<std::vector<bool>> LeaveOutGenerated(pgoutput::Relation* relation);
   absl::StatusOr<const Relation*> RelationOf(uint32_t oid) const;
   std::vector<TupleValue> WholeOld(const Relation& relation, std::vector<TupleValue> old_tuple, bool whole,
                                    const std::vector<TupleValue>& new_tuple) const;
@@ -77,6 +83,11 @@ class PostgresCapture final : public CaptureSource {
   absl::Duration status_interval_;
   absl::Time next_status_;
   Lsn reported_;
+  int old_stream_ = 0;  // Server process of our stream before this one.
+  int slot_user_ = 0;   // Server process that CheckSlot found using the slot.
+  bool publication_there_ = false;
+  std::string slot_plugin_, slot_database_, database_;
+  DatabaseEvidence evidence_, examined_;
   std::atomic<uint64_t> delivered_{0};  // End of the newest commit or keepalive given to the host.
   std::atomic<uint64_t> confirmed_{0};
   Signal confirm_signal_;

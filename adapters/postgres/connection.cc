@@ -14,8 +14,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
-#include "absl/time/clock.h"
 #include "adapters/postgres/sqlstate.h"
+#include "adapters/postgres/steady_time.h"
 #include "log/annotate.h"
 #include "log/check.h"
 
@@ -92,9 +92,17 @@ std::string SqlstateInMessage(absl::string_view message) {
   return {};
 }
 
+// Without what is told beside it anyway: where to, and the SQLSTATE.
 std::string FirstLine(absl::string_view text) {
   text = absl::StripAsciiWhitespace(text);
-  return std::string(text.substr(0, text.find('\n')));
+  text = text.substr(0, text.find('\n'));
+  if (absl::StartsWith(text, "connection to server ")) {
+    if (const size_t at = text.find(" failed: "); at != absl::string_view::npos) text.remove_prefix(at + 9);
+  }
+  if (const std::string sqlstate = SqlstateInMessage(text); !sqlstate.empty()) {
+    text.remove_prefix(text.find(absl::StrCat(sqlstate, ":")) + sqlstate.size() + 1);
+  }
+  return std::string(absl::StripLeadingAsciiWhitespace(text));
 }
 
 }  // namespace
@@ -143,7 +151,14 @@ absl::Status StatusFromResult(const PGresult* result) {
   if (sqlstate == nullptr) {  // Made by libpq itself: the connection broke.
     return absl::UnavailableError(FirstLine(PQresultErrorMessage(result)));
   }
-  return StatusFromSqlstate(sqlstate, primary == nullptr ? "" : primary);
+  std::string message = primary == nullptr ? "" : primary;
+  // Which value clashes: "Key (sku)=(R-7) already exists." Other details quote whole rows.
+  const char* detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+  const absl::string_view code = sqlstate;
+  if (detail != nullptr && (code == "23505" || code == "23503" || code == "23P01")) {
+    absl::StrAppend(&message, ": ", absl::StripSuffix(detail, "."));
+  }
+  return StatusFromSqlstate(sqlstate, message);
 }
 
 absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(absl::string_view conninfo,
@@ -187,7 +202,7 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(absl::string_view c
 Connection::~Connection() { PQfinish(connection_); }
 
 absl::Status Connection::Establish() {
-  const absl::Time deadline = absl::Now() + options_.connect_timeout;
+  const absl::Time deadline = SteadyNow() + options_.connect_timeout;
   PQsetErrorVerbosity(connection_, PQERRORS_VERBOSE);  // For the SQLSTATE; see SqlstateInMessage.
   PQsetNoticeProcessor(connection_, [](void*, const char*) {}, nullptr);
   PostgresPollingStatusType next = PGRES_POLLING_WRITING;
@@ -221,6 +236,14 @@ absl::Status Connection::ConnectionError() {
   return StatusFromSqlstate(sqlstate, line);
 }
 
+bool Connection::StillOpen() {
+  if (!usable()) return false;
+  pollfd fd{PQsocket(connection_), POLLIN, 0};
+  // Readable while nothing was asked: a last word, the end, or one after the other.
+  while (!broken_ && poll(&fd, 1, 0) > 0) broken_ = PQconsumeInput(connection_) == 0;
+  return usable();
+}
+
 absl::Status Connection::LastWords() {
   broken_ = true;
   while (PGresult* next = PQgetResult(connection_)) {
@@ -241,7 +264,7 @@ absl::StatusOr<bool> Connection::Wait(absl::Time deadline, bool for_write, const
     }
     int timeout_ms = -1;
     if (deadline != absl::InfiniteFuture()) {
-      const absl::Duration left = std::clamp(deadline - absl::Now(), absl::ZeroDuration(), absl::Hours(1));
+      const absl::Duration left = std::clamp(deadline - SteadyNow(), absl::ZeroDuration(), absl::Hours(1));
       timeout_ms = static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1))));
     }
     const int ready = poll(fds, 3, timeout_ms);
@@ -251,7 +274,7 @@ absl::StatusOr<bool> Connection::Wait(absl::Time deadline, bool for_write, const
       return absl::CancelledError("interrupted: Assay is stopping");
     }
     if (ready > 0) return true;
-    if (deadline <= absl::Now()) return false;
+    if (deadline <= SteadyNow()) return false;
   }
 }
 
@@ -294,7 +317,7 @@ absl::StatusOr<Result> Connection::ExecuteScript(absl::string_view sql) {
 absl::StatusOr<Result> Connection::Finish(bool sent) {
   if (broken_) return absl::UnavailableError("the connection was given up earlier");
   if (!sent) return ConnectionError();
-  const absl::Time deadline = absl::Now() + options_.call_timeout;
+  absl::Time deadline = SteadyNow() + options_.call_timeout;
   std::optional<Result> last;
   absl::Status failure;
   for (bool flushed = false;;) {
@@ -326,6 +349,8 @@ absl::StatusOr<Result> Connection::Finish(bool sent) {
       return absl::DeadlineExceededError(
           absl::StrCat("no reply from PostgreSQL within ", absl::FormatDuration(options_.call_timeout)));
     }
+    // Something went or came: a large push may take its time on a slow line, as long as it gets on.
+    deadline = SteadyNow() + options_.call_timeout;
   }
 }
 

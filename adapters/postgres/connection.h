@@ -126,6 +126,8 @@ class Connection {
 
   // False once the connection was lost, interrupted or timed out: open another.
   bool usable() const { return !broken_ && PQstatus(connection_) == CONNECTION_OK; }
+  // Looks, without waiting, whether the server has closed this idle session meanwhile; if so it is no longer usable.
+  bool StillOpen();
   PGTransactionStatusType transaction_status() const { return PQtransactionStatus(connection_); }
   int server_version() const { return PQserverVersion(connection_); }  // 150020 is 15.20.
   int backend_pid() const { return PQbackendPID(connection_); }

@@ -27,6 +27,9 @@ constexpr absl::Duration kOffsetLarge = absl::Seconds(30);
 
 // Where PostgreSQL refused a question of ours, its own log knows more.
 constexpr char kLook[] = "run assay doctor with postgres.admin_url set to a superuser, and look into PostgreSQL's log";
+constexpr char kEnrolAnew[] =
+    "stop assayd; assay leave; move log.db* out of the state directory and keep it; assay init, which compares every "
+    "row with the fleet";
 constexpr char kTrySlot[] =
     "mend the checks above first; then try: SELECT pg_create_logical_replication_slot('x', 'pgoutput', true)";
 
@@ -143,7 +146,7 @@ void CheckTables(Connection& admin, const DoctorOptions& options, Findings& foun
   for (const RefusedTable& refused : selection->refused) {
     const std::string name = refused.name.ToString();
     const std::string remedy =
-        absl::StrCat("mend it, or set postgres.exclude = [\"", refused.name.schema, ".", refused.name.table, "\"]");
+        absl::StrCat("that, or add \"", refused.name.schema, ".", refused.name.table, "\" to postgres.exclude");
     if (refused.by_name)
       found.Fail("table " + name, absl::StrCat("cannot be enrolled: ", refused.reason), remedy);
     else
@@ -203,7 +206,7 @@ void CheckSlot(Connection& admin, Findings& found) {
   if (slot->rows() == 0) {
     absl::StatusOr<Result> published = admin.Execute("SELECT FROM pg_catalog.pg_publication WHERE pubname = 'assay'");
     if (published.ok() && published->rows() > 0)
-      found.Fail("slot", "the replication slot \"assay\" is gone: changes since then are not in the log", "assay init");
+      found.Fail("slot", "the replication slot \"assay\" is gone: changes since then are not in the log", kEnrolAnew);
     return;
   }
   const std::string drop = "SELECT pg_drop_replication_slot('assay')";
@@ -213,7 +216,7 @@ void CheckSlot(Connection& admin, Findings& found) {
     return found.Fail("slot", absl::StrCat("the slot \"assay\" uses the plugin ", slot->Text(0, 3)), drop);
   if (slot->Text(0, 1) == "lost")
     return found.Fail("slot", "the server has removed WAL that the slot needed: changes are not in the log",
-                      "assay leave, then assay init");
+                      kEnrolAnew);
   const std::string behind = absl::StrCat(slot->Bool(0, 0) ? "streaming" : "nobody is streaming", ", ",
                                           Bytes(slot->Int64(0, 2)), " of WAL behind");
   if (slot->Text(0, 1) == "unreserved")
@@ -257,16 +260,22 @@ void CheckMessages(const std::string& url, Findings& found) {
 }
 
 void CheckStateDirectory(const std::string& directory, Findings& found) {
-  const std::string make = absl::StrCat("install -d -m 0700 -o assay ", directory);
+  const std::string make = absl::StrCat("sudo install -d -m 0700 -o $(id -un) ", directory);
   struct stat info;
   if (stat(directory.c_str(), &info) != 0) {
-    if (errno == ENOENT) return found.Warn("state_dir", absl::StrCat(directory, " does not exist yet"), make);
+    const std::string parent = directory.substr(0, std::max<size_t>(directory.rfind('/'), 1));
+    if (errno == ENOENT && access(parent.c_str(), W_OK | X_OK) == 0) {
+      return found.Ok("state_dir", absl::StrCat(directory, " does not exist yet: assay init makes it"));
+    }
+    if (errno == ENOENT) {
+      return found.Fail("state_dir", absl::StrCat(directory, " does not exist, and this user cannot make it"), make);
+    }
     return found.Fail("state_dir", absl::StrCat(directory, ": ", std::strerror(errno)), make);
   }
   if (!S_ISDIR(info.st_mode)) return found.Fail("state_dir", absl::StrCat(directory, " is not a directory"), make);
   if (access(directory.c_str(), R_OK | W_OK | X_OK) != 0) {
     return found.Fail("state_dir", absl::StrCat(directory, " cannot be written by this user"),
-                      absl::StrCat("chown assay ", directory, ", or run as its owner"));
+                      absl::StrCat("sudo chown $(id -un) ", directory, ", or run as its owner"));
   }
   if ((info.st_mode & 022) != 0) {
     found.Fail("state_dir", absl::StrCat(directory, " can be written by others"),
@@ -330,9 +339,11 @@ void CheckHub(const DoctorOptions& options, Hub* hub, const absl::Status& hub_er
   if (!heads.ok()) {
     std::string remedy = "check the network and hub.url";
     if (absl::IsUnauthenticated(heads.status()))
-      remedy = "assay hub enrol NAME, run by the head office, gives the branch a password";
-    if (absl::IsFailedPrecondition(heads.status())) remedy = "assay hub install, run by the head office";
-    if (absl::IsPermissionDenied(heads.status())) remedy = "assay hub enrol NAME, run by the head office";
+      remedy =
+          "correct the password in hub.url or hub.password_file; if it is lost: assay hub password NAME, run by the "
+          "head office";
+    // These say themselves what to do.
+    if (absl::IsFailedPrecondition(heads.status()) || absl::IsPermissionDenied(heads.status())) remedy = "";
     return found.Failed("hub", heads.status(), remedy);
   }
   uint64_t events = 0;

@@ -8,8 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "adapters/postgres/sqlstate.h"
+#include "adapters/postgres/steady_time.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -32,7 +32,15 @@ SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relispartitio
           AND a.atttypid = ANY ('{oid,xid,xid8,cid,tid,regclass,regcollation,regconfig,regdictionary,regnamespace,regoper,
             regoperator,regproc,regprocedure,regrole,regtype}'::pg_catalog.regtype[]) LIMIT 1) AS local_key,
        (SELECT pg_catalog.string_agg(g.tgname, ', ' ORDER BY g.tgname) FROM pg_catalog.pg_trigger g
-        WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled IN ('A', 'R')) AS replica_triggers
+        WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled IN ('A', 'R')) AS replica_triggers,
+       (SELECT u.conname || ': ' || pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', g.tgrelid::pg_catalog.regclass, g.tgname)
+        FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint u ON u.oid = g.tgconstraint
+        WHERE (g.tgrelid = c.oid OR g.tgrelid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(c.oid) t))
+          AND g.tgfoid = 'pg_catalog.unique_key_recheck'::pg_catalog.regproc AND g.tgenabled NOT IN ('A', 'R')
+          AND NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
+        ORDER BY g.oid LIMIT 1) AS unchecked,
+       (SELECT a.attname FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated = 'v' AND NOT a.attisdropped
+        ORDER BY a.attnum LIMIT 1) AS virtual_column
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_index pk ON pk.indrelid = c.oid AND pk.indisprimary
@@ -65,7 +73,10 @@ SELECT r.root, c.oid, n.nspname, c.relname, c.relreplident <> 'f' AS identity,
          AND pg_catalog.has_table_privilege('assay_projector', c.oid, 'DELETE')) AS rights,
        c.oid = r.root AND $2 AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication_rel x JOIN pg_catalog.pg_publication p
          ON p.oid = x.prpubid WHERE p.pubname = 'assay' AND x.prrelid = c.oid) AS unpublished,
-       NOT EXISTS (SELECT FROM assay.enrolled e WHERE e.relation = c.oid) AS unsaved
+       NOT EXISTS (SELECT FROM assay.enrolled e WHERE e.relation = c.oid) AS unsaved,
+       (SELECT pg_catalog.string_agg(pg_catalog.format('ALTER TABLE ONLY %I.%I ENABLE ALWAYS TRIGGER %I;', n.nspname, c.relname, g.tgname), '')
+        FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND g.tgfoid = 'pg_catalog.unique_key_recheck'::pg_catalog.regproc
+          AND g.tgenabled NOT IN ('A', 'R')) AS rechecks
 FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS r (root)
 CROSS JOIN LATERAL (SELECT r.root AS relid UNION SELECT t.relid FROM pg_catalog.pg_partition_tree(r.root) t) AS m
 JOIN pg_catalog.pg_class c ON c.oid = m.relid
@@ -91,7 +102,10 @@ std::string RefusalOf(const Result& relations, int row) {
   if (kind == "v") return "it is a view: enrol the tables below it";
   if (kind == "m") return "it is a materialized view: enrol the tables below it and refresh it at each branch";
   if (kind == "f") return "it is a foreign table: its rows are in another server's WAL";
-  if (persistence == "u") return "it is unlogged, so its changes are not in the WAL: ALTER TABLE … SET LOGGED";
+  const std::string alter =
+      absl::StrCat("ALTER TABLE ", TableName{relations.String(row, 1), relations.String(row, 2)}.ToString());
+  if (persistence == "u")
+    return absl::StrCat("it is unlogged, so its changes are not in the WAL: ", alter, " SET LOGGED");
   if (!relations.IsNull(row, 12)) {
     return absl::StrCat("it belongs to the extension ", relations.Text(row, 12),
                         ", which each branch installs for itself");
@@ -99,7 +113,7 @@ std::string RefusalOf(const Result& relations, int row) {
   if (relations.Bool(row, 5)) return absl::StrCat("it is a partition: enrol ", relations.Text(row, 11), " instead");
   if (!relations.IsNull(row, 11)) return absl::StrCat("it inherits from ", relations.Text(row, 11));
   if (!relations.IsNull(row, 13)) return absl::StrCat("its partition ", relations.Text(row, 13), " is unlogged");
-  if (!relations.Bool(row, 7)) return "it has no primary key: ALTER TABLE … ADD PRIMARY KEY (…)";
+  if (!relations.Bool(row, 7)) return absl::StrCat("it has no primary key: ", alter, " ADD PRIMARY KEY (column)");
   if (!relations.Bool(row, 8)) return "its primary key is deferrable: PostgreSQL refuses to publish its updates";
   if (!relations.IsNull(row, 14)) {
     return absl::StrCat("its key column ", relations.Text(row, 14), " means something only inside one server");
@@ -107,6 +121,14 @@ std::string RefusalOf(const Result& relations, int row) {
   if (!relations.Bool(row, 9)) {
     return absl::StrCat("it is owned by ", relations.Text(row, 10),
                         ": run as that role or as a superuser (postgres.admin_url)");
+  }
+  if (!relations.IsNull(row, 16)) {
+    return absl::StrCat("it has a deferrable constraint that PostgreSQL does not check for rows from other branches: run as a "
+                        "superuser (postgres.admin_url), or let one say, for ", relations.Text(row, 16));
+  }
+  if (!relations.IsNull(row, 17)) {
+    return absl::StrCat("its column ", relations.Text(row, 17), " is generated and VIRTUAL: PostgreSQL 18 would refuse the application's "
+                        "updates once all columns are its replica identity; make it STORED");
   }
   return {};
 }
@@ -160,6 +182,7 @@ std::string PreparationOf(const Connection& admin, const Result& missing, int fi
     if (missing.Bool(row, 7))
       absl::StrAppend(&statements, "ALTER PUBLICATION ", kPublication, " ADD TABLE ONLY ", quoted, ";");
     if (missing.Bool(row, 8)) absl::StrAppend(&statements, " ");  // Only the note of how it was, below.
+    absl::StrAppend(&statements, missing.Text(row, 9));
   }
   if (statements.empty()) return {};
   const std::string root = missing.String(first, 0);
@@ -260,7 +283,7 @@ absl::Status ExecuteWithShortLocks(Connection& admin, absl::string_view script, 
   for (absl::Duration pause = absl::Milliseconds(100);; pause = std::min(pause * 2, absl::Seconds(1))) {
     const absl::Status status = admin.ExecuteScript(whole).status();
     if (!absl::IsAborted(status)) return AnnotateSql(status, what);
-    if (absl::Now() >= deadline) {
+    if (SteadyNow() >= deadline) {
       return absl::AbortedError(absl::StrCat(what, ": it stays locked by ", HoldersOf(admin, relations),
                                              "; end that transaction and run the command again"));
     }
@@ -292,10 +315,10 @@ absl::StatusOr<std::vector<TableName>> PrepareTables(Connection& admin, const st
   std::vector<TableName> done;
   // In rounds, so that one busy table does not keep the others waiting; the last round says who is in the way.
   for (std::vector<Work> left; !work.empty(); work = std::exchange(left, {})) {
-    const bool last_round = absl::Now() >= deadline;
+    const bool last_round = SteadyNow() >= deadline;
     for (Work& item : work) {
       const absl::Status status = ExecuteWithShortLocks(admin, item.script, item.oids,
-                                                        absl::StrCat("enrol ", item.name.ToString()), absl::Now());
+                                                        absl::StrCat("enrol ", item.name.ToString()), SteadyNow());
       if (absl::IsAborted(status) && !last_round) {
         left.push_back(std::move(item));
         continue;
@@ -329,7 +352,12 @@ absl::Status RestoreTables(Connection& admin, absl::Time deadline) {
       admin.Execute(
           "SELECT c.oid, n.nspname, c.relname, e.replica_identity, e.identity_index, "
           "e.identity_index IS NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x "
-          "ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND x.relname = e.identity_index) AS has_index "
+          "ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND x.relname = e.identity_index) AS has_index, "
+          // Enabled ALWAYS stays, for the application the same, where nobody may undo it.
+          "(SELECT pg_catalog.string_agg(pg_catalog.format('ALTER TABLE ONLY %I.%I ENABLE TRIGGER %I;', n.nspname, "
+          "c.relname, g.tgname), '') FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND g.tgenabled = 'A' AND "
+          "g.tgfoid = 'pg_catalog.unique_key_recheck'::pg_catalog.regproc AND (SELECT r.rolsuper FROM "
+          "pg_catalog.pg_roles r WHERE r.rolname = current_user)) AS rechecks "
           "FROM assay.enrolled e JOIN pg_catalog.pg_class c ON c.oid = e.relation "
           "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY n.nspname, c.relname"));
   for (int row = 0; row < rows.rows(); ++row) {
@@ -344,8 +372,8 @@ absl::Status RestoreTables(Connection& admin, absl::Time deadline) {
     ASSAY_RETURN_IF_ERROR(ExecuteWithShortLocks(
         admin,
         absl::StrCat("LOCK TABLE ONLY ", quoted, " IN ACCESS EXCLUSIVE MODE; DROP TRIGGER IF EXISTS ",
-                     kAttributionTrigger, " ON ", quoted, "; ALTER TABLE ONLY ", quoted, " REPLICA IDENTITY ", to,
-                     "; DELETE FROM assay.enrolled WHERE relation = ", rows.Text(row, 0)),
+                     kAttributionTrigger, " ON ", quoted, ";", rows.Text(row, 6), "ALTER TABLE ONLY ", quoted,
+                     " REPLICA IDENTITY ", to, "; DELETE FROM assay.enrolled WHERE relation = ", rows.Text(row, 0)),
         {static_cast<uint32_t>(rows.Int64(row, 0))}, absl::StrCat("release ", name.ToString()), deadline));
   }
   return absl::OkStatus();

@@ -9,59 +9,19 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
+#include "adapters/postgres/branch_log.h"
 #include "adapters/postgres/doctor.h"
 #include "adapters/postgres/installation.h"
+#include "adapters/postgres/repair.h"
 #include "adapters/postgres/sqlstate.h"
+#include "adapters/postgres/steady_time.h"
+#include "engine/captured_position.h"
 #include "engine/recorder.h"
 #include "log/annotate.h"
 #include "log/log_file.h"
 
 namespace assay {
 namespace {
-
-// In the log's named values. "begun": a slot of ours may be there without a baseline. "finished": both are. "left":
-// neither.
-constexpr char kState[] = "enrolment";
-constexpr char kBegun[] = "begun";
-constexpr char kFinished[] = "finished";
-constexpr char kLeft[] = "left";
-// The tables whose baseline is in the log, one a line.
-constexpr char kTables[] = "enrolled_tables";
-// Any number will do, as long as every Assay takes the same one.
-constexpr char kAdvisoryLock[] = "7022344802686378873";
-
-// The log and everything over it, opened together because one knows nothing of what another instance appends.
-struct OpenLog {
-  std::unique_ptr<LogFile> file;
-  std::unique_ptr<EventLog> log;
-  std::unique_ptr<TableNames> names;
-  std::unique_ptr<RowVersionStore> rows;
-  std::unique_ptr<StageStore> stages;
-
-  static absl::StatusOr<OpenLog> Open(const std::string& path) {
-    OpenLog open;
-    ASSAY_ASSIGN_OR_RETURN(open.file, LogFile::Open(path, {}));
-    ASSAY_ASSIGN_OR_RETURN(open.log, EventLog::Open(open.file.get()));
-    ASSAY_ASSIGN_OR_RETURN(open.names, TableNames::Open(open.file.get(), open.log.get()));
-    ASSAY_ASSIGN_OR_RETURN(open.rows, RowVersionStore::Open(open.file.get(), open.log.get()));
-    ASSAY_ASSIGN_OR_RETURN(open.stages, StageStore::Open(open.file.get(), open.log.get()));
-    return open;
-  }
-
-  absl::StatusOr<std::string> State() {
-    ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> state, stages->Get(kState));
-    return state.value_or("");
-  }
-};
-
-// Rows of the baseline are nobody's projection.
-class NoEcho : public ProjectionEcho {
- public:
-  bool Claims(absl::string_view, HlcStamp*) override { return false; }
-  bool Meant(const RowRef&, ChangeKind, const TableShape&, absl::Span<const TupleValue>) override { return false; }
-  absl::Status Landed() override { return absl::OkStatus(); }
-};
 
 absl::Status CheckConfiguration(const InitOptions& options) {
   const int64_t number = options.engine.branch_number;
@@ -97,49 +57,6 @@ absl::Status CheckServerIsFit(Connection& admin, const std::string& url, bool in
       absl::StrCat("this PostgreSQL is not ready:\n  ", absl::StrJoin(failures, "\n  ")));
 }
 
-absl::StatusOr<uint64_t> PullAll(OpenLog& open, Hub& hub, const InitOptions& options) {
-  const int64_t before = open.log->EventCount();
-  for (bool more = true; more;) {
-    PullRequest request;
-    for (const OriginId& origin : open.log->Origins()) request.have[origin] = open.log->Head(origin).last;
-    ASSAY_ASSIGN_OR_RETURN(const PullReply reply, hub.Pull(request));
-    ASSAY_RETURN_IF_ERROR(open.file->Begin());
-    for (const Segment& segment : reply.segments) {
-      if (absl::Status status = open.log->AppendPulled(segment); !status.ok()) {
-        open.file->Rollback();
-        return Annotate(status, "append what the hub gave");
-      }
-    }
-    ASSAY_RETURN_IF_ERROR(open.file->Commit());
-    more = reply.more && !reply.segments.empty();
-    uint64_t total = 0;
-    for (const auto& [_, head] : reply.heads.heads) total += head.complete.value;
-    if (options.progress) options.progress("pull", open.log->EventCount(), total);
-  }
-  return open.log->EventCount() - before;
-}
-
-// Two branches of one number would hand out the same keys.
-absl::Status CheckNumberIsFree(OpenLog& open, const InitOptions& options) {
-  for (const OriginId& origin : open.log->Origins()) {
-    absl::StatusOr<v1::OriginOpened> opening = open.log->Opening(origin);
-    if (absl::IsNotFound(opening.status())) continue;
-    ASSAY_RETURN_IF_ERROR(opening.status());
-    const bool same_name = opening->branch_name() == options.engine.branch_name;
-    if (opening->branch_number() == options.engine.branch_number && !same_name) {
-      return absl::InvalidArgumentError(absl::StrCat("branch.number ", opening->branch_number(),
-                                                     " is taken by the branch \"", opening->branch_name(),
-                                                     "\": choose another"));
-    }
-    if (opening->branch_number() != options.engine.branch_number && same_name) {
-      return absl::InvalidArgumentError(absl::StrCat("the branch \"", opening->branch_name(), "\" has the number ",
-                                                     opening->branch_number(),
-                                                     " in this fleet: choose another name, or set that number"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 std::set<std::string> Lines(const std::optional<std::string>& text) {
   if (!text.has_value()) return {};
   return absl::StrSplit(*text, '\n', absl::SkipEmpty());
@@ -164,13 +81,13 @@ class Initialisation {
   }
 
  private:
-  absl::Time Deadline() const { return absl::Now() + options_.lock_wait; }
+  absl::Time Deadline() const { return SteadyNow() + options_.lock_wait; }
 
   absl::Status Check() {
     ASSAY_RETURN_IF_ERROR(CheckConfiguration(options_));
     ASSAY_ASSIGN_OR_RETURN(admin_, Connection::Open(options_.admin_url, {.application_name = "assay init"}));
     ASSAY_ASSIGN_OR_RETURN(const Result alone,
-                           admin_->Execute("SELECT pg_catalog.pg_try_advisory_lock($1::bigint)", {kAdvisoryLock}));
+                           admin_->Execute("SELECT pg_catalog.pg_try_advisory_lock($1::bigint)", {kInstallationLock}));
     if (!alone.Bool(0, 0))
       return absl::FailedPreconditionError(
           "another assay init or leave is at work on this database: wait for it to end");
@@ -197,29 +114,38 @@ class Initialisation {
         report_.warnings.push_back(absl::StrCat(table.name().ToString(), ": ", table.warning));
     }
     ASSAY_ASSIGN_OR_RETURN(open_, OpenLog::Open(options_.log_path));
-    ASSAY_ASSIGN_OR_RETURN(const std::string state, open_.State());
-    if (state == kLeft) {
+    ASSAY_ASSIGN_OR_RETURN(const std::string state, open_->State());
+    if (state == kEnrolmentLeft) {
       return absl::FailedPreconditionError(
           absl::StrCat("the log ", options_.log_path,
                        " belongs to an enrolment that `assay leave` ended: move it away "
                        "(keep it, it is the history), with the files beside it of the same name, and run init again"));
     }
-    fresh_ = state != kFinished;
+    const absl::Status of =
+        CheckBranchLog(*open_->log, *open_->stages, options_.engine.branch_name, options_.engine.branch_number);
+    if (absl::IsFailedPrecondition(of)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the log ", options_.log_path, " ", of.message(),
+                       state == kEnrolmentFinished ? "" : "; or, since that init never finished, delete that log"));
+    }
+    if (!absl::IsNotFound(of)) ASSAY_RETURN_IF_ERROR(of);
+    fresh_ = state != kEnrolmentFinished;
+    unknown_ = state.empty();
     ASSAY_ASSIGN_OR_RETURN(const SlotState slot, FindSlot(*admin_));
     if (!fresh_ && !slot.exists) {
       return absl::FailedPreconditionError(
-          "the replication slot \"assay\" is gone, and the changes since then are not in the log: run `assay leave`, "
-          "move "
-          "the log away, and run init again, which compares every row with the fleet");
+          "the replication slot \"assay\" is gone, and the changes since then are not in the log: run `assay repair`, "
+          "which compares every row with the log and makes a new slot");
     }
-    if (fresh_ && slot.exists && state != kBegun) {
+    if (fresh_ && slot.exists && state != kEnrolmentBegun) {
       return absl::FailedPreconditionError(absl::StrCat(
           "there is a replication slot \"assay\" that the log ", options_.log_path,
           " knows nothing of: another log "
-          "is enrolled here, or this server is a copy of one that was. Use that log; or, if it is lost, run: "
-          "SELECT pg_drop_replication_slot('assay')"));
+          "is enrolled here, or this server is a copy of one that was. Use that log; or, if it is lost, move this one away "
+          "if there is one and run `assay repair` (or, if this database is to be enrolled from the start: "
+          "SELECT pg_drop_replication_slot('assay'))"));
     }
-    if (!fresh_) already_ = Lines(*open_.stages->Get(kTables));
+    if (!fresh_) already_ = Lines(*open_->stages->Get(kEnrolledTables));
     return absl::OkStatus();
   }
 
@@ -227,15 +153,35 @@ class Initialisation {
     const bool joins =
         fresh_ || std::any_of(selection_.tables.begin(), selection_.tables.end(),
                               [&](const SelectedTable& table) { return !already_.contains(table.name().ToString()); });
-    if (hub_ == nullptr || !joins) return absl::OkStatus();
-    absl::StatusOr<uint64_t> pulled = PullAll(open_, *hub_, options_);
+    if (!joins) return absl::OkStatus();
+    if (hub_ == nullptr) {
+      if (!options_.engine.has_hub || options_.without_hub) return absl::OkStatus();
+      return absl::FailedPreconditionError(
+          "a hub is configured, and init was given none to ask: mend [hub], or run init --without-hub");
+    }
+    absl::StatusOr<uint64_t> pulled = PullAll(*open_, *hub_, [&](uint64_t done, uint64_t total) {
+      if (options_.progress) options_.progress("pull", done, total);
+    });
+    if (absl::IsFailedPrecondition(pulled.status())) return pulled.status();  // Not by going without the hub.
     if (!pulled.ok()) {
       return Annotate(pulled.status(),
                       "ask the hub what the fleet has (init --without-hub goes on without; rows that the fleet "
                       "has too are then written a second time)");
     }
     report_.pulled = *pulled;
-    return CheckNumberIsFree(open_, options_);
+    if (unknown_) ASSAY_RETURN_IF_ERROR(CheckNoLogIsLost());
+    return CheckNumberIsFree(*open_, options_.engine.branch_name, options_.engine.branch_number);
+  }
+
+  // A database copied from another branch is welcome; one that this very branch was enrolled with has lost its log.
+  absl::Status CheckNoLogIsLost() {
+    const std::optional<OriginId> enrolled = EnrolledOrigin(options_.url);
+    if (!enrolled.has_value()) return absl::OkStatus();
+    const absl::StatusOr<v1::OriginOpened> opened = open_->log->Opening(*enrolled);
+    if (!opened.ok() || opened->branch_number() != options_.engine.branch_number) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrCat(
+        "this database is enrolled already, with the log of origin ", enrolled->Hex().substr(0, 8), ", and ", options_.log_path,
+        " is not that log: put that log back; or, if it is lost, move this one away and run `assay repair`"));
   }
 
   absl::Status Install() {
@@ -278,9 +224,9 @@ class Initialisation {
   }
 
   absl::Status OpenOrigin() {
-    absl::StatusOr<OriginId> origin = OwnOrigin(*open_.stages);
+    absl::StatusOr<OriginId> origin = OwnOrigin(*open_->stages);
     if (absl::IsNotFound(origin.status())) {
-      open_ = OpenLog();
+      open_.reset();  // What it holds in memory will be behind.
       {
         ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogFile> file, LogFile::Open(options_.log_path, {}));
         origin = OpenBranchLog(options_.engine, file.get(), clock_, random_);
@@ -295,12 +241,13 @@ class Initialisation {
 
   absl::Status Begin() {
     ASSAY_RETURN_IF_ERROR(OpenOrigin());
-    ASSAY_RETURN_IF_ERROR(open_.file->Begin());
-    ASSAY_RETURN_IF_ERROR(open_.stages->Set(kState, kBegun));
-    ASSAY_RETURN_IF_ERROR(open_.file->Commit());
+    ASSAY_RETURN_IF_ERROR(open_->file->Begin());
+    ASSAY_RETURN_IF_ERROR(open_->stages->Set(kEnrolmentState, kEnrolmentBegun));
+    ASSAY_RETURN_IF_ERROR(open_->file->Commit());
     ASSAY_RETURN_IF_ERROR(DropSlot(*admin_));  // Of an init that did not finish.
     // A database copied from another branch brings that branch's progress along.
-    ASSAY_RETURN_IF_ERROR(admin_->ExecuteScript("UPDATE assay.progress SET batch = 0 WHERE batch <> 0").status());
+    ASSAY_RETURN_IF_ERROR(
+        admin_->Execute("UPDATE assay.progress SET batch = 0, origin = $1", {report_.origin.Hex()}).status());
     if (options_.progress) options_.progress("create the slot", 0, 0);
     ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<SlotSnapshot> slot,
                            SlotSnapshot::Create(options_.url, *admin_, options_.slot_wait));
@@ -314,7 +261,10 @@ class Initialisation {
   // Tables that were not there at the first init.
   absl::Status JoinLater() {
     ASSAY_RETURN_IF_ERROR(OpenOrigin());
-    ASSAY_ASSIGN_OR_RETURN(report_.captured.value, open_.stages->GetNumber("captured_lsn", 0));
+    ASSAY_RETURN_IF_ERROR(admin_->Execute("UPDATE assay.progress SET origin = $1 WHERE origin IS NULL",
+                                          {report_.origin.Hex()}).status());
+    ASSAY_ASSIGN_OR_RETURN(const CapturedPosition captured, LoadCapturedPosition(*open_->stages));
+    report_.captured = captured.position;
     ASSAY_ASSIGN_OR_RETURN(const std::vector<TableName> published, PublishedTables(*admin_));
     for (const SelectedTable& table : selection_.tables) {
       if (already_.contains(table.name().ToString())) continue;
@@ -338,14 +288,14 @@ class Initialisation {
   }
 
   absl::Status Baseline(Connection& reader, Lsn at, const std::vector<SelectedTable>& tables, bool fresh_chain) {
-    ASSAY_RETURN_IF_ERROR(open_.file->Begin());
+    ASSAY_RETURN_IF_ERROR(open_->file->Begin());
     std::map<SequenceColumn, int64_t> largest;
     const absl::Status status = BaselineInTransaction(reader, at, tables, fresh_chain, &largest);
     if (!status.ok() || report_.waits_for_choice) {
-      open_.file->Rollback();
+      open_->file->Rollback();
       return status;
     }
-    ASSAY_RETURN_IF_ERROR(open_.file->Commit());
+    ASSAY_RETURN_IF_ERROR(open_->file->Commit());
     for (const SelectedTable& table : tables) report_.added.push_back(table.name());
     // The fleet may know of keys this database handed out once and has lost since.
     return largest.empty() ? absl::OkStatus() : StrideAll(largest);
@@ -357,14 +307,14 @@ class Initialisation {
     ASSAY_ASSIGN_OR_RETURN(const ClassMap classes, StridedColumns(*admin_));
     const auto visit = [&](const ResolvedChange& change) { NoteOwnKeys(change, classes, largest); };
     ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<FoldIndex> fold,
-                           FoldIndex::Build(open_.file.get(), open_.log.get(), open_.names.get(), visit));
-    ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, open_.stages->GetNumber("clock", 0));
-    ASSAY_RETURN_IF_ERROR(open_.stages->SetNumber("clock", std::max(clock, fold->newest().value)));
+                           FoldIndex::Build(open_->file.get(), open_->log.get(), open_->names.get(), visit));
+    ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, open_->stages->GetNumber("clock", 0));
+    ASSAY_RETURN_IF_ERROR(open_->stages->SetNumber("clock", std::max(clock, fold->newest().value)));
     NoEcho echo;
-    Recorder recorder(options_.engine, report_.origin, open_.log.get(), open_.names.get(), open_.rows.get(),
-                      open_.stages.get(), clock_, &echo);
+    Recorder recorder(options_.engine, report_.origin, open_->log.get(), open_->names.get(), open_->rows.get(),
+                      open_->stages.get(), clock_, &echo);
     ASSAY_RETURN_IF_ERROR(recorder.Load());
-    Reconciler reconciler({open_.log.get(), open_.names.get(), open_.rows.get(), open_.stages.get(), &recorder},
+    Reconciler reconciler({open_->log.get(), open_->names.get(), open_->rows.get(), open_->stages.get(), &recorder},
                           fold.get(), options_.differences, fresh_chain);
     BaselineOptions baseline;
     baseline.time_us = absl::ToUnixMicros(clock_->Now());
@@ -378,29 +328,12 @@ class Initialisation {
       already_.insert(table.name().ToString());
       if (fresh_chain) continue;
       // Rows that came while this table was not here were parked.
-      ASSAY_ASSIGN_OR_RETURN(const TableId id, open_.names->IdOf(table.name()));
-      ASSAY_RETURN_IF_ERROR(open_.stages->RetryUnsettled(id).status());
+      ASSAY_ASSIGN_OR_RETURN(const TableId id, open_->names->IdOf(table.name()));
+      ASSAY_RETURN_IF_ERROR(open_->stages->RetryUnsettled(id).status());
     }
-    if (fresh_chain) ASSAY_RETURN_IF_ERROR(open_.stages->SetNumber("captured_lsn", at.value));
-    ASSAY_RETURN_IF_ERROR(open_.stages->Set(kTables, absl::StrJoin(already_, "\n")));
-    return open_.stages->Set(kState, kFinished);
-  }
-
-  static void NoteOwnKeys(const ResolvedChange& change, const std::map<SequenceColumn, SequenceClass>& classes,
-                          std::map<SequenceColumn, int64_t>* largest) {
-    if (classes.empty()) return;
-    const auto note = [&](uint32_t ordinal, absl::string_view text) {
-      const auto at = classes.find({change.schema->name, change.schema->schema.columns(ordinal).name()});
-      int64_t value = 0;
-      if (at == classes.end() || !absl::SimpleAtoi(text, &value)) return;
-      if (((value - at->second.residue) % at->second.modulus) != 0) return;
-      int64_t& known = largest->try_emplace(at->first, value).first->second;
-      known = std::max(known, value);
-    };
-    for (int i = 0; i < change.row().key_size(); ++i) note(change.schema->key[i], change.row().key(i));
-    for (const v1::ColumnChange& column : change.row().columns()) {
-      if (column.has_value()) note(column.ordinal(), column.value());
-    }
+    if (fresh_chain) ASSAY_RETURN_IF_ERROR(StoreCapturedPosition({.position = at}, open_->stages.get()));
+    ASSAY_RETURN_IF_ERROR(open_->stages->Set(kEnrolledTables, absl::StrJoin(already_, "\n")));
+    return open_->stages->Set(kEnrolmentState, kEnrolmentFinished);
   }
 
   void AddRows(const ReconcileReport& more) {
@@ -420,8 +353,9 @@ class Initialisation {
   Random* random_;
   std::unique_ptr<Connection> admin_;
   TableSelection selection_;
-  OpenLog open_;
+  std::unique_ptr<OpenLog> open_;
   bool fresh_ = true;              // No baseline was ever finished.
+  bool unknown_ = true;            // Nor begun.
   std::set<std::string> already_;  // Tables with a finished baseline.
   InitReport report_;
 };
@@ -433,16 +367,16 @@ absl::StatusOr<InitReport> Init(const InitOptions& options, Hub* hub, Clock* clo
 }
 
 absl::StatusOr<bool> IsEnrolmentFinished(StageStore& stages) {
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> state, stages.Get(kState));
-  return state == kFinished;
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> state, stages.Get(kEnrolmentState));
+  return state == kEnrolmentFinished;
 }
 
 absl::StatusOr<LeaveReport> Leave(const LeaveOptions& options) {
   LeaveReport report;
-  const absl::Time deadline = absl::Now() + options.lock_wait;
+  const absl::Time deadline = SteadyNow() + options.lock_wait;
   ASSAY_ASSIGN_OR_RETURN(const auto admin, Connection::Open(options.admin_url, {.application_name = "assay leave"}));
   ASSAY_ASSIGN_OR_RETURN(const Result alone,
-                         admin->Execute("SELECT pg_catalog.pg_try_advisory_lock($1::bigint)", {kAdvisoryLock}));
+                         admin->Execute("SELECT pg_catalog.pg_try_advisory_lock($1::bigint)", {kInstallationLock}));
   if (!alone.Bool(0, 0))
     return absl::FailedPreconditionError("another assay init or leave is at work on this database: wait for it to end");
   // Another database's slot is another enrolment's.
@@ -484,10 +418,10 @@ absl::StatusOr<LeaveReport> Leave(const LeaveOptions& options) {
   ASSAY_RETURN_IF_ERROR(ExecuteWithShortLocks(*admin, absl::StrCat("DROP SCHEMA IF EXISTS ", kAssaySchema, " CASCADE"),
                                               {}, "drop schema assay", deadline));
   if (options.log_path.empty() || !std::filesystem::exists(options.log_path)) return report;
-  ASSAY_ASSIGN_OR_RETURN(OpenLog open, OpenLog::Open(options.log_path));
-  ASSAY_RETURN_IF_ERROR(open.file->Begin());
-  ASSAY_RETURN_IF_ERROR(open.stages->Set(kState, kLeft));
-  ASSAY_RETURN_IF_ERROR(open.file->Commit());
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<OpenLog> open, OpenLog::Open(options.log_path));
+  ASSAY_RETURN_IF_ERROR(open->file->Begin());
+  ASSAY_RETURN_IF_ERROR(open->stages->Set(kEnrolmentState, kEnrolmentLeft));
+  ASSAY_RETURN_IF_ERROR(open->file->Commit());
   return report;
 }
 

@@ -88,14 +88,21 @@ absl::Status GrantAround(Connection& admin, const std::vector<SelectedTable>& ta
 }
 
 absl::Status InstallPublication(Connection& admin) {
-  ASSAY_ASSIGN_OR_RETURN(const Result there,
-                         admin.Execute("SELECT puballtables, pubviaroot, pubinsert AND pubupdate AND pubdelete AND "
-                                       "pubtruncate FROM pg_catalog.pg_publication WHERE pubname = $1",
-                                       {kPublication}));
-  constexpr char kParameters[] = "publish_via_partition_root = true, publish = 'insert, update, delete, truncate'";
+  // From 18 on PostgreSQL refuses the application's updates of a table with REPLICA IDENTITY FULL whose stored generated columns are
+  // not published: so they are, and capture leaves them out.
+  const bool names_generated = admin.server_version() >= 180000;
+  ASSAY_ASSIGN_OR_RETURN(
+      const Result there,
+      admin.Execute(absl::StrCat("SELECT puballtables, pubviaroot, pubinsert AND pubupdate AND pubdelete AND pubtruncate",
+                                 names_generated ? " AND pubgencols = 's'" : "",
+                                 " FROM pg_catalog.pg_publication WHERE pubname = $1"),
+                    {kPublication}));
+  const std::string parameters =
+      absl::StrCat("publish_via_partition_root = true, publish = 'insert, update, delete, truncate'",
+                   names_generated ? ", publish_generated_columns = stored" : "");
   if (there.rows() == 0) {
     return AnnotateSql(
-        admin.ExecuteScript(absl::StrCat("CREATE PUBLICATION ", kPublication, " WITH (", kParameters, ")")).status(),
+        admin.ExecuteScript(absl::StrCat("CREATE PUBLICATION ", kPublication, " WITH (", parameters, ")")).status(),
         "create the publication");
   }
   if (there.Bool(0, 0)) {
@@ -104,7 +111,7 @@ absl::Status InstallPublication(Connection& admin) {
         "tables without a key; run: DROP PUBLICATION assay");
   }
   if (there.Bool(0, 1) && there.Bool(0, 2)) return absl::OkStatus();
-  return admin.ExecuteScript(absl::StrCat("ALTER PUBLICATION ", kPublication, " SET (", kParameters, ")")).status();
+  return admin.ExecuteScript(absl::StrCat("ALTER PUBLICATION ", kPublication, " SET (", parameters, ")")).status();
 }
 
 absl::StatusOr<SlotState> FindSlot(Connection& admin) {

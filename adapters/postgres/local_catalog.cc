@@ -4,9 +4,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "adapters/postgres/array_text.h"
 #include "adapters/postgres/sqlstate.h"
+#include "adapters/postgres/steady_time.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -20,11 +20,17 @@ SELECT r.n, c.oid IS NOT NULL, coalesce(c.relkind, ' '),
                WHERE p.pubname = 'assay' AND x.prrelid = c.oid),
        pk.indexrelid IS NOT NULL, coalesce(pk.indimmediate, true),
        a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.format_type(a.atttypid, -1),
-       a.attnotnull, a.attgenerated <> '', k.position, k.nspname, k.oprname
+       a.attnotnull, a.attgenerated <> '', k.position, k.nspname, k.oprname, unchecked.name
 FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[]) WITH ORDINALITY r (s, t, n)
 LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace ns ON ns.oid = c.relnamespace)
   ON c.relname = r.t::pg_catalog.name AND c.relname::pg_catalog.text = r.t
      AND ns.nspname = r.s::pg_catalog.name AND ns.nspname::pg_catalog.text = r.s AND c.relkind NOT IN ('i', 'I', 'c', 't')
+LEFT JOIN LATERAL (
+  SELECT min(x.conname::pg_catalog.text) AS name
+  FROM (SELECT c.oid AS relid UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p) m
+  JOIN pg_catalog.pg_trigger g ON g.tgrelid = m.relid AND g.tgfoid = 'pg_catalog.unique_key_recheck'::pg_catalog.regproc
+       AND g.tgenabled NOT IN ('A', 'R')
+  JOIN pg_catalog.pg_constraint x ON x.oid = g.tgconstraint) unchecked ON true
 LEFT JOIN pg_catalog.pg_index pk ON pk.indrelid = c.oid AND pk.indisprimary
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN LATERAL (
@@ -45,13 +51,20 @@ bool IsOurs(absl::string_view schema) {
 
 std::string RefusalOf(const Result& rows, int row, const TableName& name) {
   const absl::string_view kind = rows.Text(row, 2);
-  if (!rows.Bool(row, 1)) return absl::StrCat("there is no table ", name.ToString(), " here");
+  if (!rows.Bool(row, 1)) {
+    return absl::StrCat("there is no table ", name.ToString(),
+                        " here; its rows are written by themselves once it is created and enrolled (`assay init`)");
+  }
   if (IsOurs(name.schema) || (kind != "r" && kind != "p")) {
     return absl::StrCat(name.ToString(), " is no table that takes part in replication");
   }
   if (!rows.Bool(row, 3)) return absl::StrCat("table ", name.ToString(), " is not enrolled here: run `assay init`");
   if (!rows.Bool(row, 4)) return absl::StrCat("table ", name.ToString(), " has no primary key here");
   if (!rows.Bool(row, 5)) return absl::StrCat("the primary key of table ", name.ToString(), " is deferrable here");
+  if (!rows.IsNull(row, 14)) {
+    return absl::StrCat("PostgreSQL would not check the deferrable constraint \"", rows.Text(row, 14), "\" of table ",
+                        name.ToString(), " for rows from other branches: run `assay init` as a superuser");
+  }
   return {};
 }
 
@@ -95,7 +108,7 @@ int LocalTable::FindWritable(absl::string_view name) const {
 
 absl::Status LocalCatalog::Load(Connection& connection, const std::vector<TableName>& names, absl::Duration age_max) {
   std::vector<TableName> wanted;
-  const absl::Time oldest = absl::Now() - age_max;
+  const absl::Time oldest = SteadyNow() - age_max;
   for (const TableName& name : names) {
     const auto known = tables_.find(name);
     if (known == tables_.end() || known->second.loaded < oldest) wanted.push_back(name);
@@ -107,7 +120,7 @@ absl::Status LocalCatalog::Load(Connection& connection, const std::vector<TableN
   for (const TableName& name : wanted) {
     const absl::Status one = LoadNow(connection, {name});
     if (SqlstateOf(one).substr(0, 2) == "22") {
-      tables_[name] = {{.refusal = "a table's name here cannot hold such bytes"}, absl::Now()};
+      tables_[name] = {{.refusal = "a table's name here cannot hold such bytes"}, SteadyNow()};
     } else if (!one.ok()) {
       return one;
     }
@@ -121,7 +134,7 @@ absl::Status LocalCatalog::LoadNow(Connection& connection, const std::vector<Tab
     schemas.Add(name.schema);
     tables.Add(name.table);
   }
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   const auto rows = connection.Execute(kQuery, {schemas.text(), tables.text()});
   if (!rows.ok()) return AnnotateSql(rows.status(), "read the catalog");
   int row = 0;

@@ -7,10 +7,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 #include "adapters/postgres/row_statements.h"
 #include "adapters/postgres/row_writer.h"
 #include "adapters/postgres/sqlstate.h"
+#include "adapters/postgres/steady_time.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -18,6 +18,7 @@ namespace {
 
 constexpr char kAdvisoryLock[] = "7022083106487169642";  // 'assayprj' as a bigint. Such locks are per database.
 constexpr absl::Duration kCatalogAgeMax = absl::Milliseconds(200);
+constexpr absl::Duration kLockedStatementMax = absl::Seconds(1);
 // A lock that the application holds for a moment is worth trying again. From the third time in a minute on, the rows that are locked
 // are refused by name, so that the others flow on.
 constexpr int kLockTimeoutsBeforeRefusing = 2;
@@ -31,6 +32,16 @@ std::vector<TableName> NamesIn(const ReadRequest& request) {
   std::vector<TableName> names;
   for (const ReadRequest::Table& table : request.tables) names.push_back(table.name);
   return names;
+}
+
+size_t BytesIn(const ProjectRequest& request) {
+  size_t bytes = 0;
+  for (const TableWrites& writes : request.writes) {
+    for (const RowWrite& row : writes.rows) {
+      for (const ColumnText& value : row.values) bytes += value.has_value() ? value->size() : 0;
+    }
+  }
+  return bytes;
 }
 
 bool HasAbsent(const std::vector<ReadReply::Row>& rows) {
@@ -79,7 +90,7 @@ absl::StatusOr<std::unique_ptr<Connection>> PostgresDatabase::OpenSession(Role r
 }
 
 absl::Status PostgresDatabase::EnsureSession() {
-  if (session_ != nullptr && session_->usable()) return absl::OkStatus();
+  if (session_ != nullptr && session_->StillOpen()) return absl::OkStatus();
   session_.reset();
   locked_ = false;
   ASSAY_ASSIGN_OR_RETURN(session_, OpenSession(Role::kProjector));
@@ -100,6 +111,10 @@ void PostgresDatabase::Abandon() { Rollback(); }
 absl::StatusOr<ReadReply> PostgresDatabase::Read(const ReadRequest& request) {
   Rollback();
   ASSAY_RETURN_IF_ERROR(EnsureSession());
+  // Before there are locks that others would wait for.
+  if (request.lock && (fence_session_ == nullptr || !fence_session_->StillOpen())) {
+    ASSAY_ASSIGN_OR_RETURN(fence_session_, OpenSession(Role::kFence));
+  }
   absl::StatusOr<ReadReply> reply = ReadTables(request);
   if (reply.ok()) {
     if (absl::Status status = EmitFence(request); !status.ok()) reply = AnnotateSql(status, "emit a fence");
@@ -119,10 +134,12 @@ absl::StatusOr<ReadReply> PostgresDatabase::ReadTables(const ReadRequest& reques
         "BEGIN; SELECT pg_catalog.pg_logical_emit_message(true, ", session_->QuoteLiteral(kProjectionPrefix), ", ",
         session_->QuoteLiteral(request.tag), ")")).status());
     locked_ = true;
+    locked_until_ = absl::InfiniteFuture();
     ASSAY_ASSIGN_OR_RETURN(closed, LockTablesOfAbsentRows(request));
   }
   ReadReply reply;
   for (const ReadRequest::Table& table : request.tables) {
+    if (request.lock && SteadyNow() > locked_until_) return absl::AbortedError("the rows took longer to lock than they may be locked");
     ReadReply::Table& answer = reply.tables.emplace_back();
     absl::Status status = ReadTable(table, request.lock, &answer);
     if (IsAboutRows(status) && !request.lock) {
@@ -195,22 +212,22 @@ absl::StatusOr<std::set<TableName>> PostgresDatabase::LockTablesOfAbsentRows(con
     closed.insert(table.name);
     quoted.push_back(local.quoted);
   }
-  if (closed.empty()) return closed;
-  // Before any row is locked: an application that holds a table and waits for a row of ours would be waited for in turn.
+  // Before any row is locked: an application that holds a table and waits for a row of ours would be waited for in turn. Who writes
+  // after us queues up behind our wait: so all of it together takes no longer than one lock may (lock_timeout is for each).
+  if (!closed.empty()) {
+    ASSAY_RETURN_IF_ERROR(session_->ExecuteScript(absl::StrCat(
+        "SET LOCAL statement_timeout = '", Milliseconds(options_.lock_timeout), "'; LOCK TABLE ", absl::StrJoin(quoted, ", "),
+        " IN SHARE ROW EXCLUSIVE MODE")).status());
+  }
+  locked_until_ = SteadyNow() + options_.locked_max;
   ASSAY_RETURN_IF_ERROR(
-      session_->ExecuteScript(absl::StrCat("LOCK TABLE ", absl::StrJoin(quoted, ", "), " IN SHARE ROW EXCLUSIVE MODE")).status());
+      session_->ExecuteScript(absl::StrCat("SET LOCAL statement_timeout = '", Milliseconds(kLockedStatementMax), "'")).status());
   return closed;
 }
 
 absl::Status PostgresDatabase::EmitFence(const ReadRequest& request) {
-  Connection* session = session_.get();
-  if (request.lock) {
-    if (fence_session_ == nullptr || !fence_session_->usable()) {
-      ASSAY_ASSIGN_OR_RETURN(fence_session_, OpenSession(Role::kFence));
-    }
-    session = fence_session_.get();
-  }
-  return session->Execute("SELECT pg_catalog.pg_logical_emit_message(true, $1, $2)", {kFencePrefix, request.fence}).status();
+  Connection& session = request.lock ? *fence_session_ : *session_;
+  return session.Execute("SELECT pg_catalog.pg_logical_emit_message(true, $1, $2)", {kFencePrefix, request.fence}).status();
 }
 
 // ---- Writing ----
@@ -227,18 +244,20 @@ ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
   if (request.locked) {
     if (!locked_ || !session_->usable()) return fail(absl::UnavailableError("the locks of the read are gone with its session"));
   } else {
+    // A server that was stopped since the read may have come back as an older copy of itself: look at the rows again.
+    if (session_ != nullptr && !session_->StillOpen()) return fail(absl::UnavailableError("the session of the read is gone"));
     Rollback();
     if (absl::Status status = EnsureSession(); !status.ok()) return fail(status);
   }
   std::vector<TableName> names;
   for (const TableWrites& writes : request.writes) names.push_back(writes.name);
   if (absl::Status status = catalog_.Load(*session_, names, absl::InfiniteDuration()); !status.ok()) return fail(status);
-  RowWriter writer(session_.get(), &catalog_, &request);
+  RowWriter writer(session_.get(), &catalog_, &request, request.locked ? locked_until_ : absl::InfiniteFuture());
   if (!writer.RefuseUnknown()) {
     absl::Status status = WriteRows(request, &writer);
     if (IsLockTimeout(status)) {
       ++lock_timeouts_;
-      last_lock_timeout_ = absl::Now();
+      last_lock_timeout_ = SteadyNow();
     }
     if (!status.ok()) return fail(status);
   }
@@ -261,7 +280,10 @@ ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
 absl::Status PostgresDatabase::WriteRows(const ProjectRequest& request, RowWriter* writer) {
   std::string begin;
   if (!request.locked) {
-    begin = absl::StrCat("BEGIN; SELECT pg_catalog.pg_logical_emit_message(true, ", session_->QuoteLiteral(kProjectionPrefix), ", ",
+    // The time that a large value takes to arrive counts as idle.
+    const absl::Duration idle = options_.idle_timeout + absl::Seconds(1) * (BytesIn(request) >> 20);
+    begin = absl::StrCat("BEGIN; SET LOCAL idle_in_transaction_session_timeout = '", Milliseconds(idle), "';",
+                         "SELECT pg_catalog.pg_logical_emit_message(true, ", session_->QuoteLiteral(kProjectionPrefix), ", ",
                          session_->QuoteLiteral(request.tag), ");");
   }
   ASSAY_ASSIGN_OR_RETURN(const Result progress,
@@ -272,7 +294,7 @@ absl::Status PostgresDatabase::WriteRows(const ProjectRequest& request, RowWrite
   }
   const absl::Status status = writer->Write();
   if (!IsAboutRows(status)) return status;
-  if (absl::Now() - last_lock_timeout_ > kLockTimeoutsRemembered) lock_timeouts_ = 0;
+  if (SteadyNow() - last_lock_timeout_ > kLockTimeoutsRemembered) lock_timeouts_ = 0;
   if (IsLockTimeout(status) && lock_timeouts_ < kLockTimeoutsBeforeRefusing) return status;
   ASSAY_RETURN_IF_ERROR(session_->ExecuteScript(absl::StrCat("ROLLBACK TO assay_rows; SET LOCAL lock_timeout = '50ms';"
                                                              "UPDATE assay.progress SET batch = ", request.batch)).status());

@@ -1,6 +1,7 @@
 #include "adapters/postgres/row_statements.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -93,13 +94,11 @@ absl::StatusOr<std::vector<uint32_t>> InsertRows(Connection& connection, const L
     AddKey(writes.rows[row].key, table, &k);
     for (size_t i = 0; i < writes.columns.size(); ++i) k[keys + i].Add(writes.rows[row].values[i]);
   }
-  std::string names, values, key_names, same_key;
+  std::string names, values, key_names;
   for (size_t i = 0; i < keys; ++i) {
     const LocalTable::Column& column = table.columns[table.shape.key[i]];
     absl::StrAppend(&key_names, i == 0 ? "" : ", ", column.quoted);
     absl::StrAppend(&values, i == 0 ? "" : ", ", Cast(table, table.shape.key[i], i + 1));
-    absl::StrAppend(&same_key, i == 0 ? "" : " AND ", "i.", column.quoted, " ", column.equals, " ",
-                    Cast(table, table.shape.key[i], i + 1));
   }
   for (size_t i = 0; i < writes.columns.size(); ++i) {
     const int column = table.FindWritable(writes.columns[i]);
@@ -109,22 +108,33 @@ absl::StatusOr<std::vector<uint32_t>> InsertRows(Connection& connection, const L
   }
   // A key that is there already, or comes to be there while this runs, is left alone and told: nothing of the batch may be kept.
   ASSAY_ASSIGN_OR_RETURN(
-      const Result moved,
-      k.Execute(connection,
-                absl::StrCat("WITH k AS MATERIALIZED (SELECT * FROM ", k.From(), "), i AS (INSERT INTO ", table.quoted, " (",
-                             key_names, names, ") OVERRIDING SYSTEM VALUE SELECT ", values,
-                             " FROM k ORDER BY k.n ON CONFLICT (", key_names, ") DO NOTHING RETURNING ", key_names,
-                             ") SELECT k.n FROM k WHERE NOT EXISTS (SELECT FROM i WHERE ", same_key, ")")));
-  std::vector<uint32_t> result;
-  for (int row = 0; row < moved.rows(); ++row) result.push_back(rows[moved.Int64(row, 0) - 1]);
-  std::sort(result.begin(), result.end());
-  return result;
+      const Result inserted,
+      k.Execute(connection, absl::StrCat("INSERT INTO ", table.quoted, " (", key_names, names, ") OVERRIDING SYSTEM VALUE SELECT ",
+                                         values, " FROM ", k.From(), " ORDER BY k.n ON CONFLICT (", key_names,
+                                         ") DO NOTHING RETURNING ", key_names)));
+  std::set<RowKey> done;
+  for (int row = 0; row < inserted.rows(); ++row) {
+    RowKey key;
+    for (size_t i = 0; i < keys; ++i) key.push_back(inserted.String(row, static_cast<int>(i)));
+    done.insert(std::move(key));
+  }
+  std::vector<uint32_t> not_done;
+  for (uint32_t row : rows) {
+    if (!done.contains(writes.rows[row].key)) not_done.push_back(row);
+  }
+  return not_done;
 }
 
-}  // namespace
+bool HasKey(const LocalTable& table, const RowKey& key, const ReadReply::Row& row) {
+  for (size_t i = 0; i < key.size(); ++i) {
+    if (row.values[table.shape.key[i]] != key[i]) return false;
+  }
+  return true;
+}
 
-absl::StatusOr<std::vector<FoundRow>> SelectRows(Connection& connection, const LocalTable& table,
-                                                 absl::Span<const RowKey> keys, bool lock) {
+// Rows with a key that PostgreSQL takes for one of `keys`.
+absl::StatusOr<std::vector<FoundRow>> SelectEqual(Connection& connection, const LocalTable& table, absl::Span<const RowKey> keys,
+                                                  bool lock) {
   std::vector<FoundRow> found;
   if (keys.empty()) return found;
   Rows k(table.shape.key.size());
@@ -145,6 +155,28 @@ absl::StatusOr<std::vector<FoundRow>> SelectRows(Connection& connection, const L
     found.push_back(std::move(one));
   }
   return found;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<FoundRow>> SelectRows(Connection& connection, const LocalTable& table,
+                                                 absl::Span<const RowKey> keys, bool lock) {
+  ASSAY_ASSIGN_OR_RETURN(std::vector<FoundRow> found, SelectEqual(connection, table, keys, lock));
+  std::erase_if(found, [&](const FoundRow& one) { return !HasKey(table, keys[one.key], one.row); });
+  return found;
+}
+
+absl::StatusOr<std::vector<uint32_t>> OtherSpellings(Connection& connection, const LocalTable& table, const TableWrites& writes,
+                                                     absl::Span<const uint32_t> rows) {
+  std::vector<RowKey> keys;
+  for (uint32_t row : rows) keys.push_back(writes.rows[row].key);
+  ASSAY_ASSIGN_OR_RETURN(const std::vector<FoundRow> found, SelectEqual(connection, table, keys, /*lock=*/false));
+  std::vector<uint32_t> others;
+  for (const FoundRow& one : found) {
+    if (!HasKey(table, keys[one.key], one.row)) others.push_back(rows[one.key]);
+  }
+  std::sort(others.begin(), others.end());
+  return others;
 }
 
 absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const LocalTable& table, const TableWrites& writes,

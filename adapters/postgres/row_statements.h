@@ -2,6 +2,9 @@
 //
 // Identifiers come from LocalTable, values are parameters. Each error is the connection's, with its SQLSTATE, and leaves the
 // transaction aborted. Keys must have as many parts as the table's has.
+//
+// A row is the one asked for only if its key has the same text. PostgreSQL may hold 'ABC' and 'abc' (citext, a collation that is not
+// deterministic) or 1.0 and 1.00 to be equal, and the log has two rows there: to write one onto the other would lose both.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +26,13 @@ struct FoundRow {
 absl::StatusOr<std::vector<FoundRow>> SelectRows(Connection& connection, const LocalTable& table,
                                                  absl::Span<const RowKey> keys, bool lock);
 
+// Those of `rows` whose key is taken by a row whose own key is equal, and of another text.
+absl::StatusOr<std::vector<uint32_t>> OtherSpellings(Connection& connection, const LocalTable& table, const TableWrites& writes,
+                                                     absl::Span<const uint32_t> rows);
+
 // Applies `rows` (indexes into writes.rows, all of them one operation) and returns those that were not what they had to be: not
-// there, another version (unless !compare_xmin), or there already. Every column of `writes` must be writable.
+// there, another version (unless !compare_xmin), or there already (as it is, or as OtherSpellings tells). Every column of `writes` must
+// be writable.
 absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const LocalTable& table, const TableWrites& writes,
                                                 absl::Span<const uint32_t> rows, bool compare_xmin);
 

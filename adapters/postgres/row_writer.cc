@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "adapters/postgres/sqlstate.h"
+#include "adapters/postgres/steady_time.h"
 #include "log/annotate.h"
 #include "log/check.h"
 
@@ -18,10 +19,13 @@ constexpr size_t kGroupRows = 1000;
 constexpr size_t kGroupBytes = 8 << 20;
 constexpr size_t kCauseBytes = 500;  // PostgreSQL quotes a value it cannot read, and a value can be large.
 
-// A unique or exclusion constraint: whether a row passes depends on the other rows.
-bool DependsOnOthers(const absl::Status& status) {
+constexpr char kCheckNow[] = "SET CONSTRAINTS ALL IMMEDIATE";
+
+// A unique, exclusion or foreign key constraint, or what somebody's trigger raises: whether a row passes may depend on other rows. And
+// 428C9: a column that is GENERATED ALWAYS AS IDENTITY takes a value only from an insert, so the row is taken out and put back.
+bool MayPassYet(const absl::Status& status) {
   const std::string sqlstate = SqlstateOf(status);
-  return sqlstate == "23505" || sqlstate == "23P01";
+  return sqlstate == "23505" || sqlstate == "23P01" || sqlstate == "23503" || sqlstate == "428C9" || absl::StartsWith(sqlstate, "P0");
 }
 
 // Runs `body` so that a failure about rows undoes it alone. Returns the failure in `*failure`, other errors as the result.
@@ -41,8 +45,8 @@ bool IsAboutRows(const absl::Status& status) {
   return !sqlstate.empty() && sqlstate != "57014" && !absl::StartsWith(sqlstate, "40");
 }
 
-RowWriter::RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request)
-    : connection_(connection), catalog_(catalog), request_(request) {
+RowWriter::RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request, absl::Time deadline)
+    : connection_(connection), catalog_(catalog), request_(request), deadline_(deadline) {
   // What deletes and updates give up, inserts may take.
   AddGroups(RowWrite::Operation::kDelete);
   AddGroups(RowWrite::Operation::kUpdate);
@@ -97,22 +101,38 @@ bool RowWriter::RefuseUnknown() {
 }
 
 absl::Status RowWriter::Apply(uint32_t table, absl::Span<const uint32_t> rows) {
+  if (SteadyNow() > deadline_) return absl::AbortedError("the rows took longer to write than they may be locked");
+  const TableWrites& writes = request_->writes[table];
   ASSAY_ASSIGN_OR_RETURN(const std::vector<uint32_t> moved,
-                         ApplyRows(*connection_, TableOf(table), request_->writes[table], rows, !request_->locked));
-  for (uint32_t row : moved) moved_.push_back({.table = table, .row = row});
+                         ApplyRows(*connection_, TableOf(table), writes, rows, !request_->locked));
+  std::vector<uint32_t> others;
+  if (!moved.empty() && writes.rows[rows[0]].operation == RowWrite::Operation::kInsert) {
+    ASSAY_ASSIGN_OR_RETURN(others, OtherSpellings(*connection_, TableOf(table), writes, moved));
+  }
+  for (uint32_t row : moved) {
+    if (std::binary_search(others.begin(), others.end(), row)) {
+      Refuse({table, row, StatusFromSqlstate("23505", absl::StrCat("table ", writes.name.ToString(), " has this key in another spelling, "
+                                                                   "equal by its type or collation, or would store it so"))});
+    } else {
+      moved_.push_back({.table = table, .row = row});
+    }
+  }
   return absl::OkStatus();
 }
 
 absl::Status RowWriter::Write() {
   for (const Group& group : groups_) ASSAY_RETURN_IF_ERROR(Apply(group.table, group.rows));
-  return absl::OkStatus();
+  return connection_->ExecuteScript(kCheckNow).status();
 }
 
 absl::Status RowWriter::WriteWithCare() {
   moved_.clear();
+  refused_.clear();
+  ASSAY_RETURN_IF_ERROR(connection_->ExecuteScript(kCheckNow).status());
   std::vector<Failure> failures;
   for (const Group& group : groups_) ASSAY_RETURN_IF_ERROR(TryHalves(group.table, group.rows, &failures));
   ASSAY_RETURN_IF_ERROR(TryAgain(&failures));
+  ASSAY_RETURN_IF_ERROR(Together(&failures));
   return Exchange(std::move(failures));
 }
 
@@ -134,7 +154,7 @@ absl::Status RowWriter::TryAgain(std::vector<Failure>* failures) {
   for (size_t before = 0;;) {
     std::vector<Failure> waiting;
     for (Failure& failure : *failures) {
-      DependsOnOthers(failure.status) ? waiting.push_back(std::move(failure)) : Refuse(failure);
+      MayPassYet(failure.status) ? waiting.push_back(std::move(failure)) : Refuse(failure);
     }
     failures->clear();
     if (waiting.size() == before) {
@@ -146,6 +166,22 @@ absl::Status RowWriter::TryAgain(std::vector<Failure>* failures) {
       ASSAY_RETURN_IF_ERROR(TryHalves(failure.table, {failure.row}, failures));
     }
   }
+}
+
+// With whatever can be deferred checked at their end.
+absl::Status RowWriter::Together(std::vector<Failure>* failures) {
+  if (failures->size() < 2) return absl::OkStatus();
+  absl::Status failure;
+  ASSAY_RETURN_IF_ERROR(UnderSavepoint(
+      *connection_,
+      [&]() -> absl::Status {
+        ASSAY_RETURN_IF_ERROR(connection_->ExecuteScript("SET CONSTRAINTS ALL DEFERRED").status());
+        for (const Failure& one : *failures) ASSAY_RETURN_IF_ERROR(Apply(one.table, {one.row}));
+        return connection_->ExecuteScript(kCheckNow).status();
+      },
+      &failure));
+  if (failure.ok()) failures->clear();
+  return absl::OkStatus();
 }
 
 // Two rows that exchange a unique value cannot be updated one after the other. Each round refuses at least one row or is the last.

@@ -2,8 +2,13 @@
 //
 // Set-wise first, which is all that a good batch needs. When a statement fails, the batch is written again with care: every group
 // of rows under a savepoint, halved until the rows that fail stand alone. Some fail only because of the order: a unique value that
-// another row of the batch gives up later, or two rows that exchange theirs. Those are tried again after the others, and what
-// still fails is taken out of its table and put back with its new values, all of them at once. What then still fails is refused.
+// another row of the batch gives up later, two rows that exchange theirs, or a deferred rule that several rows satisfy together. Those
+// are tried again after the others, then together, and what still fails is taken out of its table and put back with its new values,
+// all of them at once. What then still fails is refused.
+//
+// Deferred constraints are checked here and not by COMMIT, which could not say what row it is about. Under the replica role
+// PostgreSQL checks few of them: constraint triggers enabled ALWAYS, as enrolment does with those of deferrable unique and exclusion
+// constraints. Rows that a deferred rule takes only together are refused together when one of them cannot be written.
 //
 //   RowWriter writer(&connection, &catalog, &request);
 //   absl::Status status = writer.Write();           // or an error that says nothing about a row: connection, deadlock, disk
@@ -15,6 +20,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "adapters/postgres/connection.h"
 #include "adapters/postgres/local_catalog.h"
@@ -28,8 +34,8 @@ bool IsAboutRows(const absl::Status& status);
 
 class RowWriter {
  public:
-  // Tables must have been loaded. All outlive this.
-  RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request);
+  // Tables must have been loaded. All outlive this. Nothing is begun after `deadline`: then writing ends with ABORTED.
+  RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request, absl::Time deadline);
 
   // Rows that this database cannot even be asked to write: unknown table, column or form of key.
   bool RefuseUnknown();
@@ -57,6 +63,7 @@ class RowWriter {
   absl::Status Apply(uint32_t table, absl::Span<const uint32_t> rows);
   absl::Status TryHalves(uint32_t table, absl::Span<const uint32_t> rows, std::vector<Failure>* failures);
   absl::Status TryAgain(std::vector<Failure>* failures);
+  absl::Status Together(std::vector<Failure>* failures);
   absl::Status Exchange(std::vector<Failure> failures);
   absl::Status TakeOutAndPutBack(const std::vector<Failure>& failures, std::vector<Failure>* still_failing);
   void Refuse(const Failure& failure);
@@ -64,6 +71,7 @@ class RowWriter {
   Connection* connection_;
   const LocalCatalog* catalog_;
   const ProjectRequest* request_;
+  const absl::Time deadline_;
   std::vector<Group> groups_;  // In the order in which they are to be written.
   std::vector<ProjectReply::Row> moved_;
   std::vector<ProjectReply::Row> refused_;

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "adapters/postgres/enrolled_tables.h"
 #include "adapters/postgres/sqlstate.h"
+#include "adapters/postgres/steady_time.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -209,7 +210,7 @@ absl::StatusOr<SequenceReport> StrideSequences(Connection& admin, int64_t stride
         report.problems.push_back(absl::StrCat(name, " is not strided: ", std::string(strided.status().message())));
         break;
       }
-      if (!absl::IsAborted(strided.status()) || absl::Now() >= deadline)
+      if (!absl::IsAborted(strided.status()) || SteadyNow() >= deadline)
         return AnnotateSql(strided.status(), absl::StrCat("stride ", name));
       absl::SleepFor(absl::Milliseconds(300));
     }

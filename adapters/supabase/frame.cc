@@ -8,6 +8,7 @@ namespace assay {
 namespace {
 
 constexpr uint8_t kVersion = 1;
+constexpr uint8_t kPushVersion = 2;  // With the session.
 constexpr uint8_t kMore = 1;
 constexpr uint8_t kEndsTransaction = 1;
 constexpr uint8_t kMasked = 1;
@@ -101,9 +102,10 @@ bool ReadSegment(absl::string_view bytes, Segment* segment) {
 
 std::string EncodePush(const PushRequest& request) {
   std::string out;
-  out.push_back(kVersion);
+  out.push_back(kPushVersion);
   out.append(request.origin.AsBytes().data(), request.origin.AsBytes().size());
   PutSized(&out, request.checkpoint);
+  PutSized(&out, request.session);
   Put32(&out, static_cast<uint32_t>(request.segments.size()));
   for (const Segment& segment : request.segments) PutSized(&out, EncodeSegment(segment));
   return out;

@@ -35,6 +35,7 @@ constexpr Rule kRules[] = {
     {"ZA005", "", Code::kFailedPrecondition, ""},
     {"ZA006", "", Code::kAlreadyExists, ""},
     {"ZA007", "", Code::kNotFound, ""},
+    {"ZA008", "", Code::kAborted, ""},
     {"3F000", "", Code::kFailedPrecondition, "the hub is not installed in this database: run `assay hub install` once"},
     {"42883", "assay_hub", Code::kFailedPrecondition,
      "the hub is of another version: run `assay hub install` with this Assay"},
@@ -43,10 +44,11 @@ constexpr Rule kRules[] = {
     {"3D000", "", Code::kFailedPrecondition, "correct the database's name in the hub's url"},
     {"42501", "assay_hub", Code::kPermissionDenied, kNoBranch},
     {"42501", "for function", Code::kPermissionDenied, kNoBranch},
-    {"28", "", Code::kUnauthenticated,
-     "if the password is right, the hub may have been restored from a backup, which keeps no branch's password: the "
-     "head office makes "
-     "a new one with `assay hub password NAME`"},
+    {"28", "\"assay_branch_", Code::kUnauthenticated,
+     "correct the password; if it is lost (or the hub was restored from a backup, which keeps no branch's password), "
+     "the "
+     "head office makes a new one with `assay hub password NAME`"},
+    {"28", "", Code::kUnauthenticated, "correct the user and the password in the hub's url"},
     {"53300", "", Code::kResourceExhausted, "the hub has no connection left for this role now"},
     {"25006", "", Code::kResourceExhausted, "the hub is read-only: Supabase does that when its disk is full"},
     {"57014", "", Code::kDeadlineExceeded, "the hub took too long; what it was asked to do was undone"},
@@ -67,7 +69,12 @@ constexpr Rule kRules[] = {
     {"", "does not support ssl", Code::kFailedPrecondition, "turn SSL on at the hub"},
     {"", "password authentication failed", Code::kUnauthenticated, "correct the password in the hub's url"},
     {"", "no such user", Code::kUnauthenticated, "correct the user in the hub's url"},
-    {"", "no password supplied", Code::kUnauthenticated, "give a password in the hub's url"},
+    {"", "no password supplied", Code::kUnauthenticated,
+     "give a password: hub.password_file in a branch's config, ~/.pgpass, or in the url"},
+    {"", "connection refused", Code::kUnavailable,
+     "no server is running there, or host and port in the hub's url are wrong"},
+    {"", "could not translate host name", Code::kUnavailable,
+     "this machine is offline, or the host in the hub's url is misspelt"},
 };
 
 }  // namespace

@@ -3,7 +3,8 @@
 //
 // The hub's own ones (sql/hub.sql): ZA001 gap, OUT_OF_RANGE · ZA002 malformed frame, INVALID_ARGUMENT · ZA003 no branch
 // and ZA004 deactivated, PERMISSION_DENIED · ZA005 another branch than enrolled, FAILED_PRECONDITION · ZA006 enrolled
-// already, ALREADY_EXISTS · ZA007 no such branch, NOT_FOUND. (Class ZA is free: the standard leaves I to Z to
+// already, ALREADY_EXISTS · ZA007 no such branch, NOT_FOUND · ZA008 another session
+// is open, ABORTED. (Class ZA is free: the standard leaves I to Z to
 // implementations, PostgreSQL uses P0 and XX.)
 #pragma once
 

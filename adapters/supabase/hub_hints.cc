@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "adapters/postgres/steady_time.h"
 #include "adapters/supabase/hub_error.h"
 #include "log/annotate.h"
 #include "log/check.h"
@@ -47,7 +47,7 @@ absl::Status SupabaseHints::Listen() {
     ASSAY_RETURN_IF_ERROR(other->Script(absl::StrCat("NOTIFY ", channel, ", '", nonce, "'")));
   }
   ASSAY_ASSIGN_OR_RETURN(Connection * connection, session_->Connected());
-  ASSAY_ASSIGN_OR_RETURN(const bool delivered, Receive(*connection, absl::Now() + kSelfTest, nonce));
+  ASSAY_ASSIGN_OR_RETURN(const bool delivered, Receive(*connection, SteadyNow() + kSelfTest, nonce));
   if (!delivered) {
     back_off_ = kPoolerBackOff;
     return absl::UnavailableError(
@@ -63,7 +63,7 @@ absl::StatusOr<bool> SupabaseHints::Receive(Connection& connection, absl::Time d
     if (PQconsumeInput(connection.raw()) == 0) return HubError(connection.ConnectionError(), session_->url());
     bool found = false;
     while (PGnotify* notify = PQnotifies(connection.raw())) {
-      last_heard_ = absl::Now();
+      last_heard_ = SteadyNow();
       found = found || (nonce.empty() ? notify->extra != own_number_ : notify->extra == nonce);
       PQfreemem(notify);
     }
@@ -76,8 +76,8 @@ absl::StatusOr<bool> SupabaseHints::Receive(Connection& connection, absl::Time d
 absl::Status SupabaseHints::Sleep(absl::Time until) {
   const std::shared_ptr<Interrupt>& interrupt = session_->options().interrupt;
   pollfd descriptor{interrupt == nullptr ? -1 : interrupt->fd(), POLLIN, 0};
-  while (absl::Now() < until) {
-    const absl::Duration left = std::min(until - absl::Now(), absl::Hours(1));
+  while (SteadyNow() < until) {
+    const absl::Duration left = std::min(until - SteadyNow(), absl::Hours(1));
     if (poll(&descriptor, 1, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1) > 0) {
       return absl::CancelledError("interrupted: Assay is stopping");
     }
@@ -86,15 +86,15 @@ absl::Status SupabaseHints::Sleep(absl::Time until) {
 }
 
 absl::StatusOr<bool> SupabaseHints::Wait(absl::Duration wait) {
-  const absl::Time deadline = absl::Now() + wait;
+  const absl::Time deadline = SteadyNow() + wait;
   if (!listening_) {
     ASSAY_RETURN_IF_ERROR(Sleep(std::min(deadline, next_try_)));
-    if (absl::Now() < next_try_) return failure_;
+    if (SteadyNow() < next_try_) return failure_;
     failure_ = Listen();
     if (!failure_.ok()) {
       session_->Disconnect();
       back_off_ = std::max(back_off_, kBackOffMin);
-      next_try_ = absl::Now() + back_off_;
+      next_try_ = SteadyNow() + back_off_;
       back_off_ = std::min(back_off_ * 2, kBackOffMax);
       // UNAVAILABLE to the host whatever the cause: the lanes that push and pull tell the same cause with its own code.
       if (!absl::IsCancelled(failure_)) failure_ = absl::UnavailableError(failure_.message());
@@ -102,12 +102,12 @@ absl::StatusOr<bool> SupabaseHints::Wait(absl::Duration wait) {
     }
     listening_ = true;
     back_off_ = kBackOffMin;
-    last_heard_ = absl::Now();
+    last_heard_ = SteadyNow();
     return true;
   }
   const auto lost = [&](const absl::Status& status) {
     listening_ = false;
-    next_try_ = absl::Now() + kBackOffMin;
+    next_try_ = SteadyNow() + kBackOffMin;
     failure_ = absl::IsCancelled(status) ? status : absl::UnavailableError(status.message());
     session_->Disconnect();
     return failure_;
@@ -117,12 +117,12 @@ absl::StatusOr<bool> SupabaseHints::Wait(absl::Duration wait) {
     if (!connection.ok()) return lost(connection.status());
     const absl::StatusOr<bool> hint = Receive(**connection, std::min(deadline, last_heard_ + kQuiet), "");
     if (!hint.ok()) return lost(hint.status());
-    if (*hint || absl::Now() >= deadline) return *hint;
+    if (*hint || SteadyNow() >= deadline) return *hint;
     // A link that is open at this end only would wait for ever.
     if (absl::Status status = HubError((*connection)->Execute("SELECT 1").status(), session_->url()); !status.ok()) {
       return lost(status);
     }
-    last_heard_ = absl::Now();
+    last_heard_ = SteadyNow();
   }
 }
 

@@ -9,7 +9,7 @@
 
 namespace assay {
 namespace {
-constexpr absl::string_view kHubVersion = "1";
+constexpr absl::string_view kHubVersion = "2";
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HubSession>> HubSession::Create(HubOptions options) {
@@ -60,7 +60,15 @@ absl::StatusOr<HubIdentity> HubSession::WhoAmI() {
                                                       ": install the newer of the two on both sides"));
   }
   ASSAY_ASSIGN_OR_RETURN(const uint64_t number, NumberField(json, "number"));
-  return HubIdentity{TextField(json, "name"), static_cast<uint32_t>(number), TimeField(json, "hub_time")};
+  HubIdentity identity{TextField(json, "name"), static_cast<uint32_t>(number), TimeField(json, "hub_time")};
+  if (options_.branch_number != 0 &&
+      (options_.branch_number != identity.branch_number || options_.branch_name != identity.branch_name)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "hub: this login was enrolled as branch ", identity.branch_name, " (number ", identity.branch_number,
+        "), and the config says ", options_.branch_name, " (number ", options_.branch_number,
+        "): correct branch.name and branch.number, or use the login that was made for this branch"));
+  }
+  return identity;
 }
 
 }  // namespace assay

@@ -25,10 +25,14 @@ namespace assay {
 
 struct HubOptions {
   std::string url;
-  bool allow_insecure = false;  // allow_insecure_hub in the config; see HubUrl.
+  bool allow_insecure = false;  // hub.allow_insecure in the config; see HubUrl.
   absl::Duration connect_timeout = absl::Seconds(10);
   absl::Duration call_timeout = absl::Seconds(60);  // A half-open link ends here, as DEADLINE_EXCEEDED.
   std::shared_ptr<Interrupt> interrupt;             // May be null.
+  // Whom the login must be of, before anything is asked or sent: a chain under another branch's name stays in the fleet
+  // for ever. Number 0: anybody.
+  std::string branch_name = {};
+  uint32_t branch_number = 0;
 };
 
 // Who the hub takes us for.
@@ -48,7 +52,8 @@ class HubSession {
   absl::StatusOr<std::string> Call(absl::string_view sql, absl::Span<const absl::string_view> parameters);
   // Several statements without parameters, as one transaction; never made again.
   absl::Status Script(absl::string_view sql);
-  // Asks the hub, and checks that it is of our version.
+  // Asks the hub, and checks that it is of our version and knows us as the branch that the options say.
+  // FAILED_PRECONDITION otherwise.
   absl::StatusOr<HubIdentity> WhoAmI();
   // Connected, or why not. Valid until the next call of anything here.
   absl::StatusOr<Connection*> Connected();

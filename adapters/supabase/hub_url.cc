@@ -76,7 +76,9 @@ absl::StatusOr<HubUrl> HubUrl::Parse(absl::string_view text, bool allow_insecure
                    ", which does not prove that it is the hub: write "
                    "sslmode=verify-full&sslrootcert=/path/to/prod-ca-2021.crt in its url (Supabase's certificate is "
                    "under Project Settings > "
-                   "Database > SSL Configuration), or allow_insecure_hub = true under [hub] to trust whoever answers"));
+                   "Database > SSL Configuration), or allow_insecure = true under [hub] (for `assay hub`: "
+                   "--allow-insecure) to trust "
+                   "whoever answers"));
 }
 
 std::string HubUrl::Value(absl::string_view keyword) const {

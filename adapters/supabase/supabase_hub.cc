@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "adapters/supabase/frame.h"
 #include "adapters/supabase/json.h"
 #include "log/annotate.h"
@@ -39,6 +40,7 @@ absl::StatusOr<std::string> ReportJson(const BranchReport& report) {
   SetText(&json, "parked", absl::StrCat(report.parked));
   SetText(&json, "state", report.state);
   SetText(&json, "version", report.version);
+  SetText(&json, "session", HexEncode(report.session));
   JsonObject* projected = (*json.mutable_fields())["projected"].mutable_struct_value();
   for (const auto& [origin, sequence] : report.projected)
     SetText(projected, origin.Hex(), absl::StrCat(sequence.value));
@@ -113,6 +115,22 @@ absl::StatusOr<PushReply> SupabaseHub::Push(const PushRequest& request) {
 absl::StatusOr<PullReply> SupabaseHub::Pull(const PullRequest& request) {
   ASSAY_ASSIGN_OR_RETURN(const std::string bytes, Call("SELECT assay_hub.pull($1::bytea)", {EncodePull(request)}));
   return DecodePullReply(bytes);
+}
+
+absl::StatusOr<SessionReply> SupabaseHub::OpenSession(const SessionRequest& request) {
+  JsonObject json;
+  SetText(&json, "origin", request.origin.Hex());
+  SetText(&json, "counter", absl::StrCat(request.counter));
+  SetText(&json, "session", HexEncode(request.session));
+  SetText(&json, "known", absl::StrJoin(request.known, " ", [](std::string* out, const std::string& nonce) {
+            absl::StrAppend(out, HexEncode(nonce));
+          }));
+  ASSAY_ASSIGN_OR_RETURN(const std::string body, ToJson(json));
+  ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.open_session($1::text::jsonb)::text", {body}));
+  ASSAY_ASSIGN_OR_RETURN(const JsonObject answer, ParseJsonObject(text, "open_session"));
+  SessionReply reply{.opened = BoolField(answer, "opened")};
+  ASSAY_ASSIGN_OR_RETURN(reply.counter, NumberField(answer, "counter"));
+  return reply;
 }
 
 absl::StatusOr<HeartbeatReply> SupabaseHub::Heartbeat(const BranchReport& report) {

@@ -110,7 +110,7 @@ class Schedule {
         app.reset();
         break;
       default:
-        Note("message", status = app->Message("schedule", absl::StrCat("message ", ++counter_)));
+        Note("message", status = app->Message("assay.schedule", absl::StrCat("message ", ++counter_)));
     }
     if (!status.ok()) app.reset();
   }

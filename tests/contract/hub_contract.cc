@@ -303,6 +303,79 @@ TEST_P(HubContract, SecondRootOfOneSizeIsAForkAndStoresNothing) {
   EXPECT_EQ(heads->heads[chain.origin()].checkpoint, one);
 }
 
+// ---- Sessions: one daemon to a chain ----
+
+std::string Nonce(char c) { return std::string(16, c); }
+
+TEST_P(HubContract, SessionIsTakenOverByWhoeverKnowsTheOneThatIsOpen) {
+  const OriginId origin = TestChain(0xA1).origin();
+  auto hub = hub_->Connect(1);
+  auto first = hub->OpenSession({origin, 0, {}, Nonce('a')});
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_TRUE(first->opened);
+  // The reply was lost and it is asked again; then a new run follows, which does not know whether it had been granted.
+  EXPECT_TRUE(hub->OpenSession({origin, 0, {}, Nonce('a')})->opened);
+  auto second = hub->OpenSession({origin, 0, {Nonce('a')}, Nonce('b')});
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_TRUE(second->opened);
+  EXPECT_GT(second->counter, first->counter);
+  EXPECT_TRUE(hub->OpenSession({origin, second->counter, {Nonce('b'), Nonce('x')}, Nonce('c')})->opened);
+}
+
+TEST_P(HubContract, OlderCopyOfALogIsRefusedASession) {
+  const OriginId origin = TestChain(0xA1).origin();
+  auto hub = hub_->Connect(1);
+  ASSERT_TRUE(hub->OpenSession({origin, 0, {}, Nonce('a')})->opened);
+  ASSERT_TRUE(hub->OpenSession({origin, 1, {Nonce('a')}, Nonce('b')})->opened);
+  auto copy = hub->OpenSession({origin, 1, {Nonce('a')}, Nonce('c')});
+  ASSERT_TRUE(copy.ok()) << copy.status();
+  EXPECT_FALSE(copy->opened);
+  EXPECT_EQ(copy->counter, 2u);
+  EXPECT_FALSE(hub->OpenSession({origin, 2, {Nonce('z')}, Nonce('d')})->opened) << "the same counter, and another past";
+  EXPECT_TRUE(hub->OpenSession({origin, 2, {Nonce('b')}, Nonce('e')})->opened) << "the refused have changed nothing";
+}
+
+TEST_P(HubContract, HubWithAnOlderSessionFollowsTheLog) {
+  const OriginId origin = TestChain(0xA1).origin();
+  auto hub = hub_->Connect(1);
+  ASSERT_TRUE(hub->OpenSession({origin, 0, {}, Nonce('a')})->opened);
+  auto reply = hub->OpenSession({origin, 7, {Nonce('g')}, Nonce('h')});
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_TRUE(reply->opened);
+  EXPECT_EQ(reply->counter, 8u);
+}
+
+TEST_P(HubContract, OnlyTheOpenSessionPushesAndReports) {
+  TestChain chain(0xA1);
+  chain.Transaction(1);
+  chain.Transaction(1);
+  auto hub = hub_->Connect(1);
+  ASSERT_TRUE(hub->OpenSession({chain.origin(), 0, {}, Nonce('a')})->opened);
+  PushRequest push = chain.Push({chain.Cut(1, 1)});
+  push.session = Nonce('a');
+  ASSERT_TRUE(hub->Push(push).ok());
+  ASSERT_TRUE(hub->OpenSession({chain.origin(), 1, {Nonce('a')}, Nonce('b')})->opened);
+  PushRequest next = chain.Push({chain.Cut(2, 2)});
+  for (const std::string& session : {Nonce('a'), std::string()}) {
+    next.session = session;
+    EXPECT_TRUE(absl::IsAborted(hub->Push(next).status()));
+    BranchReport report{.number = 1, .origin = chain.origin(), .session = session};
+    EXPECT_TRUE(absl::IsAborted(hub->Heartbeat(report).status()));
+  }
+  EXPECT_EQ(hub->Heads()->heads[chain.origin()].last.value, 1u);
+  next.session = Nonce('b');
+  EXPECT_TRUE(hub->Push(next).ok());
+  EXPECT_TRUE(hub->Heartbeat({.number = 1, .origin = chain.origin(), .session = Nonce('b')}).ok());
+}
+
+TEST_P(HubContract, SessionOfAnotherBranchsChainIsRefused) {
+  TestChain chain(0xA1);
+  chain.Transaction(1);
+  ASSERT_TRUE(hub_->Connect(1)->Push(chain.Push({chain.Cut(1, 1)})).ok());
+  const absl::Status status = hub_->Connect(2)->OpenSession({chain.origin(), 0, {}, Nonce('a')}).status();
+  EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
+}
+
 TEST_P(HubContract, HeartbeatTellsEveryoneAboutEveryone) {
   TestChain chain(0xA1), other(0xB2);
   BranchReport report{.number = 1,

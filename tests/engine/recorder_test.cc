@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace assay {
@@ -186,6 +187,25 @@ TEST_F(RecorderTest, AChangedKeyIsADeleteAndAWholeInsert) {
   EXPECT_EQ(events[2].stamp(), events[3].stamp());
 }
 
+TEST_F(RecorderTest, APartOfTheKeyThatIsNotSentIsTakenFromTheRowBefore) {
+  shape_ = std::make_shared<TableShape>(
+      TableShape{{"public", "shelves"}, {{"no", "integer", true}, {"region", "text", true}, {"note", "text"}}, {0, 1}});
+  Begin(100);
+  Insert({"1", "far away", "a"});
+  Commit(100);
+  Begin(200);
+  CaptureItem item{.kind = CaptureItem::Kind::kUpdate};
+  item.relation = shape_;
+  item.old_tuple = Tuple({"1", "far away", "a"});
+  item.new_tuple = {{TupleValue::Kind::kText, "2"}, {TupleValue::Kind::kUnchanged, {}}, {TupleValue::Kind::kText, "b"}};
+  Feed(item);
+  Commit(200);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 4u);
+  EXPECT_EQ(events[2].row().operation(), v1::RowChange::DELETE);
+  EXPECT_THAT(events[3].row().key(), testing::ElementsAre("2", "far away"));
+}
+
 TEST_F(RecorderTest, TruncateIsTheDeleteOfTheRowsThatWereThere) {
   Begin(100);
   Insert({"1", "10.00", "5"});
@@ -201,6 +221,21 @@ TEST_F(RecorderTest, TruncateIsTheDeleteOfTheRowsThatWereThere) {
   EXPECT_EQ(events[4].row().key(0), "2");
   EXPECT_EQ(events[4].row().columns(0).old_value(), "20.00");
   EXPECT_TRUE(events[4].row().columns(1).old_is_null());
+}
+
+// Seed 241: the event of the newest row was still held back when its last values were looked up in the log.
+TEST_F(RecorderTest, TruncateDeletesRowsOfItsOwnTransactionToo) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Insert({"2", "20.00", "6"});
+  Change(CaptureItem::Kind::kTruncate, {}, {});
+  Insert({"3", "30.00", "7"});
+  Commit(100);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 6u);
+  EXPECT_EQ(events[3].row().operation(), v1::RowChange::DELETE);
+  EXPECT_EQ(events[4].row().operation(), v1::RowChange::DELETE);
+  EXPECT_EQ(events[5].row().key(0), "3");
 }
 
 TEST_F(RecorderTest, WhatTheSlotSendsAgainIsPassedOver) {
@@ -323,6 +358,51 @@ TEST_F(RecorderTest, AColumnAddedLaterIsANewSchemaInTheChain) {
   EXPECT_EQ(events[2].schema().columns_size(), 4);
   EXPECT_EQ(events[3].row().schema(), events[2].sequence());
   EXPECT_EQ(events[3].row().columns(0).ordinal(), 3u);
+}
+
+// A value that no hub and no other database would take: the change is recorded, its version counts, and the value stays here.
+TEST_F(RecorderTest, AValueTooLargeForAnEventIsNamedAndLeftOut) {
+  config_.row_bytes_max = 100;
+  const std::string large(90, 'x'), larger(101, 'y');
+  Begin(100);
+  Insert({"1", "ring", larger});
+  Insert({"2", "band", "5"});
+  Commit(100);
+  std::vector<v1::Event> events = Events();
+  ASSERT_EQ(events.size(), 3u);  // The schema first.
+  const v1::ColumnChange& left_out = events[1].row().columns(1);
+  EXPECT_EQ(left_out.ordinal(), 2u) << "the column is named, so that its version moves";
+  EXPECT_FALSE(left_out.has_value() || left_out.is_null());
+  EXPECT_EQ(events[1].row().columns(0).value(), "ring");
+  EXPECT_EQ(events[2].row().columns(1).value(), "5") << "every row has its own room";
+  ASSERT_EQ(recorder_->withheld().size(), 1u);
+  EXPECT_EQ(recorder_->withheld()[0].column, shape_->columns[2].name);
+  EXPECT_EQ(recorder_->withheld()[0].bytes, 101u);
+
+  // Known after a restart, and forgotten once a value that fits is written.
+  ASSERT_TRUE(file_->Commit().ok());
+  Open();
+  ASSERT_EQ(recorder_->withheld().size(), 1u);
+  Begin(200);
+  Update({"1", "ring", larger}, {"1", "rings", larger});
+  Commit(200);
+  EXPECT_EQ(recorder_->withheld().size(), 1u) << "another column says nothing of it";
+  Begin(300);
+  Update({"1", "rings", larger}, {"1", "rings", large});
+  Commit(300);
+  EXPECT_TRUE(recorder_->withheld().empty());
+  const v1::ColumnChange smaller = Events().back().row().columns(0);
+  EXPECT_EQ(smaller.value(), large);
+  EXPECT_FALSE(smaller.has_old_value()) << "the value before gives way to the new one";
+  Begin(400);
+  Update({"1", "rings", large}, {"1", "rings", larger});
+  Commit(400);
+  EXPECT_EQ(recorder_->withheld().size(), 1u);
+  EXPECT_EQ(Events().back().row().columns(0).old_value(), large);
+  Begin(500);
+  Delete({"1", "rings", larger});
+  Commit(500);
+  EXPECT_TRUE(recorder_->withheld().empty());
 }
 
 }  // namespace

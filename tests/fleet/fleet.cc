@@ -23,36 +23,68 @@ absl::Status StatusOf(const RunResult& result, absl::string_view what) {
   return absl::InternalError(absl::StrCat(what, " ended with ", result.exit_code, ":\n", result.output));
 }
 
-// Tables of schema public, each with the rows it holds.
-absl::StatusOr<std::map<std::string, std::vector<std::string>>> Tables(const std::string& url) {
+// Whatever the database's own settings are, rows are compared and told in one form.
+absl::StatusOr<std::unique_ptr<SqlSession>> PinnedSession(const std::string& url) {
   ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<SqlSession> session, SqlSession::Connect(url));
-  ASSAY_RETURN_IF_ERROR(session->Run("BEGIN ISOLATION LEVEL REPEATABLE READ").status());
-  ASSAY_ASSIGN_OR_RETURN(Rows names, session->Run("SELECT oid::regclass FROM pg_class WHERE relnamespace = 'public'::regnamespace "
-                                                  "AND relkind IN ('r', 'p') AND NOT relispartition"));
-  std::map<std::string, std::vector<std::string>> tables;
-  for (const auto& name : names) {
-    // Digests first: rows are fetched only where something differs.
-    ASSAY_ASSIGN_OR_RETURN(Rows digest, session->Run(absl::Substitute(
-        "SELECT count(*) || ' rows, digest ' || coalesce(md5(string_agg(md5(r::text), '' ORDER BY md5(r::text))), '-') FROM $0 r", name[0])));
-    tables[name[0]] = {digest[0][0]};
+  ASSAY_RETURN_IF_ERROR(session->Run("SET datestyle = ISO; SET intervalstyle = postgres; SET timezone = 'UTC'; SET lc_monetary = 'C';"
+                                     "SET bytea_output = hex; SET extra_float_digits = 3; SET standard_conforming_strings = on;"
+                                     "SET search_path = ''; SET quote_all_identifiers = off; BEGIN ISOLATION LEVEL REPEATABLE READ").status());
+  return session;
+}
+
+// Over the rows of `table`, each in its types' binary send form: equal digests are equal rows, byte for byte.
+std::string DigestOf(const std::string& table, const std::string& columns) {
+  return absl::Substitute("SELECT count(*) || ' rows, digest ' || coalesce(md5(string_agg(h, '' ORDER BY h)), '-') "
+                          "FROM (SELECT md5(record_send(ROW($1))) AS h FROM $0) r", table, columns);
+}
+
+// By table, every schema but the system's and Assay's: the names of its columns, in an order that all branches share.
+absl::StatusOr<std::map<std::string, std::vector<std::string>>> Columns(SqlSession& session) {
+  ASSAY_ASSIGN_OR_RETURN(Rows rows, session.Run(
+      "SELECT c.oid::regclass, quote_ident(a.attname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+      "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+      "WHERE n.nspname !~ '^(pg_|information_schema$|assay$|oracle$|witness$)' AND c.relkind IN ('r', 'p') AND NOT c.relispartition "
+      "ORDER BY a.attname COLLATE \"C\""));
+  std::map<std::string, std::vector<std::string>> columns;
+  for (const auto& row : rows) columns[row[0]].push_back(row[1]);
+  return columns;
+}
+
+// Each table, with a digest of its rows.
+absl::StatusOr<std::map<std::string, std::string>> Tables(const std::string& url) {
+  ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<SqlSession> session, PinnedSession(url));
+  ASSAY_ASSIGN_OR_RETURN(auto columns, Columns(*session));
+  std::map<std::string, std::string> tables;
+  for (const auto& [table, names] : columns) {
+    ASSAY_ASSIGN_OR_RETURN(Rows digest, session->Run(DigestOf(table, absl::StrJoin(names, ", "))));
+    tables[table] = absl::StrCat(absl::StrJoin(names, ", "), ": ", digest[0][0]);
   }
   return tables;
 }
 
+// For people: the columns that differ, and some rows.
 std::string Difference(const std::string& one, const std::string& other, const std::string& table) {
-  auto rows_of = [&](const std::string& url) {
-    absl::StatusOr<Rows> rows = Sql(url, absl::Substitute("SELECT left(r::text, 300) FROM $0 r", table));
-    std::set<std::string> set;
-    if (rows.ok()) for (const auto& row : *rows) set.insert(row[0]);
-    return set;
-  };
-  std::set<std::string> left = rows_of(one), right = rows_of(other);
   std::vector<std::string> lines;
-  for (const std::string& row : left) if (right.count(row) == 0) lines.push_back("  - " + row);
-  for (const std::string& row : right) if (left.count(row) == 0) lines.push_back("  + " + row);
-  size_t count = lines.size();
-  if (count > 10) lines.resize(10);
-  return absl::StrCat(table, ": ", count, " rows on one side only\n", absl::StrJoin(lines, "\n"));
+  std::set<std::string> rows[2];
+  std::map<std::string, std::string> digests[2];
+  for (int side = 0; side < 2; ++side) {
+    absl::StatusOr<std::unique_ptr<SqlSession>> session = PinnedSession(side == 0 ? one : other);
+    if (!session.ok()) return std::string(session.status().message());
+    if (auto columns = Columns(**session); columns.ok()) {
+      for (const std::string& column : (*columns)[table]) {
+        absl::StatusOr<Rows> digest = (*session)->Run(DigestOf(table, column));
+        digests[side][column] = digest.ok() ? digest->front()[0] : std::string(digest.status().message());
+      }
+    }
+    absl::StatusOr<Rows> texts = (*session)->Run(absl::Substitute("SELECT left(r::text, 300) FROM $0 r", table));
+    if (texts.ok()) for (const auto& row : *texts) rows[side].insert(row[0]);
+  }
+  for (const auto& [column, digest] : digests[0]) if (digests[1][column] != digest) lines.push_back(absl::StrCat("  column ", column, " differs"));
+  for (const auto& [column, _] : digests[1]) if (digests[0].count(column) == 0) lines.push_back(absl::StrCat("  column ", column, " is on one side only"));
+  for (const std::string& row : rows[0]) if (rows[1].count(row) == 0) lines.push_back("  - " + row);
+  for (const std::string& row : rows[1]) if (rows[0].count(row) == 0) lines.push_back("  + " + row);
+  if (lines.size() > 12) lines.resize(12);
+  return absl::StrCat(table, ":\n", absl::StrJoin(lines, "\n"));
 }
 
 }  // namespace
@@ -101,7 +133,7 @@ absl::Status Branch::Init(const std::vector<std::string>& arguments) {
 
 absl::Status Branch::StartDaemon() {
   ASSAY_ASSIGN_OR_RETURN(daemon_, ChildProcess::Start({naive_ ? ASSAY_NAIVE_DAEMON : ProgramPath("assayd"), "--config", config_path_},
-                                                      {.output = directory_->path() + "/assayd.log"}));
+                                                      {.output = directory_->path() + "/assayd.log", .environment = daemon_environment_}));
   bool up = Eventually(absl::Seconds(60), [&] { return !daemon_->Running() || Assay({"status"}).exit_code == 0; });
   if (up && daemon_->Running()) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat(name_, ": assayd did not come up:\n", DaemonLog(), "\n", Assay({"status"}).output));
@@ -121,7 +153,10 @@ void Branch::WriteConfig(const FleetOptions& options, const std::string& hub_url
   std::string config = absl::Substitute(
       "[branch]\nname = \"$0\"\nnumber = $1\nstate_dir = \"$2\"\n[postgres]\nurl = \"$3\"\ntables = [$4]\n"
       "[admin]\nlisten = \"unix:$5/admin.sock\"\n",
-      name_, number_, state_directory_, AdminUrl(), tables, directory_->path());
+      name_, number_, state_directory_,
+      database_line_ == nullptr ? AdminUrl()
+                                : absl::StrCat("postgresql://postgres@127.0.0.1:", database_line_->port(), "/erp?sslmode=disable"),
+      tables, directory_->path());
   if (!hub_url.empty()) {
     absl::StrAppend(&config, "[hub]\nurl = \"", hub_url, "\"\ninterval = \"", options.interval, "\"\nrealtime = ",
                     options.realtime ? "true" : "false", "\n");
@@ -143,7 +178,10 @@ absl::StatusOr<std::unique_ptr<Fleet>> Fleet::Create(int branch_count, FleetOpti
 }
 
 absl::Status Fleet::StartHub() {
-  ASSAY_ASSIGN_OR_RETURN(hub_, PostgresServer::Create({.superuser = "supabase_admin", .tcp_authentication = "scram-sha-256"}));
+  ASSAY_ASSIGN_OR_RETURN(hub_, PostgresServer::Create({.superuser = "supabase_admin",
+                                                        .fsync = options_.fsync,
+                                                        .tcp_authentication = "scram-sha-256",
+                                                        .settings = options_.settings}));
   // The head office's role, with what Supabase gives it and no more.
   ASSAY_RETURN_IF_ERROR(Sql(hub_->Url("template1"),
       "CREATE ROLE postgres NOSUPERUSER CREATEDB CREATEROLE LOGIN REPLICATION BYPASSRLS PASSWORD 'head-office';"
@@ -154,9 +192,8 @@ absl::Status Fleet::StartHub() {
   return StatusOf(HubCommand({"install"}), "assay hub install");
 }
 
-std::string Fleet::HubUrl(const std::string& user, const std::string& password) {
-  return absl::Substitute("postgresql://$0:$1@127.0.0.1:$2/postgres?sslmode=disable", user, password,
-                          pooler_ != nullptr ? pooler_->port() : hub_->port());
+std::string Fleet::HubUrl(const std::string& user, const std::string& password, int port) {
+  return absl::Substitute("postgresql://$0:$1@127.0.0.1:$2/postgres?sslmode=disable", user, password, port);
 }
 
 RunResult Fleet::HubCommand(std::vector<std::string> arguments) {
@@ -173,7 +210,12 @@ absl::Status Fleet::EnrolAtHub(Branch& branch) {
   }
   branch.hub_password_ = JsonText(login, "password");
   if (pooler_ != nullptr) pooler_->AddUser(JsonText(login, "role"), branch.hub_password_);
-  branch.hub_url_ = HubUrl(JsonText(login, "role"), branch.hub_password_);
+  int port = pooler_ != nullptr ? pooler_->port() : hub_->port();
+  if (options_.bad_lines) {
+    branch.hub_line_ = std::make_unique<Link>(port);
+    port = branch.hub_line_->port();
+  }
+  branch.hub_url_ = HubUrl(JsonText(login, "role"), branch.hub_password_, port);
   return absl::OkStatus();
 }
 
@@ -188,13 +230,14 @@ absl::StatusOr<Branch*> Fleet::AddBranch() {
   branch->naive_ = options_.naive;
   mkdir(branch->state_directory_.c_str(), 0700);
 
-  PostgresOptions server;
+  PostgresOptions server{.fsync = options_.fsync, .settings = options_.settings};
   if (auto fake = options_.fake_time.find(index); fake != options_.fake_time.end()) server.fake_time = fake->second;
   ASSAY_ASSIGN_OR_RETURN(branch->server_, PostgresServer::Create(std::move(server)));
   ASSAY_RETURN_IF_ERROR(Sql(branch->server_->Url(), "CREATE ROLE erp LOGIN").status());
   ASSAY_RETURN_IF_ERROR(Sql(branch->server_->Url(), "CREATE DATABASE erp OWNER erp").status());
   if (!options_.schema.empty()) ASSAY_RETURN_IF_ERROR(Sql(branch->Url(), options_.schema).status());
 
+  if (options_.bad_lines) branch->database_line_ = std::make_unique<Link>(branch->server_->port());
   ASSAY_RETURN_IF_ERROR(EnrolAtHub(*branch));
   branch->WriteConfig(options_, branch->hub_url_);
   branches_.push_back(std::move(branch));
@@ -207,7 +250,8 @@ absl::Status Fleet::Compare() {
   for (int i = 1; i < size(); ++i) {
     ASSAY_ASSIGN_OR_RETURN(auto other, Tables(branches_[i]->AdminUrl()));
     for (const auto& [table, rows] : first) {
-      if (other[table] == rows) continue;
+      if (auto there = other.find(table); there != other.end() && there->second == rows) continue;
+      if (differences.size() == 8) return absl::DeadlineExceededError(absl::StrJoin(differences, "\n") + "\nand more");
       differences.push_back(absl::StrCat(branches_[0]->name(), " (-) and ", branches_[i]->name(), " (+): ",
                                          Difference(branches_[0]->AdminUrl(), branches_[i]->AdminUrl(), table)));
     }

@@ -24,6 +24,7 @@
 #include "gtest/gtest.h"
 #include "tests/fleet/json.h"
 #include "tests/support/child_process.h"
+#include "tests/support/link.h"
 #include "tests/support/pg_bouncer.h"
 #include "tests/support/postgres_server.h"
 
@@ -37,7 +38,10 @@ struct FleetOptions {
   bool naive = false;                              // Daemons that project without looking: to prove that a test can fail.
   std::string more_config;                         // TOML, at the end of each branch's file.
   std::string pooler;                              // "session" or "transaction": pgbouncer before the hub.
+  bool bad_lines = false;                          // The daemons' connections go over Links, see Branch::hub_line.
   std::map<int, std::string> fake_time;            // By branch index: its PostgreSQL's clock, e.g. "+1h".
+  bool fsync = false;                              // Of all servers: on where something is measured.
+  std::map<std::string, std::string> settings;     // Of all servers: more postgresql.conf.
 };
 
 class Branch {
@@ -51,6 +55,7 @@ class Branch {
   const std::string& state_directory() const { return state_directory_; }
   const std::string& config_path() const { return config_path_; }
   const std::string& hub_password() const { return hub_password_; }
+  const std::string& hub_url() const { return hub_url_; }
   static std::string ProgramPath(const char* name);
 
   // `assay VERB…` with this branch's config.
@@ -63,10 +68,15 @@ class Branch {
 
   // `assay init`; a daemon that runs is stopped for it, and started again.
   absl::Status Init(const std::vector<std::string>& arguments = {});
+  // For the daemon, from its next start on: a clock of its own (libfaketime) is FAKETIME.
+  void set_daemon_environment(std::map<std::string, std::string> environment) { daemon_environment_ = std::move(environment); }
   // Returns once the daemon answers `assay status`.
   absl::Status StartDaemon();
   // 0 when it ended as asked within 20 s.
   int StopDaemon(int signal = 15);
+  // With `bad_lines`: what the daemon's connections to the hub and to its own database go over.
+  Link* hub_line() { return hub_line_.get(); }
+  Link* database_line() { return database_line_.get(); }
   bool DaemonRunning() { return daemon_ != nullptr && daemon_->Running(); }
   ChildProcess* daemon() { return daemon_.get(); }
   std::string DaemonLog() const { return ReadFile(directory_->path() + "/assayd.log"); }
@@ -82,6 +92,8 @@ class Branch {
   std::string state_directory_, config_path_, hub_url_, hub_password_;
   bool naive_ = false;
   std::unique_ptr<PostgresServer> server_;
+  std::unique_ptr<Link> hub_line_, database_line_;
+  std::map<std::string, std::string> daemon_environment_;
   std::unique_ptr<ChildProcess> daemon_;
 };
 
@@ -100,8 +112,8 @@ class Fleet {
   // `assay hub …` as the head office does it: as Supabase's `postgres`.
   RunResult HubCommand(std::vector<std::string> arguments);
 
-  // Until every branch holds the same rows in all tables of schema public and no daemon has anything left to do; then twice the
-  // same. DEADLINE_EXCEEDED names the tables that differ, and rows.
+  // Until every branch holds the same rows in all tables, compared by the types' binary send form, and no daemon has anything left
+  // to do; then twice the same. DEADLINE_EXCEEDED names the tables that differ, and rows.
   absl::Status WaitConverged(absl::Duration timeout);
   // Where the branches' databases differ now; OK when nowhere.
   absl::Status Compare();
@@ -110,7 +122,7 @@ class Fleet {
   explicit Fleet(FleetOptions options) : options_(std::move(options)) {}
   absl::Status StartHub();
   absl::Status EnrolAtHub(Branch& branch);
-  std::string HubUrl(const std::string& user, const std::string& password);
+  std::string HubUrl(const std::string& user, const std::string& password, int port);
 
   FleetOptions options_;
   std::unique_ptr<PostgresServer> hub_;

@@ -1,3 +1,5 @@
+#include "adapters/grpc/admin_server.h"
+
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <sys/socket.h>
@@ -10,7 +12,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "adapters/grpc/admin_client.h"
-#include "adapters/grpc/admin_server.h"
 #include "adapters/grpc/admin_service.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -26,7 +27,9 @@ using ::testing::HasSubstr;
 
 class AdminServerTest : public ::testing::Test {
  protected:
-  absl::StatusOr<std::unique_ptr<AdminServer>> Start() { return AdminServer::Start({.listen = "unix:" + path_}, &daemon_); }
+  absl::StatusOr<std::unique_ptr<AdminServer>> Start() {
+    return AdminServer::Start({.listen = "unix:" + path_}, &daemon_);
+  }
   int Connect() {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -107,7 +110,8 @@ TEST_F(AdminServerTest, GarbageAndSilenceDoNotHurt) {
   auto server = Start();
   ASSERT_TRUE(server.ok());
   const int silent = Connect();
-  for (const std::string& garbage : {std::string(100'000, '\0'), std::string("GET / HTTP/1.1\r\n\r\n"), std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") + std::string(5000, '\xff')}) {
+  for (const std::string& garbage : {std::string(100'000, '\0'), std::string("GET / HTTP/1.1\r\n\r\n"),
+                                     std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") + std::string(5000, '\xff')}) {
     const int fd = Connect();
     EXPECT_GE(send(fd, garbage.data(), garbage.size(), MSG_NOSIGNAL), 0);
     close(fd);
@@ -197,11 +201,15 @@ TEST_F(AdminServerTest, ReflectionListsTheService) {
 
 TEST_F(AdminServerTest, NetworkNeedsAClientCertificate) {
   const std::string d = directory_.path();
-  const std::string make = absl::StrCat(
-      "cd ", d, " && exec 2>/dev/null && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=ca "
-      "-keyout ca.key -out ca.pem && for n in localhost client; do openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 "
-      "-nodes -subj /CN=$n -addext subjectAltName=DNS:localhost -keyout $n.key -out $n.csr && openssl x509 -req -in $n.csr "
-      "-CA ca.pem -CAkey ca.key -CAcreateserial -copy_extensions copy -days 2 -out $n.pem; done");
+  const std::string make =
+      absl::StrCat("cd ", d,
+                   " && exec 2>/dev/null && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
+                   "-days 2 -subj /CN=ca "
+                   "-keyout ca.key -out ca.pem && for n in localhost client; do openssl req -newkey ec -pkeyopt "
+                   "ec_paramgen_curve:prime256v1 "
+                   "-nodes -subj /CN=$n -addext subjectAltName=DNS:localhost -keyout $n.key -out $n.csr && openssl "
+                   "x509 -req -in $n.csr "
+                   "-CA ca.pem -CAkey ca.key -CAcreateserial -copy_extensions copy -days 2 -out $n.pem; done");
   ASSERT_EQ(std::system(make.c_str()), 0);
   AdminOptions options{.listen = "localhost:0"};
   EXPECT_TRUE(absl::IsFailedPrecondition(AdminServer::Start(options, &daemon_).status())) << "never in the clear";
@@ -231,7 +239,8 @@ TEST_F(AdminServerTest, NetworkNeedsAClientCertificate) {
 }
 
 TEST_F(AdminServerTest, ClientSaysWhenNobodyIsThere) {
-  EXPECT_THAT(std::string(ConnectAdmin({.address = "unix:" + path_}).status().message()), HasSubstr("no daemon is running"));
+  EXPECT_THAT(std::string(ConnectAdmin({.address = "unix:" + path_}).status().message()),
+              HasSubstr("no daemon is running"));
   EXPECT_TRUE(absl::IsInvalidArgument(ConnectAdmin({.address = "localhost:1"}).status())) << "certificates are missing";
 }
 

@@ -33,8 +33,8 @@ class AdminTest : public ::testing::Test {
   }
 
   template <typename Request, typename Reply>
-  absl::Status Call(grpc::Status (pb::Admin::Stub::*method)(grpc::ClientContext*, const Request&, Reply*), const Request& request,
-                    Reply* reply) {
+  absl::Status Call(grpc::Status (pb::Admin::Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
+                    const Request& request, Reply* reply) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
     return FromGrpc((stub_.get()->*method)(&context, request, reply));
@@ -71,7 +71,8 @@ TEST_F(AdminTest, StatusSaysWhatIsWrongSinceWhenAndWhenItIsTriedAgain) {
     status.engine.has_hub = true;
     status.engine.state = "offline";
     status.engine.problems = {"Nothing is pushed"};
-    status.engine.hub_push = {absl::UnavailableError("no route to host"), absl::FromUnixSeconds(100), absl::FromUnixSeconds(160), 3};
+    status.engine.hub_push = {absl::UnavailableError("no route to host"), absl::FromUnixSeconds(100),
+                              absl::FromUnixSeconds(160), 3};
     OriginStatus own{.branch_name = "mumbai", .own = true, .head = {7}};
     own.origin.bytes.fill(0xaa);
     status.engine.origins = {own};
@@ -95,6 +96,9 @@ TEST_F(AdminTest, WithoutAnEngineTheStateIsStopped) {
   ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, pb::GetStatusRequest(), &status).ok());
   EXPECT_EQ(status.state(), "stopped");
   EXPECT_EQ(status.engine().message(), "log disk full");
+  // People read the problems; without this one they would be told that all is well.
+  ASSERT_EQ(status.problems_size(), 1);
+  EXPECT_NE(status.problems(0).find("log disk full"), std::string::npos);
 }
 
 TEST_F(AdminTest, WatchSendsEachChangeAndEndsWithTheClient) {
@@ -157,7 +161,8 @@ TEST_F(AdminTest, EventsComeInStampOrderWithNamesOldAndNewValuesAndWho) {
 TEST_F(AdminTest, EventsAreFilteredByTableKeyBranchTimeSequenceAndLimit) {
   log_.Together([&] {
     for (int i = 0; i < 1500; ++i) {
-      log_.Write(i % 2 == 0 ? log_.mumbai() : log_.delhi(), v1::RowChange::INSERT, absl::StrCat("k", i % 10), {{{}, "x"}, {{}, "1"}});
+      log_.Write(i % 2 == 0 ? log_.mumbai() : log_.delhi(), v1::RowChange::INSERT, absl::StrCat("k", i % 10),
+                 {{{}, "x"}, {{}, "1"}});
     }
   });
   const auto list = [&](auto set) {
@@ -172,9 +177,11 @@ TEST_F(AdminTest, EventsAreFilteredByTableKeyBranchTimeSequenceAndLimit) {
   EXPECT_THAT(list([](auto& r) { r.set_table("public.items"), r.add_key("k3"); }), SizeIs(150));
   EXPECT_THAT(list([](auto& r) { r.set_origin("delhi"); }), SizeIs(752));
   EXPECT_THAT(list([](auto& r) { r.set_origin("bbbb"); }), SizeIs(752));
-  EXPECT_THAT(list([](auto& r) { r.set_origin("delhi"), r.set_first(5), r.set_last(7); }), ElementsAre("delhi/5", "delhi/6", "delhi/7"));
+  EXPECT_THAT(list([](auto& r) { r.set_origin("delhi"), r.set_first(5), r.set_last(7); }),
+              ElementsAre("delhi/5", "delhi/6", "delhi/7"));
   EXPECT_THAT(list([](auto& r) { r.set_limit(2); }), ElementsAre("mumbai/1", "mumbai/2"));
-  EXPECT_THAT(list([](auto& r) { r.set_limit(3), r.set_newest_first(true); }), ElementsAre("delhi/752", "mumbai/752", "delhi/751"));
+  EXPECT_THAT(list([](auto& r) { r.set_limit(3), r.set_newest_first(true); }),
+              ElementsAre("delhi/752", "mumbai/752", "delhi/751"));
   EXPECT_THAT(list([](auto& r) { r.set_newest_first(true); }), SizeIs(1504));
   EXPECT_THAT(list([](auto& r) {
                 r.mutable_since()->set_seconds(SmallLog::kStartMs / 1000 + 10);
@@ -336,14 +343,16 @@ TEST_F(AdminTest, SyncNowEndsWithTheErrorOfItsOwnTryNotOfAnEarlierOne) {
     pb::SyncProgress progress;
     if (reader->Read(&progress)) {
       daemon_.Set([](DaemonStatus& status) { ++status.engine.hub_pull.failures; });
-      while (reader->Read(&progress)) {}
+      while (reader->Read(&progress)) {
+      }
     }
     return FromGrpc(reader->Finish());
   };
   EXPECT_THAT(std::string(finish().message()), HasSubstr("no hub is configured"));
   daemon_.Set([](DaemonStatus& status) {
     status.engine.has_hub = true;
-    status.engine.hub_pull = {absl::UnavailableError("no route to host"), absl::FromUnixSeconds(1), absl::FromUnixSeconds(2), 3};
+    status.engine.hub_pull = {absl::UnavailableError("no route to host"), absl::FromUnixSeconds(1),
+                              absl::FromUnixSeconds(2), 3};
   });
   EXPECT_EQ(finish(), absl::UnavailableError("pull: no route to host"));
   daemon_.Set([](DaemonStatus& status) { status.engine.paused = true; });

@@ -54,7 +54,8 @@ class FakeCapture : public CaptureSource {
   }
   absl::StatusOr<CaptureBatch> Next(absl::Duration wait) override {
     std::unique_lock<std::mutex> lock(world_->mutex);
-    world_->changed.wait_for(lock, absl::ToChronoMilliseconds(wait), [&] { return world_->interrupted || !world_->batches.empty(); });
+    world_->changed.wait_for(lock, absl::ToChronoMilliseconds(wait),
+                             [&] { return world_->interrupted || !world_->batches.empty(); });
     if (world_->interrupted) return absl::CancelledError("interrupted");
     CaptureBatch batch;
     if (world_->batches.empty()) return batch;
@@ -82,13 +83,16 @@ class FakeHub : public Hub {
  public:
   explicit FakeHub(World* world) : world_(world) {}
   absl::StatusOr<HubHeads> Heads() override { return Answer(HubHeads{}); }
-  absl::StatusOr<PushReply> Push(const PushRequest& request) override { return Answer(PushReply{{request.segments.back().last}}); }
+  absl::StatusOr<PushReply> Push(const PushRequest& request) override {
+    return Answer(PushReply{{request.segments.back().last}});
+  }
   absl::StatusOr<PullReply> Pull(const PullRequest&) override {
     world_->With([&] { ++world_->pulls; });
     PullReply reply;
     reply.heads.hub_time = absl::Now();
     return Answer(reply);
   }
+  absl::StatusOr<SessionReply> OpenSession(const SessionRequest&) override { return Answer(SessionReply{true, 1}); }
   absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) override {
     EXPECT_EQ(report.version, "9.9");
     return Answer(HeartbeatReply{{}, absl::Now()});
@@ -194,7 +198,9 @@ TEST_F(HostTest, LostStreamIsTriedAgainAndTheStatusSaysWhen) {
   status = Await([](const DaemonStatus& s) { return s.engine.capture.status.ok(); });
   EXPECT_TRUE(status.engine.capture.status.ok());
   host_->Stop(absl::Seconds(5));
-  EXPECT_EQ(std::count_if(news_.begin(), news_.end(), [](const std::string& line) { return absl::StrContains(line, "refused"); }), 1)
+  EXPECT_EQ(std::count_if(news_.begin(), news_.end(),
+                          [](const std::string& line) { return absl::StrContains(line, "refused"); }),
+            1)
       << "one line per change, not per try";
 }
 
@@ -246,7 +252,8 @@ TEST_F(HostTest, FullDiskStopsTheEngineAndItGoesOnWhenThereIsRoom) {
 TEST_F(HostTest, CommandsAndHubCallsGoTheirWay) {
   MakeLog();
   StartHost(true);
-  DaemonStatus status = Await([](const DaemonStatus& s) { return s.engine.hub_pull.failures > 0 && s.engine.capture.status.ok(); });
+  DaemonStatus status =
+      Await([](const DaemonStatus& s) { return s.engine.hub_pull.failures > 0 && s.engine.capture.status.ok(); });
   EXPECT_EQ(status.engine.state, "offline");
   EXPECT_THAT(std::string(status.engine.hub_pull.status.message()), HasSubstr("no route to host"));
   world_.With([&] { world_.hub_answer = absl::OkStatus(); });
@@ -299,12 +306,14 @@ TEST(ChangeLogTest, OnlyChangesAreNews) {
   EXPECT_THAT(NewsBetween(before, after), IsEmpty()) << "every change from elsewhere does that";
   after.engine.state = "offline";
   after.engine.hub_push = {absl::UnavailableError("no route"), absl::Now(), absl::InfinitePast(), 1};
-  EXPECT_THAT(NewsBetween(before, after), ElementsAre(LogLine{LogLevel::kInfo, "state: offline"}, LogLine{LogLevel::kWarning, "push: no route"}));
+  EXPECT_THAT(NewsBetween(before, after),
+              ElementsAre(LogLine{LogLevel::kInfo, "state: offline"}, LogLine{LogLevel::kWarning, "push: no route"}));
   DaemonStatus again = after;
   again.engine.hub_push.failures = 2;
   again.engine.hub_push.status = absl::UnavailableError("timed out");
   EXPECT_THAT(NewsBetween(after, again), IsEmpty());
-  EXPECT_THAT(NewsBetween(again, before), ElementsAre(LogLine{LogLevel::kInfo, "state: running"}, LogLine{LogLevel::kInfo, "push: the hub answers again"}));
+  EXPECT_THAT(NewsBetween(again, before), ElementsAre(LogLine{LogLevel::kInfo, "state: running"},
+                                                      LogLine{LogLevel::kInfo, "push: the hub answers again"}));
 }
 
 TEST(StateLockTest, SecondHolderIsRefusedByPidAndADeadOneForgotten) {

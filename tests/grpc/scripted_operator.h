@@ -44,7 +44,9 @@ class ScriptedOperator : public Operator {
   absl::Status SyncNow() override { return Note("sync now"); }
   absl::Status Pause() override { return Note("pause"); }
   absl::Status Resume() override { return Note("resume"); }
-  absl::Status SetInterval(absl::Duration interval) override { return Note(absl::StrCat("interval ", absl::FormatDuration(interval))); }
+  absl::Status SetInterval(absl::Duration interval) override {
+    return Note(absl::StrCat("interval ", absl::FormatDuration(interval)));
+  }
   absl::Status RetryParked(std::optional<TableName> table) override {
     return Note(absl::StrCat("retry ", table ? table->ToString() : "all"));
   }

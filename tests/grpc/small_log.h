@@ -17,7 +17,8 @@ namespace assay::test {
 
 class SmallLog {
  public:
-  static constexpr int64_t kStartMs = 1'760'000'000'000;  // 2025-10-09 08:53:20 UTC; one second per transaction from there.
+  static constexpr int64_t kStartMs =
+      1'760'000'000'000;  // 2025-10-09 08:53:20 UTC; one second per transaction from there.
 
   explicit SmallLog(const std::string& path) {
     file_ = *LogFile::Open(path, {});
@@ -52,8 +53,8 @@ class SmallLog {
 
   // One row change in a transaction of its own. Columns: old and new value; nullopt: NULL.
   using Columns = std::vector<std::pair<std::optional<std::string>, std::optional<std::string>>>;
-  Sequence Write(const OriginId& origin, v1::RowChange::Operation operation, const std::string& key, const Columns& columns,
-                 const std::string& user = "") {
+  Sequence Write(const OriginId& origin, v1::RowChange::Operation operation, const std::string& key,
+                 const Columns& columns, const std::string& user = "") {
     Begin();
     v1::Event event = Next(origin);
     if (!user.empty()) event.mutable_transaction()->mutable_attribution()->set_application_user(user);
@@ -119,7 +120,8 @@ class SmallLog {
     event.mutable_transaction();
     return event;
   }
-  static void Fill(v1::RowChange::Operation operation, const std::string& key, const Columns& columns, v1::RowChange* row) {
+  static void Fill(v1::RowChange::Operation operation, const std::string& key, const Columns& columns,
+                   v1::RowChange* row) {
     row->set_operation(operation);
     row->set_schema(2);
     row->add_key(key);
@@ -127,12 +129,16 @@ class SmallLog {
       v1::ColumnChange* change = row->add_columns();
       change->set_ordinal(static_cast<uint32_t>(i + 1));
       if (operation != v1::RowChange::INSERT) {
-        if (columns[i].first) change->set_old_value(*columns[i].first);
-        else change->set_old_is_null(true);
+        if (columns[i].first)
+          change->set_old_value(*columns[i].first);
+        else
+          change->set_old_is_null(true);
       }
       if (operation != v1::RowChange::DELETE) {
-        if (columns[i].second) change->set_value(*columns[i].second);
-        else change->set_is_null(true);
+        if (columns[i].second)
+          change->set_value(*columns[i].second);
+        else
+          change->set_is_null(true);
       }
     }
   }

@@ -268,6 +268,19 @@ TEST(SegmentTest, MaskedPartShowsHashesOnly) {
   EXPECT_TRUE(absl::IsFailedPrecondition(MaskPart(&without, 0)));
 }
 
+// Goal: a few kilobytes from a peer cannot ask for hundreds of gigabytes.
+// Method: many parts, each honest, each a large run of zeros packed small.
+TEST(SegmentTest, PartsTogetherDoNotUnpackToMoreThanOneMay) {
+  EXPECT_TRUE(absl::IsDataLoss(UnpackPart(PackPart(std::string(100000, 'x')), 99999).status()));
+  Segment segment = Pack(SmallTransactions())[0];
+  const std::string bomb = PackPart(std::string(kPartBytesMax / 2 + 1, '\0'));
+  ASSERT_LT(bomb.size(), 100000u);
+  for (SegmentPart& part : segment.parts) part.payload = bomb;
+  const absl::Status status = DecodedSegment::Decode(segment).status();
+  EXPECT_TRUE(absl::IsDataLoss(status));
+  EXPECT_THAT(status.message(), HasSubstr("impossible size"));
+}
+
 TEST(SegmentPartTest, LargeAndSmallPartsComeBack) {
   std::string random;
   for (uint32_t x = 1; random.size() < 9000000; x = x * 1664525 + 1013904223)

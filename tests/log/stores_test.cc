@@ -99,6 +99,35 @@ TEST_F(StoresTest, EventThatIsNoValidSchemaIsRefused) {
   EXPECT_TRUE(absl::IsNotFound(names->Schema(kB, {1}).status()));
 }
 
+TEST_F(StoresTest, ReaderInAnotherConnectionFollowsTheWriter) {
+  ASSERT_OK_AND_ASSIGN(const auto reader, LogFile::Open("log.db", {.vfs = vfs.name(), .read_only = true}));
+  ASSERT_OK_AND_ASSIGN(const auto read_log, EventLog::Open(reader.get()));
+  ASSERT_OK_AND_ASSIGN(const auto read_names, TableNames::Open(reader.get(), read_log.get()));
+  ASSERT_OK_AND_ASSIGN(const auto read_rows, RowVersionStore::Open(reader.get(), read_log.get()));
+  ASSERT_OK_AND_ASSIGN(const auto read_stages, StageStore::Open(reader.get(), read_log.get()));
+  EXPECT_EQ(*read_stages->Seen(kA, {5}, kB), Sequence{0});
+  EXPECT_EQ(*read_rows->Get(Row(1, "k")), nullptr);
+
+  ASSERT_OK(CommitSchema(SchemaOf("products", {"id", "price"})));
+  ASSERT_OK(file->Begin());
+  ASSERT_OK(names->IdOf({"public", "other"}).status());
+  ASSERT_OK(names->Schema(kA, {1}).status());
+  ASSERT_OK(rows->Put(Row(1, "k"), {.written = V(1, kB, 1)}));
+  ASSERT_OK(stages->SetProjected(kA, {1}));
+  ASSERT_OK(stages->AddSeen(kA, {1}, kB, {7}));
+  ASSERT_OK(file->Commit());
+
+  ASSERT_OK(read_log->Refresh());
+  // Before it asks, the reader gives the table a number of its own; afterwards it has the writer's.
+  EXPECT_EQ((*read_names->Schema(kA, {1}))->table, TableId{0});
+  ASSERT_OK(read_names->Refresh());
+  ASSERT_OK(read_stages->Refresh());
+  EXPECT_EQ((*read_names->Schema(kA, {1}))->table, TableId{1});
+  EXPECT_EQ((*read_rows->Get(Row(1, "k")))->written, V(1, kB, 1));
+  EXPECT_EQ(read_stages->Projected(kA), Sequence{1});
+  EXPECT_EQ(*read_stages->Seen(kA, {5}, kB), Sequence{7});
+}
+
 // ---- Row versions ----
 
 TEST_F(StoresTest, RowVersionsAreReadBack) {

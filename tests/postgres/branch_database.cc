@@ -25,6 +25,22 @@ std::string Tuple(const TableShape& shape, const std::vector<TupleValue>& values
 
 }  // namespace
 
+std::string SleepInCommit(const std::string& table) {
+  return absl::StrCat(
+      "CREATE TABLE naps (); GRANT INSERT ON naps TO assay_projector; "
+      "CREATE FUNCTION put_off() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN SET CONSTRAINTS ALL DEFERRED; "
+      "INSERT INTO public.naps DEFAULT VALUES; RETURN NULL; END $$;"
+      "CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_catalog.pg_sleep(30); RETURN NULL; END $$;"
+      "CREATE CONSTRAINT TRIGGER put_off AFTER INSERT OR UPDATE OR DELETE ON ", table, " DEFERRABLE INITIALLY DEFERRED "
+      "FOR EACH ROW EXECUTE FUNCTION put_off(); ALTER TABLE ", table, " ENABLE ALWAYS TRIGGER put_off; "
+      "CREATE CONSTRAINT TRIGGER nap AFTER INSERT ON naps DEFERRABLE INITIALLY DEFERRED "
+      "FOR EACH ROW EXECUTE FUNCTION nap(); ALTER TABLE naps ENABLE ALWAYS TRIGGER nap");
+}
+
+std::string NoSleepInCommit(const std::string& table) {
+  return absl::StrCat("DROP TRIGGER put_off ON ", table, "; DROP TABLE naps; DROP FUNCTION put_off(), nap()");
+}
+
 BranchDatabase::BranchDatabase(PostgresServer& server) : server_(server), slot_(absl::StrCat("assay_", ++serial)) {
   EXPECT_TRUE(server.CreateDatabase(slot_).ok());
   url_ = server.Url(slot_);

@@ -19,6 +19,12 @@
 
 namespace assay::test {
 
+// SQL that makes a projection's COMMIT into `table` sleep for 30 s before it has happened: a trigger that fires even for us, at the
+// end, and that puts itself off once more when constraints are checked before COMMIT.
+std::string SleepInCommit(const std::string& table);
+// Undoes it.
+std::string NoSleepInCommit(const std::string& table);
+
 class BranchDatabase {
  public:
   // Makes a database, publication and slot of its own; the slot is dropped at the end.

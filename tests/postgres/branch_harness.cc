@@ -91,7 +91,7 @@ absl::Status TestBranch::CatchUp() {
   ASSAY_ASSIGN_OR_RETURN(auto engine, Engine::Open(options.engine, file.get(), &clock_, &random_));
   PostgresCapture capture({.conninfo = url_});
   ASSAY_RETURN_IF_ERROR(capture.Start());
-  engine->OnCaptureStarted();
+  engine->OnCaptureStarted(capture.Evidence());
   for (const absl::Time deadline = absl::Now() + absl::Seconds(30); absl::Now() < deadline;) {
     ASSAY_ASSIGN_OR_RETURN(CaptureBatch batch, capture.Next(absl::Milliseconds(100)));
     bool reached = false;

@@ -77,6 +77,7 @@ class LogHub : public Hub {
   absl::StatusOr<HubHeads> Heads() override;
   absl::StatusOr<PushReply> Push(const PushRequest&) override { return absl::PermissionDeniedError("only a test's"); }
   absl::StatusOr<PullReply> Pull(const PullRequest& request) override;
+  absl::StatusOr<SessionReply> OpenSession(const SessionRequest&) override { return SessionReply{true, 1}; }
   absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport&) override { return HeartbeatReply{}; }
 
   absl::Status error;    // When not OK, every call fails with it.

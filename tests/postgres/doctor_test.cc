@@ -180,7 +180,7 @@ TEST_F(DoctorTest, TheHubsStateAndTlsAndClockAreTold) {
   EXPECT_THAT(Find(checks, "clock offset"),
               AllOf(HasSubstr("warn"), HasSubstr("behind the hub"), HasSubstr("timedatectl")));
   hub.error = absl::UnauthenticatedError("password refused");
-  EXPECT_THAT(Find(Run(&hub), "hub"), AllOf(HasSubstr("fail: password refused"), HasSubstr("assay hub enrol")));
+  EXPECT_THAT(Find(Run(&hub), "hub"), AllOf(HasSubstr("fail: password refused"), HasSubstr("assay hub password NAME")));
   EXPECT_THAT(Find(Run(), "hub"), HasSubstr("ok: none configured"));
 }
 

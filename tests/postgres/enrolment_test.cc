@@ -194,6 +194,21 @@ TEST_F(EnrolmentTest, InitTwiceChangesNothing) {
   EXPECT_THAT(again.sequences.strided, IsEmpty());
 }
 
+TEST_F(EnrolmentTest, AnInitUnderAnotherNameOrNumberThanTheLogsChangesNothing) {
+  branch_->Sql("CREATE TABLE t (id serial PRIMARY KEY)");
+  MustInit();
+  const std::string dump = branch_->Dump();
+  EngineConfig& engine = branch_->options.engine;
+  ++engine.branch_number;
+  absl::Status status = branch_->Init().status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("and the config says"));
+  --engine.branch_number;
+  engine.branch_name += "x";
+  EXPECT_TRUE(absl::IsFailedPrecondition(branch_->Init().status()));
+  EXPECT_EQ(branch_->Dump(), dump);
+}
+
 TEST_F(EnrolmentTest, ATableMadeLaterIsPickedUpWithItsRowsAndNothingTwice) {
   branch_->Sql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)");
   MustInit();
@@ -272,7 +287,8 @@ TEST_F(EnrolmentTest, AnUnprivilegedApplicationGoesOnAsBeforeAndIsNamed) {
   };
   run("SET application_name = 'till'; SET assay.application_user = 'Asha'");
   run("INSERT INTO t (v) VALUES ('a'), ('b')");
-  run("BEGIN; SET LOCAL assay.application_user = 'Binu'; SET LOCAL assay.terminal = 'till 2'; SET LOCAL assay.reason = 'return "
+  run("BEGIN; SET LOCAL assay.application_user = 'Binu'; SET LOCAL assay.terminal = 'till 2'; SET LOCAL assay.reason = "
+      "'return "
       "''of'' \"ring\"'; "
       "UPDATE t SET v = 'c' WHERE v = 'a'; INSERT INTO c SELECT id, id FROM t; DELETE FROM t WHERE v = 'b'; COMMIT");
   // The message of a savepoint that is rolled back goes with it; the next statement says it again.
@@ -328,6 +344,41 @@ TEST_F(EnrolmentTest, PartitionsTakePartUnderTheNameOfTheirRoot) {
   EXPECT_THAT(branch_->Attributions(), ElementsAre("", HasSubstr("clerk"), HasSubstr("clerk")));
 }
 
+TEST_F(EnrolmentTest, APartitionMadeAfterwardsIsCapturedAndTheNextInitGivesItItsBeforeImages) {
+  branch_->Sql("CREATE TABLE parts (id int PRIMARY KEY, v text) PARTITION BY RANGE (id)");
+  MustInit();
+  branch_->Sql("CREATE TABLE p1 PARTITION OF parts FOR VALUES FROM (0) TO (10)");
+  branch_->Sql("INSERT INTO parts VALUES (1, 'a')");
+  CatchUp();
+  EXPECT_THAT(MustInit().added, IsEmpty());
+  branch_->Sql("UPDATE p1 SET v = 'b'");
+  CatchUp();
+  EXPECT_THAT(branch_->Changes(), ElementsAre("live insert public.parts (1) v=a", "live update public.parts (1) v=b"));
+  EXPECT_THAT(branch_->Attributions(), ElementsAre(HasSubstr("postgres"), HasSubstr("postgres")));
+}
+
+// Goal: duplicates that come from another branch are seen in a table whose constraint is deferrable (projection_test.cc shows how).
+TEST_F(EnrolmentTest, DeferrableConstraintsAreMadeToHoldForReplicationUntilTheTableLeaves) {
+  branch_->Sql(
+      "CREATE TABLE d (id int PRIMARY KEY, u int UNIQUE DEFERRABLE INITIALLY DEFERRED); INSERT INTO d VALUES (1, 1), "
+      "(2, 2); CREATE TABLE parts (id int PRIMARY KEY, u int, UNIQUE (id, u) DEFERRABLE) PARTITION BY RANGE (id); "
+      "CREATE TABLE p1 PARTITION OF parts FOR VALUES FROM (0) TO (9)");
+  const std::string states =
+      "SELECT string_agg(DISTINCT tgenabled::text, '') FROM pg_trigger WHERE tgfoid = 'unique_key_recheck'::regproc";
+  EXPECT_EQ(branch_->Value(states), "O");
+  MustInit();
+  EXPECT_EQ(branch_->Value(states), "A");
+  branch_->Sql("CREATE TABLE p2 PARTITION OF parts FOR VALUES FROM (10) TO (19)");
+  EXPECT_EQ(branch_->Value(states), "AO");
+  MustInit();
+  EXPECT_EQ(branch_->Value(states), "A");
+  // For the application nothing is different.
+  branch_->Sql("UPDATE d SET u = 3 - u");
+  EXPECT_EQ(SqlState(Sql(branch_->url(), "INSERT INTO d VALUES (3, 1)").status()), "23505");
+  EXPECT_TRUE(branch_->Leave().ok());
+  EXPECT_EQ(branch_->Value(states), "O");
+}
+
 TEST_F(EnrolmentTest, TheProjectorMayWriteEnrolledTablesAndNothingElse) {
   (void)Sql(server_->Url(), "CREATE ROLE engine LOGIN REPLICATION");
   branch_->Sql(
@@ -354,7 +405,8 @@ TEST_F(EnrolmentTest, AnOwnerWhoIsNotSuperuserCanEnrolOnceASuperuserHasPreparedT
   (void)Sql(server_->Url(), "CREATE ROLE owner LOGIN REPLICATION");
   branch_->Sql("GRANT CREATE ON DATABASE erp_" + branch_->options.engine.branch_name +
                " TO owner; GRANT CREATE ON SCHEMA public TO owner; "
-               "SET ROLE owner; CREATE TABLE t (id serial PRIMARY KEY); INSERT INTO t VALUES (1); RESET ROLE; CREATE "
+               "SET ROLE owner; CREATE TABLE t (id serial PRIMARY KEY); INSERT INTO t VALUES (1); "
+               "CREATE TABLE late (id int PRIMARY KEY, u int CONSTRAINT u UNIQUE DEFERRABLE); RESET ROLE; CREATE "
                "TABLE foreign_owned (id int PRIMARY KEY)");
   branch_->options.url = branch_->options.admin_url = branch_->url_as("owner");
   absl::Status unprepared = branch_->Init().status();
@@ -366,6 +418,10 @@ TEST_F(EnrolmentTest, AnOwnerWhoIsNotSuperuserCanEnrolOnceASuperuserHasPreparedT
   const InitReport report = MustInit();
   EXPECT_THAT(report.enrolled, ElementsAre(TableName{"public", "t"}));
   EXPECT_THAT(Reasons(report).at("public.foreign_owned"), HasSubstr("owned by postgres"));
+  const std::string remedy = Reasons(report).at("public.late");
+  ASSERT_THAT(remedy, HasSubstr("for u: ALTER TABLE public.late ENABLE ALWAYS TRIGGER"));
+  branch_->Sql(remedy.substr(remedy.find("ALTER TABLE")));
+  EXPECT_THAT(MustInit().enrolled, ElementsAre(TableName{"public", "late"}, TableName{"public", "t"}));
   branch_->Sql("INSERT INTO t VALUES (2)");
   CatchUp();
   EXPECT_THAT(branch_->Changes(), SizeIs(2));

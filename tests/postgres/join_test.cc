@@ -90,8 +90,9 @@ TEST_F(JoinTest, ASecondBranchFromOneCopyWritesNoRowAgain) {
 
 TEST_F(JoinTest, ACopyOfAnEnrolledDatabaseJoinsAsWell) {
   MustInit(*a_);
-  a_->Sql("INSERT INTO t (v) VALUES ('later'); UPDATE assay.progress SET batch = 7");
+  a_->Sql("INSERT INTO t (v) VALUES ('later')");
   ASSERT_TRUE(a_->CatchUp().ok());
+  a_->Sql("UPDATE assay.progress SET batch = 7");
   TestBranch copy(b_->server(), "copy" + std::to_string(count_), 2);
   test::MustSql(b_->server().Url(), "CREATE ROLE assay_projector NOLOGIN");
   copy.Restore(a_->Dump());
@@ -222,6 +223,8 @@ TEST_F(JoinTest, AnUnreachableHubIsAnErrorThatNamesTheWayAround) {
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("the hub is paused"), HasSubstr("--without-hub")));
   EXPECT_EQ(b_->Dump(true), before);
+  b_->options.engine.has_hub = true;
+  EXPECT_THAT(std::string(b_->Init(nullptr).status().message()), HasSubstr("--without-hub"));
   b_->options.without_hub = true;
   MustInit(*b_, &hub);
   EXPECT_THAT(b_->Changes(), SizeIs(4));

@@ -46,6 +46,17 @@ absl::Status SimCapture::Start() {
   return absl::OkStatus();
 }
 
+DatabaseEvidence SimCapture::Evidence() const {
+  return {.known = true,
+          .slot_there = true,
+          .slot_confirmed = confirmed_,
+          .flushed = database_->end_of_wal(),
+          .server = "simulated",
+          .timeline = 1,
+          .next_xid = database_->next_xid(),
+          .batch = database_->last_batch()};
+}
+
 void SimCapture::Deliver(const WalTransaction& transaction, size_t index, CaptureBatch* batch,
                          std::string* buffer) const {
   CaptureItem& out = batch->items.emplace_back();

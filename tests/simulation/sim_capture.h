@@ -19,6 +19,7 @@ class SimCapture : public CaptureSource {
   SimCapture(const SimDatabase* database, SeededRandom* random) : database_(database), random_(random) {}
 
   absl::Status Start() override;
+  DatabaseEvidence Evidence() const override;
   // A random number of items, which may end inside a transaction; a keepalive when all was sent.
   absl::StatusOr<CaptureBatch> Next(absl::Duration wait) override;
   // Ignored when this stream has not delivered `lsn`: the server would skip ahead to it without a word.

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "log/check.h"
 
@@ -25,6 +26,11 @@ std::optional<std::pair<std::string, std::string>> BadText(absl::string_view typ
   return std::nullopt;
 }
 
+// As the real adapter: a lock that the app holds for a moment is worth trying again; from the third time on, the rows that are
+// locked are refused by name, so that the others flow on.
+constexpr int kLockTimeoutsBeforeRefusing = 2;
+constexpr absl::Duration kLockTimeoutsRemembered = absl::Minutes(1);
+
 }  // namespace
 
 RowKey KeyOf(const TableShape& shape, const SimValues& values) {
@@ -41,8 +47,8 @@ void SimDatabase::CreateTable(TableShape shape, std::vector<uint32_t> unique) {
 }
 
 bool SimDatabase::AddColumn(const TableName& name, TableColumn column) {
-  for (const auto& [row, xid] : locks_) {
-    if (row.first == name) return false;
+  for (const auto& [xid, open] : open_) {
+    if (open->touched.contains(name) || open->closed.contains(name)) return false;
   }
   SimTable& table = tables_.at(name);
   TableShape shape = *table.shape;
@@ -55,6 +61,25 @@ bool SimDatabase::AddColumn(const TableName& name, TableColumn column) {
 const SimTable* SimDatabase::Find(const TableName& name) const {
   auto it = tables_.find(name);
   return it == tables_.end() ? nullptr : &it->second;
+}
+
+std::string SimDatabase::ShowWal() const {
+  std::string text;
+  const auto show = [&](const SimValues& values) {
+    absl::StrAppend(&text, " (", absl::StrJoin(values, ",", [](std::string* out, const ColumnText& v) { *out += v ? *v : "NULL"; }), ")");
+  };
+  for (const WalTransaction& transaction : wal_) {
+    absl::StrAppend(&text, transaction.commit_lsn.ToString(), transaction.projected ? " projected" : "");
+    for (const WalItem& item : transaction.items) {
+      constexpr const char* kNames[] = {"begin", "insert", "update", "delete", "truncate", "message", "commit", "keepalive"};
+      absl::StrAppend(&text, "; ", kNames[static_cast<int>(item.kind)], " ", item.prefix, item.content);
+      if (item.relation != nullptr) absl::StrAppend(&text, item.relation->name.table);
+      if (!item.old_values.empty()) show(item.old_values);
+      if (!item.new_values.empty()) show(item.new_values);
+    }
+    absl::StrAppend(&text, "\n");
+  }
+  return text;
 }
 
 // ---- Transactions ----
@@ -75,7 +100,20 @@ std::optional<SimValues> SimDatabase::Current(const Open& open, const SimRowName
   return it->second.values;
 }
 
+SimDatabase::Result SimDatabase::Touch(Open& open, const TableName& name) {
+  std::vector<Open*> finished;
+  for (const auto& [xid, other] : open_) {
+    if (other == &open || !other->closed.contains(name)) continue;
+    if (!other->recorded) return Refusal{"55P03", "canceling statement due to lock timeout"};
+    finished.push_back(other);
+  }
+  for (Open* other : finished) Publish(*other);
+  open.touched.insert(name);
+  return std::nullopt;
+}
+
 SimDatabase::Result SimDatabase::Lock(Open& open, const SimRowName& row) {
+  if (Result refusal = Touch(open, row.first)) return refusal;
   auto it = locks_.find(row);
   if (it != locks_.end() && it->second != open.xid) {
     Open& holder = *open_.at(it->second);
@@ -85,6 +123,20 @@ SimDatabase::Result SimDatabase::Lock(Open& open, const SimRowName& row) {
   locks_[row] = open.xid;
   open.locked.insert(row);
   return std::nullopt;
+}
+
+// Closes a table to everybody else's writes. False: somebody is writing to it.
+bool SimDatabase::LockTable(Open& open, const TableName& name) {
+  std::vector<Open*> finished;
+  for (const auto& [xid, other] : open_) {
+    if (other == &open) continue;
+    const bool touches = other->closed.contains(name) || other->touched.contains(name);
+    if (touches && !other->recorded) return false;
+    if (touches) finished.push_back(other);
+  }
+  for (Open* other : finished) Publish(*other);
+  open.closed.insert(name);
+  return true;
 }
 
 // Whether somebody else has an uncommitted write of the row, not merely its lock.
@@ -205,8 +257,16 @@ void SimDatabase::Record(Open& open) {
   const Lsn commit_lsn{end_of_wal_.value + 0x40 * (1 + open.items.size())};
   end_of_wal_ = Lsn{commit_lsn.value + 0x30};
   if (open.items.empty()) return;  // pgoutput says nothing about a transaction without changes of ours.
+  if (open.projected && plant_ == Plant::kNoTag) open.items.erase(open.items.begin());
   wal_.push_back({open.xid, commit_lsn, end_of_wal_, absl::ToUnixMicros(clock_->Now()), open.projected,
                   std::move(open.items)});
+}
+
+void SimDatabase::RecordHalf(Open& open) {
+  Open half = open;
+  half.items.resize(1 + open.items.size() / 2);
+  open.items.erase(open.items.begin() + 1, open.items.begin() + static_cast<ptrdiff_t>(half.items.size()));
+  Record(half);
 }
 
 void SimDatabase::Publish(Open& open) {
@@ -240,13 +300,23 @@ void SimDatabase::EmitMessage(absl::string_view prefix, absl::string_view conten
 absl::StatusOr<ReadReply> SimDatabase::Read(const ReadRequest& request) {
   const DatabaseFault fault = TakeFault();
   if (fault == DatabaseFault::kUnavailable) return absl::UnavailableError("the connection was refused");
+  Abandon();
   if (request.lock) {
-    Abandon();
     if (undecided_ != nullptr) return absl::UnavailableError("an earlier projection has not ended");
     locking_read_ = Begin();
     locking_read_->projected = true;
     locking_read_->items.push_back(
         {CaptureItem::Kind::kMessage, nullptr, {}, {}, std::string(kProjectionPrefix), request.tag});
+  }
+  // Nothing smaller than the table's lock holds a key that nobody has; all of them before any row's.
+  for (const ReadRequest::Table& wanted : request.tables) {
+    const SimTable* table = Find(wanted.name);
+    if (!request.lock || table == nullptr) continue;
+    const bool absent = std::any_of(wanted.keys.begin(), wanted.keys.end(),
+                                    [&](const RowKey& key) { return !table->rows.contains(key); });
+    if (!absent || LockTable(*locking_read_, wanted.name)) continue;
+    Abandon();
+    return absl::AbortedError(absl::StrCat("the app is writing to ", wanted.name.ToString()));
   }
   ReadReply reply;
   for (const ReadRequest::Table& wanted : request.tables) {
@@ -257,6 +327,10 @@ absl::StatusOr<ReadReply> SimDatabase::Read(const ReadRequest& request) {
       continue;
     }
     answer.shape = *table->shape;
+    if (request.lock && Touch(*locking_read_, wanted.name)) {
+      Abandon();
+      return absl::AbortedError(absl::StrCat("table ", wanted.name.ToString(), " is closed"));
+    }
     for (const RowKey& key : wanted.keys) {
       ReadReply::Row& row = answer.rows.emplace_back();
       if (request.lock && Lock(*locking_read_, {wanted.name, key})) {
@@ -283,12 +357,13 @@ SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& write
   if (table == nullptr) return Refusal{"42P01", absl::StrCat("relation ", writes.name.ToString(), " does not exist")};
   const SimRowName row{writes.name, write.key};
   SimValues values;
+  if (Result refusal = Touch(open, writes.name)) return refusal;
   if (write.operation == RowWrite::Operation::kInsert) {
     values.resize(table->shape->columns.size());
     for (size_t i = 0; i < write.key.size(); ++i) values[table->shape->key[i]] = write.key[i];
   } else {
     if (Result refusal = LockExisting(open, row, &values)) return refusal;
-    if (compare && table->rows.at(write.key).xmin != write.xmin) return Refusal{"00000", "the row moved"};
+    if (compare && plant_ != Plant::kNoCompare && table->rows.at(write.key).xmin != write.xmin) return Refusal{"00000", "the row moved"};
     if (write.operation == RowWrite::Operation::kDelete) return DeleteRow(open, writes.name, write.key);
   }
   for (size_t i = 0; i < writes.columns.size(); ++i) {
@@ -302,6 +377,85 @@ SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& write
   return write.operation == RowWrite::Operation::kInsert
              ? InsertRow(open, writes.name, std::move(values))
              : UpdateRow(open, writes.name, write.key, std::move(values));
+}
+
+struct SimDatabase::Failure {
+  uint32_t table = 0, row = 0;
+  Refusal refusal;
+};
+
+std::vector<SimDatabase::Failure> SimDatabase::ApplyAll(Open& open, const ProjectRequest& request) {
+  using Operation = RowWrite::Operation;
+  std::vector<Failure> failures;
+  for (Operation operation : {Operation::kDelete, Operation::kUpdate, Operation::kInsert}) {
+    for (uint32_t t = 0; t < request.writes.size(); ++t) {
+      for (uint32_t r = 0; r < request.writes[t].rows.size(); ++r) {
+        if (request.writes[t].rows[r].operation != operation) continue;
+        Result refusal = ApplyWrite(open, request.writes[t], request.writes[t].rows[r], !request.locked);
+        if (refusal) failures.push_back({t, r, *std::move(refusal)});
+      }
+    }
+  }
+  for (bool progress = true; progress;) {
+    progress = false;
+    for (auto it = failures.begin(); it != failures.end();) {
+      Result refusal = it->refusal;
+      if (refusal->sqlstate == "23505") {
+        refusal = ApplyWrite(open, request.writes[it->table], request.writes[it->table].rows[it->row], !request.locked);
+      }
+      progress |= !refusal;
+      if (refusal) it++->refusal = *std::move(refusal);
+      else it = failures.erase(it);
+    }
+  }
+  Exchange(open, request, failures);
+  return failures;
+}
+
+void SimDatabase::Exchange(Open& open, const ProjectRequest& request, std::vector<Failure>& failures) {
+  const auto write_of = [&](const Failure& failure) -> const RowWrite& { return request.writes[failure.table].rows[failure.row]; };
+  for (;;) {
+    std::vector<Failure*> clashing;
+    bool updates = false;
+    for (Failure& failure : failures) {
+      if (failure.refusal.sqlstate != "23505") continue;
+      clashing.push_back(&failure);
+      updates |= write_of(failure).operation == RowWrite::Operation::kUpdate;
+    }
+    if (!updates) return;
+    const Open before = open;
+    std::vector<std::pair<Failure*, SimValues>> wholes;
+    for (Failure* failure : clashing) {
+      const TableWrites& writes = request.writes[failure->table];
+      const TableShape& shape = *tables_.at(writes.name).shape;
+      const RowWrite& write = write_of(*failure);
+      SimValues values(shape.columns.size());
+      if (write.operation == RowWrite::Operation::kUpdate) {
+        values = *Current(open, {writes.name, write.key});
+        DeleteRow(open, writes.name, write.key);
+      }
+      for (size_t i = 0; i < write.key.size(); ++i) values[shape.key[i]] = write.key[i];
+      for (size_t i = 0; i < writes.columns.size(); ++i) {
+        for (size_t c = 0; c < shape.columns.size(); ++c) {
+          if (shape.columns[c].name == writes.columns[i]) values[c] = write.values[i];
+        }
+      }
+      wholes.push_back({failure, std::move(values)});
+    }
+    bool all = true;
+    for (auto& [failure, values] : wholes) {
+      Result refusal = InsertRow(open, request.writes[failure->table].name, std::move(values));
+      if (!refusal) continue;
+      all = false;
+      failure->refusal = {"23505 ", refusal->cause};  // Out of the next round.
+    }
+    if (all) {
+      std::erase_if(failures, [](const Failure& failure) { return failure.refusal.sqlstate == "23505"; });
+      break;
+    }
+    open.items = before.items;
+    open.written = before.written;
+  }
 }
 
 ProjectReply SimDatabase::Project(const ProjectRequest& request) {
@@ -322,29 +476,23 @@ ProjectReply SimDatabase::Project(const ProjectRequest& request) {
     open->items.push_back({CaptureItem::Kind::kMessage, nullptr, {}, {}, std::string(kProjectionPrefix), request.tag});
   }
   ProjectReply moved{Outcome::kMoved, {}, {}}, refused{Outcome::kRefused, {}, {}};
-  using Operation = RowWrite::Operation;
-  for (Operation operation : {Operation::kDelete, Operation::kUpdate, Operation::kInsert}) {
-    for (uint32_t t = 0; t < request.writes.size(); ++t) {
-      const TableWrites& writes = request.writes[t];
-      for (uint32_t r = 0; r < writes.rows.size(); ++r) {
-        if (writes.rows[r].operation != operation) continue;
-        Result refusal = ApplyWrite(*open, writes, writes.rows[r], !request.locked);
-        if (!refusal) continue;
-        if (refusal->IsLock()) {
-          End(*open);
-          return unavailable("lock timeout");
-        }
-        if (refusal->IsMoved()) {
-          moved.rows.push_back({t, r, {}, {}});
-        } else {
-          refused.rows.push_back({t, r, refusal->sqlstate, refusal->cause});
-        }
-      }
+  if (clock_->Now() - last_lock_timeout_ > kLockTimeoutsRemembered) lock_timeouts_ = 0;
+  for (const Failure& failure : ApplyAll(*open, request)) {
+    const Refusal& refusal = failure.refusal;
+    if (refusal.IsMoved()) {
+      moved.rows.push_back({failure.table, failure.row, {}, {}});
+    } else if (refusal.IsLock() && lock_timeouts_ < kLockTimeoutsBeforeRefusing) {
+      ++lock_timeouts_;
+      last_lock_timeout_ = clock_->Now();
+      End(*open);
+      return unavailable("lock timeout");
+    } else {
+      refused.rows.push_back({failure.table, failure.row, refusal.sqlstate.substr(0, 5), refusal.cause});
     }
   }
   if (!moved.rows.empty() || !refused.rows.empty()) {
     End(*open);
-    if (!moved.rows.empty()) return moved;
+    if (refused.rows.empty()) return moved;
     for (const ProjectReply::Row& row : refused.rows) {
       refused_.insert({request.writes[row.table].name, request.writes[row.table].rows[row.row].key});
     }
@@ -358,6 +506,7 @@ ProjectReply SimDatabase::Project(const ProjectRequest& request) {
       undecided_ = std::move(open);
       break;
     default:
+      if (plant_ == Plant::kTorn) RecordHalf(*open);
       Record(*open);
       Publish(*open);
       if (fault == DatabaseFault::kNone) return {Outcome::kCommitted, {}, {}};
@@ -413,12 +562,10 @@ void SimDatabase::Crash() {
   ++crashes_;
 }
 
-absl::Status SimDatabase::WouldTake(const TableName& name, const SimValues& values) {
+absl::Status SimDatabase::WouldTake(const TableName& name, const SimValues& values) const {
   const SimTable& table = tables_.at(name);
-  std::unique_ptr<Open> open = Begin();
   Result refusal = CheckTexts(table, values);
-  if (!refusal) refusal = CheckUniques(*open, table, KeyOf(*table.shape, values), values);
-  End(*open);
+  if (!refusal) refusal = CheckUniques(Open(), table, KeyOf(*table.shape, values), values);
   return refusal ? absl::FailedPreconditionError(refusal->cause) : absl::OkStatus();
 }
 
@@ -444,6 +591,7 @@ absl::Status SimTransaction::Insert(const TableName& table, SimValues values) {
   if (absl::Status status = Check(); !status.ok()) return status;
   if (database_->Find(table) == nullptr) return absl::NotFoundError("no such table");
   values.resize(database_->Find(table)->shape->columns.size());
+  if (absl::Status status = ToStatus(database_->Touch(*open_, table)); !status.ok()) return status;
   SimDatabase::Result result = database_->InsertRow(*open_, table, std::move(values));
   if (result && result->IsMoved()) return absl::FailedPreconditionError("duplicate key value violates the primary key");
   return ToStatus(result);
@@ -455,6 +603,7 @@ absl::Status SimTransaction::Update(const TableName& table, const RowKey& key,
   if (database_->Find(table) == nullptr) return absl::NotFoundError("no such table");
   const SimRowName row{table, key};
   SimValues values;
+  if (absl::Status status = ToStatus(database_->Touch(*open_, table)); !status.ok()) return status;
   if (absl::Status status = ToStatus(database_->LockExisting(*open_, row, &values)); !status.ok()) return status;
   const std::vector<TableColumn>& columns = database_->Find(table)->shape->columns;
   for (size_t i = 0; i < columns.size(); ++i) {
@@ -466,6 +615,7 @@ absl::Status SimTransaction::Update(const TableName& table, const RowKey& key,
 absl::Status SimTransaction::Delete(const TableName& table, const RowKey& key) {
   if (absl::Status status = Check(); !status.ok()) return status;
   if (database_->Find(table) == nullptr) return absl::NotFoundError("no such table");
+  if (absl::Status status = ToStatus(database_->Touch(*open_, table)); !status.ok()) return status;
   return ToStatus(database_->DeleteRow(*open_, table, key));
 }
 
@@ -473,14 +623,8 @@ absl::Status SimTransaction::Truncate(const TableName& name) {
   if (absl::Status status = Check(); !status.ok()) return status;
   const SimTable* table = database_->Find(name);
   if (table == nullptr) return absl::NotFoundError("no such table");
-  // ACCESS EXCLUSIVE: nobody else may have touched the table. Holding every row's lock is as good here, where nothing inserts
-  // between a TRUNCATE and its COMMIT.
-  for (const auto& [xid, other] : database_->open_) {
-    if (other == open_.get()) continue;
-    for (const SimRowName& row : other->locked) {
-      if (row.first == name) return absl::AbortedError("the table is in use");
-    }
-  }
+  // ACCESS EXCLUSIVE: nobody else may have touched the table.
+  if (!database_->LockTable(*open_, name)) return absl::AbortedError("the table is in use");
   for (const auto& [key, row] : table->rows) open_->written[{name, key}] = std::nullopt;
   for (auto& [row, values] : open_->written) {
     if (row.first != name) continue;
@@ -492,7 +636,7 @@ absl::Status SimTransaction::Truncate(const TableName& name) {
 }
 
 void SimTransaction::Message(absl::string_view prefix, absl::string_view content) {
-  if (!Check().ok()) return;
+  if (!Check().ok() || !absl::StartsWith(prefix, "assay.")) return;
   open_->items.push_back({CaptureItem::Kind::kMessage, nullptr, {}, {}, std::string(prefix), std::string(content)});
 }
 

@@ -86,12 +86,25 @@ class SimDatabase : public Database {
   const std::map<TableName, SimTable>& tables() const { return tables_; }
   const std::vector<WalTransaction>& wal() const { return wal_; }
   Lsn end_of_wal() const { return end_of_wal_; }
+  uint32_t next_xid() const { return next_xid_; }
+  uint64_t last_batch() const { return last_batch_; }
+  // The WAL for people, a transaction a line.
+  std::string ShowWal() const;
 
   // ---- Database ----
   absl::StatusOr<ReadReply> Read(const ReadRequest& request) override;
   ProjectReply Project(const ProjectRequest& request) override;
   void Abandon() override;
   absl::StatusOr<uint64_t> LastBatch() override;
+
+  // A fault that no server has, planted so that the tests can show that they see it.
+  enum class Plant : uint8_t {
+    kNone,
+    kNoCompare,  // Writes rows that moved since they were read.
+    kNoTag,      // Leaves out the message that marks a projection.
+    kTorn,       // Commits a projection in two halves.
+  };
+  void set_plant(Plant plant) { plant_ = plant; }
 
   // ---- Faults ----
   void set_fault(DatabaseFault fault) { fault_ = fault; }
@@ -109,7 +122,7 @@ class SimDatabase : public Database {
   // Rows that PostgreSQL refused to take from a projection, ever.
   const std::set<SimRowName>& refused() const { return refused_; }
   // What PostgreSQL would say to this row, written by itself now; OK: it would take it.
-  absl::Status WouldTake(const TableName& table, const SimValues& values);
+  absl::Status WouldTake(const TableName& table, const SimValues& values) const;
 
  private:
   friend class SimTransaction;
@@ -123,6 +136,8 @@ class SimDatabase : public Database {
     std::vector<WalItem> items;
     std::map<SimRowName, std::optional<SimValues>> written;  // nullopt: deleted.
     std::set<SimRowName> locked;
+    std::set<TableName> touched;  // Written to, or tried to: nobody can close them until this ends.
+    std::set<TableName> closed;   // To everybody else's writes: SHARE ROW EXCLUSIVE.
   };
   // Why PostgreSQL would not do a statement. `sqlstate` 55P03: a lock is held by another; 00000: the row is not there (or, for an
   // insert, it is).
@@ -148,8 +163,17 @@ class SimDatabase : public Database {
   Result UpdateRow(Open& open, const TableName& name, const RowKey& key, SimValues values);
   Result DeleteRow(Open& open, const TableName& name, const RowKey& key);
   Result ApplyWrite(Open& open, const TableWrites& table, const RowWrite& write, bool compare);
+  struct Failure;
+  // Applies what can be applied, in the order and with the second chances that the real adapter gives: a unique value may be free
+  // once the other rows are written, or be exchanged between rows by taking them out and putting them back.
+  std::vector<Failure> ApplyAll(Open& open, const ProjectRequest& request);
+  void Exchange(Open& open, const ProjectRequest& request, std::vector<Failure>& failures);
+  // What PostgreSQL's table locks come to: a statement that writes waits for who closed the table, and the other way round.
+  Result Touch(Open& open, const TableName& name);
+  bool LockTable(Open& open, const TableName& name);
   // Writes the commit record: from here on it is committed, and capture may deliver it.
   void Record(Open& open);
+  void RecordHalf(Open& open);
   // Makes a recorded transaction's rows visible and ends it.
   void Publish(Open& open);
   // Ends a transaction: its locks go, and what it wrote unless it was published.
@@ -171,8 +195,11 @@ class SimDatabase : public Database {
   std::unique_ptr<Open> undecided_;       // A projection whose COMMIT may or may not have arrived.
   std::vector<std::unique_ptr<Open>> orphans_;  // Locking reads whose client is gone.
   uint64_t last_batch_ = 0;
+  int lock_timeouts_ = 0;  // Projections that gave up on a lock lately.
+  absl::Time last_lock_timeout_ = absl::InfinitePast();
   uint64_t crashes_ = 0;
   DatabaseFault fault_ = DatabaseFault::kNone;
+  Plant plant_ = Plant::kNone;
   std::function<void()> between_read_and_fence_;
   std::set<SimRowName> refused_;
 };

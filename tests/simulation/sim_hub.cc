@@ -56,6 +56,10 @@ class SimHub::Connection : public Hub {
     ASSAY_RETURN_IF_ERROR(Check());
     return hub_->Heartbeat(branch_, report);
   }
+  absl::StatusOr<SessionReply> OpenSession(const SessionRequest& request) override {
+    ASSAY_RETURN_IF_ERROR(Check());
+    return hub_->OpenSession(branch_, request);
+  }
 
  private:
   absl::Status Check() const {
@@ -81,6 +85,7 @@ absl::StatusOr<PushReply> SimHub::Push(uint32_t branch, const PushRequest& reque
   if (found != chains_.end() && found->second.owner != branch) {
     return absl::PermissionDeniedError(absl::StrCat("the chain of ", request.origin.Hex(), " is not that of branch ", branch));
   }
+  ASSAY_RETURN_IF_ERROR(CheckSession(request.origin, request.session));
   Chain chain = found == chains_.end() ? Chain{branch, {}, 0, {}} : found->second;
   for (const Segment& segment : request.segments) {
     if (segment.origin != request.origin) return absl::InvalidArgumentError("a segment of another origin");
@@ -167,7 +172,26 @@ absl::StatusOr<PullReply> SimHub::Pull(uint32_t branch, const PullRequest& reque
   return reply;
 }
 
+absl::Status SimHub::CheckSession(const OriginId& origin, const std::string& session) const {
+  const auto open = sessions_.find(origin);
+  if (open == sessions_.end() || open->second.nonce == session) return absl::OkStatus();
+  return absl::AbortedError("another session is open");
+}
+
+absl::StatusOr<SessionReply> SimHub::OpenSession(uint32_t branch, const SessionRequest& request) {
+  const auto chain = chains_.find(request.origin);
+  if (chain != chains_.end() && chain->second.owner != branch) return absl::PermissionDeniedError("not that branch's chain");
+  Session& open = sessions_[request.origin];
+  if (open.nonce != request.session) {
+    const bool known = std::find(request.known.begin(), request.known.end(), open.nonce) != request.known.end();
+    if (!known && open.counter >= std::max<uint64_t>(request.counter, 1)) return SessionReply{false, open.counter};
+    open = {std::max(open.counter, request.counter) + 1, request.session};
+  }
+  return SessionReply{true, open.counter};
+}
+
 absl::StatusOr<HeartbeatReply> SimHub::Heartbeat(uint32_t branch, const BranchReport& report) {
+  ASSAY_RETURN_IF_ERROR(CheckSession(report.origin, report.session));
   Branch& own = branches_[branch];
   own.presence = BranchPresence{report, clock_->Now(), true};
   own.presence->report.name = own.name;

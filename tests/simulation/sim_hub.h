@@ -41,6 +41,10 @@ class SimHub {
     uint64_t complete = 0;
     std::string checkpoint;
   };
+  struct Session {
+    uint64_t counter = 0;
+    std::string nonce;
+  };
 
   SimHub(SeededRandom* random, Clock* clock, bool recut) : random_(random), clock_(clock), recut_(recut) {}
 
@@ -54,9 +58,9 @@ class SimHub {
   // Contents that came under a name that was taken.
   uint64_t forks() const { return forks_; }
 
-  void Backup() { backup_ = chains_; }
+  void Backup() { backup_ = chains_, session_backup_ = sessions_; }
   // Comes back from the last backup: heads go back.
-  void Restore() { chains_ = backup_; }
+  void Restore() { chains_ = backup_, sessions_ = session_backup_; }
 
  private:
   class Connection;
@@ -72,6 +76,8 @@ class SimHub {
   absl::StatusOr<PushReply> Push(uint32_t branch, const PushRequest& request);
   absl::StatusOr<PullReply> Pull(uint32_t branch, const PullRequest& request);
   absl::StatusOr<HeartbeatReply> Heartbeat(uint32_t branch, const BranchReport& report);
+  absl::StatusOr<SessionReply> OpenSession(uint32_t branch, const SessionRequest& request);
+  absl::Status CheckSession(const OriginId& origin, const std::string& session) const;
 
   SeededRandom* random_;
   Clock* clock_;
@@ -79,6 +85,7 @@ class SimHub {
   std::map<uint32_t, Branch> branches_;
   std::map<OriginId, Chain> chains_;
   std::map<OriginId, Chain> backup_;
+  std::map<OriginId, Session> sessions_, session_backup_;
   uint64_t forks_ = 0;
 };
 

@@ -64,6 +64,13 @@ TEST(FrameTest, CountsAreNotBelieved) {
   }
 }
 
+TEST(FrameTest, PushRequestWritesAsDocumented) {
+  OriginId origin;
+  origin.bytes.fill(0xa1);
+  EXPECT_EQ(EncodePush({.origin = origin, .segments = {}, .checkpoint = "cp", .session = "session"}),
+            std::string("\x02") + std::string(16, '\xa1') + std::string("\0\0\0\x02" "cp\0\0\0\x07session\0\0\0\0", 21));
+}
+
 TEST(FrameTest, PullRequestWritesAsDocumented) {
   OriginId origin;
   origin.bytes.fill(0xa1);

@@ -112,6 +112,19 @@ TEST_F(HubAdminTest, EnrolledBranchLogsInWithWhatItWasHanded) {
   EXPECT_THAT(supabase_->server().Log(), Not(HasSubstr(login->password)));
 }
 
+TEST_F(HubAdminTest, ALoginOfAnotherBranchIsRefusedBeforeAnythingIsSent) {
+  auto login = admin_->Enrol("goa", 8, {"*"});
+  ASSERT_TRUE(login.ok()) << login.status();
+  const auto heads = [&](const std::string& name, uint32_t number) {
+    return SupabaseHub::Create({.url = login->url, .branch_name = name, .branch_number = number}).value()->Heads().status();
+  };
+  EXPECT_TRUE(heads("goa", 8).ok());
+  const absl::Status status = heads("goa", 9);
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("branch goa (number 8), and the config says goa (number 9)"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(heads("pune", 8)));
+}
+
 TEST_F(HubAdminTest, NameOrNumberThatIsTakenIsRefusedWhole) {
   EXPECT_TRUE(absl::IsAlreadyExists(admin_->Enrol("branch-1", 8, {}).status()));
   absl::Status status = admin_->Enrol("other", 1, {}).status();
@@ -162,10 +175,10 @@ TEST_F(HubAdminTest, RoleThatIsNoBranchIsNamed) {
 TEST_F(HubAdminTest, HubOfAnotherVersionIsRefused) {
   MustSql(supabase_->SuperUrl(),
           "CREATE OR REPLACE FUNCTION assay_hub.whoami() RETURNS jsonb LANGUAGE sql "
-          "RETURN '{\"version\": \"2\", \"number\": \"1\"}'::jsonb");
+          "RETURN '{\"version\": \"3\", \"number\": \"1\"}'::jsonb");
   absl::Status status = SupabaseHub::Create({.url = supabase_->BranchUrl(1)}).value()->Heads().status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("version \"2\""));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("version \"3\""));
 }
 
 }  // namespace

@@ -1,9 +1,13 @@
 // A hub that is away, wrong, slow or lying: each has its own words, none hangs, none tells a secret.
+#include <sys/stat.h>
+
 #include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
+#include <tuple>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "adapters/supabase/supabase_hub.h"
 #include "gmock/gmock.h"
@@ -169,6 +173,50 @@ TEST_F(HubSessionTest, ReadOnlyHubAsksToSlowDown) {
   MustSql(supabase_->SuperUrl(), "ALTER ROLE assay_branch_1 RESET default_transaction_read_only");
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   EXPECT_TRUE(pulled.ok()) << "reading needs no writing: " << pulled.status();
+}
+
+// A hub whose certificate is not the one expected gets no password; the right one is talked to.
+TEST_F(HubSessionTest, OnlyTheHubsOwnCertificateWillDo) {
+  PostgresServer& server = supabase_->server();
+  const std::string key = server.data_directory() + "/server.key",
+                    certificate = server.data_directory() + "/server.crt";
+  auto make = [](const std::string& key_path, const std::string& certificate_path) {
+    return RunProgram({"openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+                       "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key_path, "-out",
+                       certificate_path});
+  };
+  RunResult made = make(key, certificate);
+  ASSERT_EQ(made.exit_code, 0) << made.output;
+  ChownToServerUser(key);
+  ChownToServerUser(certificate);
+  ASSERT_EQ(chmod(key.c_str(), 0600), 0);
+  server.Configure("ssl", "on");
+  ASSERT_TRUE(server.Reload().ok());
+  TempDirectory directory("tls");
+  ASSERT_EQ(make(directory.path() + "/other.key", directory.path() + "/other.crt").exit_code, 0);
+  auto status = [&](const std::string& host, const std::string& root) {
+    const std::string url = absl::StrCat("host=", host, " hostaddr=127.0.0.1 port=", server.port(),
+                                         " user=assay_branch_1 password=", SupabaseServer::Password(1),
+                                         " dbname=postgres sslmode=verify-full sslrootcert=", root);
+    absl::Status result;
+    const absl::Time deadline = absl::Now() + absl::Seconds(5);  // A reload takes a moment.
+    do result = Connect(url)->Heads().status();
+    while (absl::StrContains(result.message(), "does not support SSL") && absl::Now() < deadline);
+    return result;
+  };
+  EXPECT_EQ(status("localhost", certificate), absl::OkStatus());
+  for (const auto& [host, root, word] :
+       {std::tuple{"localhost", directory.path() + "/other.crt", "not the hub's certificate"},
+        {"localhost", directory.path() + "/none.crt", "add sslrootcert="},
+        {"db.example.co", certificate, "whoever answered is not the hub"}}) {
+    absl::Status refused = status(host, root);
+    EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+    EXPECT_THAT(std::string(refused.message()), HasSubstr(word));
+    EXPECT_THAT(std::string(refused.message()), Not(HasSubstr("branch-secret")));
+  }
+  server.Configure("ssl", "off");
+  ASSERT_TRUE(server.Reload().ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(status("localhost", certificate))) << "a hub without TLS";
 }
 
 TEST_F(HubSessionTest, EveryCallIsOneStatementWithoutSessionState) {

@@ -27,7 +27,7 @@ TEST(HubUrlTest, WeakerModesAreRefusedWithWhatToWrite) {
       auto url = HubUrl::Parse("postgresql://u:pass-word@" + host + "/postgres?sslmode=" + mode, false);
       EXPECT_TRUE(absl::IsFailedPrecondition(url.status())) << host << " " << mode << " " << url.status();
       EXPECT_THAT(std::string(url.status().message()), HasSubstr("sslmode=verify-full&sslrootcert="));
-      EXPECT_THAT(std::string(url.status().message()), HasSubstr("allow_insecure_hub = true"));
+      EXPECT_THAT(std::string(url.status().message()), HasSubstr("allow_insecure = true"));
     }
   }
   EXPECT_TRUE(

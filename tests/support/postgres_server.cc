@@ -47,6 +47,12 @@ std::string LibFakeTime() {
 
 }  // namespace
 
+absl::StatusOr<std::map<std::string, std::string>> FakeTime(const std::string& time) {
+  if (LibFakeTime().empty()) return absl::NotFoundError("no libfaketime: apt-get install libfaketime");
+  return std::map<std::string, std::string>{
+      {"LD_PRELOAD", LibFakeTime()}, {"FAKETIME", time}, {"FAKETIME_DONT_FAKE_MONOTONIC", "1"}};
+}
+
 absl::StatusOr<std::string> PostgresBinaries() {
   if (const char* given = std::getenv("ASSAY_PG_BIN"); given != nullptr && *given != 0) return std::string(given);
   int newest = 0;
@@ -91,8 +97,8 @@ absl::Status PostgresServer::Initialize() {
   absl::StatusOr<std::string> binaries = PostgresBinaries();
   if (!binaries.ok()) return binaries.status();
   binaries_ = *binaries;
-  if (!options_.fake_time.empty() && LibFakeTime().empty()) {
-    return absl::NotFoundError("no libfaketime: apt-get install libfaketime");
+  if (!options_.fake_time.empty()) {
+    if (absl::Status status = FakeTime(options_.fake_time).status(); !status.ok()) return status;
   }
   absl::StatusOr<std::string> data = TemplateData(binaries_, options_.superuser);
   if (!data.ok()) return data.status();
@@ -130,7 +136,7 @@ absl::Status PostgresServer::Start() {
                                 .signal_if_we_die = SIGQUIT,
                                 .signal_at_end = SIGQUIT};
   if (!options_.fake_time.empty()) {
-    options.environment = {{"LD_PRELOAD", LibFakeTime()}, {"FAKETIME", options_.fake_time}, {"FAKETIME_DONT_FAKE_MONOTONIC", "1"}};
+    options.environment = *FakeTime(options_.fake_time);
   }
   absl::StatusOr<std::unique_ptr<ChildProcess>> process =
       ChildProcess::Start({binaries_ + "/postgres", "-D", data_directory()}, std::move(options));

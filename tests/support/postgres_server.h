@@ -78,6 +78,9 @@ class PostgresServer {
   std::unique_ptr<ChildProcess> process_;
 };
 
+// The environment that gives a program a clock of its own, e.g. "-1h" or "@2099-01-01 00:00:00". NOT_FOUND says what to install.
+absl::StatusOr<std::map<std::string, std::string>> FakeTime(const std::string& time);
+
 // A loopback port nobody listens on now.
 int FreePort();
 

@@ -6,13 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/util/json_util.h"
+#include "tools/secret_files.h"
 
 namespace assay {
 namespace {
-
-int ExitCodeOf(absl::StatusCode code, int otherwise) {
-  return code == absl::StatusCode::kUnavailable && otherwise == kExitProblem ? kExitNoDaemon : otherwise;
-}
 
 void PrintError(const CliContext& context, absl::StatusCode code, const std::string& message) {
   if (!context.json) {
@@ -50,14 +47,33 @@ absl::StatusOr<std::unique_ptr<admin::v1::Admin::Stub>> CliConnect(const CliCont
 
 int CliFail(const CliContext& context, const absl::Status& status, int exit_code) {
   PrintError(context, status.code(), std::string(status.message()));
-  const bool usage = absl::IsInvalidArgument(status) || absl::IsNotFound(status) || absl::IsPermissionDenied(status);
-  return ExitCodeOf(status.code(), usage && exit_code == kExitProblem ? kExitUsage : exit_code);
+  return exit_code;
+}
+
+int CliNoDaemon(const CliContext& context, const absl::Status& status) {
+  if (!absl::IsUnavailable(status)) return CliFail(context, status, kExitUsage);
+  return CliFail(
+      context,
+      absl::UnavailableError(absl::StrCat(status.message(), ". Start it: assayd --config ", context.config_path,
+                                          " (or systemctl start assayd), and look at what it prints")),
+      kExitNoDaemon);
+}
+
+absl::Status RefusePassword(const std::string& url, const std::string& option, const std::string& instead) {
+  if (url.empty()) return absl::OkStatus();
+  const absl::StatusOr<std::map<std::string, std::string>> parts = ParseConnection(url);
+  if (!parts.ok()) return absl::InvalidArgumentError(absl::StrCat(option, ": ", parts.status().message()));
+  if (parts->count("password") == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(option, " has a password in it, and everyone on this machine can read a command line: use ", instead,
+                   " or ~/.pgpass"));
 }
 
 int CliFail(const CliContext& context, const grpc::Status& status) {
   const auto code = static_cast<absl::StatusCode>(status.error_code());  // The same numbers by design.
   PrintError(context, code, status.error_message());
-  return kExitProblem;
+  // Of our own requests: what the words asked for makes no sense.
+  return status.error_code() == grpc::StatusCode::INVALID_ARGUMENT ? kExitUsage : kExitProblem;
 }
 
 void PrintJson(const google::protobuf::Message& message) {

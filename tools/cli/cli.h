@@ -1,8 +1,9 @@
-// What every verb of `assay` shares: where the config and the daemon are, how answers are printed, and what the exit code says.
+// What every verb of `assay` shares: where the config and the daemon are, how answers are printed, and what the exit
+// code says.
 //
 // Exit codes: 0 done; 1 something is wrong, as printed; 2 the command or the config was; 3 no daemon answers.
-// People get tables on stdout and errors on stderr; --json gives one JSON object (streams: one a line) with the field names of
-// proto/admin.proto, and errors are then {"error": {"code", "message"}}.
+// People get tables on stdout and errors on stderr; --json gives one JSON object (streams: one a line) with the field
+// names of proto/admin.proto, and errors are then {"error": {"code", "message"}}.
 #pragma once
 
 #include <memory>
@@ -21,7 +22,7 @@ namespace assay {
 enum ExitCode { kExitOk = 0, kExitProblem = 1, kExitUsage = 2, kExitNoDaemon = 3 };
 
 struct CliContext {
-  std::string config_path = "assay.toml";
+  std::string config_path = "/etc/assay/assay.toml";
   std::string socket;  // Overrides the config's [admin] listen.
   bool json = false;
 };
@@ -31,7 +32,12 @@ absl::StatusOr<Config> CliConfig(const CliContext& context);
 // A stub of the daemon that config or socket name.
 absl::StatusOr<std::unique_ptr<admin::v1::Admin::Stub>> CliConnect(const CliContext& context);
 
-// Prints the error; returns `exit_code`, or what the status itself says when that is kExitProblem.
+// What a verb whose CliConnect failed returns: prints why, and how a daemon is started when that is what is missing.
+int CliNoDaemon(const CliContext& context, const absl::Status& status);
+// INVALID_ARGUMENT when `url`, from the command line, holds a password: `ps` shows it to everyone.
+absl::Status RefusePassword(const std::string& url, const std::string& option, const std::string& instead);
+
+// Prints the error; returns `exit_code`.
 int CliFail(const CliContext& context, const absl::Status& status, int exit_code = kExitProblem);
 int CliFail(const CliContext& context, const grpc::Status& status);
 

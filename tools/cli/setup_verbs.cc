@@ -1,6 +1,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <iostream>
@@ -23,8 +24,9 @@ namespace {
 // The folder with the log and the key: for its owner only.
 absl::Status MakeStateDir(const std::string& path) {
   if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("cannot create branch.state_dir ", path, ": ", std::strerror(errno),
-                                                    "; create it and give it to this user: install -d -m 700 -o $(whoami) ", path));
+  return absl::FailedPreconditionError(
+      absl::StrCat("cannot create branch.state_dir ", path, ": ", std::strerror(errno),
+                   "; create it and give it to this user: install -d -m 700 -o $(whoami) ", path));
 }
 
 absl::StatusOr<SigningKey> LoadOrMakeKey(const std::string& path) {
@@ -36,7 +38,10 @@ absl::StatusOr<SigningKey> LoadOrMakeKey(const std::string& path) {
 }
 
 absl::StatusOr<std::unique_ptr<SupabaseHub>> MakeHub(const Config& config) {
-  return SupabaseHub::Create({.url = config.hub.url, .allow_insecure = config.hub.allow_insecure});
+  return SupabaseHub::Create({.url = config.hub.url,
+                              .allow_insecure = config.hub.allow_insecure,
+                              .branch_name = config.branch.name,
+                              .branch_number = static_cast<uint32_t>(config.branch.number)});
 }
 
 std::string Shown(const ColumnText& value) {
@@ -85,12 +90,13 @@ void PrintInitJson(const InitReport& report) {
   PrintJson(object);
 }
 
-void PrintInit(const InitReport& report) {
+void PrintInit(const InitReport& report, const std::string& config_path) {
   for (const RefusedTable& table : report.refused) {
     std::cout << "Not enrolled: " << table.name.ToString() << " (" << table.reason << ")\n";
   }
   if (report.waits_for_choice) {
-    std::cout << Grouped(report.rows.differing_rows) << " rows differ from what the fleet has under the same key. Nothing was written.\n\n";
+    std::cout << Count(report.rows.differing_rows, "row") << (report.rows.differing_rows == 1 ? " differs" : " differ")
+              << " from what the fleet has under the same key. No row was written.\n\n";
     TextTable table({"TABLE", "KEY", "COLUMN", "HERE", "FLEET"});
     for (const RowDifference& row : report.rows.differences) {
       table.Add({row.table.ToString(), absl::StrJoin(row.key, ", "), row.column.empty() ? "(the row)" : row.column,
@@ -99,17 +105,21 @@ void PrintInit(const InitReport& report) {
     std::cout << table.ToString();
     if (report.rows.differing_rows > report.rows.differences.size()) std::cout << "…\n";
     std::cout << "\nChoose which side wins, and run one of:\n"
-              << "  assay init --differences here    what this database holds is written now, everywhere\n"
-              << "  assay init --differences fleet   what the fleet holds; what was here stays in the log\n";
+              << "  assay --config " << config_path
+              << " init --differences here    what this database holds is written now, everywhere\n"
+              << "  assay --config " << config_path
+              << " init --differences fleet   what the fleet holds; what was here stays in the log\n";
     return;
   }
   for (const std::string& text : report.sequences.strided) std::cout << "Sequence " << text << "\n";
   for (const std::string& text : report.sequences.problems) std::cout << "Look at this sequence: " << text << "\n";
   for (const std::string& text : report.warnings) std::cout << "Note: " << text << "\n";
-  std::cout << Grouped(report.enrolled.size()) << " tables are enrolled, " << report.added.size() << " of them now. "
-            << Grouped(report.rows.rows) << " rows were there: " << Grouped(report.rows.written) << " went into the log, "
-            << Grouped(report.rows.equal) << " the fleet had already.\n"
-            << "Next: start the daemon, assayd --config assay.toml\n";
+  std::cout << Count(report.enrolled.size(), "table") << " enrolled, " << report.added.size() << " of them now.";
+  if (!report.added.empty()) {
+    std::cout << " " << Count(report.rows.rows, "row") << " there: " << Grouped(report.rows.written)
+              << " went into the log, " << Grouped(report.rows.equal) << " the fleet had already.";
+  }
+  std::cout << "\nNext: start the daemon, assayd --config " << config_path << "\n";
 }
 
 }  // namespace
@@ -117,6 +127,10 @@ void PrintInit(const InitReport& report) {
 int InitVerb(const CliContext& context, const InitVerbOptions& verb) {
   absl::StatusOr<Config> config = CliConfig(context);
   if (!config.ok()) return CliFail(context, config.status(), kExitUsage);
+  if (absl::Status status = RefusePassword(verb.admin_url, "--admin-url", "postgres.admin_url in the config");
+      !status.ok()) {
+    return CliFail(context, status, kExitUsage);
+  }
   if (absl::Status status = MakeStateDir(config->branch.state_dir); !status.ok()) return CliFail(context, status);
   absl::StatusOr<std::unique_ptr<StateLock>> lock = StateLock::Take(config->lock_path());
   if (!lock.ok()) return CliFail(context, lock.status());
@@ -142,7 +156,8 @@ int InitVerb(const CliContext& context, const InitVerbOptions& verb) {
   if (verb.differences == "fleet") options.differences = DifferenceChoice::kFleet;
   if (OnTerminal() && !context.json) {
     options.progress = [](absl::string_view stage, uint64_t done, uint64_t total) {
-      DrawProgress(total > 0 ? absl::StrCat(stage, " ", Grouped(done), "/", Grouped(total)) : absl::StrCat(stage, " ", Grouped(done)));
+      DrawProgress(total > 0 ? absl::StrCat(stage, " ", Grouped(done), "/", Grouped(total))
+                             : absl::StrCat(stage, " ", Grouped(done)));
     };
   }
   SystemClock clock;
@@ -153,7 +168,7 @@ int InitVerb(const CliContext& context, const InitVerbOptions& verb) {
   if (context.json) {
     PrintInitJson(*report);
   } else {
-    PrintInit(*report);
+    PrintInit(*report, config->path);
   }
   return report->waits_for_choice ? kExitProblem : kExitOk;
 }
@@ -161,11 +176,19 @@ int InitVerb(const CliContext& context, const InitVerbOptions& verb) {
 int LeaveVerb(const CliContext& context, const LeaveVerbOptions& verb) {
   absl::StatusOr<Config> config = CliConfig(context);
   if (!config.ok()) return CliFail(context, config.status(), kExitUsage);
+  if (absl::Status status = RefusePassword(verb.admin_url, "--admin-url", "postgres.admin_url in the config");
+      !status.ok()) {
+    return CliFail(context, status, kExitUsage);
+  }
   if (!verb.yes) {
     if (!OnTerminal() || isatty(STDIN_FILENO) != 1) {
-      return CliFail(context, absl::InvalidArgumentError("this takes the branch out of the fleet; add --yes when nobody can be asked"));
+      return CliFail(
+          context,
+          absl::InvalidArgumentError("this takes the branch out of the fleet; add --yes when nobody can be asked"),
+          kExitUsage);
     }
-    std::cout << "Branch " << config->branch.name << " leaves the fleet: its changes are no longer recorded. The log file stays. Go on? [y/N] "
+    std::cout << "Branch " << config->branch.name
+              << " leaves the fleet: its changes are no longer recorded. The log file stays. Go on? [y/N] "
               << std::flush;
     std::string answer;
     std::getline(std::cin, answer);
@@ -187,7 +210,8 @@ int LeaveVerb(const CliContext& context, const LeaveVerbOptions& verb) {
     return kExitOk;
   }
   for (const std::string& note : report->notes) std::cout << "Note: " << note << "\n";
-  std::cout << (report->was_enrolled ? "The database is as it was before `assay init`. " : "The database was not enrolled. ")
+  std::cout << (report->was_enrolled ? "The database is as it was before `assay init`. "
+                                     : "The database was not enrolled. ")
             << "The log is kept: " << config->log_path() << "\n";
   return kExitOk;
 }
@@ -195,6 +219,10 @@ int LeaveVerb(const CliContext& context, const LeaveVerbOptions& verb) {
 int DoctorVerb(const CliContext& context, const std::string& admin_url) {
   absl::StatusOr<Config> config = CliConfig(context);
   if (!config.ok()) return CliFail(context, config.status(), kExitUsage);
+  if (absl::Status status = RefusePassword(admin_url, "--admin-url", "postgres.admin_url in the config");
+      !status.ok()) {
+    return CliFail(context, status, kExitUsage);
+  }
   DoctorOptions options;
   options.number = config->branch.number;
   options.stride = config->branch.stride;
@@ -215,6 +243,8 @@ int DoctorVerb(const CliContext& context, const std::string& admin_url) {
   SystemClock clock;
   const std::vector<Check> checks = Doctor(options, hub.get(), hub_error, &clock);
   bool failed = false;
+  size_t width = 0;
+  for (const Check& check : checks) width = std::max(width, check.name.size());
   google::protobuf::Struct object;
   auto* list = (*object.mutable_fields())["checks"].mutable_list_value();
   for (const Check& check : checks) {
@@ -226,9 +256,11 @@ int DoctorVerb(const CliContext& context, const std::string& admin_url) {
     fields["remedy"] = JsonText(check.remedy);
     if (context.json) continue;
     std::string name = check.name;
-    name.resize(std::max<size_t>(name.size(), 24), ' ');
-    std::cout << (check.result == CheckResult::kOk ? "ok    " : check.result == CheckResult::kWarn ? "warn  " : "FAIL  ") << name << "  "
-              << Printable(check.detail) << "\n";
+    name.resize(width, ' ');
+    std::cout << (check.result == CheckResult::kOk     ? "ok    "
+                  : check.result == CheckResult::kWarn ? "warn  "
+                                                       : "FAIL  ")
+              << name << "  " << Printable(check.detail) << "\n";
     if (!check.remedy.empty()) std::cout << "        do: " << check.remedy << "\n";
   }
   (*object.mutable_fields())["ok"] = JsonFlag(!failed);

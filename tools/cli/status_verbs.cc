@@ -1,8 +1,11 @@
+#include <algorithm>
 #include <iostream>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "adapters/grpc/proto_text.h"
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
 
@@ -12,60 +15,79 @@ namespace {
 using admin::v1::Link;
 using admin::v1::Status;
 
-std::string LinkText(const Link& link) {
+// `problems` has most messages in full already.
+std::string LinkText(const Link& link, const google::protobuf::RepeatedPtrField<std::string>& problems = {}) {
+  if (link.code() == "CANCELLED") return link.message();  // Turned off.
   if (link.ok()) return link.has_since() ? absl::StrCat("working since ", When(true, link.since())) : "working";
-  std::string text = absl::StrCat("NOT WORKING: ", link.message());
+  const bool told = std::any_of(problems.begin(), problems.end(),
+                                [&](const std::string& problem) { return absl::StrContains(problem, link.message()); });
+  std::string text = told ? "NOT WORKING, see above" : absl::StrCat("NOT WORKING: ", link.message());
   if (link.has_since()) absl::StrAppend(&text, "; since ", When(true, link.since()));
-  if (link.has_next_try()) absl::StrAppend(&text, ", next try ", Ago(true, link.next_try()));
+  if (link.has_next_try()) {
+    const bool due = FromProto(link.next_try()) <= absl::Now();
+    text += due ? ", being tried now" : absl::StrCat(", next try ", Ago(true, link.next_try()));
+  }
   return text;
 }
 
 std::string Lag(const admin::v1::Origin& origin) {
   if (origin.own()) {
-    return origin.hub_head() >= origin.head() ? "" : absl::StrCat(Grouped(origin.head() - origin.hub_head()), " to push");
+    return origin.hub_head() >= origin.head() ? ""
+                                              : absl::StrCat(Grouped(origin.head() - origin.hub_head()), " to push");
   }
   const uint64_t newest = std::max(origin.head(), origin.hub_head());
   return origin.projected() >= newest ? "" : absl::StrCat(Grouped(newest - origin.projected()), " to come");
 }
 
 std::string StatusText(const Status& status) {
-  std::string text = absl::StrCat("Branch ", status.branch(), " is ", status.state(), "   (assayd ", status.version(), ", pid ",
-                                  status.pid(), ", up since ", When(status.has_started(), status.started()), ")\n");
+  std::string text =
+      absl::StrCat("Branch ", status.branch(), " is ", status.state(),
+                   status.hazard().empty() ? "" : absl::StrCat(" (", status.hazard(), ")"), "   (assayd ", status.version(), ", pid ",
+                   status.pid(), ", up since ", When(status.has_started(), status.started()), ")\n");
   for (const std::string& problem : status.problems()) absl::StrAppend(&text, "  ! ", Printable(problem), "\n");
   if (status.problems().empty()) text += "  All is well.\n";
   text += "\n";
   TextTable links({"STAGE", "STATE"});
   if (status.has_engine() && !status.engine().ok()) links.Add({"engine", LinkText(status.engine())});
-  links.Add({"capture", LinkText(status.capture())});
-  links.Add({"projection", LinkText(status.projection())});
+  links.Add({"capture", LinkText(status.capture(), status.problems())});
+  links.Add({"projection", LinkText(status.projection(), status.problems())});
   if (status.has_hub()) {
-    links.Add({"push", status.paused() ? "paused" : LinkText(status.push())});
-    links.Add({"pull", status.paused() ? "paused" : LinkText(status.pull())});
-    links.Add({"realtime", LinkText(status.realtime())});
+    links.Add({"push", status.paused() ? "paused" : LinkText(status.push(), status.problems())});
+    links.Add({"pull", status.paused() ? "paused" : LinkText(status.pull(), status.problems())});
+    links.Add({"realtime", LinkText(status.realtime(), status.problems())});
   } else {
     links.Add({"hub", "none configured: everything stays on this machine"});
   }
   absl::StrAppend(&text, links.ToString(), "\n");
   TextTable chains({"CHAIN", "ORIGIN", "HELD", "AT THE HUB", "IN POSTGRESQL", "LAG"});
   for (const admin::v1::Origin& origin : status.origins()) {
-    const std::string name = absl::StrCat(origin.branch().empty() ? "?" : origin.branch(), origin.own() ? " (this)" : "");
-    chains.Add({name, origin.origin().substr(0, 8), Grouped(origin.head()), status.has_hub() ? Grouped(origin.hub_head()) : "-",
-                Grouped(origin.projected()), origin.error().empty() ? Lag(origin) : origin.error()});
+    const std::string name =
+        absl::StrCat(origin.branch().empty() ? "?" : origin.branch(), origin.own() ? " (this)" : "");
+    chains.Add({name, origin.origin().substr(0, 8), Grouped(origin.head()),
+                status.has_hub() ? Grouped(origin.hub_head()) : "-", Grouped(origin.projected()),
+                origin.error().empty() ? Lag(origin) : origin.error()});
   }
   absl::StrAppend(&text, chains.ToString(), "\n");
-  absl::StrAppend(&text, "Last commit captured ", Ago(status.has_last_captured_commit(), status.last_captured_commit()));
+  text += status.has_last_captured_commit()
+              ? absl::StrCat("Last commit captured ", Ago(true, status.last_captured_commit()))
+              : "No commit captured since the daemon started";
   if (status.has_hub()) {
     absl::StrAppend(&text, ", last push ", Ago(status.has_last_push(), status.last_push()), ", last pull ",
-                    Ago(status.has_last_pull(), status.last_pull()), ", next ", Ago(status.has_next_pull(), status.next_pull()),
-                    " (every ", Length(status.interval()), ")");
+                    Ago(status.has_last_pull(), status.last_pull()), ", next pull ",
+                    Ago(status.has_next_pull(), status.next_pull()), " (every ", Length(status.interval()), ")");
   }
-  absl::StrAppend(&text, "\nLog ", Bytes(status.log_bytes()), " with ", Grouped(status.events_total()), " events, ",
-                  Grouped(status.conflicts()), " conflicts (assay conflicts), ", Grouped(status.parked_rows()),
-                  " parked rows (assay parked)");
+  absl::StrAppend(&text, "\nLog ", Bytes(status.log_bytes()), " with ", Count(status.events_total(), "event"), ", ",
+                  Count(status.conflicts(), "conflict"), " (assay conflicts), ",
+                  Count(status.parked_rows(), "parked row"), " (assay parked)");
   if (status.unattributed_transactions() > 0) {
-    absl::StrAppend(&text, ", ", Grouped(status.unattributed_transactions()), " unattributed transactions");
+    absl::StrAppend(&text, ", ", Count(status.unattributed_transactions(), "unattributed transaction"));
   }
-  if (status.has_hub_clock_offset()) absl::StrAppend(&text, "\nHub clock minus this one: ", Length(status.hub_clock_offset()));
+  if (status.has_hub_clock_offset()) {
+    const absl::Duration offset = FromProto(status.hub_clock_offset());
+    absl::StrAppend(&text, "\nThis machine's clock is ",
+                    absl::FormatDuration(absl::Trunc(absl::AbsDuration(offset), absl::Milliseconds(1))),
+                    offset < absl::ZeroDuration() ? " ahead of" : " behind", " the hub's");
+  }
   return text + "\n";
 }
 
@@ -82,7 +104,7 @@ int ShowStatus(const CliContext& context, const Status& status) {
 
 int StatusVerb(const CliContext& context, const StatusOptions& options) {
   auto stub = CliConnect(context);
-  if (!stub.ok()) return CliFail(context, stub.status());
+  if (!stub.ok()) return CliNoDaemon(context, stub.status());
   grpc::ClientContext call;
   Status status;
   if (!options.watch) {
@@ -100,7 +122,7 @@ int StatusVerb(const CliContext& context, const StatusOptions& options) {
 
 int BranchesVerb(const CliContext& context) {
   auto stub = CliConnect(context);
-  if (!stub.ok()) return CliFail(context, stub.status());
+  if (!stub.ok()) return CliNoDaemon(context, stub.status());
   grpc::ClientContext call;
   admin::v1::ListBranchesReply reply;
   if (grpc::Status answer = (*stub)->ListBranches(&call, {}, &reply); !answer.ok()) return CliFail(context, answer);
@@ -108,12 +130,16 @@ int BranchesVerb(const CliContext& context) {
     PrintJson(reply);
     return kExitOk;
   }
-  TextTable table({"NUMBER", "BRANCH", "ONLINE", "LAST SEEN", "STATE", "EVENTS", "IT LACKS", "WE LACK", "PARKED", "VERSION"});
+  TextTable table(
+      {"NUMBER", "BRANCH", "ONLINE", "LAST SEEN", "STATE", "EVENTS", "IT LACKS", "WE LACK", "PARKED", "VERSION"});
   for (const admin::v1::Branch& branch : reply.branches()) {
     table.Add({absl::StrCat(branch.number()), absl::StrCat(branch.name(), branch.self() ? " (this)" : ""),
-               !branch.active() ? "deactivated" : branch.online() ? "yes" : "no", Ago(branch.has_last_seen(), branch.last_seen()),
-               branch.state(), Grouped(branch.head()), Grouped(branch.behind()), Grouped(branch.unreceived()),
-               Grouped(branch.parked_rows()), branch.version()});
+               !branch.active()  ? "deactivated"
+               : branch.online() ? "yes"
+                                 : "no",
+               Ago(branch.has_last_seen(), branch.last_seen()), branch.state(), Grouped(branch.head()),
+               Grouped(branch.behind()), Grouped(branch.unreceived()), Grouped(branch.parked_rows()),
+               branch.version()});
   }
   std::cout << table.ToString();
   std::cout << (reply.has_heard() ? absl::StrCat("As the hub told ", Ago(true, reply.heard()), ".\n")
@@ -123,7 +149,7 @@ int BranchesVerb(const CliContext& context) {
 
 int SyncNowVerb(const CliContext& context) {
   auto stub = CliConnect(context);
-  if (!stub.ok()) return CliFail(context, stub.status());
+  if (!stub.ok()) return CliNoDaemon(context, stub.status());
   grpc::ClientContext call;
   auto reader = (*stub)->SyncNow(&call, {});
   admin::v1::SyncProgress progress;
@@ -138,47 +164,57 @@ int SyncNowVerb(const CliContext& context) {
   if (draw) EndProgress();
   if (grpc::Status answer = reader->Finish(); !answer.ok()) return CliFail(context, answer);
   if (!context.json) {
-    std::cout << "In step: " << Grouped(progress.pushed()) << " events pushed, " << Grouped(progress.pulled()) << " pulled, "
-              << Grouped(progress.projected()) << " written to PostgreSQL.\n";
+    std::cout << "In step: " << Count(progress.pushed(), "event") << " pushed, " << Grouped(progress.pulled())
+              << " pulled, " << Grouped(progress.projected()) << " written to PostgreSQL.\n";
   }
   return kExitOk;
 }
 
 int SyncPauseVerb(const CliContext& context) {
   auto stub = CliConnect(context);
-  if (!stub.ok()) return CliFail(context, stub.status());
+  if (!stub.ok()) return CliNoDaemon(context, stub.status());
   grpc::ClientContext call;
   admin::v1::PauseReply reply;
   if (grpc::Status answer = (*stub)->Pause(&call, {}, &reply); !answer.ok()) return CliFail(context, answer);
-  if (context.json) PrintJson(reply);
-  else std::cout << "Paused: nothing is pushed or pulled until `assay sync resume`. Changes are recorded all the while.\n";
+  if (context.json)
+    PrintJson(reply);
+  else
+    std::cout << "Paused: nothing is pushed or pulled until `assay sync resume`. Changes are recorded all the while.\n";
   return kExitOk;
 }
 
 int SyncResumeVerb(const CliContext& context) {
   auto stub = CliConnect(context);
-  if (!stub.ok()) return CliFail(context, stub.status());
+  if (!stub.ok()) return CliNoDaemon(context, stub.status());
   grpc::ClientContext call;
   admin::v1::ResumeReply reply;
   if (grpc::Status answer = (*stub)->Resume(&call, {}, &reply); !answer.ok()) return CliFail(context, answer);
-  if (context.json) PrintJson(reply);
-  else std::cout << "Resumed.\n";
+  if (context.json)
+    PrintJson(reply);
+  else
+    std::cout << "Resumed.\n";
   return kExitOk;
 }
 
 int SyncIntervalVerb(const CliContext& context, const std::string& text) {
   absl::StatusOr<absl::Duration> interval = ParseInterval(text);
-  if (!interval.ok()) return CliFail(context, interval.status(), kExitUsage);
+  if (!interval.ok()) {
+    return CliFail(context, absl::InvalidArgumentError(absl::StrCat("\"", text, "\" ", interval.status().message())),
+                   kExitUsage);
+  }
   auto stub = CliConnect(context);
-  if (!stub.ok()) return CliFail(context, stub.status());
+  if (!stub.ok()) return CliNoDaemon(context, stub.status());
   grpc::ClientContext call;
   admin::v1::SetIntervalRequest request;
   request.mutable_interval()->set_seconds(absl::ToInt64Seconds(*interval));
   request.mutable_interval()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(*interval % absl::Seconds(1))));
   admin::v1::SetIntervalReply reply;
   if (grpc::Status answer = (*stub)->SetInterval(&call, request, &reply); !answer.ok()) return CliFail(context, answer);
-  if (context.json) PrintJson(reply);
-  else std::cout << "Pulls every " << Length(reply.interval()) << " until the daemon restarts; [hub] interval in the config is the lasting one.\n";
+  if (context.json)
+    PrintJson(reply);
+  else
+    std::cout << "Pulls every " << Length(reply.interval())
+              << " until the daemon restarts; [hub] interval in the config is the lasting one.\n";
   return kExitOk;
 }
 

@@ -19,8 +19,12 @@ size_t Width(absl::string_view text) {
 
 std::string Printable(absl::string_view text) {
   std::string printable;
-  for (unsigned char c : text) {
-    if (c == '\n') {
+  for (size_t i = 0; i < text.size(); ++i) {
+    const unsigned char c = static_cast<unsigned char>(text[i]);
+    const bool c1 = c == 0xc2 && i + 1 < text.size() && (text[i + 1] & 0xe0) == 0x80;  // U+0080 … U+009f, controls too.
+    if (c1) {
+      absl::StrAppend(&printable, absl::StrFormat("\\u%04x", static_cast<unsigned char>(text[++i])));
+    } else if (c == '\n') {
       printable += "\\n";
     } else if (c == '\t') {
       printable += "\\t";
@@ -55,8 +59,12 @@ std::string TextTable::ToString() const {
 
 std::string Grouped(uint64_t number) {
   std::string digits = absl::StrCat(number);
-  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(at, ",");
+  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(at, 1, ',');
   return digits;
+}
+
+std::string Count(uint64_t number, absl::string_view thing) {
+  return absl::StrCat(Grouped(number), " ", thing, number == 1 ? "" : "s");
 }
 
 std::string Bytes(int64_t bytes) {

@@ -26,6 +26,8 @@ class TextTable {
 
 // `text` without anything a terminal would act upon.
 std::string Printable(absl::string_view text);
+// "1 row", "12,345 rows".
+std::string Count(uint64_t number, absl::string_view thing);
 // "12,345".
 std::string Grouped(uint64_t number);
 // "1.2 MB".

@@ -1,4 +1,5 @@
-// The verbs of `assay`, each a function from its options to an exit code (tools/cli/cli.h). assay.cc reads the command line.
+// The verbs of `assay`, each a function from its options to an exit code (tools/cli/cli.h). assay.cc reads the command
+// line.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +47,7 @@ int LogShowVerb(const CliContext& context, const std::string& name);
 // ---- Without a daemon ----
 
 struct HubVerbOptions {
-  std::string url;            // Of the head office's role; empty: SUPABASE_DB_URL, or the config's hub.url.
+  std::string url;  // Of the head office's role; empty: SUPABASE_DB_URL, or the config's hub.url.
   bool allow_insecure = false;
   std::string name;
   uint32_t number = 0;
@@ -71,6 +72,14 @@ struct LeaveVerbOptions {
   std::string admin_url;
   bool yes = false;
 };
+struct RepairVerbOptions {
+  std::string admin_url;
+  bool apply = false;
+  bool replaces_other = false;
+  bool without_hub = false;
+};
+int RepairVerb(const CliContext& context, const RepairVerbOptions& options);
+
 int LeaveVerb(const CliContext& context, const LeaveVerbOptions& options);
 int DoctorVerb(const CliContext& context, const std::string& admin_url);
 

@@ -10,7 +10,8 @@ namespace {
 // A link that has not been used yet is neither news nor trouble.
 bool Tried(const LinkStatus& link) { return link.status.ok() || link.failures > 0; }
 
-void CompareLinks(const char* name, const char* well, const LinkStatus& before, const LinkStatus& after, std::vector<LogLine>* out) {
+void CompareLinks(const char* name, const char* well, const LinkStatus& before, const LinkStatus& after,
+                  std::vector<LogLine>* out) {
   if (!Tried(after)) return;
   const bool recovered = after.status.ok() && !before.status.ok() && Tried(before);
   if (recovered) out->push_back({LogLevel::kInfo, absl::StrCat(name, ": ", well)});
@@ -34,15 +35,17 @@ std::vector<LogLine> NewsBetween(const DaemonStatus& before, const DaemonStatus&
   const std::string old_state = before.engine_link.status.ok() ? old_engine.state : "stopped";
   // Catching up and being done with it alternate with every change that comes by.
   const auto steady = [](const std::string& word) { return word == "catching-up" ? std::string("running") : word; };
-  if (steady(state) != steady(old_state) && !state.empty()) out.push_back({LogLevel::kInfo, absl::StrCat("state: ", state)});
+  if (steady(state) != steady(old_state) && !state.empty())
+    out.push_back({LogLevel::kInfo, absl::StrCat("state: ", state)});
 
   CompareLinks("capture", "streaming again", old_engine.capture, engine.capture, &out);
   CompareLinks("projection", "writing again", old_engine.projection, engine.projection, &out);
   if (engine.has_hub) {
     CompareLinks("push", "the hub answers again", old_engine.hub_push, engine.hub_push, &out);
     CompareLinks("pull", "the hub answers again", old_engine.hub_pull, engine.hub_pull, &out);
-    if (engine.hints.code() != old_engine.hints.code()) {
-      out.push_back({LogLevel::kInfo, engine.hints.ok() ? "realtime: listening" : absl::StrCat("realtime: ", engine.hints.message())});
+    if (engine.hints.code() != old_engine.hints.code() && !old_engine.state.empty()) {
+      out.push_back({LogLevel::kInfo,
+                     engine.hints.ok() ? "realtime: listening" : absl::StrCat("realtime: ", engine.hints.message())});
     }
   }
   if (engine.parked > 0 && old_engine.parked == 0) {
@@ -53,12 +56,13 @@ std::vector<LogLine> NewsBetween(const DaemonStatus& before, const DaemonStatus&
     auto old = std::find_if(old_engine.origins.begin(), old_engine.origins.end(),
                             [&](const OriginStatus& each) { return each.origin == origin.origin; });
     if (!origin.status.ok() && (old == old_engine.origins.end() || old->status.ok())) {
-      out.push_back({LogLevel::kError, absl::StrCat("chain ", origin.origin.Hex().substr(0, 8), " of ", origin.branch_name,
-                                                    " is stopped: ", origin.status.message())});
+      out.push_back({LogLevel::kError, absl::StrCat("chain ", origin.origin.Hex().substr(0, 8), " of ",
+                                                    origin.branch_name, " is stopped: ", origin.status.message())});
     }
   }
   if (engine.false_tags > old_engine.false_tags && old_engine.false_tags == 0) {
-    out.push_back({LogLevel::kWarning, "rows claimed to be our own projection and were not: they were captured as local changes"});
+    out.push_back({LogLevel::kWarning,
+                   "rows claimed to be our own projection and were not: they were captured as local changes"});
   }
   return out;
 }

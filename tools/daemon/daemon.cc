@@ -1,13 +1,16 @@
 #include "tools/daemon/daemon.h"
 
 #include <sys/stat.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "adapters/grpc/admin_server.h"
 #include "adapters/postgres/capture.h"
 #include "adapters/postgres/connection.h"
+#include "adapters/postgres/enrolment.h"
 #include "adapters/postgres/projection.h"
+#include "adapters/postgres/repair.h"
 #include "adapters/supabase/hub_hints.h"
 #include "adapters/supabase/supabase_hub.h"
 #include "log/annotate.h"
@@ -23,21 +26,37 @@ namespace {
 absl::Status CheckLog(const Config& config) {
   struct stat st;
   if (stat(config.log_path().c_str(), &st) != 0) {
-    return absl::FailedPreconditionError(absl::StrCat("there is no log in ", config.branch.state_dir, ": run assay init --config ",
-                                                      config.path, " first"));
+    // Going on with a new log would give the same changes other names.
+    if (const std::optional<OriginId> enrolled = EnrolledOrigin(config.postgres.url); enrolled.has_value()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "there is no log in ", config.branch.state_dir, ", and the database is enrolled with one (origin ",
+          enrolled->Hex().substr(0, 8), "): put that log back; if it is lost, run assay repair --config ", config.path,
+          ", which shows what it would do"));
+    }
+    return absl::FailedPreconditionError(absl::StrCat("there is no log in ", config.branch.state_dir,
+                                                      ": run assay init --config ", config.path, " first"));
   }
   LogFile::Options options;
   options.read_only = true;
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogFile> file, LogFile::Open(config.log_path(), options));
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<EventLog> log, EventLog::Open(file.get()));
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<StageStore> stages, StageStore::Open(file.get(), log.get()));
-  ASSAY_ASSIGN_OR_RETURN(const OriginId own, OwnOrigin(*stages));
-  ASSAY_ASSIGN_OR_RETURN(const v1::OriginOpened opened, log->Opening(own));
-  if (opened.branch_name() != config.branch.name || opened.branch_number() != static_cast<uint64_t>(config.branch.number)) {
+  const absl::Status status =
+      CheckBranchLog(*log, *stages, config.branch.name, static_cast<uint64_t>(config.branch.number));
+  if (absl::IsNotFound(status)) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "the log in ", config.branch.state_dir, " is that of branch ", opened.branch_name(), " (number ", opened.branch_number(),
-        "), and the config says ", config.branch.name, " (number ", config.branch.number, "): set branch.name, branch.number and ",
-        "branch.state_dir as they were when assay init ran"));
+        "the log in ", config.branch.state_dir, " was not begun: run assay init --config ", config.path, " first"));
+  }
+  if (absl::IsFailedPrecondition(status)) {
+    return absl::FailedPreconditionError(absl::StrCat("the log in ", config.branch.state_dir, " ", status.message()));
+  }
+  ASSAY_RETURN_IF_ERROR(status);
+  // Between the two, rows may wait for a choice that a projection would take away.
+  ASSAY_ASSIGN_OR_RETURN(const bool enrolled, IsEnrolmentFinished(*stages));
+  if (!enrolled) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the enrolment of the log in ", config.branch.state_dir,
+                     " is not finished, or was ended by assay leave: run assay init --config ", config.path));
   }
   return absl::OkStatus();
 }
@@ -51,9 +70,14 @@ absl::Status AddAdapters(const Config& config, HostParts* parts) {
   auto capture = std::make_unique<PostgresCapture>(capture_options);
   parts->capture_keep_alive = [capture = capture.get()] { return capture->KeepAlive(); };
   parts->capture = std::move(capture);
-  parts->database = std::make_unique<PostgresDatabase>(ProjectionOptions{.conninfo = config.postgres.url, .interrupt = interrupt});
+  parts->database =
+      std::make_unique<PostgresDatabase>(ProjectionOptions{.conninfo = config.postgres.url, .interrupt = interrupt});
   if (!config.has_hub()) return absl::OkStatus();
-  const HubOptions hub{.url = config.hub.url, .allow_insecure = config.hub.allow_insecure, .interrupt = interrupt};
+  const HubOptions hub{.url = config.hub.url,
+                       .allow_insecure = config.hub.allow_insecure,
+                       .interrupt = interrupt,
+                       .branch_name = config.branch.name,
+                       .branch_number = static_cast<uint32_t>(config.branch.number)};
   ASSAY_ASSIGN_OR_RETURN(parts->push_hub, SupabaseHub::Create(hub));
   ASSAY_ASSIGN_OR_RETURN(parts->pull_hub, SupabaseHub::Create(hub));
   if (config.hub.realtime) {
@@ -82,10 +106,12 @@ class RealDaemon final : public Daemon {
     };
     host_ = std::make_unique<EngineHost>(std::move(parts));
     const Config::Admin& admin = config.admin;
-    ASSAY_ASSIGN_OR_RETURN(server_, AdminServer::Start({admin.listen, admin.tls_cert, admin.tls_key, admin.tls_client_ca}, host_.get()));
+    ASSAY_ASSIGN_OR_RETURN(
+        server_, AdminServer::Start({admin.listen, admin.tls_cert, admin.tls_key, admin.tls_client_ca}, host_.get()));
     host_->Start();
-    Log(LogLevel::kInfo, absl::StrCat("assayd ", kVersion, " for branch ", config.branch.name, " on ", server_->address(),
-                                      config.has_hub() ? "" : "; no hub is configured, everything stays local"));
+    Log(LogLevel::kInfo,
+        absl::StrCat("assayd ", kVersion, " for branch ", config.branch.name, " on ", server_->address(),
+                     config.has_hub() ? "" : "; no hub is configured, everything stays local"));
     return absl::OkStatus();
   }
 

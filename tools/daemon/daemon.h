@@ -15,14 +15,14 @@ namespace assay {
 
 class Daemon {
  public:
-  // FAILED_PRECONDITION: no log yet (assay init), somebody else's log, a second daemon, files others can read. ALREADY_EXISTS: the
-  // socket is in use. PostgreSQL or hub not being there is no error: the status tells, and it is tried again.
-  // `naive_projection`: EngineConfig's, for the test program that must fail.
+  // FAILED_PRECONDITION: no log yet (assay init), somebody else's log, a second daemon, files others can read.
+  // ALREADY_EXISTS: the socket is in use. PostgreSQL or hub not being there is no error: the status tells, and it is
+  // tried again. `naive_projection`: EngineConfig's, for the test program that must fail.
   static absl::StatusOr<std::unique_ptr<Daemon>> Start(const Config& config, bool naive_projection = false);
   virtual ~Daemon() = default;
 
-  // Everything acknowledged is durable at any moment; this ends in good order. False: a thread was still busy after `patience`, in
-  // a call that cannot be interrupted; the process may simply end.
+  // Everything acknowledged is durable at any moment; this ends in good order. False: a thread was still busy after
+  // `patience`, in a call that cannot be interrupted; the process may simply end.
   virtual bool Stop(absl::Duration patience) = 0;
 };
 

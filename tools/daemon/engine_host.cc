@@ -1,10 +1,12 @@
 #include "tools/daemon/engine_host.h"
 
-#include <algorithm>
 #include <unistd.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "adapters/postgres/steady_time.h"
 #include "engine/backoff.h"
 #include "log/annotate.h"
 #include "tools/daemon/system.h"
@@ -13,14 +15,17 @@ namespace assay {
 namespace {
 
 constexpr absl::Duration kPublishInterval = absl::Milliseconds(100);
-constexpr absl::Duration kStepAtMostEvery = absl::Milliseconds(5);   // When only a timer asks for it.
-constexpr absl::Duration kWorksAgainAfter = absl::Seconds(30);       // An engine that ran so long begins a new count of failures.
+constexpr absl::Duration kStepAtMostEvery = absl::Milliseconds(5);  // When only a timer asks for it.
+constexpr absl::Duration kStepAtLeastEvery = absl::Seconds(2);       // So that the engine notices a clock that was set.
+constexpr absl::Duration kWorksAgainAfter =
+    absl::Seconds(30);  // An engine that ran so long begins a new count of failures.
 constexpr absl::Duration kCaptureWait = absl::Seconds(1);
 constexpr absl::Duration kHintWait = absl::Seconds(5);
 
 DaemonStatus FirstStatus(const HostParts& parts) {
   DaemonStatus status;
   status.engine.branch_name = parts.engine.branch_name;
+  status.engine.branch_number = parts.engine.branch_number;
   status.engine.has_hub = parts.engine.has_hub;
   status.engine.hub_interval = parts.engine.hub_interval;
   status.version = parts.version;
@@ -68,11 +73,12 @@ void EngineHost::Start() {
 }
 
 bool EngineHost::Stop(absl::Duration patience) {
-  const absl::Time deadline = absl::Now() + patience;
+  const absl::Time deadline = SteadyNow() + patience;
   const auto until = [this](absl::Time time, auto condition) {
     std::unique_lock<std::mutex> lock(mutex_);
-    while (!condition() && absl::Now() < time) {
-      wake_.wait_for(lock, absl::ToChronoMilliseconds(std::clamp(time - absl::Now(), absl::Milliseconds(1), absl::Seconds(1))));
+    while (!condition() && SteadyNow() < time) {
+      wake_.wait_for(
+          lock, absl::ToChronoMilliseconds(std::clamp(time - SteadyNow(), absl::Milliseconds(1), absl::Seconds(1))));
     }
     return condition();
   };
@@ -83,7 +89,7 @@ bool EngineHost::Stop(absl::Duration patience) {
   }
   inbox_.Wake();
   // The engine first: it must not take the interrupted calls for failures.
-  until(absl::Now() + std::min(patience / 2, absl::Seconds(10)), [this] { return engine_ended_; });
+  until(SteadyNow() + std::min(patience / 2, absl::Seconds(10)), [this] { return engine_ended_; });
   if (parts_.interrupt != nullptr) parts_.interrupt();
   for (CallQueue* queue : {&database_calls_, &push_calls_, &pull_calls_}) queue->Stop();
   return until(deadline, [this] { return running_ == 0; });
@@ -97,7 +103,8 @@ uint64_t EngineHost::AwaitEngine() {
 
 void EngineHost::Sleep(absl::Time until, uint64_t generation) {
   std::unique_lock<std::mutex> lock(mutex_);
-  wake_.wait_for(lock, absl::ToChronoMilliseconds(until - absl::Now()), [&] { return stopping_ || generation_ != generation; });
+  wake_.wait_for(lock, absl::ToChronoMilliseconds(until - absl::Now()),
+                 [&] { return stopping_ || generation_ != generation; });
 }
 
 // ---- The engine's thread ----
@@ -107,7 +114,7 @@ void EngineHost::EngineLoop() {
   Backoff backoff(absl::Seconds(1), absl::Minutes(1));
   absl::Time since = absl::InfinitePast();
   while (!stopping_) {
-    const absl::Time begun = absl::Now();
+    const absl::Time begun = SteadyNow();
     const absl::Status status = RunEngine();
     {
       std::lock_guard<std::mutex> lock(mutex_);
@@ -116,7 +123,7 @@ void EngineHost::EngineLoop() {
     }
     if (stopping_) break;
     const absl::Time now = absl::Now();
-    if (now - begun > kWorksAgainAfter) backoff.Succeed();
+    if (SteadyNow() - begun > kWorksAgainAfter) backoff.Succeed();
     if (backoff.failures() == 0) since = now;
     const absl::Time next_try = backoff.Fail(now, random);
     board_.Publish([&](DaemonStatus& to) { to.engine_link = {status, since, next_try, backoff.failures()}; });
@@ -133,9 +140,13 @@ absl::Status EngineHost::RunEngine() {
   LogFile::Options options;
   options.vfs = parts_.log_vfs;
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogFile> file, LogFile::Open(parts_.log_path, options));
-  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::Open(parts_.engine, file.get(), &clock, &random));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
+                         Engine::Open(parts_.engine, file.get(), &clock, &random));
   if (const int64_t us = interval_us_; us != 0) engine->SetInterval(absl::Microseconds(us));
   if (paused_) engine->Pause();
+  if (parts_.engine.has_hub && parts_.hints == nullptr) {
+    engine->OnHintsChanged(absl::CancelledError("off (hub.realtime = false)"));
+  }
 
   static std::atomic<uint64_t> generations{0};
   const uint64_t generation = ++generations;
@@ -146,25 +157,29 @@ absl::Status EngineHost::RunEngine() {
     wake_.notify_all();
   }
   Publish(*engine);
-  absl::Time published = absl::Now(), wake = absl::InfinitePast();
+  // Wall-clock times come from the engine; what is paced here goes by a clock that nobody sets.
+  absl::Time published = SteadyNow(), stepped = absl::InfinitePast(), wake = absl::InfinitePast();
   bool dirty = false;
   absl::Status status;
   while (status.ok() && !stopping_) {
-    const std::vector<Inbox::Input> inputs = inbox_.Take(dirty ? std::min(wake, published + kPublishInterval) : wake);
+    const absl::Time publish = dirty ? absl::Now() + (published + kPublishInterval - SteadyNow()) : absl::InfiniteFuture();
+    const std::vector<Inbox::Input> inputs = inbox_.Take(std::min(wake, publish));
     if (stopping_) break;
-    if (!inputs.empty() || absl::Now() >= wake) {
+    if (!inputs.empty() || absl::Now() >= wake || SteadyNow() >= stepped + kStepAtLeastEvery) {
+      stepped = SteadyNow();
       for (const Inbox::Input& input : inputs) input(*engine);
       status = engine->Step();
       inbox_.Done();
       if (!status.ok()) break;
       for (Call& call : engine->TakeCalls()) Make(std::move(call), generation);
       parts_.capture->Confirm(engine->ConfirmedLsn());
+      capture_wanted_ = engine->WantsCapture();
       dirty = true;
       wake = engine->HasWork() ? absl::InfinitePast() : std::max(engine->NextWake(), absl::Now() + kStepAtMostEvery);
     }
-    if (dirty && absl::Now() >= published + kPublishInterval) {
+    if (dirty && SteadyNow() >= published + kPublishInterval) {
       Publish(*engine);
-      published = absl::Now();
+      published = SteadyNow();
       dirty = false;
     }
   }
@@ -175,7 +190,8 @@ absl::Status EngineHost::RunEngine() {
 void EngineHost::Publish(const Engine& engine) {
   board_.Publish([&](DaemonStatus& to) {
     to.engine = engine.Status();
-    if (!to.engine_link.status.ok() || to.engine_link.since == absl::InfinitePast()) to.engine_link = {absl::OkStatus(), absl::Now()};
+    if (!to.engine_link.status.ok() || to.engine_link.since == absl::InfinitePast())
+      to.engine_link = {absl::OkStatus(), absl::Now()};
   });
 }
 
@@ -206,15 +222,18 @@ void EngineHost::MakeDatabaseCall(const DatabaseCall& call, uint64_t generation)
 }
 
 void EngineHost::MakeHubCall(Hub& hub, Lane lane, HubCall call, uint64_t generation) {
-  const absl::Time begun = absl::Now();
+  const absl::Time begun = SteadyNow();
   const auto reply = [&](HubReply reply) {
     auto shared = std::make_shared<HubReply>(std::move(reply));
-    const absl::Duration round_trip = absl::Now() - begun;
-    inbox_.Post(generation, [shared, lane, round_trip](Engine& engine) { engine.OnHubReply(lane, std::move(*shared), round_trip); });
+    const absl::Duration round_trip = SteadyNow() - begun;
+    inbox_.Post(generation, [shared, lane, round_trip](Engine& engine) {
+      engine.OnHubReply(lane, std::move(*shared), round_trip);
+    });
   };
   if (auto* push = std::get_if<HubPush>(&call)) reply(hub.Push(push->request));
   if (auto* pull = std::get_if<HubPull>(&call)) reply(hub.Pull(pull->request));
   if (std::holds_alternative<HubGetHeads>(call)) reply(hub.Heads());
+  if (auto* session = std::get_if<HubOpenSession>(&call)) reply(hub.OpenSession(session->request));
   if (auto* heartbeat = std::get_if<HubHeartbeat>(&call)) {
     heartbeat->report.version = parts_.version;
     reply(hub.Heartbeat(heartbeat->report));
@@ -227,22 +246,30 @@ void EngineHost::CaptureLoop() {
   SystemRandom random;
   Backoff backoff(absl::Milliseconds(500), absl::Seconds(30));
   while (const uint64_t generation = AwaitEngine()) {
-    const absl::Time begun = absl::Now();
+    const absl::Time begun = SteadyNow();
     absl::Status status = parts_.capture->Start();
+    DatabaseEvidence evidence = parts_.capture->Evidence();
     if (status.ok()) {
-      inbox_.PostCapture(generation, [](Engine& engine) { engine.OnCaptureStarted(); }, 0, 0);
+      capture_wanted_ = true;
+      inbox_.PostCapture(
+          generation, [evidence](Engine& engine) { engine.OnCaptureStarted(evidence); }, 0, 0);
+      evidence = {};
       status = StreamCapture(generation);
+      parts_.capture->Stop();
     }
     if (status.ok() || stopping_) continue;
-    if (absl::Now() - begun > kWorksAgainAfter) backoff.Succeed();
+    if (SteadyNow() - begun > kWorksAgainAfter) backoff.Succeed();
     const absl::Time next_try = backoff.Fail(absl::Now(), random);
-    inbox_.PostCapture(generation, [status, next_try](Engine& engine) { engine.OnCaptureStopped(status, next_try); }, 0, 0);
+    inbox_.PostCapture(
+        generation,
+        [status, next_try, evidence](Engine& engine) { engine.OnCaptureStopped(status, next_try, evidence); }, 0, 0);
     Sleep(next_try, generation);
   }
 }
 
 absl::Status EngineHost::StreamCapture(uint64_t generation) {
   while (!stopping_ && inbox_.generation() == generation) {
+    if (!capture_wanted_) return absl::FailedPreconditionError("the database and the log do not belong together");
     if (!inbox_.WaitForRoom(kCaptureWait)) {
       if (parts_.capture_keep_alive != nullptr) ASSAY_RETURN_IF_ERROR(parts_.capture_keep_alive());
       continue;
@@ -251,7 +278,8 @@ absl::Status EngineHost::StreamCapture(uint64_t generation) {
     if (batch.items.empty()) continue;
     const size_t bytes = BytesOf(batch), items = batch.items.size();
     auto shared = std::make_shared<CaptureBatch>(std::move(batch));
-    inbox_.PostCapture(generation, [shared](Engine& engine) { engine.OnCapture(std::move(*shared)); }, bytes, items);
+    inbox_.PostCapture(
+        generation, [shared](Engine& engine) { engine.OnCapture(std::move(*shared)); }, bytes, items);
   }
   return absl::OkStatus();
 }
@@ -271,7 +299,8 @@ void EngineHost::HintLoop() {
       inbox_.Post(generation, [told](Engine& engine) { engine.OnHintsChanged(told); });
     }
     if (hint.ok() && *hint) inbox_.Post(generation, [](Engine& engine) { engine.OnHubHint(); });
-    if (!hint.ok()) Sleep(begun + absl::Seconds(1), generation);  // The body paces its tries; this is against one that does not.
+    if (!hint.ok())
+      Sleep(begun + absl::Seconds(1), generation);  // The body paces its tries; this is against one that does not.
   }
 }
 

@@ -4,8 +4,9 @@
 //   hints   ──▶   ▲                               │
 //   commands ──▶  └──────────── replies ──────────┘
 //
-// When the engine fails (log disk full, damaged file) it is thrown away together with its log file and opened again later, with
-// growing pauses; capture starts over at what is durable, and the status says why and when. Nothing acknowledged is lost by that.
+// When the engine fails (log disk full, damaged file) it is thrown away together with its log file and opened again
+// later, with growing pauses; capture starts over at what is durable, and the status says why and when. Nothing
+// acknowledged is lost by that.
 //
 //   EngineHost host(std::move(parts));
 //   ASSAY_RETURN_IF_ERROR(host.Start());
@@ -38,14 +39,14 @@ namespace assay {
 struct HostParts {
   EngineConfig engine;
   std::string log_path;
-  std::string log_vfs;                            // Tests: a VFS that fails. Empty: SQLite's own.
+  std::string log_vfs;  // Tests: a VFS that fails. Empty: SQLite's own.
   std::string version;
   std::unique_ptr<CaptureSource> capture;
   std::function<absl::Status()> capture_keep_alive;  // Called while the engine does not keep up; may be null.
   std::unique_ptr<Database> database;
-  std::unique_ptr<Hub> push_hub, pull_hub;        // Null without a hub.
-  std::unique_ptr<HubHints> hints;                // Null without realtime.
-  std::function<void()> interrupt;                // Ends every blocking call of the above; may be null.
+  std::unique_ptr<Hub> push_hub, pull_hub;  // Null without a hub.
+  std::unique_ptr<HubHints> hints;          // Null without realtime.
+  std::function<void()> interrupt;          // Ends every blocking call of the above; may be null.
   StatusBoard::Changed on_change = [](const DaemonStatus&, const DaemonStatus&) {};
 };
 
@@ -55,8 +56,9 @@ class EngineHost : public Operator {
   ~EngineHost() override;
 
   void Start();
-  // The engine ends after its current step, with everything durable; then the blocking calls. False: some thread is still busy
-  // after `patience` (a name being resolved cannot be interrupted) and may be left behind by a process that ends now.
+  // The engine ends after its current step, with everything durable; then the blocking calls. False: some thread is
+  // still busy after `patience` (a name being resolved cannot be interrupted) and may be left behind by a process that
+  // ends now.
   bool Stop(absl::Duration patience);
 
   DaemonStatus Status() override { return board_.Get(); }
@@ -91,14 +93,15 @@ class EngineHost : public Operator {
   Inbox inbox_;
   CallQueue database_calls_, push_calls_, pull_calls_;
   std::atomic<bool> paused_{false};
+  std::atomic<bool> capture_wanted_{true};
   std::atomic<int64_t> interval_us_{0};  // Set by a person; 0: as configured.
 
   std::mutex mutex_;
-  std::condition_variable wake_;         // Something of the below has changed.
+  std::condition_variable wake_;  // Something of the below has changed.
   std::atomic<bool> stopping_{false};
-  uint64_t generation_ = 0;              // Of the engine that runs; 0: none.
+  uint64_t generation_ = 0;  // Of the engine that runs; 0: none.
   bool engine_ended_ = true;
-  int running_ = 0;                      // Threads not yet ended.
+  int running_ = 0;  // Threads not yet ended.
   std::vector<std::thread> threads_;
 };
 

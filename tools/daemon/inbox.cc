@@ -29,9 +29,9 @@ std::vector<Inbox::Input> Inbox::Take(absl::Time until) {
   std::unique_lock<std::mutex> lock(mutex_);
   const auto some = [this] { return woken_ || !inputs_.empty() || !captured_.empty(); };
   const absl::Time now = absl::Now();
-  // The condition variable takes a duration: absl::Time goes beyond what the system's time points hold.
+  // Not for long at a time: the clock that `until` is told by may be set, and only a Step notices.
   if (!some() && until > now) {
-    arrived_.wait_for(lock, absl::ToChronoMicroseconds(std::min(until - now, absl::Hours(1))), some);
+    arrived_.wait_for(lock, absl::ToChronoMicroseconds(std::min(until - now, absl::Seconds(2))), some);
   }
   woken_ = false;
   std::vector<Input> out = std::exchange(inputs_, {});

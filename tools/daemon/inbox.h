@@ -1,7 +1,7 @@
 // What the other threads have for the engine's thread, in order; what capture brings is bounded by bytes.
 //
-// Capture waits when the engine does not keep up, and PostgreSQL keeps the WAL meanwhile; commands and replies never wait behind
-// captured changes. Thread-safe.
+// Capture waits when the engine does not keep up, and PostgreSQL keeps the WAL meanwhile; commands and replies never
+// wait behind captured changes. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -26,8 +26,8 @@ class Inbox {
   // Waits until there is room for more captured changes, `wait` at most. False: there is none yet.
   bool WaitForRoom(absl::Duration wait);
 
-  // For the engine's thread: waits until something is there, `until` has come, or Wake. Captured changes come in portions that one
-  // Step works off; Done says that it did.
+  // For the engine's thread: waits until something is there, `until` has come, two seconds are over, or Wake. Captured changes come in
+  // portions that one Step works off; Done says that it did.
   std::vector<Input> Take(absl::Time until);
   void Done();
   void Wake();
@@ -49,8 +49,8 @@ class Inbox {
   uint64_t generation_ = 0;
   std::vector<Input> inputs_;
   std::deque<Captured> captured_;
-  size_t bytes_ = 0;       // Of captured_, and of the portion being worked on.
-  size_t taken_bytes_ = 0; // Of the latter alone.
+  size_t bytes_ = 0;        // Of captured_, and of the portion being worked on.
+  size_t taken_bytes_ = 0;  // Of the latter alone.
   bool woken_ = false;
 };
 

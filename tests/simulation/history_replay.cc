@@ -1,0 +1,301 @@
+// Walks a branch's WAL with the version of every value in mind: what each projection replaced, and what it left half done.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "log/annotate.h"
+#include "tests/simulation/history.h"
+#include "tests/simulation/workload.h"
+
+namespace assay {
+namespace {
+
+absl::Status Violation(absl::string_view invariant, absl::string_view what) {
+  return absl::InternalError(absl::StrCat(invariant, ": ", what));
+}
+
+// A row as PostgreSQL shows it, each value with the version it comes from.
+struct RowState {
+  bool live = false;
+  std::map<std::string, ColumnText> values;
+  std::map<std::string, Version> versions;
+  Version local_written, local_deleted;   // Newest of this branch's own, in WAL order.
+  std::map<std::string, Version> local;   // The same, per column.
+  Lsn born;                               // The commit of the app that made it.
+  Lsn local_change;                       // The newest commit of the app that touched it.
+  bool came_and_went = false;             // Since the newest fence the app made the row and deleted it again.
+};
+
+struct EventRef {
+  const HistoricChain* chain = nullptr;
+  size_t transaction = 0;  // Index.
+  const HistoricChange* change = nullptr;
+};
+
+}  // namespace
+
+class History::Replay {
+ public:
+  Replay(const std::vector<HistoricBranch>& branches, size_t index, const std::map<Lsn, const HistoricTransaction*>& captured)
+      : branch_(branches[index]), captured_(captured) {
+    for (const HistoricBranch& branch : branches) {
+      const HistoricChain& chain = branch.chains.at(branch.origin);
+      chains_[branch.origin] = &chain;
+      for (size_t t = 0; t < chain.transactions.size(); ++t) {
+        for (const HistoricChange& change : chain.transactions[t].changes) by_row_[change.row].push_back({&chain, t, &change});
+      }
+    }
+  }
+
+  absl::Status Run() {
+    for (const WalTransaction& wal : branch_.database->wal()) {
+      absl::Status status = wal.projected ? Projected(wal) : Local(wal);
+      ASSAY_RETURN_IF_ERROR(Annotate(status, absl::StrCat(branch_.name, " at ", wal.commit_lsn.ToString())));
+    }
+    return absl::OkStatus();
+  }
+  uint64_t projected_rows() const { return projected_rows_; }
+
+ private:
+  static std::map<std::string, ColumnText> Named(const TableShape& shape, const SimValues& values) {
+    std::map<std::string, ColumnText> named;
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (std::count(shape.key.begin(), shape.key.end(), i) == 0) named[shape.columns[i].name] = values[i];
+    }
+    return named;
+  }
+
+  absl::Status Local(const WalTransaction& wal) {
+    for (const WalItem& item : wal.items) {
+      if (item.kind != CaptureItem::Kind::kMessage || item.prefix != kFencePrefix) continue;
+      looked_ = ours_;
+      fence_ = ours_ = wal.commit_lsn;
+      for (auto& [name, row] : rows_) row.came_and_went = false;
+    }
+    auto captured = captured_.find(wal.commit_lsn);
+    if (captured == captured_.end()) return absl::OkStatus();
+    const HlcStamp stamp = captured->second->changes[0].version.stamp;
+    if (stamp <= projected_stamp_) return Violation("causality", "a write does not beat what it could see");
+    for (const HistoricChange& change : captured->second->changes) {
+      RowState& row = rows_[change.row];
+      const bool born = row.born > fence_;
+      row.local_change = wal.commit_lsn;
+      if (change.operation == v1::RowChange::DELETE) {
+        row.live = false;
+        row.local_deleted = change.version;
+        row.came_and_went |= born;
+        continue;
+      }
+      if (!row.live) row.born = wal.commit_lsn;
+      if (change.operation == v1::RowChange::INSERT) row.values.clear();
+      row.live = true;
+      row.local_written = change.version;
+      for (const auto& [column, value] : change.new_values) {
+        row.values[column] = value;
+        row.versions[column] = row.local[column] = change.version;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // The newest write of `value` to the column. none: nobody wrote it.
+  Version Writer(const SimRowName& row, const std::string& column, const ColumnText& value, std::vector<EventRef>* touched) {
+    std::vector<EventRef> writers;
+    for (const EventRef& ref : by_row_[row]) {
+      auto it = ref.change->new_values.find(column);
+      if (it != ref.change->new_values.end() && it->second == value) writers.push_back(ref);
+    }
+    Version newest;
+    for (const EventRef& ref : writers) newest = std::max(newest, ref.change->version);
+    // A NULL may also be nobody's: that of a column that the writer's branch does not have.
+    const bool certain = writers.size() == 1 && value.has_value();
+    if (certain && writers[0].chain->origin != branch_.origin) touched->push_back(writers[0]);
+    return newest;
+  }
+
+  absl::Status Write(const SimRowName& name, const std::map<std::string, ColumnText>& values, bool insert,
+                     std::vector<EventRef>* touched) {
+    RowState& row = rows_[name];
+    // The one thing that nothing stands guard over (RowWrite::xmin): the echo finds it, and what was deleted goes again.
+    const bool unnoticed = insert && row.came_and_went;
+    Version newest;
+    for (const auto& [column, value] : values) {
+      if (!insert && row.values[column] == value) continue;
+      const Version writer = Writer(name, column, value, touched);
+      if (writer.IsNone() && value.has_value()) return Violation("projection = fold", absl::StrCat("nobody wrote ", *value));
+      if (writer < row.local[column] && !unnoticed) {
+        return Violation("no stale overwrite", absl::StrCat(name.first.ToString(), "(", absl::StrJoin(name.second, ","), ").", column,
+                                                            " was overwritten by an older value"));
+      }
+      row.versions[column] = writer;
+      row.values[column] = value;
+      newest = std::max(newest, writer);
+    }
+    for (const EventRef& ref : by_row_[name]) {
+      for (const auto& [column, value] : ref.change->new_values) {
+        // It may live by a column that is not here.
+        if (!values.contains(column)) newest = std::max(newest, ref.change->version);
+      }
+    }
+    if (insert && newest < row.local_deleted && !unnoticed) return Violation("no stale overwrite", absl::StrCat("a newer delete was undone", Explain(name)));
+    row.live = true;
+    return absl::OkStatus();
+  }
+
+  absl::Status Delete(const SimRowName& name) {
+    RowState& row = rows_[name];
+    Version newest;
+    for (const EventRef& ref : by_row_[name]) {
+      if (ref.change->operation == v1::RowChange::DELETE) newest = std::max(newest, ref.change->version);
+    }
+    if (newest < row.local_written) {
+      return Violation("no stale overwrite", absl::StrCat("a row newer than every delete of it was deleted: ", Explain(name)));
+    }
+    row.live = false;
+    return absl::OkStatus();
+  }
+
+  absl::Status Projected(const WalTransaction& wal) {
+    ours_ = wal.commit_lsn;
+    // Rows that exchange a unique value are taken out and put back: that is an update.
+    std::set<SimRowName> inserted, put_back;
+    for (const WalItem& item : wal.items) {
+      if (item.kind == CaptureItem::Kind::kInsert) inserted.insert({item.relation->name, KeyOf(*item.relation, item.new_values)});
+    }
+    std::vector<EventRef> touched;
+    for (const WalItem& item : wal.items) {
+      if (item.kind == CaptureItem::Kind::kMessage) continue;
+      ++projected_rows_;
+      const TableShape& shape = *item.relation;
+      const bool deletes = item.kind == CaptureItem::Kind::kDelete;
+      const SimRowName name{shape.name, KeyOf(shape, deletes ? item.old_values : item.new_values)};
+      if (!deletes) {
+        const bool insert = item.kind == CaptureItem::Kind::kInsert && !put_back.contains(name);
+        ASSAY_RETURN_IF_ERROR(Write(name, Named(shape, item.new_values), insert, &touched));
+      } else if (inserted.contains(name)) {
+        put_back.insert(name);
+      } else {
+        ASSAY_RETURN_IF_ERROR(Delete(name));
+      }
+    }
+    for (const EventRef& ref : touched) {
+      const HistoricTransaction& transaction = ref.chain->transactions[ref.transaction];
+      projected_stamp_ = std::max(projected_stamp_, ref.change->version.stamp);
+      for (const HistoricChange& change : transaction.changes) {
+        if (!Shows(change)) return Violation("transactions whole", absl::StrCat(EventName(ref.chain->origin, ref.change->version.sequence),
+                                                                               " is visible, ", EventName(ref.chain->origin, change.version.sequence),
+                                                                               " of the same transaction is not: ", Explain(change)));
+      }
+      ASSAY_RETURN_IF_ERROR(Annotate(CheckCauses(*ref.chain, ref.transaction), Explain(*ref.change)));
+    }
+    return absl::OkStatus();
+  }
+
+  // What is before a transaction in its chain, and what its branch had projected by then, must show before it does.
+  absl::Status CheckCauses(const HistoricChain& chain, size_t index) {
+    std::map<OriginId, Sequence> causes;
+    if (index > 0) causes[chain.origin] = chain.transactions[index - 1].last;
+    for (size_t t = 0; t <= index; ++t) {
+      for (const v1::Seen& seen : chain.transactions[t].header.seen()) {
+        ASSAY_ASSIGN_OR_RETURN(const OriginId origin, OriginId::FromBytes(seen.origin()));
+        causes[origin] = Sequence{seen.sequence()};
+      }
+    }
+    for (const auto& [origin, until] : causes) {
+      if (origin == branch_.origin) continue;
+      size_t& checked = checked_[origin];
+      const std::vector<HistoricTransaction>& transactions = chains_.at(origin)->transactions;
+      for (; checked < transactions.size() && transactions[checked].last <= until; ++checked) {
+        for (const HistoricChange& change : transactions[checked].changes) {
+          if (Shows(change)) continue;
+          return Violation("causal order", absl::StrCat(EventName(chain.origin, chain.transactions[index].first), " shows before ",
+                                                        EventName(origin, change.version.sequence), ", which it builds on: ", Explain(change)));
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // For people: the change, what PostgreSQL shows instead, and everything that was ever written to the row.
+  std::string Explain(const HistoricChange& change) { return absl::StrCat(Show(change), Explain(change.row)); }
+  std::string Explain(const SimRowName& name) {
+    const RowState& row = rows_[name];
+    const auto show = [](const Version& version) {
+      return absl::StrCat(version.stamp.value, " ", EventName(version.origin, version.sequence));
+    };
+    std::string text = absl::StrCat("\n  ", Show(name), " is ", row.live ? "live" : "absent");
+    for (const auto& [column, version] : row.versions) {
+      const ColumnText& value = row.values.at(column);
+      absl::StrAppend(&text, "; ", column, "=", value ? *value : "NULL", " of ", show(version));
+    }
+    for (const EventRef& ref : by_row_[name]) {
+      absl::StrAppend(&text, "\n  ", show(ref.change->version), " ", Show(*ref.change));
+    }
+    return text;
+  }
+
+  // Whether PostgreSQL shows this change or something newer. Rows it once refused, and what is not here to read, do not count.
+  bool Shows(const HistoricChange& change) {
+    if (branch_.denied.contains(change.row.first.ToString())) return true;
+    if (branch_.database->refused().contains(change.row) || branch_.unsettled.contains(change.row)) return true;
+    const SimTable* table = branch_.database->Find(change.row.first);
+    if (table == nullptr) return true;
+    const RowState& row = rows_[change.row];
+    if (row.local_change > looked_) return true;  // Written over by the app since the projection looked at it.
+    if (change.operation == v1::RowChange::DELETE) {
+      // A newer write that brought the row back may have written what the row had already.
+      const auto brought_back = [&](const EventRef& ref) {
+        if (ref.change->operation == v1::RowChange::DELETE || ref.change->version < change.version) return false;
+        return std::all_of(ref.change->new_values.begin(), ref.change->new_values.end(), [&](const auto& written) {
+          auto shown = row.values.find(written.first);
+          return shown == row.values.end() || shown->second == written.second;
+        });
+      };
+      return !row.live || std::any_of(row.versions.begin(), row.versions.end(),
+                                      [&](const auto& column) { return column.second > change.version; }) ||
+             std::any_of(by_row_[change.row].begin(), by_row_[change.row].end(), brought_back);
+    }
+    if (!row.live) {
+      // A row that was written and deleted between two projections never shows.
+      return std::any_of(by_row_[change.row].begin(), by_row_[change.row].end(), [&](const EventRef& ref) {
+        return ref.change->operation == v1::RowChange::DELETE && ref.change->version > change.version;
+      });
+    }
+    for (const auto& [column, value] : change.new_values) {
+      auto shown = row.values.find(column);
+      if (shown == row.values.end()) continue;  // No such column here, or not yet.
+      auto version = row.versions.find(column);
+      const Version since = version == row.versions.end() ? Version{} : version->second;
+      // A column added since, and due to be written.
+      if ((since.IsNone() || column == kLateColumn) && !shown->second.has_value()) continue;
+      if (shown->second == value || since >= change.version) continue;
+      std::vector<EventRef> ignored;
+      if (Writer(change.row, column, shown->second, &ignored) < change.version) return false;
+    }
+    return true;
+  }
+
+  const HistoricBranch& branch_;
+  const std::map<Lsn, const HistoricTransaction*>& captured_;
+  std::map<OriginId, const HistoricChain*> chains_;
+  std::map<SimRowName, std::vector<EventRef>> by_row_;
+  std::map<SimRowName, RowState> rows_;
+  std::map<OriginId, size_t> checked_;  // Transactions known to show, from the first on.
+  Lsn fence_;                           // The newest.
+  Lsn ours_;                            // The newest fence or projection.
+  Lsn looked_;                          // The one before the newest fence: the rows were read after this.
+  HlcStamp projected_stamp_;            // Newest that came in by projection.
+  uint64_t projected_rows_ = 0;
+};
+
+absl::Status History::CheckProjections() {
+  for (size_t b = 0; b < branches_.size(); ++b) {
+    Replay replay(branches_, b, captured_[b]);
+    ASSAY_RETURN_IF_ERROR(replay.Run());
+    projected_rows_ += replay.projected_rows();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace assay

@@ -1,0 +1,160 @@
+// Schedules that seeds once found, written out: what the app does between two steps of a projection.
+#include <functional>
+#include <memory>
+
+#include "gtest/gtest.h"
+#include "tests/simulation/sim_branch.h"
+
+namespace assay {
+namespace {
+
+const TableName kPeople{"public", "people"};
+const TableName kSettings{"public", "settings"};
+
+class InterleavingTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    for (uint32_t number = 1; number <= 2; ++number) {
+      EngineConfig config;
+      config.branch_name = absl::StrCat("branch-", number);
+      config.branch_number = number;
+      config.has_hub = true;
+      hub_.Enrol(number, config.branch_name);
+      branches_.push_back(std::make_unique<SimBranch>(number, config, WorkloadOptions(), FaultOptions(), number == 1, 12,
+                                                      &world_, &hub_, &random_));
+      ASSERT_TRUE(branches_.back()->Start().ok());
+    }
+    Settle();
+  }
+  SimBranch& a() { return *branches_[0]; }
+  SimBranch& b() { return *branches_[1]; }
+
+  static void InOneTransaction(SimBranch& branch, const std::function<absl::Status(SimTransaction&)>& body) {
+    SimTransaction transaction(&branch.database());
+    ASSERT_EQ(body(transaction), absl::OkStatus());
+    ASSERT_EQ(transaction.Commit(), absl::OkStatus());
+  }
+  static void Insert(SimBranch& branch, const TableName& table, const SimValues& values) {
+    InOneTransaction(branch, [&](SimTransaction& t) { return t.Insert(table, values); });
+  }
+  static void Delete(SimBranch& branch, const TableName& table, const std::string& key) {
+    InOneTransaction(branch, [&](SimTransaction& t) { return t.Delete(table, {key}); });
+  }
+  static std::optional<SimValues> Row(SimBranch& branch, const TableName& table, const std::string& key) {
+    return SimTransaction(&branch.database()).Get(table, {key});
+  }
+
+  static void StepAndCapture(SimBranch& branch) {
+    while (branch.Capture()) {
+    }
+    do {
+      ASSERT_TRUE(branch.Step().ok());
+    } while (branch.engine().HasWork());
+  }
+  static void Answer(SimBranch& branch, Lane lane) {
+    if (branch.HasCallToMake(lane)) branch.MakeCall(lane, false);
+    if (branch.HasReplyToGive(lane)) branch.GiveReply(lane);
+  }
+  // Everybody does what is to be done, for a while.
+  void Settle() {
+    for (int round = 0; round < 200; ++round) {
+      for (auto& branch : branches_) {
+        StepAndCapture(*branch);
+        for (Lane lane : {Lane::kDatabase, Lane::kHubPush, Lane::kHubPull}) Answer(*branch, lane);
+      }
+      world_.Advance(absl::Seconds(1));
+      for (auto& branch : branches_) branch->engine().OnHubHint();
+    }
+  }
+  // Goes on until `branch` asks its database for something.
+  void RunToDatabaseCall(SimBranch& branch) {
+    for (int round = 0; round < 100 && !branch.HasCallToMake(Lane::kDatabase); ++round) {
+      branch.engine().OnHubHint();
+      StepAndCapture(branch);
+      for (Lane lane : {Lane::kHubPush, Lane::kHubPull}) Answer(branch, lane);
+    }
+    ASSERT_TRUE(branch.HasCallToMake(Lane::kDatabase));
+  }
+  void PushFrom(SimBranch& branch) {
+    for (int round = 0; round < 20; ++round) {
+      StepAndCapture(branch);
+      Answer(branch, Lane::kHubPush);
+    }
+  }
+  static bool WasProjected(const SimBranch& branch, CaptureItem::Kind kind, const TableName& table, const std::string& key) {
+    for (const WalTransaction& transaction : branch.database().wal()) {
+      for (const WalItem& item : transaction.items) {
+        if (transaction.projected && item.kind == kind && item.relation != nullptr && item.relation->name == table &&
+            KeyOf(*item.relation, item.new_values) == RowKey{key}) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  WorldClock world_;
+  SeededRandom random_{1};
+  SimHub hub_{&random_, &world_, false};
+  std::vector<std::unique_ptr<SimBranch>> branches_;
+};
+
+// The row is read as absent; the app inserts it, and that is captured before the plan is made. The fold says deleted: nothing to
+// do, it seems, for a row that is not there.
+TEST_F(InterleavingTest, ARowInsertedAfterItWasReadAsAbsentIsLookedAtAgain) {
+  b().clock().SetOffset(-absl::Hours(1));
+  Insert(a(), kSettings, {"k", "a1", "a2", "a3"});
+  Delete(a(), kSettings, "k");
+  PushFrom(a());
+  RunToDatabaseCall(b());
+  b().database().set_between_read_and_fence([&] { Insert(b(), kSettings, {"k", "b1", "b2", "b3"}); });
+  Settle();
+  EXPECT_EQ(Row(a(), kSettings, "k"), std::nullopt);
+  EXPECT_EQ(Row(b(), kSettings, "k"), std::nullopt);
+}
+
+// The row is read as absent; the app inserts it before the plan, so the plan is to write it; and deletes it before it is written.
+TEST_F(InterleavingTest, ARowDeletedBeforeItIsWrittenIsNotBroughtBack) {
+  Insert(a(), kSettings, {"k", "a1", "a2", "a3"});
+  PushFrom(a());
+  RunToDatabaseCall(b());
+  b().database().set_between_read_and_fence([&] { Insert(b(), kSettings, {"k", "b1", "b2", "b3"}); });
+  Answer(b(), Lane::kDatabase);
+  StepAndCapture(b());
+  ASSERT_TRUE(b().HasCallToMake(Lane::kDatabase));
+  Delete(b(), kSettings, "k");
+  Settle();
+  EXPECT_FALSE(WasProjected(b(), CaptureItem::Kind::kInsert, kSettings, "k"));
+  EXPECT_EQ(Row(a(), kSettings, "k"), std::nullopt);
+}
+
+TEST_F(InterleavingTest, TruncateSparesTheRowsThatWereParked) {
+  Insert(a(), kPeople, {"k1", "Asha", "same@x"});
+  Insert(b(), kPeople, {"k2", "Binu", "same@x"});
+  Settle();
+  ASSERT_EQ(Row(b(), kPeople, "k1"), std::nullopt) << "the e-mail address is taken";
+  InOneTransaction(b(), [](SimTransaction& t) { return t.Truncate(kPeople); });
+  Settle();
+  for (auto& branch : branches_) {
+    EXPECT_EQ(Row(*branch, kPeople, "k1"), (SimValues{"k1", "Asha", "same@x"})) << branch->name();
+    EXPECT_EQ(Row(*branch, kPeople, "k2"), std::nullopt) << branch->name();
+  }
+}
+
+// A row that is brought back has all its columns, also those that this branch has never heard of.
+TEST_F(InterleavingTest, ARowBornAgainHereGetsItsUnknownColumnsOnceTheyAreHere) {
+  Insert(a(), kShopProducts, {"k", "ring", "8.2", "916", "6100", "note", "fine"});
+  Settle();
+  Delete(b(), kShopProducts, "k");
+  Settle();
+  Insert(b(), kShopProducts, {"k", "ring", "8.2", "916", "6100", "again"});
+  Settle();
+  ASSERT_TRUE(AddLateColumn(&b().database()));
+  b().engine().RetryParked(std::nullopt);
+  Settle();
+  EXPECT_EQ(Row(b(), kShopProducts, "k"), Row(a(), kShopProducts, "k"));
+  EXPECT_EQ(Row(b(), kShopProducts, "k")->back(), "fine");
+}
+
+}  // namespace
+}  // namespace assay

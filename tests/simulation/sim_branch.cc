@@ -1,0 +1,187 @@
+#include "tests/simulation/sim_branch.h"
+
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "log/annotate.h"
+#include "log/check.h"
+
+namespace assay {
+
+SimBranch::SimBranch(uint32_t number, const EngineConfig& config, const WorkloadOptions& workload,
+                     const FaultOptions& faults, bool late_column, int email_width, WorldClock* world, SimHub* hub,
+                     SeededRandom* random)
+    : number_(number),
+      config_(config),
+      faults_(faults),
+      random_(random),
+      engine_random_(random->Next()),
+      clock_(world),
+      database_(random, &clock_),
+      capture_(&database_, random),
+      workload_(workload, absl::StrCat("b", number), &database_, random),
+      server_(hub),
+      hub_(hub->Connect(number)),
+      vfs_(random->Next()) {
+  CreateShopTables(&database_, late_column, email_width);
+}
+
+// ---- The daemon ----
+
+absl::Status SimBranch::Start() {
+  ASSAY_ASSIGN_OR_RETURN(file_, LogFile::Open(kSimLogPath, log_options()));
+  absl::StatusOr<OriginId> opened = OpenBranchLog(config_, file_.get(), &clock_, &engine_random_);
+  if (opened.ok()) {
+    // A chain that was begun and never got anywhere may be begun again after a power loss; one that did may not.
+    if (origin_ != OriginId{}) return absl::DataLossError("the log came back without its own chain");
+    origin_ = *opened;
+  } else if (!absl::IsAlreadyExists(opened.status())) {
+    return opened.status();
+  }
+  ASSAY_ASSIGN_OR_RETURN(engine_, Engine::Open(config_, file_.get(), &clock_, &engine_random_));
+  return absl::OkStatus();
+}
+
+absl::Status SimBranch::Step() {
+  ASSAY_RETURN_IF_ERROR(engine_->Step());
+  for (Call& call : engine_->TakeCalls()) lane(call.lane).push_back({std::move(call)});
+  capture_.Confirm(engine_->ConfirmedLsn());
+  return absl::OkStatus();
+}
+
+bool SimBranch::Capture() {
+  absl::StatusOr<CaptureBatch> batch = capture_.Next(absl::ZeroDuration());
+  if (!batch.ok()) {
+    engine_->OnCaptureStopped(batch.status());
+    if (capture_.Start().ok()) engine_->OnCaptureStarted(capture_.Evidence());
+    return true;
+  }
+  if (batch->items.empty()) return false;
+  if (confirm_early_) capture_.Confirm(batch->items.back().end_lsn);
+  engine_->OnCapture(*std::move(batch));
+  return true;
+}
+
+bool SimBranch::HasCallToMake(Lane which) const { return !lane(which).empty() && !lane(which).front().made; }
+bool SimBranch::HasReplyToGive(Lane which) const { return !lane(which).empty() && lane(which).front().made; }
+
+void SimBranch::MakeCall(Lane which, bool faults) {
+  Outstanding& outstanding = lane(which).front();
+  outstanding.made = true;
+  if (which == Lane::kDatabase) {
+    MakeDatabaseCall(outstanding, faults);
+    // Abandon is not answered.
+    if (!outstanding.database_reply) lane(which).pop_front();
+  } else {
+    MakeHubCall(outstanding, faults);
+  }
+}
+
+void SimBranch::MakeDatabaseCall(Outstanding& outstanding, bool faults) {
+  const DatabaseCall& call = std::get<DatabaseCall>(outstanding.call.call);
+  if (faults && random_->Chance(faults_.database_call)) {
+    const bool project = std::holds_alternative<DatabaseProject>(call);
+    database_.set_fault(static_cast<DatabaseFault>(1 + random_->Below(project ? 4 : 2)));
+  }
+  if (const auto* read = std::get_if<DatabaseRead>(&call)) {
+    if (faults && random_->Chance(faults_.write_inside_read)) {
+      database_.set_between_read_and_fence([this] { workload_.ActAtOnce(); });
+    }
+    outstanding.database_reply = database_.Read(read->request);
+    if (read->request.lock) ++outcomes_["locked"];
+    database_.set_between_read_and_fence(nullptr);
+  } else if (const auto* project = std::get_if<DatabaseProject>(&call)) {
+    ProjectReply reply = database_.Project(project->request);
+    constexpr const char* kOutcomes[] = {"committed", "moved", "refused", "in doubt", "unavailable"};
+    ++outcomes_[kOutcomes[static_cast<int>(reply.outcome)]];
+    outstanding.database_reply = std::move(reply);
+  } else if (std::holds_alternative<DatabaseLastBatch>(call)) {
+    outstanding.database_reply = database_.LastBatch();
+  } else {
+    database_.Abandon();
+  }
+  database_.set_fault(DatabaseFault::kNone);
+}
+
+void SimBranch::MakeHubCall(Outstanding& outstanding, bool faults) {
+  const HubCall& call = std::get<HubCall>(outstanding.call.call);
+  const bool fault = faults && random_->Chance(faults_.hub_call);
+  const bool reaches = !partitioned_ && (!fault || random_->Chance(50));
+  const absl::Status lost = fault && reaches ? absl::DeadlineExceededError("no reply came")
+                                             : absl::UnavailableError("the hub cannot be reached");
+  const bool answered = reaches && !fault;
+  if (const auto* push = std::get_if<HubPush>(&call)) {
+    absl::StatusOr<PushReply> reply = reaches ? hub_->Push(push->request) : lost;
+    if (reaches && faults && random_->Chance(faults_.hub_duplicate)) delayed_.push_back(push->request);
+    if (answered && reply.ok()) acknowledged_ = std::max(acknowledged_, reply->head.last.value);
+    outstanding.hub_reply = answered ? std::move(reply) : absl::StatusOr<PushReply>(lost);
+  } else if (const auto* pull = std::get_if<HubPull>(&call)) {
+    absl::StatusOr<PullReply> reply = reaches ? hub_->Pull(pull->request) : lost;
+    outstanding.hub_reply = answered ? std::move(reply) : absl::StatusOr<PullReply>(lost);
+  } else if (std::holds_alternative<HubGetHeads>(call)) {
+    outstanding.hub_reply = answered ? hub_->Heads() : absl::StatusOr<HubHeads>(lost);
+  } else if (const auto* session = std::get_if<HubOpenSession>(&call)) {
+    absl::StatusOr<SessionReply> reply = reaches ? hub_->OpenSession(session->request) : lost;
+    outstanding.hub_reply = answered ? std::move(reply) : absl::StatusOr<SessionReply>(lost);
+  } else {
+    const BranchReport& report = std::get<HubHeartbeat>(call).report;
+    absl::StatusOr<HeartbeatReply> reply = reaches ? hub_->Heartbeat(report) : lost;
+    outstanding.hub_reply = answered ? std::move(reply) : absl::StatusOr<HeartbeatReply>(lost);
+  }
+}
+
+void SimBranch::GiveReply(Lane which) {
+  Outstanding outstanding = std::move(lane(which).front());
+  lane(which).pop_front();
+  if (which == Lane::kDatabase) {
+    engine_->OnDatabaseReply(*std::move(outstanding.database_reply));
+  } else {
+    engine_->OnHubReply(which, *std::move(outstanding.hub_reply), absl::Milliseconds(20));
+  }
+}
+
+void SimBranch::Kill(bool power) {
+  power ? vfs_.PowerLoss() : vfs_.Kill();
+  engine_.reset();
+  file_.reset();
+  // A projection on its way may still arrive, or hang about in the server after its client is gone.
+  for (Outstanding& outstanding : lane(Lane::kDatabase)) {
+    const auto* project = std::get_if<DatabaseProject>(&std::get<DatabaseCall>(outstanding.call.call));
+    if (project == nullptr || outstanding.made || random_->Chance(40)) continue;
+    database_.set_fault(random_->Chance(50) ? DatabaseFault::kReplyLost : DatabaseFault::kCommitLater);
+    database_.Project(project->request);
+    database_.set_fault(DatabaseFault::kNone);
+  }
+  for (Outstanding& outstanding : lane(Lane::kHubPush)) {
+    const auto* push = std::get_if<HubPush>(&std::get<HubCall>(outstanding.call.call));
+    if (push != nullptr && !outstanding.made && random_->Chance(50)) delayed_.push_back(push->request);
+  }
+  for (std::deque<Outstanding>& calls : lanes_) calls.clear();
+  database_.Disconnect();
+  capture_.Disconnect();
+}
+
+void SimBranch::DeliverDuplicate() {
+  if (delayed_.empty()) return;
+  const size_t index = random_->Below(delayed_.size());
+  (void)hub_->Push(delayed_[index]);  // Nobody waits for the answer.
+  delayed_.erase(delayed_.begin() + static_cast<ptrdiff_t>(index));
+}
+
+// ---- Everything else ----
+
+void SimBranch::CrashDatabase() {
+  database_.Crash();
+  workload_.EndAll();
+}
+
+void SimBranch::Heal() {
+  partitioned_ = false;
+  clock_.SetOffset(absl::ZeroDuration());
+  workload_.EndAll();
+  database_.Settle();
+  delayed_.clear();
+}
+
+}  // namespace assay

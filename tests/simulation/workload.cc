@@ -1,0 +1,179 @@
+#include "tests/simulation/workload.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace assay {
+namespace {
+
+const TableName kStock{"public", "stock"};
+const TableName kInvoices{"public", "invoices"};
+const TableName kLines{"public", "lines"};
+const TableName kPeople{"public", "people"};
+const TableName kSettings{"public", "settings"};
+const TableColumn kGrade{kLateColumn, "text"};
+
+constexpr size_t kSessionsMax = 3;
+
+}  // namespace
+
+void CreateShopTables(SimDatabase* database, bool late_column, int email_width) {
+  const auto text = [](const char* name, bool not_null = false) { return TableColumn{name, "text", not_null}; };
+  std::vector<TableColumn> products = {text("id", true), text("name", true), text("weight"), text("purity"), text("rate"),
+                                       text("note")};
+  if (late_column) products.push_back(kGrade);
+  database->CreateTable({kShopProducts, products, {0}}, {});
+  database->CreateTable({kStock, {text("quantity"), text("product", true)}, {1}}, {});
+  database->CreateTable({kInvoices, {text("id", true), text("customer", true), text("total")}, {0}}, {});
+  database->CreateTable(
+      {kLines, {text("invoice", true), text("line", true), text("product"), text("amount")}, {0, 1}}, {});
+  database->CreateTable(
+      {kPeople, {text("id", true), text("name", true), {"email", absl::StrCat("character varying(", email_width, ")")}}, {0}},
+      {2});
+  database->CreateTable({kSettings, {text("id", true), text("a"), text("b"), text("c")}, {0}}, {});
+  database->CreateTable({kShopSecrets, {text("id", true), text("secret")}, {0}}, {});
+}
+
+std::map<TableName, TablePolicy> ShopPolicies() {
+  return {{kShopProducts, {false, {{"weight", "purity", "rate"}}}}, {kSettings, {true, {}}}};
+}
+
+bool AddLateColumn(SimDatabase* database) {
+  return database->Find(kShopProducts)->shape->columns.back() == kGrade || database->AddColumn(kShopProducts, kGrade);
+}
+
+const SimTable& Workload::AnyTable() {
+  auto it = database_->tables().begin();
+  std::advance(it, random_->Below(database_->tables().size()));
+  return it->second;
+}
+
+RowKey Workload::AnyKey(const SimTable& table) {
+  const std::string id = absl::StrCat("k", random_->Below(options_.rows));
+  if (table.shape->key.size() == 1) return {id};
+  return {id, absl::StrCat(1 + random_->Below(3))};
+}
+
+ColumnText Workload::NewValue(const TableColumn& column) {
+  if (column.type != "text") {
+    if (random_->Chance(15)) return std::nullopt;
+    return absl::StrCat(random_->Below(options_.rows), random_->Chance(10) ? "@long" : "@x");
+  }
+  if (!column.not_null && random_->Chance(5)) return std::nullopt;
+  std::string value = absl::StrCat(branch_, "-", ++counter_);
+  if (options_.long_values && random_->Chance(8)) absl::StrAppend(&value, " ", std::string(60, 'x'));
+  return value;
+}
+
+SimValues Workload::NewRow(const SimTable& table, const RowKey& key) {
+  SimValues values;
+  for (const TableColumn& column : table.shape->columns) values.push_back(NewValue(column));
+  for (size_t i = 0; i < key.size(); ++i) values[table.shape->key[i]] = key[i];
+  return values;
+}
+
+// An invoice with lines, and the stock of what was sold, as one transaction.
+absl::Status Workload::Sale(SimTransaction& transaction) {
+  const std::string invoice = absl::StrCat(branch_, "-invoice-", ++counter_);
+  absl::Status status = transaction.Insert(kInvoices, {invoice, absl::StrCat(branch_, "-c", counter_), absl::StrCat(counter_)});
+  const uint64_t lines = 1 + random_->Below(random_->Chance(10) ? 12 : 3);
+  for (uint64_t line = 1; status.ok() && line <= lines; ++line) {
+    const std::string product = absl::StrCat("k", random_->Below(options_.rows));
+    status = transaction.Insert(kLines, {invoice, absl::StrCat(line), product, NewValue({"amount", "text", true})});
+    if (!status.ok()) break;
+    status = transaction.Update(kStock, {product}, {{"quantity", NewValue({"quantity", "text", true})}});
+    if (absl::IsNotFound(status)) status = absl::OkStatus();
+  }
+  return status;
+}
+
+absl::Status Workload::Statement(SimTransaction& transaction, bool at_once) {
+  const SimTable& table = AnyTable();
+  const TableShape& shape = *table.shape;
+  const RowKey key = AnyKey(table);
+  switch (random_->Weighted({options_.sale, options_.edit, options_.insert, options_.erase, options_.rename,
+                             at_once ? options_.truncate : 0})) {
+    case 0:
+      return Sale(transaction);
+    case 1: {
+      std::map<std::string, ColumnText> sets;
+      const uint64_t count = 1 + random_->Below(2);
+      for (uint64_t i = 0; i < count; ++i) {
+        const uint32_t column = random_->Below(shape.columns.size());
+        if (std::count(shape.key.begin(), shape.key.end(), column) > 0) continue;
+        // Now and then an update that changes nothing: applications do that.
+        const std::optional<SimValues> row = random_->Chance(5) ? transaction.Get(shape.name, key) : std::nullopt;
+        sets[shape.columns[column].name] = row ? (*row)[column] : NewValue(shape.columns[column]);
+      }
+      absl::Status status = transaction.Update(shape.name, key, sets);
+      if (!absl::IsNotFound(status)) return status;
+      return transaction.Insert(shape.name, NewRow(table, key));
+    }
+    case 2:
+      return transaction.Insert(shape.name, NewRow(table, key));
+    case 3:
+      return transaction.Delete(shape.name, key);
+    case 4: {
+      const RowKey other = AnyKey(table);
+      const uint32_t part = random_->Below(key.size());
+      return transaction.Update(shape.name, key, {{shape.columns[shape.key[part]].name, other[part]}});
+    }
+    default:
+      return transaction.Truncate(shape.name);
+  }
+}
+
+std::unique_ptr<SimTransaction> Workload::Begin() {
+  auto transaction = std::make_unique<SimTransaction>(database_);
+  if (random_->Chance(options_.forged_tag_percent)) {
+    std::string tag = "forged";
+    for (const WalTransaction& past : database_->wal()) {
+      if (past.projected && random_->Chance(10)) tag = past.items[0].content;
+    }
+    transaction->Message(kProjectionPrefix, tag);
+  }
+  if (random_->Chance(options_.attributed_percent)) {
+    transaction->Message(kAttributionPrefix, random_->Chance(90) ? "{\"databaseUser\":\"clerk\"}" : "not JSON");
+  }
+  return transaction;
+}
+
+int Workload::ActAtOnce() {
+  std::unique_ptr<SimTransaction> transaction = Begin();
+  const uint64_t statements = 1 + random_->Below(2);
+  for (uint64_t i = 0; i < statements; ++i) {
+    if (!Statement(*transaction, /*at_once=*/true).ok()) return 0;
+  }
+  return transaction->Commit().ok() ? 1 : 0;
+}
+
+int Workload::Act() {
+  if (sessions_.empty() || (sessions_.size() < kSessionsMax && random_->Chance(50))) {
+    if (!random_->Chance(options_.open_percent)) return ActAtOnce();
+    sessions_.push_back({Begin(), static_cast<int>(1 + random_->Below(4))});
+  }
+  const size_t index = random_->Below(sessions_.size());
+  Session& session = sessions_[index];
+  int commits = 0;
+  bool ended = false;
+  if (session.committed) {
+    session.transaction->BecomeVisible();
+    ended = true;
+  } else if (session.statements_left-- > 0) {
+    ended = !Statement(*session.transaction, /*at_once=*/false).ok();  // Rolled back, as after any error.
+  } else if (session.transaction->CommitRecord().ok()) {
+    session.committed = true;
+    commits = 1;
+  } else {
+    ended = true;
+  }
+  if (ended) sessions_.erase(sessions_.begin() + static_cast<ptrdiff_t>(index));
+  return commits;
+}
+
+void Workload::EndAll() { sessions_.clear(); }
+
+}  // namespace assay

@@ -1,0 +1,74 @@
+// The shop's application at one branch: sales, edits, deletes, renamed keys, stocktaking, in transactions that may stay open.
+//
+// Every value it writes is new in the whole fleet (but for e-mail addresses, which must clash now and then), so that a value
+// seen anywhere tells which write it came from. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "engine/engine.h"
+#include "tests/simulation/random.h"
+#include "tests/simulation/sim_database.h"
+
+namespace assay {
+
+// What the app does and how often, drawn per seed.
+struct WorkloadOptions {
+  uint32_t rows = 8;          // Keys per table that several branches fight for.
+  uint32_t sale = 4, edit = 6, insert = 3, erase = 2, rename = 1, truncate = 0;  // Weights.
+  double open_percent = 20;   // Transactions that stay open for a while.
+  double attributed_percent = 30;
+  double forged_tag_percent = 0;  // Transactions under a tag that Assay never wrote, or wrote before.
+  bool long_values = true;        // Some values are TOASTed.
+};
+
+// The tables every branch has. `late_column`: public.products has kLateColumn from the start.
+inline constexpr char kLateColumn[] = "grade";
+// `email_width`: of public.people.email, in characters; a branch may have it narrower than another.
+void CreateShopTables(SimDatabase* database, bool late_column, int email_width);
+std::map<TableName, TablePolicy> ShopPolicies();
+inline const TableName kShopProducts{"public", "products"};
+inline const TableName kShopSecrets{"public", "secrets"};
+bool AddLateColumn(SimDatabase* database);
+
+class Workload {
+ public:
+  Workload(const WorkloadOptions& options, std::string branch, SimDatabase* database, SeededRandom* random)
+      : options_(options), branch_(std::move(branch)), database_(database), random_(random) {}
+
+  // Begins, goes on with, or ends a transaction. Returns the transactions committed.
+  int Act();
+  // A whole small transaction at once, as another session would slip it in between two of the engine's statements.
+  int ActAtOnce();
+  // Rolls back what is open and shows what was committed.
+  void EndAll();
+
+ private:
+  struct Session {
+    std::unique_ptr<SimTransaction> transaction;
+    int statements_left = 0;
+    bool committed = false;  // Recorded, not yet visible.
+  };
+  std::unique_ptr<SimTransaction> Begin();
+  // `at_once`: the transaction commits before anybody else does anything.
+  absl::Status Statement(SimTransaction& transaction, bool at_once);
+  absl::Status Sale(SimTransaction& transaction);
+  const SimTable& AnyTable();
+  RowKey AnyKey(const SimTable& table);
+  ColumnText NewValue(const TableColumn& column);
+  SimValues NewRow(const SimTable& table, const RowKey& key);
+
+  const WorkloadOptions options_;
+  const std::string branch_;
+  SimDatabase* database_;
+  SeededRandom* random_;
+  std::vector<Session> sessions_;
+  uint64_t counter_ = 0;
+};
+
+}  // namespace assay
