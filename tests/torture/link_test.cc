@@ -1,0 +1,138 @@
+// Replies that are lost after COMMIT are looked up and never repeated blindly; a bad line means slow, and never twice.
+#include <signal.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "gmock/gmock.h"
+#include "tests/fleet/fleet.h"
+#include "tests/fleet/log_reader.h"
+#include "tests/support/link.h"
+
+namespace assay::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+// `writes` counts what is really written to t, whoever writes it.
+constexpr char kSchema[] = "CREATE TABLE t (id int PRIMARY KEY, v text)";
+constexpr char kCountWrites[] =
+    "CREATE SCHEMA witness; CREATE TABLE witness.writes (id int, v text);"
+    "CREATE FUNCTION witness.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS "
+    "$$ BEGIN INSERT INTO witness.writes VALUES (new.id, new.v); RETURN NULL; END $$;"
+    "CREATE TRIGGER note AFTER INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION witness.note();"
+    "ALTER TABLE t ENABLE ALWAYS TRIGGER note";
+
+// The walsender's client confirms: CopyData of 38 bytes that begins with 'r'.
+const std::string kStandbyStatus("d\0\0\0\x26r", 6);
+
+class LinkTest : public ::testing::Test {
+ protected:
+  // Two branches: A's line to the hub and B's line to its own database go over `hub_line` and `database_line`.
+  void Start() {
+    absl::StatusOr<std::unique_ptr<Fleet>> fleet = Fleet::Create(2, {.schema = kSchema, .interval = "2s", .bad_lines = true});
+    if (MaySkipWithoutPostgres(fleet.status())) GTEST_SKIP() << fleet.status().message();
+    ASSERT_OK(fleet.status());
+    fleet_ = *std::move(fleet);
+    MustSql(b().AdminUrl(), kCountWrites);
+  }
+  Branch& a() { return fleet_->branch(0); }
+  Branch& b() { return fleet_->branch(1); }
+  void Insert(int id) { MustSql(a().Url(), absl::StrCat("INSERT INTO t VALUES (", id, ", 'v", id, "')")); }
+  bool IsAtB(int id, absl::Duration timeout) {
+    return Eventually(timeout, [&] { return SqlValue(b().AdminUrl(), absl::StrCat("SELECT count(*) FROM t WHERE id = ", id)) == "1"; });
+  }
+  // Everything once: in the log, and written to B.
+  void ExpectOnce(int rows) {
+    ASSERT_OK(fleet_->WaitConverged(absl::Seconds(60)));
+    absl::StatusOr<std::vector<LoggedRow>> log = ReadLog(b().state_directory());
+    ASSERT_OK(log.status());
+    EXPECT_EQ(log->size(), static_cast<size_t>(rows));
+    EXPECT_EQ(SqlValue(b().AdminUrl(), "SELECT count(*) FROM witness.writes"), absl::StrCat(rows));
+    EXPECT_EQ(SqlValue(b().AdminUrl(), "SELECT count(*) FROM t"), absl::StrCat(rows));
+  }
+
+  std::unique_ptr<Fleet> fleet_;
+};
+
+TEST_F(LinkTest, AReplyLostAfterCommitIsLookedUpAndNothingIsDoneTwice) {
+  Start();
+  if (IsSkipped() || HasFatalFailure()) return;
+  int id = 0;
+  for (int round = 0; round < 3; ++round) {
+    struct Place {
+      Link* line;
+      std::string marker;
+    };
+    for (const Place& place : {Place{a().hub_line(), "assay_hub.push"}, Place{b().hub_line(), "assay_hub.pull"},
+                               Place{b().database_line(), "COMMIT"}, Place{b().database_line(), kStandbyStatus},
+                               Place{a().database_line(), kStandbyStatus}}) {
+      const uint64_t lost = place.line->replies_lost();
+      place.line->LoseReplyTo(place.marker);
+      Insert(++id);
+      EXPECT_TRUE(IsAtB(id, absl::Seconds(60))) << place.marker << "\n" << a().DaemonLog() << b().DaemonLog();
+      EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return place.line->replies_lost() > lost; })) << place.marker;
+    }
+  }
+  ExpectOnce(id);
+}
+
+// Cut, dead, flapping, slow: what was sold arrives as soon as the line lets it, and the wire carries each change about once.
+TEST_F(LinkTest, ABadLineCostsTimeAndNothingElse) {
+  Start();
+  if (IsSkipped() || HasFatalFailure()) return;
+  int id = 0;
+  Insert(++id);
+  ASSERT_TRUE(IsAtB(id, absl::Seconds(30)));
+
+  a().hub_line()->Set(Link::State::kCut);
+  Insert(++id);
+  EXPECT_FALSE(IsAtB(id, absl::Seconds(3)));
+  a().hub_line()->Set(Link::State::kOpen);
+  EXPECT_TRUE(IsAtB(id, absl::Seconds(30)));
+
+  // Half open: nobody is told, so only a time limit can notice.
+  a().hub_line()->Set(Link::State::kDead);
+  Insert(++id);
+  EXPECT_FALSE(IsAtB(id, absl::Seconds(5)));
+  a().hub_line()->Set(Link::State::kOpen);
+  EXPECT_TRUE(IsAtB(id, absl::Seconds(60))) << a().Problems();
+
+  for (int second = 0; second < 10; ++second) {
+    a().hub_line()->Set(second % 2 == 0 ? Link::State::kCut : Link::State::kOpen);
+    b().hub_line()->Set(second % 2 == 0 ? Link::State::kCut : Link::State::kOpen);
+    Insert(++id);
+    absl::SleepFor(absl::Seconds(1));
+  }
+  EXPECT_TRUE(IsAtB(id, absl::Seconds(60)));
+
+  // 64 kbit/s and half a second each way, with more to say than fits into a statement's usual time.
+  a().hub_line()->Slow(8000, absl::Milliseconds(500));
+  const uint64_t before = a().hub_line()->bytes_to_server();
+  MustSql(a().Url(), absl::StrCat("INSERT INTO t SELECT g, encode(sha256(g::text::bytea), 'hex') FROM generate_series(", id + 1, ", ", id + 800, ") g"));
+  id += 800;
+  EXPECT_TRUE(IsAtB(id, absl::Seconds(150))) << a().Problems();
+  const uint64_t sent = a().hub_line()->bytes_to_server() - before;
+  // 800 random hashes of 32 bytes and their Merkle leaves do not shrink below about 52 KB.
+  EXPECT_LT(sent, 160'000u) << "the same was sent over and over";
+  std::printf("over the slow line: %llu bytes for 800 rows\n", static_cast<unsigned long long>(sent));
+  a().hub_line()->Slow(0, absl::ZeroDuration());
+  ExpectOnce(id);
+}
+
+TEST_F(LinkTest, ADaemonThatWasStoppedForAWhileGoesOn) {
+  Start();
+  if (IsSkipped() || HasFatalFailure()) return;
+  for (int index = 0; index < 2; ++index) {
+    fleet_->branch(index).daemon()->Signal(SIGSTOP);
+    const absl::Time begin = absl::Now();
+    for (int id = 1; id <= 50; ++id) Insert(100 * (index + 1) + id);
+    EXPECT_LT(absl::Now() - begin, absl::Seconds(10)) << "the app waited for the daemon";
+    absl::SleepFor(absl::Seconds(15));
+    fleet_->branch(index).daemon()->Signal(SIGCONT);
+    EXPECT_TRUE(IsAtB(100 * (index + 1) + 50, absl::Seconds(60)));
+  }
+  ExpectOnce(100);
+}
+
+}  // namespace
+}  // namespace assay::test
