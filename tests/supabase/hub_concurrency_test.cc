@@ -37,10 +37,13 @@ void PushOverlapping(SupabaseHub& hub, const TestChain& chain, const std::vector
   }
 }
 
-TEST(HubConcurrencyTest, OverlappingPushesLoseAndReorderNothing) {
-  SupabaseServer* supabase = SharedSupabase();
-  if (supabase == nullptr) GTEST_SKIP();
+// Through `pooler`; null: directly.
+void Overlap(SupabaseServer* supabase, PgBouncer* pooler) {
   ASSERT_TRUE(supabase->ResetHub().ok());
+  const auto connect = [&](int branch) {
+    const std::string url = pooler == nullptr ? supabase->BranchUrl(branch) : pooler->Url("postgres", SupabaseServer::Role(branch));
+    return SupabaseHub::Create({.url = url}).value();
+  };
   std::vector<TestChain> chains;
   std::vector<std::vector<Segment>> segments;
   for (int i = 0; i < 4; ++i) {
@@ -53,7 +56,7 @@ TEST(HubConcurrencyTest, OverlappingPushesLoseAndReorderNothing) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&, i] {
-      auto hub = SupabaseHub::Create({.url = supabase->BranchUrl(1 + i % 4 % 2)}).value();
+      auto hub = connect(1 + i % 4 % 2);
       PushOverlapping(*hub, chains[i % 4], segments[i % 4], static_cast<unsigned>(i), &failures);
       --pushing;
     });
@@ -61,7 +64,7 @@ TEST(HubConcurrencyTest, OverlappingPushesLoseAndReorderNothing) {
   // PullAll fails on a gap and on what it was given before; every segment here is a whole transaction.
   std::map<OriginId, Sequence> have;
   std::map<OriginId, std::vector<Segment>> got;
-  auto reader = SupabaseHub::Create({.url = supabase->BranchUrl(2)}).value();
+  auto reader = connect(2);
   for (bool last_round = false; !last_round;) {
     last_round = pushing == 0;
     auto pulled = PullAll(*reader, have, 20'000);
@@ -86,6 +89,24 @@ TEST(HubConcurrencyTest, OverlappingPushesLoseAndReorderNothing) {
   }
   EXPECT_EQ(SqlValue(supabase->AdminUrl(), "SELECT count(*) FROM assay_hub.fork_evidence"), "0");
   EXPECT_EQ(SqlValue(supabase->SuperUrl(), "SELECT deadlocks FROM pg_stat_database WHERE datname = 'postgres'"), "0");
+}
+
+TEST(HubConcurrencyTest, OverlappingPushesLoseAndReorderNothing) {
+  SupabaseServer* supabase = SharedSupabase();
+  if (supabase == nullptr) GTEST_SKIP();
+  Overlap(supabase, nullptr);
+}
+
+TEST(HubConcurrencyTest, NorDoTheyThroughEitherPooler) {
+  SupabaseServer* supabase = SharedSupabase();
+  if (supabase == nullptr) GTEST_SKIP();
+  for (const char* mode : {"session", "transaction"}) {
+    SCOPED_TRACE(mode);
+    absl::StatusOr<std::unique_ptr<PgBouncer>> pooler = supabase->Pooler(mode, /*pool_size=*/10);
+    if (MaySkipWithoutPostgres(pooler.status())) GTEST_SKIP() << pooler.status();
+    ASSERT_TRUE(pooler.ok()) << pooler.status();
+    ASSERT_NO_FATAL_FAILURE(Overlap(supabase, pooler->get()));
+  }
 }
 
 }  // namespace
