@@ -9,8 +9,16 @@ namespace assay {
 namespace {
 
 // Bounds memory, and the length of one PostgreSQL transaction beside the shop's own. One transaction may exceed them alone.
-constexpr size_t kRowsMax = 5000;
 constexpr size_t kBytesMax = 16 << 20;
+// Rows: a backlog is mostly changes of rows that were changed before, and the more of them a batch spans, the fewer rows are
+// written. So it may have more rows the more is waiting, one in kEventsPerRow, up to what a shop's own transactions can wait for.
+constexpr size_t kRowsMin = 5000;
+constexpr size_t kRowsMax = 20'000;
+constexpr size_t kEventsPerRow = 16;
+// Of a batch, so that a long catch-up is seen to get on.
+constexpr size_t kEventsMax = 500'000;
+// A larger event's memory is given back rather than used again.
+constexpr size_t kScratchBytesMax = 1 << 20;
 
 }  // namespace
 
@@ -38,9 +46,11 @@ uint64_t Batch::Pending() const {
 void Batch::Clear() {
   sources_.clear();
   in_transaction_.reset();
+  index_.clear();
   rows_.clear();
   to_.clear();
   schemas_.clear();
+  schema_ = nullptr;
   meetings_.clear();
   stamp_ = {};
   event_count_ = bytes_ = 0;
@@ -85,12 +95,13 @@ absl::StatusOr<std::map<OriginId, Batch::Source>::iterator> Batch::Earliest() {
 absl::StatusOr<bool> Batch::Gather(size_t events_max) {
   for (auto& [origin, source] : sources_) source.waiting = false;
   waiting_for_.clear();
+  if (Empty()) rows_max_ = std::clamp<size_t>(Pending() / kEventsPerRow, kRowsMin, kRowsMax);
   for (size_t folded = 0; folded < events_max;) {
     std::map<OriginId, Source>::iterator it;
     if (in_transaction_.has_value()) {
       it = sources_.find(*in_transaction_);
     } else {
-      if (rows_.size() >= kRowsMax || bytes_ >= kBytesMax) return true;
+      if (rows_.size() >= rows_max_ || event_count_ >= kEventsMax || bytes_ >= kBytesMax) return true;
       const size_t stopped = stopped_.size();
       ASSAY_ASSIGN_OR_RETURN(it, Earliest());
       if (stopped_.size() != stopped) continue;
@@ -158,44 +169,45 @@ absl::StatusOr<bool> Batch::Ready(const OriginId& origin, Source& source) {
 absl::Status Batch::Fold(const OriginId& origin, const StoredEvent& stored) {
   ++event_count_;
   if (stored.masked) return absl::OkStatus();
-  ASSAY_ASSIGN_OR_RETURN(ResolvedChange change, ResolveChange(stored.bytes, origin, *names_));
-  for (const v1::Seen& seen : change.event.transaction().seen()) {
+  ASSAY_RETURN_IF_ERROR(ResolveChange(stored.bytes, origin, *names_, &change_));
+  for (const v1::Seen& seen : change_.event.transaction().seen()) {
     ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginId::FromBytes(seen.origin()));
     ASSAY_RETURN_IF_ERROR(stages_->AddSeen(origin, stored.sequence, other, Sequence{seen.sequence()}));
   }
-  return change.event.has_row() ? FoldRow(origin, std::move(change)) : absl::OkStatus();
+  if (change_.event.has_row()) FoldRow(origin);
+  if (stored.bytes.size() > kScratchBytesMax) change_ = {};
+  return absl::OkStatus();
 }
 
-absl::Status Batch::FoldRow(const OriginId& origin, ResolvedChange change) {
-  RowKey key(change.row().key().begin(), change.row().key().end());
-  const RowRef ref{change.schema->table, HashKey(key)};
-  const RowClaim claim = ClaimOf(change, origin);
-  const RowVersions versions = VersionsOf(claim);
-  auto [it, is_new] = rows_.try_emplace(ref);
-  PendingRow& row = it->second;
+void Batch::FoldRow(const OriginId& origin) {
+  key_.assign(change_.row().key().begin(), change_.row().key().end());
+  const RowRef ref{change_.schema->table, HashKey(key_)};
+  ClaimOf(change_, origin, &claim_);
+  VersionsOf(claim_, &versions_);
+  auto [known, is_new] = index_.try_emplace(ref, nullptr);
+  if (is_new) known->second = &rows_[ref];
+  PendingRow& row = *known->second;
   if (is_new) {
-    for (const std::string& text : key) bytes_ += text.size();
-    row.key = std::move(key);
+    for (const std::string& text : key_) bytes_ += text.size();
+    row.key = key_;
     bytes_ += 200;
   } else {
-    for (Meeting& meeting : FindMeetings(row.incoming, versions, SawFromStages(stages_))) {
-      meetings_.push_back({ref, std::move(meeting)});
-    }
+    for (Meeting& meeting : FindMeetings(row.incoming, versions_, saw_)) meetings_.push_back({ref, std::move(meeting)});
   }
-  Merge(versions, &row.incoming);
-  row.newest = std::max(row.newest, claim.version);
-  schemas_.insert(change.schema);
-  v1::RowChange* changed = change.event.mutable_row();
+  Merge(versions_, &row.incoming);
+  row.newest = std::max(row.newest, claim_.version);
+  if (schema_ != change_.schema.get()) schemas_.insert(change_.schema), schema_ = change_.schema.get();
+  v1::RowChange* changed = change_.event.mutable_row();
   for (int i = 0; i < changed->columns_size(); ++i) {
-    if (claim.kind == ChangeKind::kDelete) break;
+    if (claim_.kind == ChangeKind::kDelete) break;
     v1::ColumnChange* written = changed->mutable_columns(i);
     // Written, and too large for the event: its version counts, and there is no value to write here.
     const bool has_value = written->has_value() || written->is_null();
-    const ColumnId column = change.ColumnAt(i);
+    const ColumnId column = change_.ColumnAt(i);
     auto at = std::lower_bound(row.values.begin(), row.values.end(), column,
                                [](const PendingRow::Value& value, ColumnId c) { return value.column < c; });
     if (!has_value) {
-      if (at != row.values.end() && at->column == column && at->version < claim.version) {
+      if (at != row.values.end() && at->column == column && at->version < claim_.version) {
         bytes_ -= 64 + (at->text.has_value() ? at->text->size() : 0);
         row.values.erase(at);
       }
@@ -203,16 +215,22 @@ absl::Status Batch::FoldRow(const OriginId& origin, ResolvedChange change) {
     }
     if (at == row.values.end() || at->column != column) {
       at = row.values.insert(at, {column, {}, {}, nullptr});
-    } else if (at->version > claim.version) {
+      bytes_ += 64;
+    } else if (at->version > claim_.version) {
       continue;
     }
-    at->version = claim.version;
-    at->declared = &change.schema->schema.columns(written->ordinal());
+    at->version = claim_.version;
+    at->declared = &change_.schema->schema.columns(written->ordinal());
     bytes_ -= at->text.has_value() ? at->text->size() : 0;
-    at->text = written->is_null() ? ColumnText() : ColumnText(std::move(*written->mutable_value()));
-    bytes_ += 64 + (at->text.has_value() ? at->text->size() : 0);
+    if (written->is_null()) {
+      at->text.reset();
+    } else if (at->text.has_value()) {
+      at->text->swap(*written->mutable_value());  // The older one's memory serves the next event.
+    } else {
+      at->text = std::move(*written->mutable_value());
+    }
+    bytes_ += at->text.has_value() ? at->text->size() : 0;
   }
-  return absl::OkStatus();
 }
 
 }  // namespace assay

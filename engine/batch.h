@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "engine/database.h"
 #include "engine/fold_values.h"
@@ -37,10 +38,13 @@ struct PendingRow {
   Version newest;             // The event to name when the row cannot be written.
 };
 
+// How StageStore's notes answer SawFunction. An I/O error reads as "not seen": a conflict too many, never one too few.
+SawFunction SawFromStages(StageStore* stages);
+
 class Batch {
  public:
   Batch(const OriginId& own, EventLog* log, TableNames* names, StageStore* stages)
-      : own_(own), log_(log), names_(names), stages_(stages) {}
+      : own_(own), log_(log), names_(names), stages_(stages), saw_(SawFromStages(stages)) {}
 
   // Folds in up to about `events_max` further events. True: the batch is as large as it gets (at a transaction's end), or there is
   // nothing more to take now.
@@ -78,7 +82,8 @@ class Batch {
   // False: the transaction at the source's head has seen what is not here.
   absl::StatusOr<bool> Ready(const OriginId& origin, Source& source);
   absl::Status Fold(const OriginId& origin, const StoredEvent& event);
-  absl::Status FoldRow(const OriginId& origin, ResolvedChange change);
+  // Of change_, which has a row.
+  void FoldRow(const OriginId& origin);
   Sequence Reached(const OriginId& origin) const;
   void Stop(const OriginId& origin, absl::Status status);
 
@@ -86,21 +91,28 @@ class Batch {
   EventLog* log_;
   TableNames* names_;
   StageStore* stages_;
+  const SawFunction saw_;
 
   std::map<OriginId, Source> sources_;
   std::optional<OriginId> in_transaction_;  // Of this chain: not between two transactions.
   std::map<RowRef, PendingRow> rows_;
+  absl::flat_hash_map<RowRef, PendingRow*> index_;  // Into rows_: a tree of many rows is slow to find things in.
   std::map<OriginId, Sequence> to_;
   std::set<std::shared_ptr<const ResolvedSchema>> schemas_;  // PendingRow::Value::declared points into them.
+  const ResolvedSchema* schema_ = nullptr;                   // The last one put there.
   std::vector<std::pair<RowRef, Meeting>> meetings_;
   std::map<OriginId, absl::Status> stopped_;
   std::map<OriginId, std::pair<OriginId, Sequence>> waiting_for_;
   HlcStamp stamp_;
   size_t event_count_ = 0;
   size_t bytes_ = 0;
-};
+  size_t rows_max_ = 0;  // Of this batch.
 
-// How StageStore's notes answer SawFunction. An I/O error reads as "not seen": a conflict too many, never one too few.
-SawFunction SawFromStages(StageStore* stages);
+  // Of the event being folded; members, so that their memory is used again.
+  ResolvedChange change_;
+  RowKey key_;
+  RowClaim claim_;
+  RowVersions versions_;
+};
 
 }  // namespace assay

@@ -22,10 +22,16 @@ ChangeKind KindOf(v1::RowChange::Operation operation) {
 
 absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const OriginId& origin, TableNames& names) {
   ResolvedChange change;
+  ASSAY_RETURN_IF_ERROR(ResolveChange(bytes, origin, names, &change));
+  return change;
+}
+
+absl::Status ResolveChange(absl::string_view bytes, const OriginId& origin, TableNames& names, ResolvedChange* into) {
+  ResolvedChange& change = *into;
   if (!change.event.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::DataLossError(absl::StrCat("an event of ", EventName(origin, {}), " is not a valid message"));
   }
-  if (!change.event.has_row()) return change;
+  if (!change.event.has_row()) return absl::OkStatus();
   const Sequence schema{change.row().schema()};
   ASSAY_ASSIGN_OR_RETURN(change.schema, names.Schema(origin, schema));
   if (static_cast<size_t>(change.row().key_size()) != change.schema->key.size()) {
@@ -40,7 +46,7 @@ absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const Orig
                                               change.schema->columns.size()));
     }
   }
-  return change;
+  return absl::OkStatus();
 }
 
 Version VersionOf(const v1::Event& event, const OriginId& origin) {
@@ -48,11 +54,18 @@ Version VersionOf(const v1::Event& event, const OriginId& origin) {
 }
 
 RowClaim ClaimOf(const ResolvedChange& change, const OriginId& origin) {
-  RowClaim claim{KindOf(change.row().operation()), VersionOf(change.event, origin), {}};
-  if (claim.kind == ChangeKind::kDelete) return claim;
-  for (int i = 0; i < change.row().columns_size(); ++i) claim.columns.push_back(change.ColumnAt(i));
-  std::sort(claim.columns.begin(), claim.columns.end());
+  RowClaim claim;
+  ClaimOf(change, origin, &claim);
   return claim;
+}
+
+void ClaimOf(const ResolvedChange& change, const OriginId& origin, RowClaim* claim) {
+  claim->kind = KindOf(change.row().operation());
+  claim->version = VersionOf(change.event, origin);
+  claim->columns.clear();
+  if (claim->kind == ChangeKind::kDelete) return;
+  for (int i = 0; i < change.row().columns_size(); ++i) claim->columns.push_back(change.ColumnAt(i));
+  std::sort(claim->columns.begin(), claim->columns.end());
 }
 
 absl::StatusOr<const ResolvedChange*> FoldValues::Change(const Version& version) {

@@ -32,24 +32,34 @@ void MeetDelete(const Version& deleted, const RowVersions& row, const SawFunctio
 
 RowVersions VersionsOf(const RowClaim& claim) {
   RowVersions row;
-  if (claim.kind == ChangeKind::kDelete) {
-    row.deleted = claim.version;
-    return row;
-  }
-  row.written = claim.version;
-  row.columns.reserve(claim.columns.size());
-  for (ColumnId column : claim.columns) row.columns.push_back({column, claim.version});
+  VersionsOf(claim, &row);
   return row;
+}
+
+void VersionsOf(const RowClaim& claim, RowVersions* versions) {
+  const bool deletes = claim.kind == ChangeKind::kDelete;
+  versions->written = deletes ? Version{} : claim.version;
+  versions->deleted = deletes ? claim.version : Version{};
+  versions->columns.clear();
+  if (deletes) return;
+  versions->columns.reserve(claim.columns.size());
+  for (ColumnId column : claim.columns) versions->columns.push_back({column, claim.version});
 }
 
 void Merge(const RowVersions& from, RowVersions* into) {
   into->written = std::max(into->written, from.written);
   into->deleted = std::max(into->deleted, from.deleted);
-  if (from.columns.empty()) return;
-  std::vector<ColumnVersion> joined;
-  joined.reserve(std::max(into->columns.size(), from.columns.size()));
   auto a = into->columns.begin();
   auto b = from.columns.begin();
+  // Mostly every column is known already: then in place.
+  for (; b != from.columns.end(); ++a, ++b) {
+    while (a != into->columns.end() && a->column < b->column) ++a;
+    if (a == into->columns.end() || b->column < a->column) break;
+    a->version = std::max(a->version, b->version);
+  }
+  if (b == from.columns.end()) return;
+  std::vector<ColumnVersion> joined(into->columns.begin(), a);
+  joined.reserve(std::max(into->columns.size(), from.columns.size()));
   while (a != into->columns.end() || b != from.columns.end()) {
     if (b == from.columns.end() || (a != into->columns.end() && a->column < b->column)) {
       joined.push_back(*a++);

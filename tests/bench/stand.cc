@@ -11,6 +11,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "engine/captured_position.h"
 #include "engine/engine.h"
 #include "log/annotate.h"
 
@@ -48,6 +49,11 @@ absl::StatusOr<std::unique_ptr<LogWatch>> LogWatch::Open(const Branch& branch) {
   ASSAY_ASSIGN_OR_RETURN(watch->log_, EventLog::Open(watch->file_.get()));
   ASSAY_ASSIGN_OR_RETURN(watch->stages_, StageStore::Open(watch->file_.get(), watch->log_.get()));
   return watch;
+}
+
+absl::StatusOr<uint64_t> LogWatch::CapturedLsn() {
+  ASSAY_ASSIGN_OR_RETURN(const CapturedPosition captured, LoadCapturedPosition(*stages_));
+  return captured.end_lsn.value;
 }
 
 absl::StatusOr<int64_t> LogWatch::Events() {

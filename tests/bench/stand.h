@@ -47,7 +47,7 @@ inline constexpr char kClient[] = "client";  // Of the client that commits to al
 class LogWatch {
  public:
   static absl::StatusOr<std::unique_ptr<LogWatch>> Open(const test::Branch& branch);
-  absl::StatusOr<uint64_t> CapturedLsn() { return stages_->GetNumber("captured_lsn", 0); }
+  absl::StatusOr<uint64_t> CapturedLsn();
   absl::StatusOr<int64_t> Events();
   absl::StatusOr<uint64_t> OwnHead();
 
