@@ -1,4 +1,5 @@
-// Appending: heads, trees and segments. Reading is in event_log_read.cc, checkpoints in event_log_checkpoint.cc.
+// Appending: heads, trees and segments. What others wrote comes in through event_log_pull.cc; reading is in event_log_read.cc,
+// checkpoints in event_log_checkpoint.cc.
 #include "log/event_log.h"
 
 #include <utility>
@@ -11,12 +12,8 @@
 namespace assay {
 namespace {
 
-// A pulled segment at least this large is stored as it came; smaller ones are packed together.
-constexpr size_t kStoreAsPulledEvents = 256;
-constexpr size_t kStoreAsPulledBytes = 64 << 10;
 // Between two trees kept in table `tree`.
 constexpr uint64_t kTreeInterval = 8192;
-constexpr int kEvidenceMax = 16;
 
 constexpr char kSelectChains[] =
     "SELECT id, origin, last, last_stamp, complete, complete_stamp, tree, checkpoint, checksum FROM chain ORDER BY id";
@@ -50,6 +47,7 @@ absl::StatusOr<std::unique_ptr<EventLog>> EventLog::Open(LogFile* file) {
                                                raw->newest_ = nullptr;
                                                raw->origins_by_index_.clear();
                                                raw->cache_.Clear();
+                                               raw->evidence_.clear();
                                                return raw->Load();
                                              });
   return log;
@@ -257,92 +255,7 @@ absl::Status EventLog::BeforeCommit() {
                               .Run());
     chain.dirty = false;
   }
-  return absl::OkStatus();
-}
-
-absl::Status EventLog::AppendPulled(const Segment& segment) {
-  ASSAY_CHECK(file_->InTransaction());
-  const ChainHead before = Head(segment.origin);
-  if (segment.first > before.last.Next()) {
-    return absl::OutOfRangeError(absl::StrCat("after ", EventName(segment.origin, before.last), " comes ",
-                                              segment.first.value, ": a gap; pull again from the head"));
-  }
-  ASSAY_ASSIGN_OR_RETURN(const DecodedSegment decoded, DecodedSegment::Decode(segment));
-  Chain& chain = *FindOrAdd(segment.origin);
-  ASSAY_RETURN_IF_ERROR(CheckOverlap(chain, decoded));
-  const size_t skip = chain.head.last.value + 1 - segment.first.value;
-  const auto& events = decoded.events();
-  if (skip >= events.size()) return absl::OkStatus();
-  ASSAY_RETURN_IF_ERROR(CheckNew(chain, decoded, skip));
-
-  const bool large = events.size() >= kStoreAsPulledEvents || segment.ByteSize() >= kStoreAsPulledBytes;
-  const bool stands_alone = !chain.InTransaction() || decoded.transaction_count() == 1;
-  if (skip > 0 || !large || !stands_alone) {
-    for (size_t i = skip; i < events.size(); ++i) ASSAY_RETURN_IF_ERROR(Take(chain, events[i]));
-    return absl::OkStatus();
-  }
-  ASSAY_RETURN_IF_ERROR(Flush(chain, /*with_piece=*/true));
-  ASSAY_RETURN_IF_ERROR(Store(chain, segment));
-  for (const StoredEvent& event : events) ASSAY_RETURN_IF_ERROR(Advance(chain, event));
-  chain.builder = SegmentBuilder(chain.origin, chain.InTransaction());
-  return absl::OkStatus();
-}
-
-absl::Status EventLog::CheckOverlap(Chain& chain, const DecodedSegment& decoded) {
-  if (decoded.events().front().sequence > chain.head.last) return absl::OkStatus();
-  ASSAY_RETURN_IF_ERROR(Flush(chain, /*with_piece=*/true));
-  std::shared_ptr<const DecodedSegment> held;
-  for (const StoredEvent& event : decoded.events()) {
-    if (event.sequence > chain.head.last) break;
-    if (held == nullptr || held->events().back().sequence < event.sequence) {
-      ASSAY_ASSIGN_OR_RETURN(held, SegmentHolding(chain, event.sequence));
-    }
-    const StoredEvent& ours = held->events()[event.sequence.value - held->events().front().sequence.value];
-    if (ours.leaf == event.leaf) continue;
-    ASSAY_RETURN_IF_ERROR(KeepEvidence(chain, "fork", event.sequence, ours.masked ? AsBytes(ours.leaf) : ours.bytes,
-                                       event.masked ? AsBytes(event.leaf) : event.bytes));
-    return absl::DataLossError(absl::StrCat("fork: another ", EventName(event.origin, event.sequence),
-                                            " is held here (", HexEncode(AsBytes(ours.leaf)), ") than was pulled (",
-                                            HexEncode(AsBytes(event.leaf)), ")"));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status EventLog::CheckNew(const Chain& chain, const DecodedSegment& decoded, size_t skip) {
-  const auto& events = decoded.events();
-  const bool begins = !chain.InTransaction();
-  const StoredEvent& first = events[skip];
-  if (begins ? first.stamp <= chain.last_stamp : first.stamp != chain.last_stamp) {
-    return absl::DataLossError(
-        absl::StrCat(EventName(first.origin, first.sequence), ": its stamp does not ",
-                     begins ? "rise above the transaction before" : "equal that of its transaction"));
-  }
-  const Sequence claimed = decoded.first_transaction_begins();
-  if (skip == 0 && claimed.value != 0 && claimed != chain.head.complete.Next()) {
-    return absl::DataLossError(absl::StrCat(EventName(first.origin, first.sequence), ": its transaction begins at ",
-                                            claimed.value, " by its own word and at ", chain.head.complete.value + 1,
-                                            " here"));
-  }
-  if (chain.claim.size < first.sequence.value || chain.claim.size > events.back().sequence.value)
-    return absl::OkStatus();
-  // The signed word about this stretch came before the stretch did.
-  MerkleTree tree = chain.tree;
-  for (size_t i = skip; tree.size() < chain.claim.size; ++i) tree.Append(events[i].leaf);
-  return CheckRoot(chain, chain.claim, chain.checkpoint, tree.Root());
-}
-
-absl::Status EventLog::KeepEvidence(const Chain& chain, absl::string_view kind, Sequence at, absl::string_view held,
-                                    absl::string_view offered) {
-  ASSAY_ASSIGN_OR_RETURN(Statement insert,
-                         file_->Prepare("INSERT OR IGNORE INTO evidence SELECT ?1, ?2, ?3, ?4, ?5 WHERE "
-                                        "(SELECT count(*) FROM evidence WHERE origin = ?1) < ?6"));
-  return insert.BindInt(1, chain.index.value)
-      .BindText(2, kind)
-      .BindInt(3, Signed(at.value))
-      .BindBlob(4, held)
-      .BindBlob(5, offered)
-      .BindInt(6, kEvidenceMax)
-      .Run();
+  return StoreEvidence();
 }
 
 }  // namespace assay

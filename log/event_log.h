@@ -88,6 +88,22 @@ class EventLog {
   // DATA_LOSS: a fork or damaged bytes; nothing was appended. Of a fork, evidence is kept if the caller commits.
   absl::Status AppendPulled(const Segment& segment);
 
+  // Why a chain did not go on with what was pulled.
+  struct Refusal {
+    absl::Status cause = absl::OkStatus();  // OK: all that is new was appended.
+    // What is held here is contradicted (a fork, a signed root) or damaged: pulling again cannot mend that. Otherwise the fault is
+    // in what came, and the same may come right another time.
+    bool about_held = false;
+    bool signed_claim = false;  // The chain's own key signed what contradicts.
+  };
+  // Appends what a reply brought of one chain: `segments` in order, up to the first that is refused as AppendPulled would. Then the
+  // chain must begin with its opening, and agree with `checkpoint` (empty: none), the newest its origin signed as far as the hub
+  // tells, if that reaches no further than what is held now; if not, nothing of the reply is appended. `complete`: where the hub
+  // says that the chain's last whole transaction ends; nothing beyond is taken. Evidence is kept if the caller commits.
+  // A status: the log could not be written or read.
+  absl::StatusOr<Refusal> AppendChain(const OriginId& origin, absl::Span<const Segment* const> segments, Sequence complete,
+                                      absl::string_view checkpoint);
+
   EventReader Read(const OriginId& origin, Sequence from);
   // One event's bytes. NOT_FOUND when it is not held, PERMISSION_DENIED when it is masked here.
   absl::StatusOr<std::string> ReadEvent(const OriginId& origin, Sequence sequence);
@@ -132,6 +148,12 @@ class EventLog {
     bool InTransaction() const { return head.complete < head.last; }
     std::string Checksum() const;
   };
+  struct Evidence {
+    OriginIndex origin;
+    std::string kind;
+    Sequence at;
+    std::string held, offered;
+  };
   absl::Status Load();
   absl::Status LoadChain(const Statement& row);
   absl::Status CheckSegmentEnds();
@@ -145,13 +167,21 @@ class EventLog {
   // Writes what is buffered: whole transactions, and the piece after them when `with_piece`.
   absl::Status Flush(Chain& chain, bool with_piece);
   absl::Status BeforeCommit();
-  // What AppendPulled must know before it changes anything.
-  absl::Status CheckOverlap(Chain& chain, const DecodedSegment& decoded);
-  absl::Status CheckNew(const Chain& chain, const DecodedSegment& decoded, size_t skip);
+  // Appends what is new of a segment; a refused one changes nothing.
+  absl::StatusOr<Refusal> TakeSegment(const Segment& segment);
+  // What TakeSegment must know before it changes anything.
+  absl::StatusOr<Refusal> CheckOverlap(Chain& chain, const DecodedSegment& decoded);
+  Refusal CheckNew(const Chain& chain, const DecodedSegment& decoded, size_t skip);
+  // Opening and checkpoint of a chain that was held up to `held` before this reply.
+  absl::StatusOr<Refusal> CheckChain(const OriginId& origin, Sequence held, absl::string_view checkpoint);
+  // As KeepCheckpoint.
+  absl::StatusOr<Refusal> TakeCheckpoint(const OriginId& origin, absl::string_view text);
   // `root` is ours at the size that `claim` is about. Keeps evidence when they differ.
-  absl::Status CheckRoot(const Chain& chain, const Checkpoint& claim, absl::string_view text, const Hash& root);
-  absl::Status KeepEvidence(const Chain& chain, absl::string_view kind, Sequence at, absl::string_view held,
-                            absl::string_view offered);
+  Refusal CheckRoot(const Chain& chain, const Checkpoint& claim, absl::string_view text, const Hash& root);
+  // Puts a chain back to how it was, after the file was.
+  void Restore(const OriginId& origin, std::optional<Chain> before);
+  void KeepEvidence(const Chain& chain, absl::string_view kind, Sequence at, absl::string_view held, absl::string_view offered);
+  absl::Status StoreEvidence();
 
   // The stored segment that holds `sequence`. DATA_LOSS when there is none.
   absl::StatusOr<std::shared_ptr<const DecodedSegment>> SegmentHolding(Chain& chain, Sequence sequence);
@@ -167,6 +197,7 @@ class EventLog {
   Chain* newest_ = nullptr;  // Appends come in runs: the chain of the last one.
   std::vector<OriginId> origins_by_index_;
   SegmentCache cache_;
+  std::vector<Evidence> evidence_;  // Not written yet: what is refused is rolled back, and the evidence of it stays.
   Statement insert_segment_, select_segment_, upsert_chain_;
 };
 

@@ -51,39 +51,49 @@ absl::StatusOr<v1::OriginOpened> EventLog::Opening(const OriginId& origin) {
   return event.origin_opened();
 }
 
-absl::Status EventLog::CheckRoot(const Chain& chain, const Checkpoint& claim, absl::string_view text,
-                                 const Hash& root) {
-  if (claim.root == root) return absl::OkStatus();
-  ASSAY_RETURN_IF_ERROR(KeepEvidence(chain, "checkpoint", {claim.size}, AsBytes(root), text));
-  return absl::DataLossError(absl::StrCat("origin ", chain.origin.Hex(), " signed another history of its first ",
-                                          claim.size, " events (root ", HexEncode(AsBytes(claim.root)),
-                                          ") than the one here (root ", HexEncode(AsBytes(root)), ")"));
+EventLog::Refusal EventLog::CheckRoot(const Chain& chain, const Checkpoint& claim, absl::string_view text, const Hash& root) {
+  if (claim.root == root) return {};
+  KeepEvidence(chain, "checkpoint", {claim.size}, AsBytes(root), text);
+  return {absl::DataLossError(absl::StrCat("origin ", chain.origin.Hex(), " signed another history of its first ", claim.size,
+                                           " events (root ", HexEncode(AsBytes(claim.root)), ") than the one here (root ",
+                                           HexEncode(AsBytes(root)), ")")),
+          /*about_held=*/false, /*signed_claim=*/true};
 }
 
 absl::Status EventLog::KeepCheckpoint(const OriginId& origin, absl::string_view text) {
+  ASSAY_ASSIGN_OR_RETURN(Refusal refusal, TakeCheckpoint(origin, text));
+  return std::move(refusal.cause);
+}
+
+absl::StatusOr<EventLog::Refusal> EventLog::TakeCheckpoint(const OriginId& origin, absl::string_view text) {
   ASSAY_CHECK(file_->InTransaction());
   ASSAY_ASSIGN_OR_RETURN(const v1::OriginOpened opening, Opening(origin));
-  ASSAY_ASSIGN_OR_RETURN(const Checkpoint checkpoint, VerifyCheckpoint(text, opening.public_key()));
-  if (checkpoint.origin != origin) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a checkpoint of ", checkpoint.origin.Hex(), " under the name of ", origin.Hex()));
+  const absl::StatusOr<Checkpoint> checkpoint = VerifyCheckpoint(text, opening.public_key());
+  if (!checkpoint.ok()) return Refusal{checkpoint.status()};
+  if (checkpoint->origin != origin) {
+    return Refusal{absl::InvalidArgumentError(
+        absl::StrCat("a checkpoint of ", checkpoint->origin.Hex(), " under the name of ", origin.Hex()))};
   }
   Chain& chain = *FindOrAdd(origin);
-  if (checkpoint.size == chain.claim.size && checkpoint.root != chain.claim.root && !chain.checkpoint.empty()) {
-    ASSAY_RETURN_IF_ERROR(KeepEvidence(chain, "checkpoint", {checkpoint.size}, chain.checkpoint, text));
-    return absl::DataLossError(
-        absl::StrCat("origin ", origin.Hex(), " signed two histories of its first ", checkpoint.size, " events"));
+  if (checkpoint->size == chain.claim.size && checkpoint->root != chain.claim.root && !chain.checkpoint.empty()) {
+    KeepEvidence(chain, "checkpoint", {checkpoint->size}, chain.checkpoint, text);
+    return Refusal{absl::DataLossError(absl::StrCat("origin ", origin.Hex(), " signed two histories of its first ",
+                                                    checkpoint->size, " events")),
+                   /*about_held=*/true, /*signed_claim=*/true};
   }
-  if (checkpoint.size <= chain.head.last.value) {
-    ASSAY_ASSIGN_OR_RETURN(const Hash root, RootAt(origin, checkpoint.size));
-    ASSAY_RETURN_IF_ERROR(CheckRoot(chain, checkpoint, text, root));
+  if (checkpoint->size <= chain.head.last.value) {
+    const absl::StatusOr<Hash> root = RootAt(origin, checkpoint->size);
+    // Damaged on our own disk: the chain cannot go on, the others can.
+    if (absl::IsDataLoss(root.status())) return Refusal{root.status(), /*about_held=*/true};
+    ASSAY_RETURN_IF_ERROR(root.status());
+    if (Refusal refusal = CheckRoot(chain, *checkpoint, text, *root); !refusal.cause.ok()) return refusal;
   }
-  if (checkpoint.size > chain.claim.size) {
+  if (checkpoint->size > chain.claim.size) {
     chain.checkpoint = std::string(text);
-    chain.claim = checkpoint;
+    chain.claim = *checkpoint;
     chain.dirty = true;
   }
-  return absl::OkStatus();
+  return Refusal{};
 }
 
 std::optional<std::string> EventLog::NewestCheckpoint(const OriginId& origin) const {

@@ -97,6 +97,63 @@ TEST_F(KeptCheckpointTest, ChainThatContradictsWhatWasSignedBeforeIsNotAppended)
   EXPECT_OK(b.Pull(honest));
 }
 
+// ---- What a reply brings of one chain, with the newest signed word about it ----
+
+TEST_F(KeptCheckpointTest, WhatItsOriginContradictsIsTakenBackWhole) {
+  ASSERT_OK(a_.Commit(kA, std::vector<std::string>(300, "t.a")));
+  ASSERT_OK(a_.Commit(kA, {"t.b"}));
+  const auto segments = *a_.log->ReadSegments(kA, {1}, 1 << 20, true);
+  ASSERT_GT(segments.size(), 1u);
+  TestLog b;
+  const auto append = [&](const std::string& checkpoint) {
+    std::vector<const Segment*> given;
+    for (const Segment& segment : segments) given.push_back(&segment);
+    EXPECT_OK(b.file->Begin());
+    const EventLog::Refusal refusal = *b.log->AppendChain(kA, given, {302}, checkpoint);
+    EXPECT_OK(b.file->Commit());
+    return refusal;
+  };
+  const EventLog::Refusal refusal = append(SignCheckpoint({kA, 302, Sha256("another")}, key_));
+  EXPECT_TRUE(absl::IsDataLoss(refusal.cause)) << refusal.cause;
+  EXPECT_TRUE(refusal.signed_claim);
+  EXPECT_FALSE(refusal.about_held) << "nothing was held";
+  EXPECT_EQ(b.log->EventCount(), 0);
+  EXPECT_EQ(EvidenceCount(b), 1) << "what is taken back leaves its evidence";
+  ASSERT_OK(b.Reopen());
+  ASSERT_OK(append(Sign(a_, 302)).cause);
+  EXPECT_EQ(b.log->Root(kA), a_.log->Root(kA));
+  EXPECT_EQ(*ReadAll(*b.log, kA), *ReadAll(*a_.log, kA));
+  ASSERT_OK(b.Reopen());
+  EXPECT_EQ(b.log->NewestCheckpoint(kA), Sign(a_, 302));
+  EXPECT_TRUE(append(SignCheckpoint({kA, 302, Sha256("another")}, key_)).about_held);
+}
+
+TEST_F(KeptCheckpointTest, WhatCameBeforeABadSegmentIsTaken) {
+  ASSERT_OK(a_.Commit(kA, std::vector<std::string>(300, "t.a")));
+  auto segments = *a_.log->ReadSegments(kA, {1}, 1 << 20, true);
+  ASSERT_EQ(segments.size(), 2u);
+  segments[1].parts[0].payload.back() ^= 1;
+  TestLog b;
+  ASSERT_OK(b.file->Begin());
+  const EventLog::Refusal refusal = *b.log->AppendChain(kA, {{&segments[0], &segments[1]}}, {301}, Sign(a_, 301));
+  ASSERT_OK(b.file->Commit());
+  EXPECT_TRUE(absl::IsDataLoss(refusal.cause)) << refusal.cause;
+  EXPECT_FALSE(refusal.about_held);
+  EXPECT_EQ(b.log->Head(kA).last, Sequence{1});
+}
+
+TEST_F(KeptCheckpointTest, AChainThatBeginsOtherwiseIsForgotten) {
+  TestLog other, b;
+  ASSERT_OK(other.Commit(kA, {"t.a"}));
+  const auto segments = *other.log->ReadSegments(kA, {1}, 1 << 20, true);
+  ASSERT_OK(b.file->Begin());
+  EXPECT_THAT(b.log->AppendChain(kA, {{&segments[0]}}, {1}, "")->cause.message(), HasSubstr("does not open its chain"));
+  ASSERT_OK(b.file->Commit());
+  EXPECT_THAT(b.log->Origins(), ::testing::IsEmpty());
+  ASSERT_OK(b.Commit(TestOrigin(2), {"t.a"}));  // Its number is free again.
+  ASSERT_OK(b.Reopen());
+}
+
 TEST_F(KeptCheckpointTest, AnothersSignatureIsRefused) {
   EXPECT_TRUE(absl::IsDataLoss(Keep(a_, SignCheckpoint({kA, 1, a_.log->Root(kA)}, *SigningKey::Generate()))));
   EXPECT_TRUE(absl::IsInvalidArgument(Keep(a_, SignCheckpoint({TestOrigin(1), 1, a_.log->Root(kA)}, key_))));
