@@ -30,6 +30,10 @@ void Pusher::OnHeads(const absl::StatusOr<HubHeads>& reply) {
   if (!reply.ok()) return Failed(reply.status());
   auto it = reply->heads.find(own_);
   const Sequence hub_last = it == reply->heads.end() ? Sequence{} : it->second.last;
+  TakeHubLast(hub_last, /*pushed=*/false);
+}
+
+void Pusher::TakeHubLast(Sequence hub_last, bool pushed) {
   const Sequence own_last = log_->Head(own_).last;
   if (hub_last > own_last) {
     return Failed(absl::FailedPreconditionError(absl::StrCat(
@@ -37,8 +41,14 @@ void Pusher::OnHeads(const absl::StatusOr<HubHeads>& reply) {
         ": the log file was restored from a copy, or another machine runs with a copy of it. Nothing is pushed. Stop the other "
         "machine, or put the newest log file back")));
   }
-  Working();
+  // A hub that says what it has, and takes nothing, is not working: asking it must not begin the back-off of the pushes anew.
+  if (pushed || hub_last == own_last || link_.status.ok()) Working();
   hub_last_ = hub_last;
+}
+
+void Pusher::OnHubHead(Sequence last) {
+  if (busy_ || !hub_last_.has_value()) return;
+  if (last < *hub_last_ || last > log_->Head(own_).last) hub_last_.reset();
 }
 
 void Pusher::OnPushed(const absl::StatusOr<PushReply>& reply) {
@@ -50,9 +60,14 @@ void Pusher::OnPushed(const absl::StatusOr<PushReply>& reply) {
     }
     return Failed(reply.status());
   }
-  Working();
+  const Sequence before = hub_last_.value_or(Sequence{});
+  if (reply->head.last <= before) {
+    // To push the same once more, at once and for ever, would be the answer.
+    return Failed(absl::InvalidArgumentError(
+        absl::StrCat("the hub took what follows event ", before.value, ", and says that it has ", reply->head.last.value, " events")));
+  }
   last_push_ = clock_->Now();
-  hub_last_ = reply->head.last;
+  TakeHubLast(reply->head.last, /*pushed=*/true);
 }
 
 absl::Status Pusher::Step(bool paused) {

@@ -21,10 +21,9 @@ class Pusher {
   absl::Status Step(bool paused);
   void OnHeads(const absl::StatusOr<HubHeads>& reply);
   void OnPushed(const absl::StatusOr<PushReply>& reply);
-  // What a pull learned by the way: a hub that has less than it had (restored from a backup) is asked, and gets the rest again.
-  void OnHubHead(Sequence last) {
-    if (!busy_ && hub_last_.has_value() && last < *hub_last_) hub_last_.reset();
-  }
+  // What a pull learned by the way. A hub that has less than it had (restored from a backup) is asked, and gets the rest again; one
+  // that has more than there is is asked too, and then named.
+  void OnHubHead(Sequence last);
   // Try at once.
   void SyncNow() { next_try_ = absl::InfinitePast(); }
 
@@ -40,6 +39,8 @@ class Pusher {
 
  private:
   void Working();
+  // The hub says that it has our chain up to `hub_last`; `pushed`: after it took something.
+  void TakeHubLast(Sequence hub_last, bool pushed);
   void Failed(absl::Status status);
 
   const EngineConfig& config_;
