@@ -20,6 +20,12 @@ constexpr size_t kEventsMax = 500'000;
 // A larger event's memory is given back rather than used again.
 constexpr size_t kScratchBytesMax = 1 << 20;
 
+absl::StatusOr<OriginId> OriginOf(const v1::Seen& seen) {
+  absl::StatusOr<OriginId> origin = OriginId::FromBytes(seen.origin());
+  if (!origin.ok()) return absl::DataLossError(absl::StrCat("an event says that it had seen ", origin.status().message()));
+  return origin;
+}
+
 }  // namespace
 
 SawFunction SawFromStages(StageStore* stages) {
@@ -106,8 +112,14 @@ absl::StatusOr<bool> Batch::Gather(size_t events_max) {
       ASSAY_ASSIGN_OR_RETURN(it, Earliest());
       if (stopped_.size() != stopped) continue;
       if (it == sources_.end()) return true;
-      ASSAY_ASSIGN_OR_RETURN(const bool ready, Ready(it->first, it->second));
-      if (!ready) {
+      const OriginId next = it->first;
+      const absl::StatusOr<bool> ready = Ready(next, it->second);
+      if (absl::IsDataLoss(ready.status())) {
+        Stop(next, ready.status());
+        continue;
+      }
+      ASSAY_RETURN_IF_ERROR(ready.status());
+      if (!*ready) {
         it->second.waiting = true;
         continue;
       }
@@ -155,8 +167,8 @@ absl::StatusOr<bool> Batch::Ready(const OriginId& origin, Source& source) {
   v1::Event event;
   if (!event.ParseFromArray(source.next->bytes.data(), static_cast<int>(source.next->bytes.size()))) return true;
   for (const v1::Seen& seen : event.transaction().seen()) {
-    ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginId::FromBytes(seen.origin()));
-    if (other == own_ || other == origin || stopped_.contains(other)) continue;
+    ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginOf(seen));
+    if (other == own_ || other == origin || stopped_.contains(other) || given_up_.contains(other)) continue;
     // Lower stamps come first, so what it had seen is in this batch already, if it is here at all.
     if (Reached(other).value < seen.sequence()) {
       waiting_for_[origin] = {other, Sequence{seen.sequence()}};
@@ -171,7 +183,7 @@ absl::Status Batch::Fold(const OriginId& origin, const StoredEvent& stored) {
   if (stored.masked) return absl::OkStatus();
   ASSAY_RETURN_IF_ERROR(ResolveChange(stored.bytes, origin, *names_, &change_));
   for (const v1::Seen& seen : change_.event.transaction().seen()) {
-    ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginId::FromBytes(seen.origin()));
+    ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginOf(seen));
     ASSAY_RETURN_IF_ERROR(stages_->AddSeen(origin, stored.sequence, other, Sequence{seen.sequence()}));
   }
   if (change_.event.has_row()) FoldRow(origin);

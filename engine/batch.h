@@ -54,6 +54,10 @@ class Batch {
   // Folds exactly the events after the cursors up to `to`, which were gathered once before (by a process that is gone).
   absl::Status Regather(const std::map<OriginId, Sequence>& to);
 
+  // Nobody knows when these chains go on: what had seen their events is merged without them, out of causal order, rather than
+  // never. They are merged when they come.
+  void GiveUp(std::set<OriginId> origins) { given_up_ = std::move(origins); }
+
   bool Empty() const { return to_.empty(); }
   const std::map<RowRef, PendingRow>& rows() const { return rows_; }
   // Where the cursors go when the batch is merged.
@@ -103,6 +107,7 @@ class Batch {
   std::vector<std::pair<RowRef, Meeting>> meetings_;
   std::map<OriginId, absl::Status> stopped_;
   std::map<OriginId, std::pair<OriginId, Sequence>> waiting_for_;
+  std::set<OriginId> given_up_;
   HlcStamp stamp_;
   size_t event_count_ = 0;
   size_t bytes_ = 0;

@@ -157,6 +157,8 @@ struct Engine::Parts {
   absl::Status KeepCheckpoint();
   BranchReport Report() const;
   std::string State() const;
+  // For people: the branch, if its opening is here, and the origin.
+  std::string NameOf(const OriginId& origin) const;
   std::vector<std::string> Problems() const;
 };
 
@@ -445,6 +447,7 @@ absl::Status Engine::Parts::Work() {
   }
   if (MayAskHub() && !pusher->busy()) ASSAY_RETURN_IF_ERROR(session->Step(paused));
   if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(puller->Step(paused, Report()), "append what was pulled"));
+  projector->GiveUp(puller->GivenUp());
   if (MayProject()) ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep), "project"));
   if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(pusher->Step(paused), "read what to push"));
   return DatabaseHalts() ? absl::OkStatus() : KeepCheckpoint();
@@ -542,6 +545,12 @@ std::string Engine::Parts::State() const {
   return behind ? "catching-up" : "running";
 }
 
+std::string Engine::Parts::NameOf(const OriginId& origin) const {
+  const std::string id = absl::StrCat("origin ", origin.Hex().substr(0, 8));
+  const absl::StatusOr<v1::OriginOpened> opened = log->Opening(origin);
+  return opened.ok() ? absl::StrCat(id, " (", opened->branch_name(), ")") : id;
+}
+
 std::vector<std::string> Engine::Parts::Problems() const {
   std::vector<std::string> problems;
   const auto since = [](const LinkStatus& link) {
@@ -573,14 +582,33 @@ std::vector<std::string> Engine::Parts::Problems() const {
                                       " (it is asked every ", absl::FormatDuration(puller->interval()), " all the same)"));
     }
   }
-  for (const auto& damaged : {puller->damaged(), projector->batch().stopped()}) {
-    for (const auto& [origin, status] : damaged) {
-      problems.push_back(absl::StrCat("The changes of origin ", origin.Hex().substr(0, 8), " are not taken further: ",
-                                      status.message(), ". Ask that branch and the head office what happened to its log"));
+  constexpr size_t kChainsListed = 10;  // A hub may name as many as it likes.
+  size_t listed = 0;
+  for (const auto& [origin, trouble] : puller->troubles()) {
+    if (++listed > kChainsListed && origin != own) continue;
+    if (origin == own) {
+      add("The hub does not have this branch's own chain as this branch wrote it (nothing of it is taken from there; tell the head "
+          "office)", trouble);
+    } else if (trouble.next_try == absl::InfiniteFuture()) {
+      problems.push_back(absl::StrCat("The changes of ", NameOf(origin), " are not taken further: ", trouble.status.message(),
+                                      since({trouble.status, trouble.since}),
+                                      ". Keep this log, and ask that branch and the head office what happened to theirs; assayd looks "
+                                      "at the chain again when it is started again"));
+    } else {
+      add(absl::StrCat("The hub does not give the changes of ", NameOf(origin),
+                       " as they must be, and none of what is wrong is taken (it is asked for again by itself; if this stays so, ask "
+                       "the head office what happened to the hub)"), trouble);
     }
   }
+  if (listed > kChainsListed) {
+    problems.push_back(absl::StrCat("So it is with other chains, ", listed, " in all"));
+  }
+  for (const auto& [origin, status] : projector->batch().stopped()) {
+    problems.push_back(absl::StrCat("The changes of ", NameOf(origin), " are not taken further: ", status.message(),
+                                    ". Ask that branch and the head office what happened to its log"));
+  }
   for (const auto& [origin, awaited] : projector->batch().waiting_for()) {
-    problems.push_back(absl::StrCat("The changes of origin ", origin.Hex().substr(0, 8), " wait for event ",
+    problems.push_back(absl::StrCat("The changes of ", NameOf(origin), " wait for event ",
                                     EventName(awaited.first, awaited.second),
                                     ", which they build on and which is not here yet; it comes when its branch is online"));
   }
@@ -662,7 +690,7 @@ EngineStatus Engine::Status() const {
     }
     if (auto it = p.puller->hub_heads().find(origin); it != p.puller->hub_heads().end()) one.hub_head = it->second.complete;
     if (one.own && p.pusher->hub_last().has_value()) one.hub_head = *p.pusher->hub_last();
-    if (auto it = p.puller->damaged().find(origin); it != p.puller->damaged().end()) one.status = it->second;
+    if (auto it = p.puller->troubles().find(origin); it != p.puller->troubles().end()) one.status = it->second.status;
     const auto& stopped = p.projector->batch().stopped();
     if (auto it = stopped.find(origin); it != stopped.end()) one.status = it->second;
     if (one.own) {

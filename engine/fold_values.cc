@@ -33,7 +33,14 @@ absl::Status ResolveChange(absl::string_view bytes, const OriginId& origin, Tabl
   }
   if (!change.event.has_row()) return absl::OkStatus();
   const Sequence schema{change.row().schema()};
-  ASSAY_ASSIGN_OR_RETURN(change.schema, names.Schema(origin, schema));
+  absl::StatusOr<std::shared_ptr<const ResolvedSchema>> resolved = names.Schema(origin, schema);
+  // The schema comes before its rows and nobody is denied it: without it the chain is not whole.
+  if (absl::IsNotFound(resolved.status()) || absl::IsPermissionDenied(resolved.status())) {
+    return absl::DataLossError(absl::StrCat("event ", EventName(origin, Sequence{change.event.sequence()}), " is of the table that ",
+                                            EventName(origin, schema), " describes, and that is not to be had: ",
+                                            resolved.status().message()));
+  }
+  ASSAY_ASSIGN_OR_RETURN(change.schema, std::move(resolved));
   if (static_cast<size_t>(change.row().key_size()) != change.schema->key.size()) {
     return absl::DataLossError(absl::StrCat("event ", EventName(origin, Sequence{change.event.sequence()}),
                                             " has a key of ", change.row().key_size(), " columns, its table ",

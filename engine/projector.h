@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,8 @@ class Projector : public ProjectionEcho {
   absl::Status Landed() override;
 
   const LinkStatus& link() const { return link_; }
+  // Chains that no other chain waits for now: as Batch.
+  void GiveUp(std::set<OriginId> origins) { batch_.GiveUp(std::move(origins)); }
   const Batch& batch() const { return batch_; }
   uint64_t events_projected() const { return events_projected_; }
 

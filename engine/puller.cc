@@ -13,6 +13,8 @@ namespace {
 constexpr absl::Duration kHeartbeatInterval = absl::Seconds(30);
 // A branch that has come to another state says so before that.
 constexpr absl::Duration kHeartbeatIntervalMin = absl::Seconds(5);
+// How often a chain is asked for in vain before others go on without it: for about a minute.
+constexpr uint32_t kFailuresOfPatience = 6;
 
 // Catching up and being done with it alternate with every change that comes by.
 absl::string_view Steady(absl::string_view state) { return state == "catching-up" ? "running" : state; }
@@ -32,7 +34,12 @@ void Puller::Failed(absl::Status status) {
   next_pull_ = absl::InfinitePast();  // Due, as soon as it may be tried.
 }
 
-void Puller::SyncNow() { next_pull_ = next_heartbeat_ = next_try_ = absl::InfinitePast(); }
+void Puller::SyncNow() {
+  next_pull_ = next_heartbeat_ = next_try_ = absl::InfinitePast();
+  for (auto& [origin, trouble] : troubles_) {
+    if (trouble.next_try != absl::InfiniteFuture()) trouble.next_try = absl::InfinitePast();
+  }
+}
 
 void Puller::SetInterval(absl::Duration interval) {
   interval_ = interval;
@@ -74,40 +81,105 @@ uint64_t Puller::Behind() const {
   return behind;
 }
 
+std::set<OriginId> Puller::GivenUp() const {
+  std::set<OriginId> given_up;
+  for (const auto& [origin, trouble] : troubles_) {
+    if (trouble.next_try == absl::InfiniteFuture() || trouble.failures >= kFailuresOfPatience) given_up.insert(origin);
+  }
+  return given_up;
+}
+
+absl::Time Puller::NextRetry() const {
+  absl::Time next = absl::InfiniteFuture();
+  for (const auto& [origin, trouble] : troubles_) next = std::min(next, trouble.next_try);
+  return next;
+}
+
+void Puller::Trouble(const OriginId& origin, absl::Status status, bool for_good) {
+  const absl::Time now = clock_->Now();
+  LinkStatus& trouble = troubles_[origin];
+  if (trouble.status.code() != status.code()) trouble.since = now;
+  trouble.status = std::move(status);
+  Backoff& backoff = chain_backoffs_.try_emplace(origin, absl::Seconds(1), absl::Minutes(5)).first->second;
+  trouble.next_try = backoff.Fail(now, *random_);
+  if (for_good) trouble.next_try = absl::InfiniteFuture();
+  trouble.failures = backoff.failures();
+}
+
+absl::StatusOr<EventLog::Refusal> Puller::CheckOwn(const std::vector<const Segment*>& segments, const HubHead& head) {
+  const Sequence own_last = log_->Head(own_).last;
+  Sequence last = std::max(head.last, head.complete);
+  for (const Segment* segment : segments) last = std::max(last, segment->last);
+  if (last > own_last) {
+    return EventLog::Refusal{absl::FailedPreconditionError(
+        absl::StrCat("it has ", last.value, " events of this chain, and this branch has written ", own_last.value))};
+  }
+  if (segments.empty()) return EventLog::Refusal{};
+  // Nothing of it is new here: this only compares.
+  return log_->AppendChain(own_, segments, own_last, /*checkpoint=*/"");
+}
+
+absl::StatusOr<bool> Puller::AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments, const HubHead& head,
+                                         bool more) {
+  const Sequence before = log_->Head(origin).last;
+  ASSAY_ASSIGN_OR_RETURN(EventLog::Refusal refusal, origin == own_ ? CheckOwn(segments, head)
+                                                                   : log_->AppendChain(origin, segments, head.complete, head.checkpoint));
+  const ChainHead held = log_->Head(origin);
+  const bool lacks = held.complete < head.complete;
+  if (refusal.cause.ok() && lacks && !more) {
+    refusal.cause = absl::OutOfRangeError(absl::StrCat(
+        "the hub says that it has whole transactions of it up to event ", head.complete.value, ", and gives none after ",
+        held.last.value, held.complete < held.last ? absl::StrCat(", inside the transaction after ", held.complete.value) : ""));
+  }
+  if (!refusal.cause.ok()) {
+    Trouble(origin, std::move(refusal.cause), refusal.about_held && origin != own_);
+    return false;
+  }
+  // The reply may have been full before it came to this chain: then nothing is known of it yet.
+  if (!lacks || held.last > before) {
+    troubles_.erase(origin);
+    chain_backoffs_.erase(origin);
+  }
+  return true;
+}
+
 absl::Status Puller::Append(const PullReply& reply) {
-  bool gap = false;
-  for (const Segment& segment : reply.segments) {
-    // Our own chain comes back only from a hub that has more of it than we do, which the pusher names.
-    if (segment.origin == own_ || damaged_.contains(segment.origin)) continue;
-    absl::Status status = log_->AppendPulled(segment);
-    if (absl::IsDataLoss(status) || absl::IsInvalidArgument(status)) {
-      damaged_[segment.origin] = std::move(status);
-    } else if (absl::IsOutOfRange(status)) {
-      gap = true;  // Pulling again from what is held closes it, unless the hub itself has the gap.
-    } else if (!status.ok()) {
-      return status;
-    }
+  std::map<OriginId, std::vector<const Segment*>> given;
+  for (const auto& [origin, head] : reply.heads.heads) given.try_emplace(origin);
+  for (const Segment& segment : reply.segments) given[segment.origin].push_back(&segment);
+  const int64_t events_before = log_->EventCount();
+  bool refused = false;
+  for (const auto& [origin, segments] : given) {
+    if (left_out_.contains(origin)) continue;
+    const auto head = reply.heads.heads.find(origin);
+    ASSAY_ASSIGN_OR_RETURN(const bool taken, AppendChain(origin, segments, head == reply.heads.heads.end() ? HubHead{} : head->second,
+                                                         reply.more));
+    refused |= !taken;
   }
-  for (const auto& [origin, head] : reply.heads.heads) {
-    if (origin == own_ || head.checkpoint.empty() || damaged_.contains(origin)) continue;
-    // The checkpoint may cover more than this reply brought: it is kept, and checked, once that is here.
-    if (log_->Head(origin).last < head.complete) continue;
-    absl::Status status = log_->KeepCheckpoint(origin, head.checkpoint);
-    if (absl::IsDataLoss(status) || absl::IsInvalidArgument(status)) {
-      damaged_[origin] = std::move(status);
-    } else if (!status.ok()) {
-      return status;
-    }
-  }
+  // What was refused is left out of the next pull, which makes room for others.
+  const bool news = refused || log_->EventCount() != events_before;
   hub_heads_ = reply.heads.heads;
-  if (gap) {
-    Failed(absl::OutOfRangeError("the hub left out events between what is held here and what it sent; pulling again"));
+  if (reply.more && !news) {
+    Failed(absl::InvalidArgumentError("the hub says that there is more, and gives nothing that is new"));
     return absl::OkStatus();
   }
   Working();
   last_pull_ = clock_->Now();
   if (reply.more) next_pull_ = absl::InfinitePast();
   return absl::OkStatus();
+}
+
+PullRequest Puller::NextRequest() {
+  constexpr Sequence kNothing{uint64_t{INT64_MAX}};  // Who has that much lacks nothing.
+  PullRequest request;
+  left_out_.clear();
+  for (const OriginId& origin : log_->Origins()) request.have[origin] = log_->Head(origin).last;
+  for (const auto& [origin, trouble] : troubles_) {
+    if (trouble.next_try <= clock_->Now()) continue;
+    request.have[origin] = kNothing;
+    left_out_.insert(origin);
+  }
+  return request;
 }
 
 absl::Status Puller::Step(bool paused, const BranchReport& report) {
@@ -127,15 +199,13 @@ absl::Status Puller::Step(bool paused, const BranchReport& report) {
     call_ = HubHeartbeat{report};
     told_state_ = report.state;
     busy_ = true;
-  } else if (may_try && now >= next_pull_) {
-    PullRequest request;
-    for (const OriginId& origin : log_->Origins()) request.have[origin] = log_->Head(origin).last;
+  } else if (may_try && now >= std::min(next_pull_, NextRetry())) {
     // Set before the reply is there: a hint that comes in between calls for another pull.
     next_pull_ = now + interval_;
-    call_ = HubPull{std::move(request)};
+    call_ = HubPull{NextRequest()};
     busy_ = true;
   } else {
-    wake_ = std::max(next_try_, std::min(next_pull_, next_heartbeat_));
+    wake_ = std::max(next_try_, std::min({next_pull_, next_heartbeat_, NextRetry()}));
   }
   return absl::OkStatus();
 }

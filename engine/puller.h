@@ -1,12 +1,20 @@
 // Brings the other branches' chains here, by version vector, and tells the hub how this branch is doing.
 //
 // Pulls when a hint comes, when the hub said there is more, and every interval: losing every hint costs latency only. What is
-// pulled is appended to the log and nothing else; merging it is the projector's. A chain whose bytes do not verify stands still and is
-// named; the others go on. Not thread-safe.
+// pulled is appended to the log and nothing else; merging it is the projector's. Not thread-safe.
+//
+// Nothing that the hub says is believed. A chain that comes with a gap, with bytes that do not verify, or otherwise than its origin
+// signed it, stands still and is named; the others go on. What was refused was not appended, so it says nothing about what the hub
+// holds tomorrow: the chain is asked for again by itself, less and less often (every 5 minutes in the end, or by SyncNow), and left
+// out of the pulls between, since what is refused would come again with each of them. Only a chain that contradicts what is held
+// here (a fork, a signed root) stands still until the engine is opened again: no pull can mend that, and a person should look.
+// Others wait for it for a minute, and then go on without (GivenUp). Our own chain is never taken from the hub; if the hub has
+// another one, that is named as well.
 #pragma once
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,19 +44,29 @@ class Puller {
 
   const LinkStatus& link() const { return link_; }
   const std::map<OriginId, HubHead>& hub_heads() const { return hub_heads_; }
-  const std::map<OriginId, absl::Status>& damaged() const { return damaged_; }
+  // Chains of which the hub gives something wrong. `next_try` InfiniteFuture: not before the engine is opened again.
+  const std::map<OriginId, LinkStatus>& troubles() const { return troubles_; }
+  // Chains that stand still for good, or have for a minute: a garbled reply is over sooner, and the causal order is kept for it.
+  std::set<OriginId> GivenUp() const;
   const std::vector<BranchPresence>& branches() const { return branches_; }
   absl::Duration interval() const { return interval_; }
   absl::Duration clock_offset() const { return clock_offset_; }
   // When `branches` was told.
   absl::Time heard() const { return heard_; }
   absl::Time last_pull() const { return last_pull_; }
-  absl::Time next_pull() const { return std::max(next_pull_, next_try_); }
+  absl::Time next_pull() const { return std::max(std::min(next_pull_, NextRetry()), next_try_); }
   // Events the hub has and this log has not.
   uint64_t Behind() const;
 
  private:
   absl::Status Append(const PullReply& reply);
+  // Of one chain. False: something was wrong with it, and is in `troubles_`. A status: the log could not be written or read.
+  absl::StatusOr<bool> AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments, const HubHead& head, bool more);
+  absl::StatusOr<EventLog::Refusal> CheckOwn(const std::vector<const Segment*>& segments, const HubHead& head);
+  void Trouble(const OriginId& origin, absl::Status status, bool for_good);
+  PullRequest NextRequest();
+  // When a chain in trouble is asked for again.
+  absl::Time NextRetry() const;
   void Working();
   void Failed(absl::Status status);
   void MeasureOffset(absl::Time hub_time, absl::Duration round_trip);
@@ -74,7 +92,9 @@ class Puller {
   Backoff heartbeat_backoff_{absl::Milliseconds(500), absl::Seconds(60)};
   LinkStatus link_;
   std::map<OriginId, HubHead> hub_heads_;
-  std::map<OriginId, absl::Status> damaged_;
+  std::map<OriginId, LinkStatus> troubles_;
+  std::map<OriginId, Backoff> chain_backoffs_;  // Of the chains in trouble.
+  std::set<OriginId> left_out_;  // Of the pull that is under way.
   std::vector<BranchPresence> branches_;
 };
 

@@ -31,7 +31,7 @@ struct OriginStatus {
   Sequence hub_head;          // At the hub, when last heard; of another branch's chain, up to the end of a transaction.
   Sequence projected;         // Merged and written here. Own: equal to head.
   absl::Time projected_time;  // Stamp of the last projected transaction.
-  absl::Status status;        // DATA_LOSS: this chain is stopped.
+  absl::Status status;        // Not OK: the chain stands still, or the hub gives something wrong of it.
 };
 
 // A push, pull or projection under way: "47/100".

@@ -29,15 +29,21 @@ absl::StatusOr<uint64_t> PullAll(OpenLog& open, Hub& hub, const PullProgress& pr
     PullRequest request;
     for (const OriginId& origin : open.log->Origins()) request.have[origin] = open.log->Head(origin).last;
     ASSAY_ASSIGN_OR_RETURN(const PullReply reply, hub.Pull(request));
+    std::map<OriginId, std::vector<const Segment*>> given;
+    for (const Segment& segment : reply.segments) given[segment.origin].push_back(&segment);
+    const int64_t events_before = open.log->EventCount();
     ASSAY_RETURN_IF_ERROR(open.file->Begin());
-    for (const Segment& segment : reply.segments) {
-      if (absl::Status status = open.log->AppendPulled(segment); !status.ok()) {
+    for (const auto& [origin, segments] : given) {
+      const auto at = reply.heads.heads.find(origin);
+      const HubHead head = at == reply.heads.heads.end() ? HubHead{} : at->second;
+      absl::StatusOr<EventLog::Refusal> refusal = open.log->AppendChain(origin, segments, head.complete, head.checkpoint);
+      if (absl::Status status = refusal.ok() ? refusal->cause : refusal.status(); !status.ok()) {
         open.file->Rollback();
         return Annotate(status, "append what the hub gave");
       }
     }
     ASSAY_RETURN_IF_ERROR(open.file->Commit());
-    more = reply.more && !reply.segments.empty();
+    more = reply.more && open.log->EventCount() != events_before;
     uint64_t total = 0;
     for (const auto& [_, head] : reply.heads.heads) total += head.complete.value;
     if (progress) progress(open.log->EventCount(), total);

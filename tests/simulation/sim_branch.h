@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -79,6 +80,9 @@ class SimBranch {
   // Delivers a push once more that was delayed on the way.
   void DeliverDuplicate();
 
+  // Puts what `wrap` makes of it in the place of this branch's line to the hub.
+  void WrapHub(const std::function<std::unique_ptr<Hub>(std::unique_ptr<Hub>)>& wrap) { hub_ = wrap(std::move(hub_)); }
+
   // A planted fault: what capture has brought is confirmed at once.
   void ConfirmEarly() { confirm_early_ = true; }
 
@@ -98,6 +102,7 @@ class SimBranch {
   Workload& workload() { return workload_; }
   BranchClock& clock() { return clock_; }
   const OriginId& origin() const { return origin_; }
+  LogFile* file() { return file_.get(); }
   LogFile::Options log_options() const { return {.vfs = vfs_.name()}; }
   test::CrashVfs& disk() { return vfs_; }
   // The most that the hub has ever acknowledged of this branch's chain.
