@@ -25,9 +25,9 @@ absl::Status SqliteError(sqlite3* db, int rc, absl::string_view what, absl::stri
     case SQLITE_NOMEM:
       return absl::ResourceExhaustedError(message);
     case SQLITE_CORRUPT:
-      return absl::DataLossError(absl::StrCat(message, ": restore the file, or open a new origin"));
+      return absl::DataLossError(absl::StrCat(message, ": put the newest good copy of it back, or open a new origin"));
     case SQLITE_NOTADB:
-      return absl::FailedPreconditionError(absl::StrCat(message, ": it is not an Assay log"));
+      return absl::FailedPreconditionError(absl::StrCat(message, ": it is not an Assay log; put the right file back"));
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return absl::FailedPreconditionError(absl::StrCat(message, ": another process is using it"));
@@ -158,7 +158,7 @@ absl::Status LogFile::CheckFormat() {
   if (empty && !read_only_) return absl::OkStatus();
   if (application != kLogApplicationId) {
     return absl::FailedPreconditionError(
-        absl::StrCat(path_, " is not an Assay log: move it away, or name another state directory"));
+        absl::StrCat(path_, " is not an Assay log: put the right file back, or name another state directory"));
   }
   if (version > kLogFormatVersion) {
     return absl::FailedPreconditionError(absl::StrCat(path_, " has log format ", version,

@@ -25,16 +25,18 @@ namespace {
 // That the log is there and is this branch's: a config copied from another shop must not go on with this one's chain.
 absl::Status CheckLog(const Config& config) {
   struct stat st;
-  if (stat(config.log_path().c_str(), &st) != 0) {
+  const bool missing = stat(config.log_path().c_str(), &st) != 0;
+  if (missing || st.st_size == 0) {
+    const std::string what = missing ? absl::StrCat("there is no log in ", config.branch.state_dir)
+                                     : absl::StrCat("the log ", config.log_path(), " is empty");
     // Going on with a new log would give the same changes other names.
     if (const std::optional<OriginId> enrolled = EnrolledOrigin(config.postgres.url); enrolled.has_value()) {
       return absl::FailedPreconditionError(absl::StrCat(
-          "there is no log in ", config.branch.state_dir, ", and the database is enrolled with one (origin ",
-          enrolled->Hex().substr(0, 8), "): put that log back; if it is lost, run assay repair --config ", config.path,
-          ", which shows what it would do"));
+          what, ", and the database is enrolled with one (origin ", enrolled->Hex().substr(0, 8),
+          "): put that log back; if it is lost, ", missing ? "" : "move the empty file away and ", "run assay repair --config ",
+          config.path, ", which shows what it would do"));
     }
-    return absl::FailedPreconditionError(absl::StrCat("there is no log in ", config.branch.state_dir,
-                                                      ": run assay init --config ", config.path, " first"));
+    return absl::FailedPreconditionError(absl::StrCat(what, ": run assay init --config ", config.path, " first"));
   }
   LogFile::Options options;
   options.read_only = true;
@@ -90,7 +92,7 @@ class RealDaemon final : public Daemon {
  public:
   absl::Status Start(const Config& config, bool naive_projection) {
     ASSAY_ASSIGN_OR_RETURN(lock_, StateLock::Take(config.lock_path()));
-    ASSAY_RETURN_IF_ERROR(CheckLog(config));
+    ASSAY_RETURN_IF_ERROR(ExplainLogDamage(CheckLog(config), config.log_path()));
     HostParts parts;
     parts.engine = config.ToEngineConfig();
     parts.engine.naive_projection = naive_projection;

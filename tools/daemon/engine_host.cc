@@ -42,6 +42,13 @@ size_t BytesOf(const CaptureBatch& batch) {
 
 }  // namespace
 
+absl::Status ExplainLogDamage(const absl::Status& status, const std::string& log_path) {
+  if (!absl::IsDataLoss(status)) return status;
+  return absl::DataLossError(absl::StrCat("the log ", log_path, " is damaged: ", status.message(),
+                                          ". Stop assayd and put the newest good copy of that file back; if there is none, move it away "
+                                          "and run assay repair, which shows what it would do"));
+}
+
 EngineHost::EngineHost(HostParts parts) : parts_(std::move(parts)), board_(FirstStatus(parts_), parts_.on_change) {}
 
 EngineHost::~EngineHost() {
@@ -115,7 +122,7 @@ void EngineHost::EngineLoop() {
   absl::Time since = absl::InfinitePast();
   while (!stopping_) {
     const absl::Time begun = SteadyNow();
-    const absl::Status status = RunEngine();
+    const absl::Status status = ExplainLogDamage(RunEngine(), parts_.log_path);
     {
       std::lock_guard<std::mutex> lock(mutex_);
       generation_ = 0;

@@ -50,6 +50,9 @@ struct HostParts {
   StatusBoard::Changed on_change = [](const DaemonStatus&, const DaemonStatus&) {};
 };
 
+// A damaged log file (DATA_LOSS) by name, and with what a person does about it; other statuses as they are.
+absl::Status ExplainLogDamage(const absl::Status& status, const std::string& log_path);
+
 class EngineHost : public Operator {
  public:
   explicit EngineHost(HostParts parts);
