@@ -168,6 +168,10 @@ struct TableWrites {
   TableName name;
   std::vector<std::string> columns;  // Non-key columns.
   std::vector<RowWrite> rows;
+  // Parallel to `columns`: the type that the values were written as, where that is another than the column has here; else empty. Such a
+  // value is refused, with its row, unless the column holds all of it: 1.2345 in a numeric(12,2) would be rounded in silence. May
+  // be left empty: no such column.
+  std::vector<std::string> written_as;
 };
 
 struct ProjectRequest {

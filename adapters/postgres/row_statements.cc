@@ -1,12 +1,16 @@
 #include "adapters/postgres/row_statements.h"
 
 #include <algorithm>
-#include <set>
+#include <initializer_list>
+#include <map>
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "adapters/postgres/array_text.h"
+#include "adapters/postgres/sqlstate.h"
 #include "log/annotate.h"
 #include "log/check.h"
 
@@ -76,6 +80,62 @@ void AddKey(const RowKey& key, const LocalTable& table, Rows* rows) {
   for (size_t i = 0; i < key.size(); ++i) (*rows)[i].Add(absl::string_view(key[i]));
 }
 
+// `text` of a value of `type` without what another type may show differently though it holds the same: zeros and blanks at its end, a
+// time of midnight, a time zone that is always UTC.
+absl::string_view Essence(absl::string_view text, absl::string_view type) {
+  const auto is = [&](std::initializer_list<absl::string_view> types) {
+    return std::any_of(types.begin(), types.end(), [&](absl::string_view name) { return absl::StartsWith(type, name); });
+  };
+  if (is({"numeric", "smallint", "integer", "bigint"})) {
+    if (text.find_first_not_of("+-.0123456789") != absl::string_view::npos || !absl::StrContains(text, '.')) return text;
+    while (absl::ConsumeSuffix(&text, "0")) {
+    }
+    absl::ConsumeSuffix(&text, ".");
+  } else if (is({"timestamp", "date"})) {
+    absl::ConsumeSuffix(&text, "+00");
+    absl::ConsumeSuffix(&text, " 00:00:00");
+  } else if (is({"character("})) {
+    while (absl::ConsumeSuffix(&text, " ")) {
+    }
+  }
+  return text;
+}
+
+bool HoldsAll(absl::string_view written, absl::string_view written_as, absl::string_view stored, absl::string_view type) {
+  return Essence(written, written_as) == Essence(stored, type);
+}
+
+// Which of a table's columns are to be compared with what was written, by index in TableWrites::columns, and what to add to RETURNING
+// for that.
+struct Converted {
+  Converted(const LocalTable& table, const TableWrites& writes) {
+    for (size_t i = 0; i < writes.written_as.size(); ++i) {
+      if (writes.written_as[i].empty()) continue;
+      columns.push_back(i);
+      absl::StrAppend(&returning, ", t.", table.columns[table.FindWritable(writes.columns[i])].quoted);
+    }
+  }
+
+  // `result` has them from column `first` on. The cause names the column and both types.
+  absl::Status Check(const LocalTable& table, const TableWrites& writes, const RowWrite& row, const Result& result, int at, int first) const {
+    for (size_t i = 0; i < columns.size(); ++i) {
+      const ColumnText& written = row.values[columns[i]];
+      const ColumnText stored = result.Value(at, first + static_cast<int>(i));
+      if (!written.has_value() || !stored.has_value()) continue;
+      const std::string& name = writes.columns[columns[i]];
+      const std::string& type = table.shape.columns[table.FindWritable(name)].type;
+      if (HoldsAll(*written, writes.written_as[columns[i]], *stored, type)) continue;
+      return StatusFromSqlstate("22000", absl::StrCat(
+          "column \"", name, "\" is ", type, " here and ", writes.written_as[columns[i]],
+          " where the value was written, and would not hold all of it; it is written by itself once the types agree"));
+    }
+    return absl::OkStatus();
+  }
+
+  std::vector<size_t> columns;
+  std::string returning;
+};
+
 std::vector<uint32_t> Missing(absl::Span<const uint32_t> rows, const Result& matched) {
   std::vector<bool> seen(rows.size());
   for (int row = 0; row < matched.rows(); ++row) seen[matched.Int64(row, 0) - 1] = true;
@@ -94,10 +154,12 @@ absl::StatusOr<std::vector<uint32_t>> InsertRows(Connection& connection, const L
     AddKey(writes.rows[row].key, table, &k);
     for (size_t i = 0; i < writes.columns.size(); ++i) k[keys + i].Add(writes.rows[row].values[i]);
   }
-  std::string names, values, key_names;
+  const Converted converted(table, writes);
+  std::string names, values, key_names, returned_keys;
   for (size_t i = 0; i < keys; ++i) {
     const LocalTable::Column& column = table.columns[table.shape.key[i]];
     absl::StrAppend(&key_names, i == 0 ? "" : ", ", column.quoted);
+    absl::StrAppend(&returned_keys, i == 0 ? "" : ", ", "t.", column.quoted);
     absl::StrAppend(&values, i == 0 ? "" : ", ", Cast(table, table.shape.key[i], i + 1));
   }
   for (size_t i = 0; i < writes.columns.size(); ++i) {
@@ -109,18 +171,23 @@ absl::StatusOr<std::vector<uint32_t>> InsertRows(Connection& connection, const L
   // A key that is there already, or comes to be there while this runs, is left alone and told: nothing of the batch may be kept.
   ASSAY_ASSIGN_OR_RETURN(
       const Result inserted,
-      k.Execute(connection, absl::StrCat("INSERT INTO ", table.quoted, " (", key_names, names, ") OVERRIDING SYSTEM VALUE SELECT ",
+      k.Execute(connection, absl::StrCat("INSERT INTO ", table.quoted, " AS t (", key_names, names, ") OVERRIDING SYSTEM VALUE SELECT ",
                                          values, " FROM ", k.From(), " ORDER BY k.n ON CONFLICT (", key_names,
-                                         ") DO NOTHING RETURNING ", key_names)));
-  std::set<RowKey> done;
+                                         ") DO NOTHING RETURNING ", returned_keys, converted.returning)));
+  std::map<RowKey, int> done;  // To the row of the result.
   for (int row = 0; row < inserted.rows(); ++row) {
     RowKey key;
     for (size_t i = 0; i < keys; ++i) key.push_back(inserted.String(row, static_cast<int>(i)));
-    done.insert(std::move(key));
+    done[std::move(key)] = row;
   }
   std::vector<uint32_t> not_done;
   for (uint32_t row : rows) {
-    if (!done.contains(writes.rows[row].key)) not_done.push_back(row);
+    const auto at = done.find(writes.rows[row].key);
+    if (at == done.end()) {
+      not_done.push_back(row);
+    } else {
+      ASSAY_RETURN_IF_ERROR(converted.Check(table, writes, writes.rows[row], inserted, at->second, static_cast<int>(keys)));
+    }
   }
   return not_done;
 }
@@ -213,7 +280,12 @@ absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const Lo
   // If another session's write of the row is waited for here, the condition is checked again on what it left.
   if (compare_xmin) absl::StrAppend(&sql, " AND t.xmin = k.c", keys + 1, "::pg_catalog.xid");
   absl::StrAppend(&sql, " RETURNING k.n");
+  const Converted converted(table, update ? writes : TableWrites{});
+  absl::StrAppend(&sql, converted.returning);
   ASSAY_ASSIGN_OR_RETURN(const Result matched, k.Execute(connection, sql));
+  for (int row = 0; row < matched.rows() && !converted.columns.empty(); ++row) {
+    ASSAY_RETURN_IF_ERROR(converted.Check(table, writes, writes.rows[rows[matched.Int64(row, 0) - 1]], matched, row, 1));
+  }
   return Missing(rows, matched);
 }
 

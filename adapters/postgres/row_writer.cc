@@ -222,7 +222,7 @@ absl::Status RowWriter::TakeOutAndPutBack(const std::vector<Failure>& failures, 
     const TableWrites& writes = request_->writes[failure.table];
     const RowWrite& write = WriteOf(failure);
     if (write.operation == RowWrite::Operation::kInsert) {
-      wholes.push_back({failure, {writes.name, writes.columns, {write}}});
+      wholes.push_back({failure, {writes.name, writes.columns, {write}, writes.written_as}});
       continue;
     }
     const LocalTable& local = TableOf(failure.table);
@@ -238,8 +238,10 @@ absl::Status RowWriter::TakeOutAndPutBack(const std::vector<Failure>& failures, 
       if (local.FindWritable(name) < 0) continue;
       const auto written = std::find(writes.columns.begin(), writes.columns.end(), name);
       whole.writes.columns.push_back(name);
+      const size_t of = written - writes.columns.begin();
+      whole.writes.written_as.push_back(of < writes.written_as.size() ? writes.written_as[of] : "");
       whole.writes.rows[0].values.push_back(
-          written == writes.columns.end() ? (*old)[i] : write.values[written - writes.columns.begin()]);
+          written == writes.columns.end() ? (*old)[i] : write.values[of]);
     }
     wholes.push_back(std::move(whole));
   }

@@ -376,6 +376,30 @@ TEST_F(ProjectionTest, NumbersAndTextsAreNotCutInSilence) {
               ElementsAre("0:22001", "1:22001", "2:22026", "3:22003"));
 }
 
+TEST_F(ProjectionTest, AValueOfAnotherTypeIsRefusedUnlessAllOfItIsHeld) {
+  Enrol("id int PRIMARY KEY, n numeric(12,2), t timestamp(0), i int, c char(5), d date");
+  const std::vector<std::string> types = {"numeric(14,4)", "timestamp(3) without time zone", "text", "character varying(9)",
+                                          "timestamp without time zone"};
+  const auto writes = [&](std::vector<RowWrite> rows) {
+    return std::vector<TableWrites>{{kT, {"n", "t", "i", "c", "d"}, std::move(rows), types}};
+  };
+  const std::vector<ColumnText> fits = {"7.5000", "2024-05-01 10:00:00", "5", "ab", "2024-05-01 00:00:00"};
+  const auto but = [&](size_t column, const std::string& value) {
+    std::vector<ColumnText> values = fits;
+    values[column] = value;
+    return values;
+  };
+  EXPECT_THAT(Refused(Project(writes({Insert({"1"}, but(0, "7.5012")), Insert({"2"}, but(1, "2024-05-01 10:00:00.125")),
+                                      Insert({"3"}, but(2, "05")), Insert({"4"}, but(4, "2024-05-01 10:00:00")), Insert({"5"}, fits)}))),
+              ElementsAre("0:22000", "1:22000", "2:22000", "3:22000"));
+  EXPECT_EQ(Project(writes({Insert({"5"}, fits), Insert({"6"}, but(0, "-100.0000"))})).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Rows(), "5,7.50,2024-05-01 10:00:00,5,ab   ,2024-05-01;6,-100.00,2024-05-01 10:00:00,5,ab   ,2024-05-01");
+  EXPECT_THAT(Refused(Project(writes({Update({"5"}, but(0, "0.001"), Xmin("5"))}))), ElementsAre("0:22000"));
+  EXPECT_EQ(Project(writes({Update({"5"}, but(0, "0.01"), Xmin("5"))})).outcome, Outcome::kCommitted);
+  // Where the types agree, nobody looks: what PostgreSQL makes of a value is then its own affair.
+  EXPECT_EQ(Project({"n"}, {Update({"5"}, {"0.001"}, Xmin("5"))}).outcome, Outcome::kCommitted);
+}
+
 TEST_F(ProjectionTest, HostileNamesAndValuesAreOnlyNamesAndValues) {
   const std::string name = "é\"; DROP TABLE t; -- '" + std::string(40, 'x');
   const std::string quoted = "\"é\"\"; DROP TABLE t; -- '" + std::string(40, 'x') + "\"";
