@@ -55,6 +55,7 @@ void Batch::Clear() {
   index_.clear();
   rows_.clear();
   to_.clear();
+  declared_.clear();
   schemas_.clear();
   schema_ = nullptr;
   meetings_.clear();
@@ -185,6 +186,10 @@ absl::Status Batch::Fold(const OriginId& origin, const StoredEvent& stored) {
   for (const v1::Seen& seen : change_.event.transaction().seen()) {
     ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginOf(seen));
     ASSAY_RETURN_IF_ERROR(stages_->AddSeen(origin, stored.sequence, other, Sequence{seen.sequence()}));
+  }
+  if (change_.event.has_schema()) {
+    ASSAY_ASSIGN_OR_RETURN(const auto schema, names_->Schema(origin, stored.sequence));
+    declared_[{origin, schema->table}] = stored.sequence;
   }
   if (change_.event.has_row()) FoldRow(origin);
   if (stored.bytes.size() > kScratchBytesMax) change_ = {};

@@ -63,6 +63,8 @@ class Batch {
   // Where the cursors go when the batch is merged.
   const std::map<OriginId, Sequence>& to() const { return to_; }
   HlcStamp stamp() const { return stamp_; }
+  // The newest declaration of each table in each chain.
+  const std::map<std::pair<OriginId, TableId>, Sequence>& declared() const { return declared_; }
   size_t event_count() const { return event_count_; }
   // Versions inside the batch that did not know of each other.
   const std::vector<std::pair<RowRef, Meeting>>& meetings() const { return meetings_; }
@@ -102,6 +104,7 @@ class Batch {
   std::map<RowRef, PendingRow> rows_;
   absl::flat_hash_map<RowRef, PendingRow*> index_;  // Into rows_: a tree of many rows is slow to find things in.
   std::map<OriginId, Sequence> to_;
+  std::map<std::pair<OriginId, TableId>, Sequence> declared_;
   std::set<std::shared_ptr<const ResolvedSchema>> schemas_;  // PendingRow::Value::declared points into them.
   const ResolvedSchema* schema_ = nullptr;                   // The last one put there.
   std::vector<std::pair<RowRef, Meeting>> meetings_;

@@ -26,6 +26,9 @@ struct TableColumn {
   std::string type;        // format_type(), e.g. "numeric(12,2)".
   bool not_null = false;
   bool generated = false;  // Never sent, never written.
+  // pg_attribute.attnum: what a column keeps when it is renamed, and nothing else ever takes. 0: not known, as of a column that was
+  // dropped before its changes were captured.
+  uint32_t number = 0;
   bool operator==(const TableColumn&) const = default;
 };
 

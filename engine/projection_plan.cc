@@ -67,6 +67,16 @@ struct ProjectionPlanner::Table {
   const TableShape* shape = nullptr;  // Null: not here.
   std::string refusal;
   std::map<ColumnId, size_t> columns;  // Non-key, not generated: to the index in the shape.
+  std::map<ColumnId, size_t> renamed;  // The same columns by the names they had here before.
+  bool renamed_elsewhere = false;      // Some branch has renamed one of the table's columns.
+
+  // The column of that name that can be written.
+  std::optional<size_t> Writable(absl::string_view name) const {
+    for (const auto& [_, index] : columns) {
+      if (shape->columns[index].name == name) return index;
+    }
+    return std::nullopt;
+  }
 };
 
 ReadRequest ProjectionPlanner::Request(const std::vector<TargetRow>& targets) const {
@@ -98,6 +108,14 @@ absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetR
         ASSAY_ASSIGN_OR_RETURN(const ColumnId column, names_->ColumnIdOf(id, read.shape->columns[i].name));
         table.columns[column] = i;
       }
+      ASSAY_ASSIGN_OR_RETURN(const auto renamed, history_->RenamedHere(id, *read.shape));
+      for (const auto& [before, now] : renamed) {
+        const std::optional<size_t> index = table.Writable(now);
+        if (!index.has_value()) continue;
+        ASSAY_ASSIGN_OR_RETURN(const ColumnId column, names_->ColumnIdOf(id, before));
+        table.renamed[column] = *index;
+      }
+      ASSAY_ASSIGN_OR_RETURN(table.renamed_elsewhere, history_->RenamedElsewhere(id));
     }
     static const ReadReply::Row kNoRow;
     for (size_t row = 0; target < targets.size() && targets[target].ref.table == id; ++row, ++target) {
@@ -110,14 +128,13 @@ absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetR
 }
 
 absl::StatusOr<std::optional<ProjectionPlanner::Desired>> ProjectionPlanner::DesiredValue(const TargetRow& target,
-                                                                                          const ColumnVersion& column,
-                                                                                          const std::string& type) {
+                                                                                          const ColumnVersion& column) {
   if (target.pending != nullptr) {
     const auto& values = target.pending->values;
     auto at = std::lower_bound(values.begin(), values.end(), column.column,
                                [](const PendingRow::Value& value, ColumnId c) { return value.column < c; });
     if (at != values.end() && at->column == column.column && at->version == column.version) {
-      return Desired{at->text, at->declared->type() == type};
+      return Desired{at->text, at->declared->type(), at->declared->number()};
     }
   }
   absl::StatusOr<const ResolvedChange*> change = values_->Change(column.version);
@@ -127,19 +144,43 @@ absl::StatusOr<std::optional<ProjectionPlanner::Desired>> ProjectionPlanner::Des
   absl::StatusOr<ColumnText> text = values_->Value(column.version, column.column);
   if (absl::IsNotFound(text.status())) return std::nullopt;
   if (!text.ok()) return text.status();
-  bool same_type = true;
+  Desired desired{*std::move(text)};
   for (const v1::TableSchema::Column& declared : (*change)->schema->schema.columns()) {
-    if (declared.name() == names_->ColumnNameOf(target.ref.table, column.column)) same_type = declared.type() == type;
+    if (declared.name() != names_->ColumnNameOf(target.ref.table, column.column)) continue;
+    desired.type = declared.type();
+    desired.number = declared.number();
   }
-  return Desired{*std::move(text), same_type};
+  return desired;
 }
 
-void ProjectionPlanner::AddWrite(const TargetRow& target, RowWrite::Operation operation,
-                                 std::vector<std::string> columns, std::vector<ColumnText> values, uint32_t xmin,
-                                 ProjectionPlan* plan) {
-  auto [it, is_new] = groups_.try_emplace({target.ref.table, operation, columns}, plan->writes.size());
+// Of a column that is not here under its name. `held`: PostgreSQL had its value once.
+absl::StatusOr<ProjectionPlanner::Place> ProjectionPlanner::PlaceOf(const TargetRow& target, const Table& table,
+                                                                    const ColumnVersion& column, bool held) {
+  // ALTER TABLE … RENAME here: the others go on under the old name until they have renamed, too.
+  if (auto it = table.renamed.find(column.column); it != table.renamed.end()) return Place{Place::Kind::kHere, it->second};
+  const std::string& name = names_->ColumnNameOf(target.ref.table, column.column);
+  for (const TableColumn& local : table.shape->columns) {
+    if (local.name == name) return Place{Place::Kind::kNowhere};  // Generated, or part of the key.
+  }
+  // What it has become elsewhere is a look into the log, and matters to a value that was written only for what it may have beaten.
+  if (held && !table.renamed_elsewhere) return Place{Place::Kind::kNowhere};
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<Desired> desired, DesiredValue(target, column));
+  if (!desired.has_value()) return Place{Place::Kind::kNowhere};
+  ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate,
+                         history_->FateOf(column.version, target.ref.table, name, desired->number, *table.shape));
+  if (!fate.known) return Place{Place::Kind::kMissing};
+  if (!fate.name.has_value()) return Place{Place::Kind::kNowhere};
+  const std::optional<size_t> index = table.Writable(*fate.name);
+  return index.has_value() ? Place{Place::Kind::kHere, *index} : Place{Place::Kind::kMissing};
+}
+
+void ProjectionPlanner::AddWrite(const TargetRow& target, RowWrite::Operation operation, TableWrites columns,
+                                 std::vector<ColumnText> values, uint32_t xmin, ProjectionPlan* plan) {
+  auto [it, is_new] =
+      groups_.try_emplace({target.ref.table, operation, columns.columns, columns.written_as}, plan->writes.size());
   if (is_new) {
-    plan->writes.push_back({names_->NameOf(target.ref.table), std::move(columns), {}});
+    columns.name = names_->NameOf(target.ref.table);
+    plan->writes.push_back(std::move(columns));
     plan->write_refs.emplace_back();
   }
   plan->writes[it->second].rows.push_back({operation, target.key, std::move(values), xmin});
@@ -179,7 +220,7 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const Table& ta
   if (!merged.IsLive()) {
     if (read.exists) {
       intent.set_write(v1::ProjectionIntent::Row::DELETE);
-      AddWrite(target, RowWrite::Operation::kDelete, {}, {}, read.xmin, plan);
+      AddWrite(target, RowWrite::Operation::kDelete, TableWrites{}, {}, read.xmin, plan);
     } else {
       intent.set_versions(target.versions_at_read);
     }
@@ -190,42 +231,71 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const Table& ta
   // What PostgreSQL holds is known by version, except for a row that moved unseen: then every value is compared.
   const bool compare_all = !read.exists || (target.unsettled.has_value() && !target.unsettled->held_known);
   const RowVersions held = target.unsettled.has_value() ? target.unsettled->held.value_or(RowVersions{}) : current;
-  ValuesHash hash;
-  std::vector<std::string> columns, missing;
-  std::vector<ColumnText> values;
+  const auto is_held = [&](const ColumnVersion& column) {
+    const Version* version = compare_all ? nullptr : held.Find(column.column);
+    return version != nullptr && *version == column.version;
+  };
+  // Two names may mean one column, while a rename has not been made everywhere: the newest write under any of them wins.
+  std::vector<const ColumnVersion*> winners(table.shape->columns.size());
+  std::vector<const ColumnVersion*> not_here;
   for (const ColumnVersion& column : merged.columns) {
-    if (!compare_all) {
-      const Version* version = held.Find(column.column);
-      if (version != nullptr && *version == column.version) continue;
+    Place place{Place::Kind::kHere};
+    if (auto local = table.columns.find(column.column); local != table.columns.end()) {
+      place.index = local->second;
+    } else {
+      ASSAY_ASSIGN_OR_RETURN(place, PlaceOf(target, table, column, is_held(column)));
     }
-    auto local = table.columns.find(column.column);
-    const std::string& name = names_->ColumnNameOf(target.ref.table, column.column);
-    const std::string& type = local == table.columns.end() ? name : table.shape->columns[local->second].type;
-    ASSAY_ASSIGN_OR_RETURN(std::optional<Desired> desired, DesiredValue(target, column, type));
+    if (place.kind == Place::Kind::kMissing && !is_held(column)) not_here.push_back(&column);
+    if (place.kind != Place::Kind::kHere) continue;
+    const ColumnVersion*& winner = winners[place.index];
+    if (winner == nullptr || winner->version < column.version) winner = &column;
+  }
+  ValuesHash hash;
+  TableWrites columns;
+  std::vector<std::string> missing;
+  std::vector<ColumnText> values;
+  for (size_t index = 0; index < winners.size(); ++index) {
+    const ColumnVersion* column = winners[index];
+    if (column == nullptr || is_held(*column)) continue;
+    const TableColumn& local = table.shape->columns[index];
+    ASSAY_ASSIGN_OR_RETURN(std::optional<Desired> desired, DesiredValue(target, *column));
     if (!desired.has_value()) continue;
-    if (local == table.columns.end()) {
-      const bool generated = std::any_of(table.shape->columns.begin(), table.shape->columns.end(),
-                                         [&](const TableColumn& c) { return c.name == name; });
-      // A NULL for a column that is not here is no loss yet; it is written should the column appear with another default.
-      if (generated || !desired->text.has_value()) continue;
-      missing.push_back(name);
-      intent.add_missing(column.column.value);
+    if (read.exists && index < read.values.size() && read.values[index] == desired->text) continue;
+    const bool same_type = desired->type.empty() || desired->type == local.type;
+    bool checked = !same_type;
+    if (checked) {
+      // Once its writer's column has the type it has here, the value was converted there, too.
+      ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate,
+                             history_->FateOf(column->version, target.ref.table, names_->ColumnNameOf(target.ref.table, column->column),
+                                              desired->number, *table.shape));
+      checked = !fate.known || fate.type != local.type;
+    }
+    if (same_type) {
+      ASSAY_ASSIGN_OR_RETURN(const ColumnId id, names_->ColumnIdOf(target.ref.table, local.name));
+      hash.Add(local.name, desired->text);
+      intent.add_columns(id.value);
+    }
+    columns.columns.push_back(local.name);
+    columns.written_as.push_back(checked ? desired->type : "");
+    values.push_back(std::move(desired->text));
+  }
+  for (const ColumnVersion* column : not_here) {
+    ASSAY_ASSIGN_OR_RETURN(const std::optional<Desired> desired, DesiredValue(target, *column));
+    if (!desired.has_value()) continue;
+    if (!desired->text.has_value()) {
+      // No loss yet; but should the column appear with another default, the row is looked at again.
+      ASSAY_RETURN_IF_ERROR(history_->NoteNull(target.ref.table, column->column, column->version.stamp));
       continue;
     }
-    if (read.exists && local->second < read.values.size() && read.values[local->second] == desired->text) continue;
-    if (desired->same_type) {
-      hash.Add(name, desired->text);
-      intent.add_columns(column.column.value);
-    }
-    columns.push_back(name);
-    values.push_back(std::move(desired->text));
+    missing.push_back(names_->ColumnNameOf(target.ref.table, column->column));
+    intent.add_missing(column->column.value);
   }
   if (!missing.empty()) {
     intent.set_sqlstate("42703");
     intent.set_cause(absl::StrCat("table ", table.shape->name.ToString(), " has no column ", absl::StrJoin(missing, ", "),
                                   " here; it is written by itself once the column is added"));
   }
-  if (!read.exists || !columns.empty()) {
+  if (!read.exists || !columns.columns.empty()) {
     const auto operation = read.exists ? RowWrite::Operation::kUpdate : RowWrite::Operation::kInsert;
     intent.set_write(IntentOf(operation));
     intent.set_values(hash.Finish());

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/batch.h"
+#include "engine/column_history.h"
 #include "engine/database.h"
 #include "engine/fold_values.h"
 #include "log/row_versions.h"
@@ -45,8 +46,8 @@ struct ProjectionPlan {
 
 class ProjectionPlanner {
  public:
-  ProjectionPlanner(TableNames* names, RowVersionStore* rows, FoldValues* values)
-      : names_(names), rows_(rows), values_(values) {}
+  ProjectionPlanner(TableNames* names, RowVersionStore* rows, FoldValues* values, ColumnHistory* history)
+      : names_(names), rows_(rows), values_(values), history_(history) {}
 
   // The keys to read, grouped by table in the order of `targets` (which is sorted by row).
   ReadRequest Request(const std::vector<TargetRow>& targets) const;
@@ -57,20 +58,32 @@ class ProjectionPlanner {
   struct Table;
   struct Desired {
     ColumnText text;
-    bool same_type = true;  // Written by a branch where the column has the type it has here.
+    std::string type;     // As its writer has it; empty when that is not known.
+    uint32_t number = 0;  // TableColumn::number, at its writer.
+  };
+  // Where the value of a column is to go.
+  struct Place {
+    enum class Kind : uint8_t {
+      kHere,     // To column `index` of the shape, perhaps under another name by now.
+      kNowhere,  // It is computed here, or whoever wrote it has dropped the column since.
+      kMissing,  // The column is not here yet.
+    };
+    Kind kind = Kind::kMissing;
+    size_t index = 0;
   };
   absl::Status PlanRow(const TargetRow& target, const Table& table, const ReadReply::Row& read,
                        const std::map<RowRef, Refusal>& refused, ProjectionPlan* plan);
-  absl::StatusOr<std::optional<Desired>> DesiredValue(const TargetRow& target, const ColumnVersion& column,
-                                                      const std::string& type);
-  void AddWrite(const TargetRow& target, RowWrite::Operation operation, std::vector<std::string> columns,
-                std::vector<ColumnText> values, uint32_t xmin, ProjectionPlan* plan);
+  absl::StatusOr<std::optional<Desired>> DesiredValue(const TargetRow& target, const ColumnVersion& column);
+  absl::StatusOr<Place> PlaceOf(const TargetRow& target, const Table& table, const ColumnVersion& column, bool held);
+  void AddWrite(const TargetRow& target, RowWrite::Operation operation, TableWrites columns, std::vector<ColumnText> values,
+                uint32_t xmin, ProjectionPlan* plan);
 
   TableNames* names_;
   RowVersionStore* rows_;
   FoldValues* values_;
+  ColumnHistory* history_;
   // Of the plan being made: where writes of one table, operation and column list are collected.
-  std::map<std::tuple<TableId, RowWrite::Operation, std::vector<std::string>>, size_t> groups_;
+  std::map<std::tuple<TableId, RowWrite::Operation, std::vector<std::string>, std::vector<std::string>>, size_t> groups_;
 };
 
 // Over names and values, so that an echo can be compared with what was meant.

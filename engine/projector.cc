@@ -17,6 +17,9 @@ constexpr absl::Duration kLockedMax = absl::Milliseconds(500);
 constexpr absl::string_view kBatch = "batch";
 constexpr absl::string_view kBatchLanded = "batch_landed";
 constexpr absl::Duration kAnchorInterval = absl::Seconds(60);
+// Where nothing else reads the tables. A column that some branch has and that never comes here costs next to nothing.
+constexpr absl::Duration kProbeIntervalMin = absl::Seconds(5);
+constexpr absl::Duration kProbeIntervalMax = absl::Minutes(5);
 
 RowRef RefOf(const v1::ProjectionIntent::Row& row) {
   RowRef ref{TableId{row.table()}, {}};
@@ -45,12 +48,14 @@ Projector::Projector(const EngineConfig& config, const OriginId& own, EventLog* 
       clock_(clock),
       random_(random),
       values_(log, names),
-      planner_(names, rows, &values_),
+      history_(own, names, stages),
+      planner_(names, rows, &values_, &history_),
       batch_(own, log, names, stages) {}
 
 absl::Status Projector::Load() {
   batch_.Clear();
   values_.Clear();
+  history_.Clear();
   call_.reset();
   Finish();
   intent_.reset();
@@ -75,7 +80,7 @@ void Projector::Finish() {
   read_.reset();
   fence_.clear();
   write_refs_.clear();
-  locked_ = anchoring_ = false;
+  locked_ = anchoring_ = probing_ = false;
   attempts_ = 0;
   has_work_ = true;
 }
@@ -160,6 +165,16 @@ absl::Status Projector::Gather(size_t events_max) {
   if (phase_ != Phase::kGather) return absl::OkStatus();
   ASSAY_ASSIGN_OR_RETURN(const std::optional<int64_t> next_ms, stages_->NextRetryMs());
   if (next_ms.has_value()) wake_ = absl::FromUnixMillis(std::max(*next_ms, now_ms));
+  ASSAY_ASSIGN_OR_RETURN(const std::set<TableId> probed, history_.TablesWithNulls());
+  if (!probed.empty()) {
+    if (clock_->Now() >= probe_at_) {
+      probing_ = true;
+      phase_ = Phase::kRead;
+      retry_at_ = absl::InfinitePast();
+      return StartRead();
+    }
+    wake_ = std::min(wake_, probe_at_);
+  }
   if (!activity_) return absl::OkStatus();
   if (clock_->Now() < anchor_at_) {
     wake_ = std::min(wake_, anchor_at_);
@@ -208,7 +223,7 @@ absl::Status Projector::Retry() {
 }
 
 absl::Status Projector::StartRead() {
-  if (targets_.empty() && !anchoring_) {
+  if (targets_.empty() && !anchoring_ && !probing_) {
     // Nothing that PostgreSQL would show: merge without a word to it.
     return Settle(v1::ProjectionIntent());
   }
@@ -223,6 +238,10 @@ absl::Status Projector::StartRead() {
   // The naive build option locks late and decides without waiting for the fence: the fault that the protocol is there to prevent.
   locked_ = attempts_ >= kAttemptsBeforeLocking || config_.naive_projection;
   ReadRequest request = planner_.Request(targets_);
+  if (probing_) {
+    ASSAY_ASSIGN_OR_RETURN(const std::set<TableId> probed, history_.TablesWithNulls());
+    for (const TableId& table : probed) request.tables.push_back({names_->NameOf(table), {}});
+  }
   request.fence = fence_;
   request.lock = locked_;
   request.tag = tag_;
@@ -253,7 +272,75 @@ void Projector::OnFence(absl::string_view nonce) {
   has_work_ = true;
 }
 
+absl::Status Projector::NoteShapes() {
+  for (const ReadReply::Table& table : read_->tables) {
+    if (!table.shape.has_value()) continue;
+    ASSAY_ASSIGN_OR_RETURN(const TableId id, names_->IdOf(table.shape->name));
+    ASSAY_RETURN_IF_ERROR(history_.Note(id, *table.shape));
+    ASSAY_ASSIGN_OR_RETURN(const auto appeared, history_.TakeAppeared(id, *table.shape));
+    for (const auto& [column, since] : appeared) ASSAY_RETURN_IF_ERROR(MakeDue(id, column, since, *table.shape));
+    if (!appeared.empty()) probe_every_ = kProbeIntervalMin;
+  }
+  return absl::OkStatus();
+}
+
+// A column of which NULLs were passed over since `since` may have come with another default: of those rows it is not known any more
+// to hold what the log has.
+absl::Status Projector::MakeDue(TableId table, ColumnId column, HlcStamp since, const TableShape& shape) {
+  std::vector<std::pair<RowRef, RowVersions>> rows;
+  ASSAY_RETURN_IF_ERROR(rows_->ForEach(table, [&](const KeyHash& key, const RowVersions& versions) {
+    const Version* version = versions.Find(column);
+    if (versions.IsLive() && version != nullptr && version->stamp >= since) rows.push_back({RowRef{table, key}, versions});
+    return absl::OkStatus();
+  }));
+  for (auto& [ref, versions] : rows) {
+    const Version version = *versions.Find(column);
+    ASSAY_ASSIGN_OR_RETURN(const bool is_null, WroteNull(table, column, version, shape));
+    if (!is_null) continue;
+    ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, stages_->Unsettled(ref));
+    UnsettledRow row = known.value_or(UnsettledRow{});
+    if (!known.has_value()) {
+      ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, values_.Change(version));
+      const RowKey key(change->row().key().begin(), change->row().key().end());
+      row.row = ref;
+      row.key = EncodeKey(key);
+      row.since_ms = absl::ToUnixMillis(clock_->Now());
+      row.origin = version.origin;
+      row.sequence = version.sequence;
+      row.held = std::move(versions);
+    }
+    if (row.held.has_value()) {
+      std::erase_if(row.held->columns, [&](const ColumnVersion& held) { return held.column == column; });
+    }
+    row.retry_at_ms = 0;
+    ASSAY_RETURN_IF_ERROR(stages_->PutUnsettled(row));
+  }
+  return absl::OkStatus();
+}
+
+// A NULL, and of the column that is meant by the name now: not of one that its writer has dropped since.
+absl::StatusOr<bool> Projector::WroteNull(TableId table, ColumnId column, const Version& version, const TableShape& shape) {
+  const absl::StatusOr<const ResolvedChange*> change = values_.Change(version);
+  if (absl::IsPermissionDenied(change.status())) return false;  // Masked here.
+  if (!change.ok()) return change.status();
+  for (int i = 0; i < (*change)->row().columns_size(); ++i) {
+    const v1::ColumnChange& written = (*change)->row().columns(i);
+    if ((*change)->ColumnAt(i) != column || !written.is_null()) continue;
+    const v1::TableSchema::Column& declared = (*change)->schema->schema.columns(static_cast<int>(written.ordinal()));
+    ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate, history_.FateOf(version, table, declared.name(), declared.number(), shape));
+    return !fate.known || fate.name == declared.name();
+  }
+  return false;
+}
+
 absl::Status Projector::Plan() {
+  ASSAY_RETURN_IF_ERROR(NoteShapes());
+  if (probing_) {
+    probe_at_ = clock_->Now() + probe_every_;
+    probe_every_ = std::min(probe_every_ * 2, kProbeIntervalMax);
+    Finish();
+    return absl::OkStatus();
+  }
   // Between the read and here the row may have become settled, parked or changed by a captured commit.
   for (TargetRow& target : targets_) {
     ASSAY_ASSIGN_OR_RETURN(target.unsettled, stages_->Unsettled(target.ref));
@@ -449,7 +536,11 @@ absl::Status Projector::Settle(const v1::ProjectionIntent& intent) {
     const RowVersions merged = stored == nullptr ? RowVersions{} : *stored;
     ASSAY_RETURN_IF_ERROR(SettleRow(row, before[ref], merged));
   }
+  for (const auto& [declared, sequence] : batch_.declared()) {
+    ASSAY_RETURN_IF_ERROR(history_.NoteDeclared(declared.first, declared.second, sequence));
+  }
   for (const auto& [origin, to] : batch_.to()) ASSAY_RETURN_IF_ERROR(stages_->SetProjected(origin, to));
+  probe_every_ = kProbeIntervalMin;
   events_projected_ += batch_.event_count();
   batch_.Clear();
   Finish();

@@ -24,6 +24,7 @@
 #include "absl/status/status.h"
 #include "engine/backoff.h"
 #include "engine/batch.h"
+#include "engine/column_history.h"
 #include "engine/engine.h"
 #include "engine/projection_plan.h"
 #include "engine/recorder.h"
@@ -52,7 +53,7 @@ class Projector : public ProjectionEcho {
   // copy of it is known by that.
   void NoteActivity() { activity_ = true; }
   // What waits for a time waits no longer.
-  void RetryNow() { retry_at_ = std::min(retry_at_, clock_->Now()), anchor_at_ = std::min(anchor_at_, clock_->Now()); }
+  void RetryNow() { retry_at_ = std::min(retry_at_, clock_->Now()), anchor_at_ = std::min(anchor_at_, clock_->Now()), probe_at_ = clock_->Now(); }
 
   // ProjectionEcho.
   bool Claims(absl::string_view tag, HlcStamp* stamp) override;
@@ -80,6 +81,10 @@ class Projector : public ProjectionEcho {
   absl::Status Retry();
   absl::Status StartRead();
   absl::Status Plan();
+  // What the read says of this database's tables; a column that has appeared makes rows due.
+  absl::Status NoteShapes();
+  absl::Status MakeDue(TableId table, ColumnId column, HlcStamp since, const TableShape& shape);
+  absl::StatusOr<bool> WroteNull(TableId table, ColumnId column, const Version& version, const TableShape& shape);
   absl::Status SetIntent(v1::ProjectionIntent intent);
   absl::Status DropIntent();
   void ForgetMeant();
@@ -100,6 +105,7 @@ class Projector : public ProjectionEcho {
   Clock* clock_;
   Random* random_;
   FoldValues values_;
+  ColumnHistory history_;
   ProjectionPlanner planner_;
   Batch batch_;
 
@@ -115,6 +121,9 @@ class Projector : public ProjectionEcho {
   bool retry_turn_ = false;      // Parked rows and new events take turns.
   bool activity_ = true;         // Since the last projection landed.
   bool anchoring_ = false;       // A projection of nothing, for the sake of its number.
+  bool probing_ = false;         // A read of nothing, to see whether a column has appeared.
+  absl::Time probe_at_ = absl::InfinitePast();
+  absl::Duration probe_every_ = absl::Seconds(5);
   absl::Time anchor_at_ = absl::InfinitePast();
   bool has_work_ = false;
   absl::Time retry_at_ = absl::InfinitePast();

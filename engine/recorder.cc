@@ -21,7 +21,11 @@ constexpr size_t kWithheldMax = 100;
 
 uint64_t Fingerprint(const TableShape& shape) {
   std::string text;
-  for (const TableColumn& column : shape.columns) absl::StrAppend(&text, column.name, " ", column.type, "\n");
+  for (const TableColumn& column : shape.columns) {
+    absl::StrAppend(&text, column.name, " ", column.type);
+    if (column.number != 0) absl::StrAppend(&text, " ", column.number);
+    absl::StrAppend(&text, "\n");
+  }
   for (uint32_t key : shape.key) absl::StrAppend(&text, key, ",");
   const Hash hash = Sha256(text);
   uint64_t value = 0;
@@ -61,7 +65,8 @@ void SetOld(const TupleValue& value, v1::ColumnChange* column) {
 
 Recorder::Recorder(const EngineConfig& config, const OriginId& own, EventLog* log, TableNames* names,
                    RowVersionStore* rows, StageStore* stages, Clock* clock, ProjectionEcho* echo)
-    : config_(config), own_(own), log_(log), names_(names), rows_(rows), stages_(stages), clock_(clock), echo_(echo) {}
+    : config_(config), own_(own), log_(log), names_(names), rows_(rows), stages_(stages), clock_(clock), echo_(echo),
+      history_(own, names, stages) {}
 
 absl::Status Recorder::Load() {
   ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, stages_->GetNumber(kClock, 0));
@@ -77,6 +82,7 @@ absl::Status Recorder::Load() {
     if (!absl::SimpleAtoi(texts[i + 3], &value.bytes)) return absl::DataLossError("the log's note of large values is damaged");
   }
   declared_.clear();
+  history_.Clear();
   keyed_.clear();
   declared_in_chain_.clear();
   seen_written_.clear();
@@ -348,6 +354,7 @@ absl::StatusOr<Recorder::Declared*> Recorder::Describe(const std::shared_ptr<con
     table.name = shape->name.ToString();
     table.fingerprint = Fingerprint(*shape);
     ASSAY_ASSIGN_OR_RETURN(table.table, names_->IdOf(shape->name));
+    ASSAY_RETURN_IF_ERROR(history_.Note(table.table, *shape));
     table.is_key.resize(shape->columns.size());
     for (uint32_t key : shape->key) table.is_key[key] = true;
     std::map<std::string, uint32_t> ordinals;
@@ -426,6 +433,7 @@ absl::Status Recorder::DeclareInChain(const TableShape& shape, Declared& table) 
       added->set_name(column.name);
       added->set_type(column.type);
       added->set_not_null(column.not_null);
+      added->set_number(column.number);
     }
     for (uint32_t key : shape.key) schema->add_key(key);
     schema->set_fingerprint(table.fingerprint);

@@ -20,6 +20,7 @@
 #include "absl/types/span.h"
 #include "engine/captured_position.h"
 #include "engine/clock.h"
+#include "engine/column_history.h"
 #include "engine/database.h"
 #include "engine/engine.h"
 #include "engine/fold_values.h"
@@ -147,6 +148,7 @@ class Recorder {
   Clock* clock_;
   ProjectionEcho* echo_;
 
+  ColumnHistory history_;
   HybridClock hybrid_{HlcStamp{}};
   CapturedPosition captured_;
   Lsn passed_;  // Transactions up to here have been worked on.

@@ -22,6 +22,31 @@ constexpr absl::Duration kOldStreamMax = absl::Seconds(2);
 // Buffers are filled to this size, and a larger message gets one of its own: views into them must not move.
 constexpr size_t kBufferBytes = 256 << 10;
 
+// The numbers (pg_attribute.attnum) of the stream's columns, which come in their order. `known` has those of columns that the catalog has
+// under the same name, 0 for the others; `last` is the highest number that the table has ever given. The catalog may be ahead: a column
+// renamed since has the one number that is left for it between its neighbours, and where more than one is left it may as well have
+// been dropped. A name that was dropped and made anew stands out by the order. 0 where it cannot be told.
+std::vector<uint32_t> NumbersInOrder(std::vector<uint32_t> known, uint32_t last) {
+  uint32_t lowest = last + 1;
+  for (auto number = known.rbegin(); number != known.rend(); ++number) {
+    if (*number == 0) continue;
+    *number < lowest ? lowest = *number : *number = 0;
+  }
+  uint32_t before = 0;
+  for (size_t i = 0; i < known.size(); ++i) {
+    if (known[i] == 0) {
+      size_t end = i;
+      while (end < known.size() && known[end] == 0) ++end;
+      const uint32_t after = end < known.size() ? known[end] : last + 1;
+      const bool certain = after - before - 1 == end - i;
+      for (; i < end; ++i) known[i] = certain ? ++before : 0;
+      if (i == known.size()) break;
+    }
+    before = known[i];
+  }
+  return known;
+}
+
 }  // namespace
 
 PostgresCapture::PostgresCapture(CaptureOptions options) : options_(std::move(options)) {}
@@ -397,7 +422,8 @@ absl::Status PostgresCapture::TakeRelation(pgoutput::Relation relation) {
       {types.text(), modifiers.text()});
   if (!formatted.ok()) return AnnotateSql(formatted.status(), absl::StrCat("read the types of ", name.ToString()));
   const auto catalog = catalog_->Execute(
-      "SELECT a.attname, a.attnotnull, k.position FROM pg_catalog.pg_attribute a LEFT JOIN ("
+      "SELECT a.attname, a.attnotnull, k.position, a.attnum, (SELECT relnatts FROM pg_catalog.pg_class WHERE oid = a.attrelid)"
+      " FROM pg_catalog.pg_attribute a LEFT JOIN ("
       "  SELECT u.attnum, u.position FROM pg_catalog.pg_index i,"
       "    unnest(i.indkey::int2[]) WITH ORDINALITY u(attnum, position)"
       "  WHERE i.indrelid = $1::oid AND i.indisprimary AND u.position <= i.indnkeyatts) k ON k.attnum = a.attnum"
@@ -411,6 +437,7 @@ absl::Status PostgresCapture::TakeRelation(pgoutput::Relation relation) {
   const auto in_stream = [&](absl::string_view column) {
     return std::any_of(relation.columns.begin(), relation.columns.end(), [&](const auto& c) { return c.name == column; });
   };
+  std::vector<uint32_t> numbers;
   const bool same_count = catalog->rows() == static_cast<int>(relation.columns.size());
   for (int i = 0; i < static_cast<int>(relation.columns.size()); ++i) {
     const pgoutput::Relation::Column& column = relation.columns[i];
@@ -418,14 +445,24 @@ absl::Status PostgresCapture::TakeRelation(pgoutput::Relation relation) {
     entry.replica_key.push_back(column.replica_key);
     int row = 0;
     while (row < catalog->rows() && catalog->Text(row, 0) != column.name) ++row;
+    numbers.push_back(row == catalog->rows() ? 0 : static_cast<uint32_t>(catalog->Int64(row, 3)));
     // Renamed since? Then it stands in the same place under a name that the stream does not know.
     if (row == catalog->rows() && same_count && !in_stream(catalog->Text(i, 0))) row = i;
     if (row == catalog->rows()) continue;
     shape.columns.back().not_null = catalog->Bool(row, 1);
     if (!catalog->IsNull(row, 2)) key[catalog->Int64(row, 2)] = static_cast<uint32_t>(i);
   }
-  for (const auto& [position, column] : key) shape.key.push_back(column);
   std::shared_ptr<const TableShape>& known = relations_[relation.oid].shape;
+  if (catalog->rows() > 0) numbers = NumbersInOrder(std::move(numbers), static_cast<uint32_t>(catalog->Int64(0, 4)));
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    // Dropped since, but not when the stream named it last.
+    for (size_t k = 0; numbers[i] == 0 && known != nullptr && k < known->columns.size(); ++k) {
+      const TableColumn& before = known->columns[k];
+      if (before.name == shape.columns[i].name && std::count(numbers.begin(), numbers.end(), before.number) == 0) numbers[i] = before.number;
+    }
+    shape.columns[i].number = numbers[i];
+  }
+  for (const auto& [position, column] : key) shape.key.push_back(column);
   // A table that was dropped since has no key in the catalog any more: the one known before still tells its rows apart.
   if (catalog->rows() == 0 && known != nullptr && known->columns.size() == shape.columns.size()) shape.key = known->key;
   if (known == nullptr || *known != shape) known = std::make_shared<const TableShape>(std::move(shape));

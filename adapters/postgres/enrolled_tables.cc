@@ -49,7 +49,7 @@ ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C")sql";
 
 constexpr char kColumns[] = R"sql(
 SELECT a.attrelid, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
-       pg_catalog.array_position(i.indkey::pg_catalog.int2[], a.attnum) AS key_position
+       pg_catalog.array_position(i.indkey::pg_catalog.int2[], a.attnum) AS key_position, a.attnum
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
 WHERE a.attrelid = ANY ($1::pg_catalog.oid[]) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
@@ -145,7 +145,8 @@ absl::Status FillColumns(Connection& admin, std::vector<SelectedTable>* tables) 
   for (int row = 0; row < columns.rows(); ++row) {
     SelectedTable& table = *by_oid.at(columns.Int64(row, 0));
     if (!columns.IsNull(row, 4)) keys[table.oid][columns.Int64(row, 4)] = table.shape.columns.size();
-    table.shape.columns.push_back({columns.String(row, 1), columns.String(row, 2), columns.Bool(row, 3), false});
+    table.shape.columns.push_back({columns.String(row, 1), columns.String(row, 2), columns.Bool(row, 3), false,
+                                     static_cast<uint32_t>(columns.Int64(row, 5))});
   }
   for (const auto& [oid, key] : keys) {
     for (const auto& [position, ordinal] : key) by_oid.at(oid)->shape.key.push_back(ordinal);

@@ -20,7 +20,7 @@ SELECT r.n, c.oid IS NOT NULL, coalesce(c.relkind, ' '),
                WHERE p.pubname = 'assay' AND x.prrelid = c.oid),
        pk.indexrelid IS NOT NULL, coalesce(pk.indimmediate, true),
        a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.format_type(a.atttypid, -1),
-       a.attnotnull, a.attgenerated <> '', k.position, k.nspname, k.oprname, unchecked.name
+       a.attnotnull, a.attgenerated <> '', k.position, k.nspname, k.oprname, unchecked.name, a.attnum
 FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[]) WITH ORDINALITY r (s, t, n)
 LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace ns ON ns.oid = c.relnamespace)
   ON c.relname = r.t::pg_catalog.name AND c.relname::pg_catalog.text = r.t
@@ -84,7 +84,7 @@ int ReadTable(Connection& connection, const Result& rows, int first, const Table
     }
     table->columns.push_back(std::move(column));
     table->shape.columns.push_back(
-        {rows.String(row, 6), rows.String(row, 7), rows.Bool(row, 9), rows.Bool(row, 10)});
+        {rows.String(row, 6), rows.String(row, 7), rows.Bool(row, 9), rows.Bool(row, 10), static_cast<uint32_t>(rows.Int64(row, 15))});
   }
   for (const auto& [position, column] : key) {
     table->shape.key.push_back(column);

@@ -360,6 +360,24 @@ TEST_F(RecorderTest, AColumnAddedLaterIsANewSchemaInTheChain) {
   EXPECT_EQ(events[3].row().columns(0).ordinal(), 3u);
 }
 
+TEST_F(RecorderTest, AColumnDroppedAndMadeAnewIsANewSchemaThoughItLooksTheSame) {
+  const auto products = [](uint32_t number) {
+    return std::make_shared<TableShape>(TableShape{
+        {"public", "products"}, {{"id", "integer", true, false, 1}, {"price", "numeric", false, false, number}}, {0}});
+  };
+  for (const auto& [number, lsn] : {std::pair<uint32_t, uint64_t>{2, 100}, {5, 200}}) {
+    shape_ = products(number);
+    Begin(lsn);
+    Insert({std::to_string(lsn), "10.00"});
+    Commit(lsn);
+  }
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 4u);
+  EXPECT_EQ(events[0].schema().columns(1).number(), 2u);
+  EXPECT_EQ(events[2].schema().columns(1).number(), 5u);
+  EXPECT_NE(events[0].schema().fingerprint(), events[2].schema().fingerprint());
+}
+
 // A value that no hub and no other database would take: the change is recorded, its version counts, and the value stays here.
 TEST_F(RecorderTest, AValueTooLargeForAnEventIsNamedAndLeftOut) {
   config_.row_bytes_max = 100;

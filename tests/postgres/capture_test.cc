@@ -242,11 +242,11 @@ TEST_F(CaptureTest, ShapeTellsKeyOrderTypesAndNotNull) {
   Sql("INSERT INTO s.t VALUES (1.50, 2, 'sad', 3, DEFAULT, 'x')");
   EXPECT_THAT(Captured(), ElementsAre("insert s.t (v=1.50 b=2 m=sad a=3 c=x)"));
   EXPECT_EQ(*harness_->shape(), (TableShape{.name = {"s", "t"},
-                                            .columns = {{"v", "numeric(12,2)", false},
-                                                        {"b", "integer", true},
-                                                        {"m", "s.mood", false},
-                                                        {"a", "integer", true},
-                                                        {"c", "text", true}},
+                                            .columns = {{"v", "numeric(12,2)", false, false, 1},
+                                                        {"b", "integer", true, false, 2},
+                                                        {"m", "s.mood", false, false, 3},
+                                                        {"a", "integer", true, false, 4},
+                                                        {"c", "text", true, false, 6}},
                                             .key = {1, 3}}));
 }
 
@@ -271,6 +271,24 @@ TEST_F(CaptureTest, RowsKeepTheColumnsTheyWereWrittenWith) {
   EXPECT_THAT(Captured(), ElementsAre("insert public.t (id=1 v=a)", "insert public.t (number=2 v=b later=7)",
                                       "insert public.t (id=3 later=9)"));
   EXPECT_THAT(harness_->shape()->key, ElementsAre(0u));
+}
+
+TEST_F(CaptureTest, AColumnKeepsItsNumberThroughARenameThatTheCatalogKnowsAlready) {
+  StartWithTable();
+  const auto numbers = [&] {
+    std::vector<uint32_t> numbers;
+    for (const TableColumn& column : harness_->shape()->columns) numbers.push_back(column.number);
+    return numbers;
+  };
+  Sql("BEGIN; INSERT INTO t VALUES (1, 'a'); ALTER TABLE t RENAME v TO w; COMMIT");
+  EXPECT_THAT(Captured(), ElementsAre("insert public.t (id=1 v=a)"));
+  EXPECT_THAT(numbers(), ElementsAre(1u, 2u));
+  Sql("BEGIN; INSERT INTO t VALUES (2, 'a'); ALTER TABLE t DROP w; ALTER TABLE t ADD x text; COMMIT");
+  EXPECT_THAT(Captured(), ElementsAre("insert public.t (id=2 w=a)"));
+  EXPECT_THAT(numbers(), ElementsAre(1u, 0u)) << "whether w is called x by now, or is gone, the catalog does not tell";
+  Sql("BEGIN; INSERT INTO t VALUES (3, 'a'); ALTER TABLE t ADD y text; UPDATE t SET y = 'b' WHERE id = 3; ALTER TABLE t DROP x; COMMIT");
+  EXPECT_THAT(Captured(), ElementsAre("insert public.t (id=3 x=a); update public.t (id=3 x=a y=NULL) to (id=3 x=a y=b)"));
+  EXPECT_THAT(numbers(), ElementsAre(1u, 0u, 4u));
 }
 
 TEST_F(CaptureTest, TableDroppedBeforeItsRowsWereReadIsStillCaptured) {

@@ -147,10 +147,10 @@ TEST_F(ProjectionTest, ReadTellsShapeAndAbsence) {
   const ReadReply::Table table = Read({{"1", "2"}, {"1", "3"}, {"x", "2"}, {"1"}, {"99999999999", "1"}});
   ASSERT_TRUE(table.shape.has_value()) << table.refusal;
   EXPECT_EQ(*table.shape, (TableShape{.name = kT,
-                                      .columns = {{"v", "numeric(12,2)"},
-                                                  {"b", "integer", true},
-                                                  {"a", "integer", true},
-                                                  {"twice", "integer", false, true}},
+                                      .columns = {{"v", "numeric(12,2)", false, false, 1},
+                                                  {"b", "integer", true, false, 2},
+                                                  {"a", "integer", true, false, 3},
+                                                  {"twice", "integer", false, true, 4}},
                                       .key = {1, 2}}));
   ASSERT_EQ(table.rows.size(), 5u);
   EXPECT_EQ(Show(table.rows[0]), "1.50,1,2,NULL");
