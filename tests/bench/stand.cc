@@ -53,7 +53,7 @@ absl::StatusOr<std::unique_ptr<LogWatch>> LogWatch::Open(const Branch& branch) {
 
 absl::StatusOr<uint64_t> LogWatch::CapturedLsn() {
   ASSAY_ASSIGN_OR_RETURN(const CapturedPosition captured, LoadCapturedPosition(*stages_));
-  return captured.end_lsn.value;
+  return captured.position.value;
 }
 
 absl::StatusOr<int64_t> LogWatch::Events() {
@@ -175,12 +175,16 @@ absl::Status Stand::StopAssay() {
   return absl::OkStatus();
 }
 
-absl::Status Stand::AwaitCaptured() {
-  ASSAY_ASSIGN_OR_RETURN(const std::string text, Value(Node::kA, kAssay, "SELECT pg_current_wal_insert_lsn() - '0/0'"));
+absl::Status Stand::AwaitCaptured(Node node) {
+  ASSAY_ASSIGN_OR_RETURN(const std::string text, Value(node, kAssay, "SELECT pg_current_wal_insert_lsn() - '0/0'"));
   uint64_t lsn = 0;
   if (!absl::SimpleAtoi(text, &lsn)) return absl::InternalError(text);
-  ASSAY_RETURN_IF_ERROR(Mark(kAssay).status());
-  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogWatch> watch, LogWatch::Open(a()));
+  if (node == Node::kA) {
+    ASSAY_RETURN_IF_ERROR(Mark(kAssay).status());
+  } else {  // The marker is A's.
+    ASSAY_RETURN_IF_ERROR(Run(node, kAssay, absl::StrCat("INSERT INTO bench_probe (id) VALUES (-", NextKeys("probes at B", 1), ")")));
+  }
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogWatch> watch, LogWatch::Open(node == Node::kA ? a() : b()));
   return Await("capture", [&]() -> absl::StatusOr<bool> {
     ASSAY_ASSIGN_OR_RETURN(const uint64_t captured, watch->CapturedLsn());
     return captured >= lsn;
@@ -212,12 +216,14 @@ int64_t Stand::NextKeys(const std::string& database, int64_t count) {
 
 absl::StatusOr<std::unique_ptr<ChildProcess>> Stand::Sell(const std::string& database, int clients, double per_second,
                                                           absl::Duration time, const std::string& output,
-                                                          const std::string& pg_options) {
+                                                          const std::string& pg_options, Node node, int64_t products,
+                                                          const std::string& log_prefix) {
   ASSAY_ASSIGN_OR_RETURN(const std::string binaries, test::PostgresBinaries());
-  std::vector<std::string> command = {binaries + "/pgbench", "-n", "-f", Workload("sale.pgbench"), "-D", absl::StrCat("n=", products_),
+  std::vector<std::string> command = {binaries + "/pgbench", "-n", "-f", Workload("sale.pgbench"), "-D", absl::StrCat("n=", products > 0 ? products : products_),
                                       "-c", absl::StrCat(clients), "-T", absl::StrCat(absl::ToInt64Seconds(absl::Ceil(time, absl::Seconds(1)))),
-                                      Url(Node::kA, database)};
+                                      Url(node, database)};
   if (per_second > 0) command.insert(command.end() - 1, {"-R", absl::StrCat(per_second)});
+  if (!log_prefix.empty()) command.insert(command.end() - 1, {"-l", absl::StrCat("--log-prefix=", log_prefix)});
   return ChildProcess::Start(command, {.output = output, .environment = {{"PGOPTIONS", pg_options}}});
 }
 

@@ -86,18 +86,20 @@ class Stand {
   // Daemons of both branches run, and nothing is left to do.
   absl::Status StartAssay();
   absl::Status StopAssay();
-  // Until all that is committed at A is in its log; at the hub.
-  absl::Status AwaitCaptured();
+  // Until all that is committed at a branch is in its log, which writes one more row there; at A, until it is at the hub, too.
+  absl::Status AwaitCaptured(Node node = Node::kA);
   absl::Status AwaitPushed();
   absl::Status Pause(test::Branch& branch) { return Command(branch, {"sync", "pause"}); }
   absl::Status Resume(test::Branch& branch) { return Command(branch, {"sync", "resume"}); }
 
   // A key range for inserts that nobody has used in `database`.
   int64_t NextKeys(const std::string& database, int64_t count);
-  // Sales at `per_second` (0: as fast as it goes), by pgbench, until the process ends or `seconds` are over.
+  // Sales at `per_second` (0: as fast as it goes), by pgbench, until the process ends or `time` is over. A line for each sale goes to
+  // `log_prefix`.PID when one is given; `products` (0: all of the seed) are sold.
   absl::StatusOr<std::unique_ptr<test::ChildProcess>> Sell(const std::string& database, int clients, double per_second,
                                                            absl::Duration time, const std::string& output,
-                                                           const std::string& pg_options = "");
+                                                           const std::string& pg_options = "", Node node = Node::kA,
+                                                           int64_t products = 0, const std::string& log_prefix = "");
   // What pgbench said, "tps = 1234.5 (without initial connection time)".
   static absl::StatusOr<double> Tps(const std::string& output_path);
   const std::string& scratch() const { return scratch_.path(); }
