@@ -689,17 +689,19 @@ EngineStatus Engine::Status() const {
       one.branch_name = opened->branch_name();
     }
     if (auto it = p.puller->hub_heads().find(origin); it != p.puller->hub_heads().end()) one.hub_head = it->second.complete;
-    if (one.own && p.pusher->hub_last().has_value()) one.hub_head = *p.pusher->hub_last();
+    if (one.own && p.pusher->hub_heard().has_value()) one.hub_head = *p.pusher->hub_heard();
     if (auto it = p.puller->troubles().find(origin); it != p.puller->troubles().end()) one.status = it->second.status;
     const auto& stopped = p.projector->batch().stopped();
     if (auto it = stopped.find(origin); it != stopped.end()) one.status = it->second;
     if (one.own) {
-      status.push_progress = {one.hub_head.value, head.last.value, 0};
-    } else {
-      status.projection_progress.done += one.projected.value;
-      status.projection_progress.total += head.complete.value;
-      status.pull_progress.done += head.last.value;
-      status.pull_progress.total += std::max(head.last, one.hub_head).value;
+      if (p.pusher->hub_heard().has_value()) status.push_position = {one.hub_head.value, head.last.value};
+    } else if (one.status.ok()) {
+      const uint64_t newest = std::max(head.last, one.hub_head).value;
+      status.pull_position.at += head.last.value;
+      status.pull_position.goal += newest;
+      // What is still to be pulled is still to be written, too: who waits for the rows waits for all of it.
+      status.projection_position.at += one.projected.value;
+      status.projection_position.goal += newest;
     }
     status.origins.push_back(std::move(one));
   }

@@ -43,10 +43,11 @@ void Pusher::TakeHubLast(Sequence hub_last, bool pushed) {
   }
   // A hub that says what it has, and takes nothing, is not working: asking it must not begin the back-off of the pushes anew.
   if (pushed || hub_last == own_last || link_.status.ok()) Working();
-  hub_last_ = hub_last;
+  hub_last_ = hub_heard_ = hub_last;
 }
 
 void Pusher::OnHubHead(Sequence last) {
+  if (!hub_heard_.has_value()) hub_heard_ = last;
   if (busy_ || !hub_last_.has_value()) return;
   if (last < *hub_last_ || last > log_->Head(own_).last) hub_last_.reset();
 }

@@ -33,8 +33,10 @@ class Pusher {
   // A call is under way.
   bool busy() const { return busy_; }
   const LinkStatus& link() const { return link_; }
-  // nullopt: not asked yet.
+  // nullopt: not asked yet, or not since it failed.
   std::optional<Sequence> hub_last() const { return hub_last_; }
+  // The same for people, as it was last heard: a line that fails does not take back what has arrived.
+  std::optional<Sequence> hub_heard() const { return hub_heard_; }
   absl::Time last_push() const { return last_push_; }
 
  private:
@@ -50,7 +52,7 @@ class Pusher {
   Random* random_;
   std::optional<HubCall> call_;
   bool busy_ = false;
-  std::optional<Sequence> hub_last_;
+  std::optional<Sequence> hub_last_, hub_heard_;
   absl::Time next_try_ = absl::InfinitePast();
   absl::Time wake_ = absl::InfiniteFuture();
   absl::Time last_push_ = absl::InfinitePast();

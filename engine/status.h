@@ -34,11 +34,10 @@ struct OriginStatus {
   absl::Status status;        // Not OK: the chain stands still, or the hub gives something wrong of it.
 };
 
-// A push, pull or projection under way: "47/100".
-struct Progress {
-  uint64_t done = 0;
-  uint64_t total = 0;
-  double events_per_second = 0;
+// Where a stage stands, and where it will be through with all that is known of: events of its chains, counted from their beginning.
+struct StagePosition {
+  uint64_t at = 0;
+  uint64_t goal = 0;
 };
 
 struct EngineStatus {
@@ -71,7 +70,7 @@ struct EngineStatus {
   uint64_t events_total = 0;             // In the log, all chains.
   uint64_t unattributed_transactions = 0;
   uint64_t false_tags = 0;               // Rows in a tagged transaction that the engine had not meant to write.
-  Progress push_progress, pull_progress, projection_progress;
+  StagePosition push_position, pull_position, projection_position;  // Without chains that are stopped, and what the hub has not told.
   int64_t unsettled = 0, parked = 0, conflicts = 0;
   int64_t log_bytes = 0;
   std::vector<OriginStatus> origins;     // Ordered by id.

@@ -15,8 +15,16 @@
 
 namespace assay {
 
+// A stage that catches up: "47/100".
+struct Progress {
+  uint64_t done = 0;             // Events since it fell behind, or since the daemon began.
+  uint64_t total = 0;            // Equal to `done`: nothing is under way.
+  double events_per_second = 0;  // Lately. 0: nothing moves, or it is not known yet.
+};
+
 struct DaemonStatus {
   EngineStatus engine;     // As last published: of the engine before, while there is none.
+  Progress push, pull, projection;
   LinkStatus engine_link;  // Not OK: there is no engine now, why, and when the next one is tried.
   std::string version;
   int pid = 0;

@@ -22,10 +22,13 @@ void SetLink(const LinkStatus& from, pb::Link* to) {
   to->set_failures(from.failures);
 }
 
-void SetProgress(const Progress& from, pb::Progress* to) {
+void SetProgress(const Progress& from, bool moves, pb::Progress* to) {
   to->set_done(from.done);
   to->set_total(from.total);
+  if (!moves) return;
   to->set_events_per_second(from.events_per_second);
+  const absl::Duration left = TimeLeft(from.total - from.done, from.events_per_second);
+  if (left < absl::InfiniteDuration()) *to->mutable_time_left() = ToProto(left);
 }
 
 std::string State(const DaemonStatus& status) {
@@ -34,6 +37,13 @@ std::string State(const DaemonStatus& status) {
 }
 
 }  // namespace
+
+absl::Duration TimeLeft(uint64_t events, double events_per_second) {
+  if (events == 0) return absl::ZeroDuration();
+  // What would take years says nothing but that it stands still.
+  const double seconds = events_per_second > 0 ? static_cast<double>(events) / events_per_second : 1e9;
+  return seconds < 1e8 ? absl::Ceil(absl::Seconds(seconds), absl::Seconds(1)) : absl::InfiniteDuration();
+}
 
 pb::Status StatusToProto(const DaemonStatus& status) {
   const EngineStatus& engine = status.engine;
@@ -82,9 +92,10 @@ pb::Status StatusToProto(const DaemonStatus& status) {
   out.set_conflicts(engine.conflicts);
   out.set_log_bytes(engine.log_bytes);
   const auto under_way = [](const Progress& progress) { return progress.done < progress.total; };
-  if (under_way(engine.push_progress) && engine.has_hub) SetProgress(engine.push_progress, out.mutable_push_progress());
-  if (under_way(engine.pull_progress)) SetProgress(engine.pull_progress, out.mutable_pull_progress());
-  if (under_way(engine.projection_progress)) SetProgress(engine.projection_progress, out.mutable_projection_progress());
+  const bool moves = status.engine_link.status.ok();
+  if (under_way(status.push) && engine.has_hub) SetProgress(status.push, moves, out.mutable_push_progress());
+  if (under_way(status.pull)) SetProgress(status.pull, moves, out.mutable_pull_progress());
+  if (under_way(status.projection)) SetProgress(status.projection, moves, out.mutable_projection_progress());
 
   for (const OriginStatus& origin : engine.origins) {
     pb::Origin* to = out.add_origins();

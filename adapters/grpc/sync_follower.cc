@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "adapters/grpc/proto_text.h"
+#include "adapters/grpc/status_proto.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -74,6 +76,17 @@ absl::StatusOr<admin::v1::SyncProgress> SyncFollower::Look(const DaemonStatus& s
     out.set_projected(out.projected() + Between(chain.projected, origin.projected.value, chain.target));
     out.set_projected_total(out.projected_total() + Between(chain.projected, chain.target, chain.target));
   }
+  // What a stage still has to do at its rate; nothing when it is through.
+  absl::Duration left;
+  const auto stage = [&](uint64_t missing, const Progress& progress) {
+    if (missing == 0) return 0.0;
+    left = std::max(left, TimeLeft(missing, progress.events_per_second));
+    return progress.events_per_second;
+  };
+  out.set_pushed_per_second(stage(out.push_total() - out.pushed(), status.push));
+  out.set_pulled_per_second(stage(out.pull_total() - out.pulled(), status.pull));
+  out.set_projected_per_second(stage(out.projected_total() - out.projected(), status.projection));
+  if (heard_ && left < absl::InfiniteDuration()) *out.mutable_time_left() = ToProto(left);
   out.set_done(heard_ && out.pushed() == out.push_total() && out.pulled() == out.pull_total() &&
                out.projected() == out.projected_total());
   const uint64_t sum = out.pushed() + out.pulled() + out.projected() + (heard_ ? 1 : 0);

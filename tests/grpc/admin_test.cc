@@ -90,6 +90,31 @@ TEST_F(AdminTest, StatusSaysWhatIsWrongSinceWhenAndWhenItIsTriedAgain) {
   EXPECT_EQ(status.origins(0).head(), 7u);
 }
 
+TEST_F(AdminTest, ProgressIsToldWhileAStageCatchesUpWithRateAndTimeLeftOnceTheyAreKnown) {
+  daemon_.Set([](DaemonStatus& status) {
+    status.engine.has_hub = true;
+    status.push = {.done = 47, .total = 100, .events_per_second = 10};
+    status.pull = {.done = 0, .total = 100};
+    status.projection = {};
+  });
+  pb::Status status;
+  ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, pb::GetStatusRequest(), &status).ok());
+  EXPECT_EQ(status.push_progress().done(), 47u);
+  EXPECT_EQ(status.push_progress().total(), 100u);
+  EXPECT_EQ(status.push_progress().events_per_second(), 10);
+  EXPECT_EQ(status.push_progress().time_left().seconds(), 6) << "53 events, and no second is promised that is not whole";
+  EXPECT_EQ(status.pull_progress().total(), 100u);
+  EXPECT_EQ(status.pull_progress().events_per_second(), 0);
+  EXPECT_FALSE(status.pull_progress().has_time_left()) << "nothing moves";
+  EXPECT_FALSE(status.has_projection_progress()) << "nothing to do";
+
+  daemon_.Set([](DaemonStatus& s) { s.engine_link.status = absl::ResourceExhaustedError("log disk full"); });
+  ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, pb::GetStatusRequest(), &status).ok());
+  EXPECT_EQ(status.push_progress().done(), 47u);
+  EXPECT_EQ(status.push_progress().events_per_second(), 0) << "nothing moves without an engine";
+  EXPECT_FALSE(status.push_progress().has_time_left());
+}
+
 TEST_F(AdminTest, WithoutAnEngineTheStateIsStopped) {
   daemon_.Set([](DaemonStatus& status) { status.engine_link = {absl::ResourceExhaustedError("log disk full")}; });
   pb::Status status;
@@ -314,6 +339,7 @@ TEST_F(AdminTest, SyncNowIsFollowedUntilAllIsAtTheHubAndInTheDatabase) {
   ASSERT_TRUE(reader->Read(&progress));
   EXPECT_EQ(progress.pushed(), 0u);
   EXPECT_EQ(progress.push_total(), 6u);
+  EXPECT_FALSE(progress.has_time_left()) << "the hub has not told yet what else there is";
   EXPECT_FALSE(progress.done());
   daemon_.Set([&](DaemonStatus& status) {
     status.engine.last_pull = absl::Now();
@@ -321,12 +347,17 @@ TEST_F(AdminTest, SyncNowIsFollowedUntilAllIsAtTheHubAndInTheDatabase) {
     status.engine.origins[1].hub_head = {9};
     status.engine.origins[1].head = {9};
     status.engine.origins[1].projected = {7};
+    status.pull.events_per_second = 30;
+    status.projection.events_per_second = 0.5;
   });
   ASSERT_TRUE(reader->Read(&progress));
   EXPECT_EQ(progress.pushed(), 6u);
   EXPECT_EQ(progress.pulled(), 4u);
   EXPECT_EQ(progress.projected(), 2u);
   EXPECT_EQ(progress.projected_total(), 4u);
+  EXPECT_EQ(progress.pulled_per_second(), 0) << "that stage is through";
+  EXPECT_EQ(progress.projected_per_second(), 0.5);
+  EXPECT_EQ(progress.time_left().seconds(), 4) << "the slowest stage counts";
   EXPECT_FALSE(progress.done());
   daemon_.Set([&](DaemonStatus& status) { status.engine.origins[1].projected = {9}; });
   ASSERT_TRUE(reader->Read(&progress));

@@ -4,9 +4,12 @@
 
 #include <unistd.h>
 
+#include <thread>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "adapters/grpc/admin_server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -77,6 +80,53 @@ TEST_F(CliTest, StatusSaysInWordsWhatIsWrong) {
   EXPECT_EQ(json.fields().at("problems").list_value().values_size(), 1);
   EXPECT_EQ(json.fields().at("push").struct_value().fields().at("code").string_value(), "UNAVAILABLE");
   EXPECT_EQ(json.fields().at("parked_rows").string_value(), "0") << "also what is zero is printed";
+}
+
+TEST_F(CliTest, StatusShowsHowCatchingUpGoesAndNothingOfItWhenThereIsNoneOrItIsNotKnown) {
+  EXPECT_THAT(Assay({"status"}).output, AllOf(Not(HasSubstr("CATCHING UP")), Not(HasSubstr("events/s")), Not(HasSubstr("left"))));
+  daemon_.Set([](DaemonStatus& status) {
+    status.engine.has_hub = true;
+    status.push = {.done = 470'000, .total = 1'000'000, .events_per_second = 12'300};
+    status.pull = {.done = 47, .total = 100};
+    status.projection = {.done = 1, .total = 100'000, .events_per_second = 0.001};
+  });
+  const std::string people = Assay({"status"}).output;
+  EXPECT_THAT(people, AllOf(HasSubstr("CATCHING UP"), HasSubstr("470,000/1,000,000, 12,300 events/s, 44 s left\n"), HasSubstr("47/100\n")));
+  EXPECT_THAT(people, Not(HasSubstr(" 0 events/s")));
+  google::protobuf::Struct json = AssayJson({"status"});
+  const auto& push = json.fields().at("push_progress").struct_value().fields();
+  EXPECT_EQ(push.at("done").string_value(), "470000");
+  EXPECT_EQ(push.at("total").string_value(), "1000000");
+  EXPECT_EQ(push.at("events_per_second").number_value(), 12'300);
+  EXPECT_EQ(push.at("time_left").string_value(), "44s");
+  const auto& pull = json.fields().at("pull_progress").struct_value().fields();
+  EXPECT_EQ(pull.at("events_per_second").number_value(), 0);
+}
+
+// A terminal shows one line, drawn anew; here `script` is the terminal.
+TEST_F(CliTest, SyncNowDrawsProgressOnATerminal) {
+  OriginStatus own{.own = true, .head = {100}, .complete = {100}, .hub_head = {0}, .projected = {100}};
+  own.origin = log_.mumbai();
+  daemon_.Set([&](DaemonStatus& status) {
+    status.engine.has_hub = true;
+    status.engine.origins = {own};
+  });
+  std::jthread engine([&] {
+    const auto told = [&] { return !daemon_.commands().empty(); };
+    for (int i = 0; i < 1000 && !told(); ++i) absl::SleepFor(absl::Milliseconds(10));
+    daemon_.Set([](DaemonStatus& status) {
+      status.engine.last_pull = absl::Now();
+      status.engine.origins[0].hub_head = {47};
+      status.push = {.done = 47, .total = 100, .events_per_second = 10};
+    });
+    absl::SleepFor(absl::Milliseconds(500));
+    daemon_.Set([](DaemonStatus& status) { status.engine.origins[0].hub_head = {100}; });
+  });
+  const RunResult shown = test::RunProgram(
+      {"script", "-qec", absl::StrCat("stty cols 120; ", ASSAY_PROGRAM, " --config ", config_, " sync now"), "/dev/null"}, absl::Seconds(20));
+  EXPECT_EQ(shown.exit_code, 0) << shown.output;
+  EXPECT_THAT(shown.output, AllOf(HasSubstr("pushed 0/100"), HasSubstr("pushed 47/100 (10 events/s)"), HasSubstr("6 s left"),
+                                  HasSubstr("In step: 100 events pushed")));
 }
 
 TEST_F(CliTest, CommandsReachTheDaemon) {

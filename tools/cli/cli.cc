@@ -1,5 +1,6 @@
 #include "tools/cli/cli.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <iostream>
@@ -105,7 +106,12 @@ google::protobuf::Value JsonCount(double count) {
 
 bool OnTerminal() { return isatty(STDOUT_FILENO) == 1; }
 
-void DrawProgress(const std::string& text) { std::cout << "\r\033[K" << text << std::flush; }
+void DrawProgress(const std::string& text) {
+  // What would wrap could not be redrawn.
+  winsize size{};
+  const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+  std::cout << "\r\033[K" << (known ? text.substr(0, size.ws_col - 1) : text) << std::flush;
+}
 
 void EndProgress() { std::cout << "\r\033[K" << std::flush; }
 

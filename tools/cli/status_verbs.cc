@@ -30,8 +30,12 @@ std::string LinkText(const Link& link, const google::protobuf::RepeatedPtrField<
   return text;
 }
 
-std::string Lag(const admin::v1::Origin& origin) {
+// Before the hub has been heard nobody knows what it has.
+bool HubHeard(const Status& status) { return status.has_last_pull() || status.has_last_push(); }
+
+std::string Lag(const Status& status, const admin::v1::Origin& origin) {
   if (origin.own()) {
+    if (!HubHeard(status)) return "";
     return origin.hub_head() >= origin.head() ? ""
                                               : absl::StrCat(Grouped(origin.head() - origin.hub_head()), " to push");
   }
@@ -47,16 +51,23 @@ std::string StatusText(const Status& status) {
   for (const std::string& problem : status.problems()) absl::StrAppend(&text, "  ! ", Printable(problem), "\n");
   if (status.problems().empty()) text += "  All is well.\n";
   text += "\n";
-  TextTable links({"STAGE", "STATE"});
-  if (status.has_engine() && !status.engine().ok()) links.Add({"engine", LinkText(status.engine())});
-  links.Add({"capture", LinkText(status.capture(), status.problems())});
-  links.Add({"projection", LinkText(status.projection(), status.problems())});
+  const bool behind = status.has_push_progress() || status.has_pull_progress() || status.has_projection_progress();
+  TextTable links({"STAGE", "STATE", behind ? "CATCHING UP" : ""});
+  const auto progress = [](bool present, const admin::v1::Progress& each) { return present ? ProgressText(each) : ""; };
+  if (status.has_engine() && !status.engine().ok()) links.Add({"engine", LinkText(status.engine()), ""});
+  links.Add({"capture", LinkText(status.capture(), status.problems()), ""});
   if (status.has_hub()) {
-    links.Add({"push", status.paused() ? "paused" : LinkText(status.push(), status.problems())});
-    links.Add({"pull", status.paused() ? "paused" : LinkText(status.pull(), status.problems())});
-    links.Add({"realtime", LinkText(status.realtime(), status.problems())});
+    links.Add({"push", status.paused() ? "paused" : LinkText(status.push(), status.problems()),
+               progress(status.has_push_progress(), status.push_progress())});
+    links.Add({"pull", status.paused() ? "paused" : LinkText(status.pull(), status.problems()),
+               progress(status.has_pull_progress(), status.pull_progress())});
+  }
+  links.Add({"projection", LinkText(status.projection(), status.problems()),
+             progress(status.has_projection_progress(), status.projection_progress())});
+  if (status.has_hub()) {
+    links.Add({"realtime", LinkText(status.realtime(), status.problems()), ""});
   } else {
-    links.Add({"hub", "none configured: everything stays on this machine"});
+    links.Add({"hub", "none configured: everything stays on this machine", ""});
   }
   absl::StrAppend(&text, links.ToString(), "\n");
   TextTable chains({"CHAIN", "ORIGIN", "HELD", "AT THE HUB", "IN POSTGRESQL", "LAG"});
@@ -64,8 +75,8 @@ std::string StatusText(const Status& status) {
     const std::string name =
         absl::StrCat(origin.branch().empty() ? "?" : origin.branch(), origin.own() ? " (this)" : "");
     chains.Add({name, origin.origin().substr(0, 8), Grouped(origin.head()),
-                status.has_hub() ? Grouped(origin.hub_head()) : "-", Grouped(origin.projected()),
-                origin.error().empty() ? Lag(origin) : origin.error()});
+                HubHeard(status) ? Grouped(origin.hub_head()) : "-", Grouped(origin.projected()),
+                origin.error().empty() ? Lag(status, origin) : origin.error()});
   }
   absl::StrAppend(&text, chains.ToString(), "\n");
   text += status.has_last_captured_commit()
@@ -84,9 +95,12 @@ std::string StatusText(const Status& status) {
   }
   if (status.has_hub_clock_offset()) {
     const absl::Duration offset = FromProto(status.hub_clock_offset());
-    absl::StrAppend(&text, "\nThis machine's clock is ",
-                    absl::FormatDuration(absl::Trunc(absl::AbsDuration(offset), absl::Milliseconds(1))),
-                    offset < absl::ZeroDuration() ? " ahead of" : " behind", " the hub's");
+    const absl::Duration shown = absl::Trunc(absl::AbsDuration(offset), absl::Milliseconds(1));
+    absl::StrAppend(&text, "\nThis machine's clock ",
+                    shown == absl::ZeroDuration() ? "agrees with"
+                                                  : absl::StrCat("is ", absl::FormatDuration(shown),
+                                                                 offset < absl::ZeroDuration() ? " ahead of" : " behind"),
+                    " the hub's");
   }
   return text + "\n";
 }
@@ -157,9 +171,15 @@ int SyncNowVerb(const CliContext& context) {
   while (reader->Read(&progress)) {
     if (context.json) PrintJson(progress);
     if (!draw) continue;
-    DrawProgress(absl::StrCat("pushed ", Grouped(progress.pushed()), "/", Grouped(progress.push_total()), "   pulled ",
-                              Grouped(progress.pulled()), "/", Grouped(progress.pull_total()), "   written ",
-                              Grouped(progress.projected()), "/", Grouped(progress.projected_total())));
+    const auto stage = [](absl::string_view name, uint64_t done, uint64_t total, double per_second) {
+      const std::string rate = Rate(per_second);
+      return absl::StrCat(name, Grouped(done), "/", Grouped(total), rate.empty() ? "" : absl::StrCat(" (", rate, ")"));
+    };
+    const std::string left = progress.done() ? "" : Left(progress.has_time_left(), progress.time_left());
+    DrawProgress(absl::StrCat(stage("pushed ", progress.pushed(), progress.push_total(), progress.pushed_per_second()),
+                              stage("  pulled ", progress.pulled(), progress.pull_total(), progress.pulled_per_second()),
+                              stage("  written ", progress.projected(), progress.projected_total(), progress.projected_per_second()),
+                              left.empty() ? "" : absl::StrCat("  ", left)));
   }
   if (draw) EndProgress();
   if (grpc::Status answer = reader->Finish(); !answer.ok()) return CliFail(context, answer);

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "adapters/grpc/proto_text.h"
 
@@ -13,6 +14,14 @@ namespace {
 // Characters, as far as UTF-8 tells: continuation bytes take no place.
 size_t Width(absl::string_view text) {
   return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; });
+}
+
+// "90 s", "12 min", "3 days".
+std::string Roughly(absl::Duration length) {
+  if (length < absl::Minutes(2)) return absl::StrCat(absl::ToInt64Seconds(length), " s");
+  if (length < absl::Hours(2)) return absl::StrCat(absl::ToInt64Minutes(length), " min");
+  if (length < absl::Hours(48)) return absl::StrCat(absl::ToInt64Hours(length), " h");
+  return absl::StrCat(absl::ToInt64Hours(length) / 24, " days");
 }
 
 }  // namespace
@@ -83,18 +92,26 @@ std::string Ago(bool present, const google::protobuf::Timestamp& time) {
   if (!present) return "-";
   const absl::Duration ago = absl::Now() - FromProto(time);
   const absl::Duration length = absl::AbsDuration(ago);
-  std::string text;
   if (length < absl::Seconds(1)) return ago < absl::ZeroDuration() ? "now" : "just now";
-  if (length < absl::Minutes(2)) {
-    text = absl::StrCat(absl::ToInt64Seconds(length), " s");
-  } else if (length < absl::Hours(2)) {
-    text = absl::StrCat(absl::ToInt64Minutes(length), " min");
-  } else if (length < absl::Hours(48)) {
-    text = absl::StrCat(absl::ToInt64Hours(length), " h");
-  } else {
-    text = absl::StrCat(absl::ToInt64Hours(length) / 24, " days");
-  }
+  const std::string text = Roughly(length);
   return ago < absl::ZeroDuration() ? absl::StrCat("in ", text) : absl::StrCat(text, " ago");
+}
+
+std::string Left(bool present, const google::protobuf::Duration& duration) {
+  return present ? Roughly(FromProto(duration)) + " left" : "";
+}
+
+std::string Rate(double events_per_second) {
+  // Less than one in two seconds is no rate that anybody could plan with.
+  return events_per_second < 0.5 ? "" : absl::StrCat(Grouped(static_cast<uint64_t>(events_per_second + 0.5)), " events/s");
+}
+
+std::string ProgressText(const admin::v1::Progress& progress) {
+  std::vector<std::string> parts = {absl::StrCat(Grouped(progress.done()), "/", Grouped(progress.total()))};
+  for (std::string& part : std::vector<std::string>{Rate(progress.events_per_second()), Left(progress.has_time_left(), progress.time_left())}) {
+    if (!part.empty()) parts.push_back(std::move(part));
+  }
+  return absl::StrJoin(parts, ", ");
 }
 
 std::string Length(const google::protobuf::Duration& duration) { return absl::FormatDuration(FromProto(duration)); }

@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
+#include "proto/admin.pb.h"
 
 namespace assay {
 
@@ -37,5 +38,11 @@ std::string When(bool present, const google::protobuf::Timestamp& time);
 // "3 s ago", "in 12 s", "2 h ago"; "-" when absent.
 std::string Ago(bool present, const google::protobuf::Timestamp& time);
 std::string Length(const google::protobuf::Duration& duration);
+// "470,000/1,000,000, 12,300 events/s, 43 s left"; without what is not known.
+std::string ProgressText(const admin::v1::Progress& progress);
+// "43 s left", "2 h left"; empty when absent.
+std::string Left(bool present, const google::protobuf::Duration& duration);
+// "12,300 events/s"; empty when there is none to tell.
+std::string Rate(double events_per_second);
 
 }  // namespace assay

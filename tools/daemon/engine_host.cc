@@ -197,6 +197,10 @@ absl::Status EngineHost::RunEngine() {
 void EngineHost::Publish(const Engine& engine) {
   board_.Publish([&](DaemonStatus& to) {
     to.engine = engine.Status();
+    const absl::Time now = SteadyNow();
+    to.push = push_meter_.Update(to.engine.push_position, now);
+    to.pull = pull_meter_.Update(to.engine.pull_position, now);
+    to.projection = projection_meter_.Update(to.engine.projection_position, now);
     if (!to.engine_link.status.ok() || to.engine_link.since == absl::InfinitePast())
       to.engine_link = {absl::OkStatus(), absl::Now()};
   });

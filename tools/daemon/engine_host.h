@@ -32,6 +32,7 @@
 #include "engine/hub.h"
 #include "tools/daemon/call_queue.h"
 #include "tools/daemon/inbox.h"
+#include "tools/daemon/progress_meter.h"
 #include "tools/daemon/status_board.h"
 
 namespace assay {
@@ -93,6 +94,7 @@ class EngineHost : public Operator {
 
   HostParts parts_;
   StatusBoard board_;
+  ProgressMeter push_meter_, pull_meter_, projection_meter_;  // The engine's thread's.
   Inbox inbox_;
   CallQueue database_calls_, push_calls_, pull_calls_;
   std::atomic<bool> paused_{false};
