@@ -58,6 +58,13 @@ class Batch {
   // never. They are merged when they come.
   void GiveUp(std::set<OriginId> origins) { given_up_ = std::move(origins); }
 
+  // Rows at which this batch is as large as it gets, though one transaction may exceed them alone: the more is waiting the more, and
+  // never above the cap, which holds from the next batch on.
+  static constexpr size_t kRowsMax = 20'000;
+  size_t rows_max() const { return rows_max_; }
+  size_t rows_cap() const { return rows_cap_; }
+  void set_rows_cap(size_t rows) { rows_cap_ = rows; }
+
   bool Empty() const { return to_.empty(); }
   const std::map<RowRef, PendingRow>& rows() const { return rows_; }
   // Where the cursors go when the batch is merged.
@@ -115,6 +122,7 @@ class Batch {
   size_t event_count_ = 0;
   size_t bytes_ = 0;
   size_t rows_max_ = 0;  // Of this batch.
+  size_t rows_cap_ = kRowsMax;
 
   // Of the event being folded; members, so that their memory is used again.
   ResolvedChange change_;

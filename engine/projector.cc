@@ -13,6 +13,7 @@ namespace {
 
 constexpr uint32_t kAttemptsBeforeLocking = 3;
 constexpr size_t kRetryRowsMax = 500;
+constexpr size_t kShrunkRowsMin = 8;
 constexpr absl::Duration kLockedMax = absl::Milliseconds(500);
 constexpr absl::string_view kBatch = "batch";
 constexpr absl::string_view kBatchLanded = "batch_landed";
@@ -80,7 +81,7 @@ void Projector::Finish() {
   read_.reset();
   fence_.clear();
   write_refs_.clear();
-  locked_ = anchoring_ = probing_ = false;
+  locked_ = anchoring_ = probing_ = shrink_ = false;
   attempts_ = 0;
   has_work_ = true;
 }
@@ -110,7 +111,7 @@ absl::Status Projector::Step(size_t events_max) {
     case Phase::kGather:
       return Gather(events_max);
     case Phase::kRead:
-      if (clock_->Now() >= retry_at_) return StartRead();
+      if (clock_->Now() >= retry_at_) return std::exchange(shrink_, false) && Shrink() ? Gather(events_max) : StartRead();
       wake_ = retry_at_;
       return absl::OkStatus();
     case Phase::kReading:
@@ -123,6 +124,7 @@ absl::Status Projector::Step(size_t events_max) {
       }
       call_ = DatabaseAbandon{};
       read_.reset();
+      shrink_ = true;
       Failed(absl::DeadlineExceededError("capture is behind: the fence did not come while rows were locked"));
       phase_ = Phase::kRead;
       return absl::OkStatus();
@@ -250,12 +252,29 @@ absl::Status Projector::StartRead() {
   return absl::OkStatus();
 }
 
+// The chance that a row of the batch moves grows with its rows, and with the time that they take. What stays is how often it was tried: a row that
+// moves all the time is still locked in the end, with fewer others.
+bool Projector::Shrink() {
+  const size_t rows = std::min(batch_.rows().size(), batch_.rows_max());
+  if (rows <= kShrunkRowsMin) return false;
+  batch_.set_rows_cap(std::max(kShrunkRowsMin, rows / 2));
+  batch_.Clear();
+  targets_.clear();
+  read_.reset();
+  fence_.clear();
+  write_refs_.clear();
+  retry_turn_ = false;  // It is still this batch's turn.
+  phase_ = Phase::kGather;
+  has_work_ = true;
+  return true;
+}
+
 absl::Status Projector::OnRead(absl::StatusOr<ReadReply> reply) {
   if (phase_ != Phase::kReading) return absl::OkStatus();
   if (!reply.ok()) {
     Failed(Annotate(reply.status(), "read the rows to project"));
     // A lock that is not to be had, perhaps for hours, must not keep the other rows waiting: without locks they may pass.
-    if (locked_ && absl::IsAborted(reply.status())) attempts_ = 0;
+    if (locked_ && absl::IsAborted(reply.status())) attempts_ = 0, shrink_ = true;
     phase_ = Phase::kRead;
     return absl::OkStatus();
   }
@@ -353,7 +372,7 @@ absl::Status Projector::Plan() {
   // Under locks the read is younger than the versions that were noted before it, and nobody can have changed anything since.
   if (plan.outdated && !locked_ && !config_.naive_projection) {
     ++attempts_;
-    return StartRead();
+    return Shrink() ? absl::OkStatus() : StartRead();
   }
   v1::ProjectionIntent intent;
   ASSAY_ASSIGN_OR_RETURN(const uint64_t last, stages_->GetNumber(kBatch, 0));
@@ -413,6 +432,7 @@ absl::Status Projector::OnProjected(ProjectReply reply) {
       return absl::OkStatus();
     case ProjectReply::Outcome::kMoved:
       ++attempts_;
+      shrink_ = true;
       // A row that keeps moving under locks waits for another projector, which cannot be, or a table rule: do not spin.
       retry_at_ = attempts_ > 2 * kAttemptsBeforeLocking ? backoff_.Fail(clock_->Now(), *random_) : absl::InfinitePast();
       break;
@@ -430,7 +450,7 @@ absl::Status Projector::OnProjected(ProjectReply reply) {
     case ProjectReply::Outcome::kUnavailable:
       Failed(Annotate(reply.status, "project"));
       // As for a read: locks that are not to be had, or were held for too long, must not keep the others waiting.
-      if (locked_ && absl::IsAborted(reply.status)) attempts_ = 0;
+      if (locked_ && absl::IsAborted(reply.status)) attempts_ = 0, shrink_ = true;
       break;
   }
   phase_ = Phase::kRead;
@@ -542,6 +562,10 @@ absl::Status Projector::Settle(const v1::ProjectionIntent& intent) {
   for (const auto& [origin, to] : batch_.to()) ASSAY_RETURN_IF_ERROR(stages_->SetProjected(origin, to));
   probe_every_ = kProbeIntervalMin;
   events_projected_ += batch_.event_count();
+  // What was gathered at full size and landed may be larger the next time.
+  if (batch_.rows().size() >= batch_.rows_max()) {
+    batch_.set_rows_cap(std::min(Batch::kRowsMax, batch_.rows_cap() + batch_.rows_cap() / 8 + 1));
+  }
   batch_.Clear();
   Finish();
   return absl::OkStatus();

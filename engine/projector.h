@@ -4,7 +4,8 @@
 // fence: when capture delivers it, every commit the read saw is in the log; *planned*, against the row versions as they now are,
 // with the intent durable in the log; *projected*, one PostgreSQL transaction that takes effect only while every row is the version that was
 // read; *landed*, its own tagged transaction comes by in capture and only there, in WAL order, are versions merged and cursors
-// moved. A row that moved sends the batch back to the read; after a few times the rows are locked first.
+// moved. A row that moved sends the batch back to the read, and half of it at that: a batch of many rows beside a shop that sells would meet
+// a row that moved time and again, and hold many locks in the end. After a few times the rows are locked first. Batches that land grow again.
 // A row PostgreSQL will not take is parked with its cause, and the rest goes on.
 //
 // What a crash costs: before the intent is durable, nothing; after it, the database is asked whether the batch committed, before
@@ -80,6 +81,8 @@ class Projector : public ProjectionEcho {
   absl::StatusOr<std::vector<TargetRow>> Targets();
   absl::Status Retry();
   absl::Status StartRead();
+  // Somebody was in our way: gathers a batch of half the rows, if there is half a batch to be had.
+  bool Shrink();
   absl::Status Plan();
   // What the read says of this database's tables; a column that has appeared makes rows due.
   absl::Status NoteShapes();
@@ -118,6 +121,7 @@ class Projector : public ProjectionEcho {
   std::optional<ReadReply> read_;
   bool locked_ = false;
   uint32_t attempts_ = 0;        // Of this batch, because rows moved.
+  bool shrink_ = false;          // Before it is read again.
   bool retry_turn_ = false;      // Parked rows and new events take turns.
   bool activity_ = true;         // Since the last projection landed.
   bool anchoring_ = false;       // A projection of nothing, for the sake of its number.

@@ -113,6 +113,31 @@ TEST_F(InterleavingTest, ARowInsertedAfterItWasReadAsAbsentIsLookedAtAgain) {
   EXPECT_EQ(Row(b(), kSettings, "k"), std::nullopt);
 }
 
+// A row that moves sends back half of the batch; the other rows do not wait, and nothing is written twice.
+TEST_F(InterleavingTest, ABatchThatMeetsAMovedRowComesInSmallerPieces) {
+  constexpr int kRows = 400;
+  for (int i = 0; i < kRows; ++i) Insert(a(), kSettings, {absl::StrCat("k", i), "a1", "a2", "a3"});
+  PushFrom(a());
+  RunToDatabaseCall(b());
+  b().database().set_between_read_and_fence([&] { Insert(b(), kSettings, {"k399", "b1", "b2", "b3"}); });
+  const size_t before = b().database().wal().size();
+  Settle();
+  std::vector<size_t> written;  // Rows of each projection.
+  for (size_t i = before; i < b().database().wal().size(); ++i) {
+    const WalTransaction& transaction = b().database().wal()[i];
+    size_t rows = 0;
+    for (const WalItem& item : transaction.items) rows += item.relation != nullptr && item.relation->name == kSettings;
+    if (transaction.projected && rows > 0) written.push_back(rows);
+  }
+  ASSERT_GE(written.size(), 2u);
+  EXPECT_EQ(written[0], kRows / 2);
+  for (int i = 0; i < kRows; ++i) {
+    const std::string key = absl::StrCat("k", i);
+    EXPECT_EQ(Row(a(), kSettings, key), Row(b(), kSettings, key)) << key;
+    EXPECT_NE(Row(b(), kSettings, key), std::nullopt) << key;
+  }
+}
+
 // The row is read as absent; the app inserts it before the plan, so the plan is to write it; and deletes it before it is written.
 TEST_F(InterleavingTest, ARowDeletedBeforeItIsWrittenIsNotBroughtBack) {
   Insert(a(), kSettings, {"k", "a1", "a2", "a3"});
