@@ -26,6 +26,7 @@ const std::vector<Measurement>& FleetMeasurements() {
       {"hot-reconnect", [](Stand& stand, Report& report) { return MeasureHotRows(stand, /*chain=*/false, report); }},
       {"hot-chain", [](Stand& stand, Report& report) { return MeasureHotRows(stand, /*chain=*/true, report); }},
       {"memory", MeasureMemory},
+      {"absence", MeasureAbsence},
   };
   return *all;
 }

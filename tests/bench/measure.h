@@ -16,6 +16,7 @@ absl::Status MeasureHotRows(Stand& stand, bool chain, Report& report);  // "hot-
 absl::Status MeasureSales(Stand& stand, Report& report);         // "sales"
 absl::Status MeasureLatency(Stand& stand, Report& report);       // "latency"
 absl::Status MeasureMemory(Stand& stand, Report& report);        // "memory"
+absl::Status MeasureAbsence(Stand& stand, Report& report);       // "absence"
 
 // Assay and its peer, each after the other; who begins takes turns from one repetition to the next.
 template <typename Ours, typename Theirs>
