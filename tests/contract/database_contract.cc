@@ -275,8 +275,8 @@ TEST_P(DatabaseContract, ReadGivesShapesRowsAndAbsences) {
   const ReadReply::Table& items = reply->tables[0];
   ASSERT_TRUE(items.shape.has_value());
   EXPECT_EQ(items.shape->name, kItems);
-  EXPECT_EQ(items.shape->columns[1], (TableColumn{"name", "text", true, false}));
-  EXPECT_EQ(items.shape->columns[3], (TableColumn{"sku", "character varying(8)", false, false}));
+  EXPECT_EQ(items.shape->columns[1], (TableColumn{.name = "name", .type = "text", .not_null = true, .number = 2}));
+  EXPECT_EQ(items.shape->columns[3], (TableColumn{.name = "sku", .type = "character varying(8)", .number = 4}));
   EXPECT_THAT(items.shape->key, ElementsAre(0));
   ASSERT_EQ(items.rows.size(), 3u);
   EXPECT_EQ(ShowRow(items.rows[0]), "(1, ring, 100, NULL, engraved)");

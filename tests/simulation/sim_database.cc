@@ -43,6 +43,7 @@ RowKey KeyOf(const TableShape& shape, const SimValues& values) {
 
 void SimDatabase::CreateTable(TableShape shape, std::vector<uint32_t> unique) {
   const TableName name = shape.name;
+  for (size_t i = 0; i < shape.columns.size(); ++i) shape.columns[i].number = static_cast<uint32_t>(i + 1);
   tables_[name] = {std::make_shared<const TableShape>(std::move(shape)), std::move(unique), {}};
 }
 
@@ -52,6 +53,7 @@ bool SimDatabase::AddColumn(const TableName& name, TableColumn column) {
   }
   SimTable& table = tables_.at(name);
   TableShape shape = *table.shape;
+  column.number = static_cast<uint32_t>(shape.columns.size() + 1);  // None was ever dropped.
   shape.columns.push_back(std::move(column));
   table.shape = std::make_shared<const TableShape>(std::move(shape));
   for (auto& [key, row] : table.rows) row.values.resize(table.shape->columns.size());

@@ -79,6 +79,7 @@ class SimDatabase : public Database {
   SimDatabase(SeededRandom* random, Clock* clock) : random_(random), clock_(clock) {}
 
   // ---- The catalog ----
+  // Columns are numbered as PostgreSQL does.
   void CreateTable(TableShape shape, std::vector<uint32_t> unique);
   // NULL in the rows that are there. False: somebody holds a lock on the table, as ALTER TABLE would wait for.
   bool AddColumn(const TableName& name, TableColumn column);

@@ -23,7 +23,7 @@ namespace assay {
 namespace {
 
 uint64_t first_seed = 1;
-uint64_t seeds = 3000;
+uint64_t seeds = 2000;
 bool trace = false;
 
 struct Outcome {
