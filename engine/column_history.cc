@@ -56,7 +56,7 @@ absl::StatusOr<std::map<std::string, std::string>> ColumnHistory::RenamedHere(Ta
   ASSAY_ASSIGN_OR_RETURN(const auto numbers, Numbers(table));
   std::map<std::string, std::string> renamed;
   for (const auto& [name, number] : numbers) {
-    const bool here = std::any_of(shape.columns.begin(), shape.columns.end(), [&](const TableColumn& c) { return c.name == name; });
+    const bool here = std::any_of(shape.columns.begin(), shape.columns.end(), [&name = name](const TableColumn& c) { return c.name == name; });
     for (const TableColumn& column : shape.columns) {
       if (!here && column.number == number) renamed[name] = column.name;
     }
@@ -161,11 +161,11 @@ absl::StatusOr<std::map<ColumnId, HlcStamp>> ColumnHistory::TakeAppeared(TableId
   ASSAY_ASSIGN_OR_RETURN(Nulls* nulls, LoadNulls());
   std::map<ColumnId, HlcStamp> appeared;
   for (auto it = nulls->begin(); it != nulls->end();) {
-    const auto& [column, stamp] = *it;
-    const bool here = column.first == table && std::any_of(shape.columns.begin(), shape.columns.end(), [&](const TableColumn& c) {
-      return c.name == names_->ColumnNameOf(table, column.second);
-    });
-    if (here) appeared[column.second] = stamp;
+    const auto [of, column] = it->first;
+    const std::string& name = of == table ? names_->ColumnNameOf(table, column) : "";
+    const bool here = of == table && std::any_of(shape.columns.begin(), shape.columns.end(),
+                                                 [&name](const TableColumn& c) { return c.name == name; });
+    if (here) appeared[column] = it->second;
     it = here ? nulls->erase(it) : std::next(it);
   }
   if (!appeared.empty()) ASSAY_RETURN_IF_ERROR(StoreNulls());

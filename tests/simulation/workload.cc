@@ -42,7 +42,7 @@ std::map<TableName, TablePolicy> ShopPolicies() {
 }
 
 bool AddLateColumn(SimDatabase* database) {
-  return database->Find(kShopProducts)->shape->columns.back() == kGrade || database->AddColumn(kShopProducts, kGrade);
+  return database->Find(kShopProducts)->shape->columns.back().name == kLateColumn || database->AddColumn(kShopProducts, kGrade);
 }
 
 const SimTable& Workload::AnyTable() {
