@@ -127,19 +127,24 @@ class Updates {
   std::vector<std::string> old_texts_, new_texts_;
 };
 
+// A shop that makes all the updates, each transaction durable by itself.
+void RecordAll(Shop& shop) {
+  NoEcho echo;
+  Recorder recorder(shop.config, shop.own, shop.log.get(), shop.names.get(), shop.rows.get(), shop.stages.get(), &shop.clock, &echo);
+  Must(recorder.Load());
+  Updates updates;
+  for (int i = 0; i < kUpdates / kTransactionRows; ++i) {
+    Must(shop.file->Begin());
+    updates.Record(recorder, i);
+    Must(shop.file->Commit());
+  }
+}
+
 // The sender's chain, as it is pushed.
 const std::vector<Segment>& Chain() {
   static const auto* segments = [] {
     Shop shop(1);
-    NoEcho echo;
-    Recorder recorder(shop.config, shop.own, shop.log.get(), shop.names.get(), shop.rows.get(), shop.stages.get(), &shop.clock, &echo);
-    Must(recorder.Load());
-    Updates updates;
-    for (int i = 0; i < kUpdates / kTransactionRows; ++i) {
-      Must(shop.file->Begin());
-      updates.Record(recorder, i);
-      Must(shop.file->Commit());
-    }
+    RecordAll(shop);
     return new std::vector<Segment>(Must(shop.log->ReadSegments(shop.own, {1}, size_t{1} << 40, /*complete_only=*/true)));
   }();
   return *segments;
@@ -148,15 +153,7 @@ const std::vector<Segment>& Chain() {
 void BM_Record(benchmark::State& state) {
   for (auto _ : state) {
     Shop shop(1);
-    NoEcho echo;
-    Recorder recorder(shop.config, shop.own, shop.log.get(), shop.names.get(), shop.rows.get(), shop.stages.get(), &shop.clock, &echo);
-    Must(recorder.Load());
-    Updates updates;
-    for (int i = 0; i < kUpdates / kTransactionRows; ++i) {
-      Must(shop.file->Begin());
-      updates.Record(recorder, i);
-      Must(shop.file->Commit());
-    }
+    RecordAll(shop);
   }
   state.SetItemsProcessed(state.iterations() * kUpdates);
 }
