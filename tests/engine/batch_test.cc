@@ -49,5 +49,34 @@ TEST(BatchTest, AColumnNamedWithoutAValueHasAVersionAndNothingToWrite) {
   }
 }
 
+// Goal: catch-up costs what changed, not what happened.
+// Method: rows that are changed round and round, more of them than a batch has that finds little waiting.
+TEST(BatchTest, ABacklogOfChangesOfTheSameRowsIsOneBatch) {
+  constexpr int kRows = 6000, kRounds = 17;
+  test::TempDirectory directory("batch");
+  const std::string path = directory.path() + "/log.db";
+  test::SmallLog small(path);
+  small.Together([&] {
+    for (int i = 0; i < kRows * kRounds; ++i) {
+      v1::Event event = small.Next(small.delhi());
+      test::SmallLog::Fill(v1::RowChange::UPDATE, std::to_string(i % kRows), {{{}, std::to_string(i)}}, event.mutable_row());
+      small.AppendRaw(event, "public.items");
+    }
+  });
+  const std::unique_ptr<LogFile> file = LogFile::Open(path, {}).value();
+  const std::unique_ptr<EventLog> log = EventLog::Open(file.get()).value();
+  const std::unique_ptr<TableNames> names = TableNames::Open(file.get(), log.get()).value();
+  const std::unique_ptr<StageStore> stages = StageStore::Open(file.get(), log.get()).value();
+  ASSERT_TRUE(file->Begin().ok());
+  Batch batch(small.mumbai(), log.get(), names.get(), stages.get());
+  while (!batch.Gather(4000).value()) {
+  }
+  EXPECT_EQ(batch.to().at(small.delhi()), log->Head(small.delhi()).complete) << "it ended before the rows came round again";
+  ASSERT_EQ(batch.rows().size(), static_cast<size_t>(kRows));
+  for (const auto& [ref, row] : batch.rows()) {
+    EXPECT_EQ(row.values[0].text, std::to_string(std::stoi(row.key[0]) + kRows * (kRounds - 1)));
+  }
+}
+
 }  // namespace
 }  // namespace assay
