@@ -10,10 +10,6 @@ namespace {
 
 // Bounds memory, and the length of one PostgreSQL transaction beside the shop's own, as the rows do. One transaction may exceed it alone.
 constexpr size_t kBytesMax = 16 << 20;
-// Rows: a backlog is mostly changes of rows that were changed before, and the more of them a batch spans, the fewer rows are
-// written. So it may have more rows the more is waiting, one in kEventsPerRow.
-constexpr size_t kRowsMin = 5000;
-constexpr size_t kEventsPerRow = 16;
 // Of a batch, so that a long catch-up is seen to get on.
 constexpr size_t kEventsMax = 500'000;
 // A larger event's memory is given back rather than used again.
@@ -101,7 +97,7 @@ absl::StatusOr<std::map<OriginId, Batch::Source>::iterator> Batch::Earliest() {
 absl::StatusOr<bool> Batch::Gather(size_t events_max) {
   for (auto& [origin, source] : sources_) source.waiting = false;
   waiting_for_.clear();
-  if (Empty()) rows_max_ = std::min(rows_cap_, std::clamp<size_t>(Pending() / kEventsPerRow, kRowsMin, kRowsMax));
+  if (Empty()) rows_max_ = rows_cap_;
   for (size_t folded = 0; folded < events_max;) {
     std::map<OriginId, Source>::iterator it;
     if (in_transaction_.has_value()) {

@@ -58,8 +58,7 @@ class Batch {
   // never. They are merged when they come.
   void GiveUp(std::set<OriginId> origins) { given_up_ = std::move(origins); }
 
-  // Rows at which this batch is as large as it gets, though one transaction may exceed them alone: the more is waiting the more, and
-  // never above the cap, which holds from the next batch on.
+  // Rows at which this batch is as large as it gets, though one transaction may exceed them alone. The cap holds from the next batch on.
   static constexpr size_t kRowsMax = 20'000;
   size_t rows_max() const { return rows_max_; }
   size_t rows_cap() const { return rows_cap_; }

@@ -67,6 +67,12 @@ CREATE TABLE row_version (
   PRIMARY KEY (table_id, key_hash)
 ) STRICT, WITHOUT ROWID;
 
+-- Row versions newer than those of row_version, commit by commit; now and then they are moved there.
+CREATE TABLE row_version_recent (
+  id   INTEGER PRIMARY KEY AUTOINCREMENT,
+  rows BLOB NOT NULL                    -- The last of a row counts.
+) STRICT;
+
 CREATE TABLE value (
   name  TEXT PRIMARY KEY,
   value BLOB NOT NULL

@@ -16,7 +16,11 @@ namespace assay {
 namespace {
 
 constexpr uint8_t kRowVersionsFormat = 1;
-constexpr size_t kCachedRowsMax = 32768;  // With some ten columns a row, about 16 MB.
+constexpr uint8_t kListFormat = 1;
+// Of memory, with some ten columns a row: some 250 bytes each.
+constexpr size_t kListedRowsMax = 32768;
+constexpr size_t kCachedRowsMax = 2 * kListedRowsMax;
+constexpr size_t kListBytesMax = 256 << 10;  // Of one entry of the list.
 
 absl::Status Malformed() { return absl::DataLossError("the stored versions of a row are malformed"); }
 
@@ -115,83 +119,167 @@ absl::StatusOr<std::unique_ptr<RowVersionStore>> RowVersionStore::Open(LogFile* 
   std::unique_ptr<RowVersionStore> store(new RowVersionStore(file, log));
   ASSAY_ASSIGN_OR_RETURN(store->get_,
                          file->Prepare("SELECT versions FROM row_version WHERE table_id = ?1 AND key_hash = ?2"));
+  ASSAY_ASSIGN_OR_RETURN(store->newest_, file->Prepare("SELECT coalesce(max(id), 0) FROM row_version_recent"));
   if (!file->read_only()) {
     ASSAY_ASSIGN_OR_RETURN(store->put_, file->Prepare("INSERT OR REPLACE INTO row_version VALUES (?1, ?2, ?3)"));
+    ASSAY_ASSIGN_OR_RETURN(store->append_, file->Prepare("INSERT INTO row_version_recent (rows) VALUES (?1)"));
+    ASSAY_ASSIGN_OR_RETURN(store->clear_, file->Prepare("DELETE FROM row_version_recent"));
   }
+  ASSAY_RETURN_IF_ERROR(store->Load());
   RowVersionStore* raw = store.get();
-  raw->participation_ = file->AddParticipant([raw] { return raw->FlushDirty(); },
-                                             [raw] {
-                                               raw->cache_.clear();
-                                               raw->dirty_.clear();
-                                               return absl::OkStatus();
-                                             });
+  store->participation_ = file->AddParticipant([raw] { return raw->List(); }, [raw] { return raw->Load(); });
   return store;
 }
 
-absl::Status RowVersionStore::MakeRoom() {
-  if (cache_.size() < kCachedRowsMax) return absl::OkStatus();
-  ASSAY_RETURN_IF_ERROR(FlushDirty());
+absl::Status RowVersionStore::Load() {
   cache_.clear();
+  changed_.clear();
+  listed_ = 0;
+  ASSAY_ASSIGN_OR_RETURN(Statement list, file_->Prepare("SELECT id, rows FROM row_version_recent ORDER BY id"));
+  for (;;) {
+    ASSAY_ASSIGN_OR_RETURN(const bool entry, list.Step());
+    if (!entry) break;
+    list_end_ = list.Int(0);
+    ByteReader reader(list.Blob(1));
+    uint8_t format;
+    if (!reader.Byte(&format)) return Malformed();
+    if (format != kListFormat) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("a list of row versions has format ", format, ", unknown here: install a newer Assay"));
+    }
+    while (!reader.empty()) {
+      uint64_t table;
+      absl::string_view key, versions;
+      RowRef row;
+      if (!reader.Varint(&table) || table > UINT32_MAX || !reader.Take(row.key.size(), &key) || !reader.Sized(&versions)) return Malformed();
+      row.table = {static_cast<uint32_t>(table)};
+      std::memcpy(row.key.data(), key.data(), key.size());
+      ASSAY_ASSIGN_OR_RETURN(RowVersions decoded, RowVersions::Decode(versions, *log_));
+      cache_.insert_or_assign(row, Entry{std::move(decoded), Place::kList});
+    }
+  }
+  listed_ = cache_.size();
+  return absl::OkStatus();
+}
+
+absl::Status RowVersionStore::Refresh() {
+  if (!file_->read_only()) return absl::OkStatus();
+  ASSAY_RETURN_IF_ERROR(newest_.Step().status());
+  const int64_t newest = newest_.Int(0);
+  newest_.Reset();
+  if (newest == list_end_) return absl::OkStatus();
+  // Origins that the writer has met since have numbers that the list uses.
+  ASSAY_RETURN_IF_ERROR(log_->Refresh());
+  list_end_ = newest;
+  return Load();
+}
+
+absl::Status RowVersionStore::MakeRoom() {
+  if (cache_.size() < kCachedRowsMax && listed_ + changed_.size() < kListedRowsMax) return absl::OkStatus();
+  if (listed_ + changed_.size() >= kListedRowsMax) {
+    ASSAY_RETURN_IF_ERROR(file_->InTransaction() ? SortIn() : absl::OkStatus());
+  }
+  absl::erase_if(cache_, [](const auto& entry) { return entry.second.place == Place::kTable; });
   return absl::OkStatus();
 }
 
 absl::StatusOr<const RowVersions*> RowVersionStore::Get(const RowRef& row) {
-  // A reader's file changes under it: ask it every time.
-  auto found = file_->read_only() ? cache_.end() : cache_.find(row);
-  if (found == cache_.end()) {
-    ASSAY_RETURN_IF_ERROR(MakeRoom());
-    std::optional<RowVersions> versions;
-    get_.BindInt(1, row.table.value).BindBlob(2, View(row.key));
-    ASSAY_ASSIGN_OR_RETURN(const bool stored, get_.Step());
-    if (stored) {
-      absl::StatusOr<RowVersions> decoded = RowVersions::Decode(get_.Blob(0), *log_);
-      get_.Reset();
-      if (!decoded.ok()) return decoded.status();
-      versions = *std::move(decoded);
-    }
-    found = cache_.insert_or_assign(row, Entry{std::move(versions)}).first;
+  ASSAY_RETURN_IF_ERROR(Refresh());
+  auto found = cache_.find(row);
+  // What a reader has from the table may have changed there.
+  if (found != cache_.end() && (!file_->read_only() || found->second.place != Place::kTable)) {
+    return found->second.versions ? &*found->second.versions : nullptr;
   }
+  ASSAY_RETURN_IF_ERROR(MakeRoom());
+  std::optional<RowVersions> versions;
+  get_.BindInt(1, row.table.value).BindBlob(2, View(row.key));
+  ASSAY_ASSIGN_OR_RETURN(const bool stored, get_.Step());
+  if (stored) {
+    absl::StatusOr<RowVersions> decoded = RowVersions::Decode(get_.Blob(0), *log_);
+    get_.Reset();
+    if (!decoded.ok()) return decoded.status();
+    versions = *std::move(decoded);
+  }
+  found = cache_.insert_or_assign(row, Entry{std::move(versions)}).first;
   return found->second.versions ? &*found->second.versions : nullptr;
 }
 
 absl::Status RowVersionStore::Put(const RowRef& row, RowVersions versions) {
   ASSAY_CHECK(file_->InTransaction());
   auto found = cache_.find(row);
-  if (found == cache_.end()) {
+  if (found == cache_.end() || found->second.place == Place::kTable) {
     ASSAY_RETURN_IF_ERROR(MakeRoom());
     found = cache_.try_emplace(row).first;
   }
-  found->second.versions = std::move(versions);
-  if (!std::exchange(found->second.dirty, true)) dirty_.push_back(row);
+  Entry& entry = found->second;
+  entry.versions = std::move(versions);
+  if (entry.place == Place::kMemory) return absl::OkStatus();
+  if (entry.place == Place::kList) --listed_;
+  entry.place = Place::kMemory;
+  changed_.push_back(row);
   return absl::OkStatus();
 }
 
-absl::Status RowVersionStore::FlushDirty() {
-  // In the table's own order, so that neighbours share a page.
-  std::sort(dirty_.begin(), dirty_.end());
-  for (const RowRef& row : dirty_) {
+absl::Status RowVersionStore::List() {
+  if (changed_.empty()) return absl::OkStatus();
+  if (listed_ + changed_.size() >= kListedRowsMax) return SortIn();
+  std::string rows(1, static_cast<char>(kListFormat));
+  const auto append = [&] { return append_.BindBlob(1, rows).Run(); };
+  for (const RowRef& row : changed_) {
+    if (rows.size() >= kListBytesMax) {
+      ASSAY_RETURN_IF_ERROR(append());
+      rows.resize(1);
+    }
     Entry& entry = cache_.at(row);
-    const std::string bytes = entry.versions->Encode(*log_);
-    ASSAY_RETURN_IF_ERROR(put_.BindInt(1, row.table.value).BindBlob(2, View(row.key)).BindBlob(3, bytes).Run());
-    entry.dirty = false;
+    PutVarint(&rows, row.table.value);
+    rows.append(View(row.key).data(), row.key.size());
+    PutSized(&rows, entry.versions->Encode(*log_));
+    entry.place = Place::kList;
   }
-  dirty_.clear();
-  return absl::OkStatus();
+  listed_ += changed_.size();
+  changed_.clear();
+  return append();
+}
+
+absl::Status RowVersionStore::SortIn() {
+  std::vector<std::pair<RowRef, Entry*>> newer;
+  newer.reserve(listed_ + changed_.size());
+  for (auto& [row, entry] : cache_) {
+    if (entry.place != Place::kTable) newer.emplace_back(row, &entry);
+  }
+  std::sort(newer.begin(), newer.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const auto& [row, entry] : newer) {
+    const std::string bytes = entry->versions->Encode(*log_);
+    ASSAY_RETURN_IF_ERROR(put_.BindInt(1, row.table.value).BindBlob(2, View(row.key)).BindBlob(3, bytes).Run());
+    entry->place = Place::kTable;
+  }
+  changed_.clear();
+  listed_ = 0;
+  return clear_.Run();
 }
 
 absl::Status RowVersionStore::ForEach(TableId table,
                                       const std::function<absl::Status(const KeyHash&, const RowVersions&)>& visit) {
-  ASSAY_RETURN_IF_ERROR(FlushDirty());
+  ASSAY_RETURN_IF_ERROR(Refresh());
+  std::map<KeyHash, const RowVersions*> newer;
+  for (const auto& [row, entry] : cache_) {
+    if (row.table == table && entry.place != Place::kTable) newer[row.key] = &*entry.versions;
+  }
+  auto next = newer.begin();
   ASSAY_ASSIGN_OR_RETURN(
       Statement rows,
       file_->Prepare("SELECT key_hash, versions FROM row_version WHERE table_id = ?1 ORDER BY key_hash"));
   rows.BindInt(1, table.value);
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, rows.Step());
+    KeyHash key{};
+    if (row) {
+      if (rows.Blob(0).size() != key.size()) return Malformed();
+      std::memcpy(key.data(), rows.Blob(0).data(), key.size());
+    }
+    for (; next != newer.end() && (!row || next->first < key); ++next) ASSAY_RETURN_IF_ERROR(visit(next->first, *next->second));
     if (!row) return absl::OkStatus();
-    KeyHash key;
-    if (rows.Blob(0).size() != key.size()) return Malformed();
-    std::memcpy(key.data(), rows.Blob(0).data(), key.size());
+    if (next != newer.end() && next->first == key) continue;  // Visited next, as it is now.
     ASSAY_ASSIGN_OR_RETURN(const RowVersions versions, RowVersions::Decode(rows.Blob(1), *log_));
     ASSAY_RETURN_IF_ERROR(visit(key, versions));
   }

@@ -1,8 +1,13 @@
 // Per row, the version of the row's life and of each of its columns: the index of the fold, without the values.
 //
 // A value is found by its version: (origin, sequence) names the event that wrote it. What the versions mean, and which of two
-// wins, is engine/merge.h's business; here they are stored. Reads are cached; writes are buffered and reach SQLite when the
-// LogFile commits. Not thread-safe.
+// wins, is engine/merge.h's business; here they are stored. Reads are cached; writes are buffered and become durable when the
+// LogFile commits.
+//
+// Keys come in no order, so a table of rows by key takes a page of writing for each row of a commit. Therefore a commit appends its
+// rows to a list, and only when that list has grown long is it sorted into the table, where then each page takes many of its rows at
+// once (as the levels of a log-structured merge tree: O'Neil et al., Acta Informatica 33, 1996). What is on the list is in memory, too.
+// Not thread-safe.
 #pragma once
 
 #include <array>
@@ -64,24 +69,35 @@ class RowVersionStore {
   // nullopt: nothing was ever written under this key. The pointer is valid until the next Put or Get.
   absl::StatusOr<const RowVersions*> Get(const RowRef& row);  // nullptr: none.
   absl::Status Put(const RowRef& row, RowVersions versions);
-  // Every row of `table`, in key-hash order; `visit` may not write.
+  // Every row of `table`, in key-hash order; `visit` may neither read nor write here.
   absl::Status ForEach(TableId table, const std::function<absl::Status(const KeyHash&, const RowVersions&)>& visit);
 
  private:
   RowVersionStore(LogFile* file, EventLog* log) : file_(file), log_(log) {}
-  absl::Status FlushDirty();
+  absl::Status Load();
+  // Of a reader: what the writer has listed since.
+  absl::Status Refresh();
   absl::Status MakeRoom();
+  absl::Status List();
+  absl::Status SortIn();
 
+  enum class Place : uint8_t {
+    kTable,   // As it is in row_version.
+    kList,    // Newer than that, and in row_version_recent.
+    kMemory,  // Newer than both: not durable yet.
+  };
   struct Entry {
     std::optional<RowVersions> versions;
-    bool dirty = false;
+    Place place = Place::kTable;
   };
   LogFile* file_;
   LogFile::Participation participation_;
   EventLog* log_;
   absl::flat_hash_map<RowRef, Entry> cache_;
-  std::vector<RowRef> dirty_;
-  Statement get_, put_;
+  std::vector<RowRef> changed_;  // kMemory.
+  size_t listed_ = 0;            // Entries that are kList.
+  int64_t list_end_ = 0;         // Of a reader: the newest entry that it has seen.
+  Statement get_, put_, append_, clear_, newest_;
 };
 
 }  // namespace assay

@@ -314,6 +314,18 @@ absl::StatusOr<Result> Connection::ExecuteScript(absl::string_view sql) {
   return Finish(PQsendQuery(connection_, std::string(sql).c_str()) == 1);
 }
 
+absl::StatusOr<Result> Connection::CopyIn(absl::string_view sql, absl::string_view rows) {
+  ASSAY_ASSIGN_OR_RETURN(const Result ready, ExecuteScript(sql));
+  if (PQresultStatus(ready.raw()) != PGRES_COPY_IN) return absl::InternalError(absl::StrCat("PostgreSQL takes no rows for: ", sql));
+  for (constexpr size_t kMessageBytes = 1 << 20; !rows.empty();) {
+    const absl::string_view message = rows.substr(0, kMessageBytes);
+    // Not blocking: what does not go out now is kept for Finish to send.
+    if (PQputCopyData(connection_, message.data(), static_cast<int>(message.size())) != 1) return ConnectionError();
+    rows.remove_prefix(message.size());
+  }
+  return Finish(PQputCopyEnd(connection_, nullptr) == 1);
+}
+
 absl::StatusOr<Result> Connection::Finish(bool sent) {
   if (broken_) return absl::UnavailableError("the connection was given up earlier");
   if (!sent) return ConnectionError();

@@ -124,6 +124,9 @@ class Connection {
   // that of the last one.
   absl::StatusOr<Result> ExecuteScript(absl::string_view sql);
 
+  // `sql` is a COPY … FROM STDIN, `rows` all that it is to read.
+  absl::StatusOr<Result> CopyIn(absl::string_view sql, absl::string_view rows);
+
   // False once the connection was lost, interrupted or timed out: open another.
   bool usable() const { return !broken_ && PQstatus(connection_) == CONNECTION_OK; }
   // Looks, without waiting, whether the server has closed this idle session meanwhile; if so it is no longer usable.

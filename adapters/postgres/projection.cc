@@ -66,6 +66,12 @@ absl::StatusOr<std::unique_ptr<Connection>> PostgresDatabase::OpenSession(Role r
                       {"lock_timeout", "2s"},
                       // Rows that a policy hides must be an error, or they would look deleted.
                       {"row_security", "off"},
+                      // Rows are found by their keys, a batch at a time. Left to itself, the planner hashes the whole table for a batch of some
+                      // thousand keys, which costs the more the larger the table is; and compiles the statement where there is an LLVM.
+                      {"enable_hashjoin", "off"},
+                      {"enable_mergejoin", "off"},
+                      {"enable_seqscan", "off"},
+                      {"jit", "off"},
                       {"session_replication_role", "replica"},
                       {"role", "assay_projector"}};
   auto session = Connection::Open(options_.conninfo, options);

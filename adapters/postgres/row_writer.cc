@@ -121,7 +121,13 @@ absl::Status RowWriter::Apply(uint32_t table, absl::Span<const uint32_t> rows) {
 }
 
 absl::Status RowWriter::Write() {
-  for (const Group& group : groups_) ASSAY_RETURN_IF_ERROR(Apply(group.table, group.rows));
+  for (const Group& group : groups_) {
+    const LocalTable& table = TableOf(group.table);
+    const TableWrites& writes = request_->writes[group.table];
+    // A row that is there after all makes the statement fail, and WriteWithCare finds out which it is.
+    const bool copy = CanCopy(table, writes, group.rows) && SteadyNow() <= deadline_;
+    ASSAY_RETURN_IF_ERROR(copy ? CopyRows(*connection_, table, writes, group.rows) : Apply(group.table, group.rows));
+  }
   return connection_->ExecuteScript(kCheckNow).status();
 }
 

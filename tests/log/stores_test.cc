@@ -180,6 +180,34 @@ TEST_F(StoresTest, MoreRowsThanTheCacheHoldsAreAllKept) {
   EXPECT_EQ(count, kRows);
 }
 
+TEST_F(StoresTest, WhatWasCommittedLastCountsWhereverItIsStored) {
+  // Enough for several lists; each round changes some rows again, so that they are in the table and on the list.
+  constexpr uint64_t kRows = 30000;
+  uint64_t stamp = 0;
+  std::map<KeyHash, uint64_t> expected;
+  for (const uint64_t step : {uint64_t{1}, uint64_t{3}, uint64_t{7}, uint64_t{1000}}) {
+    ASSERT_OK(file->Begin());
+    for (uint64_t i = 0; i < kRows; i += step) {
+      ASSERT_OK(rows->Put(Row(1, absl::StrCat(i)), {.written = V(++stamp, kA, stamp)}));
+      expected[HashKey({absl::StrCat(i)})] = stamp;
+    }
+    ASSERT_OK(rows->Put(Row(2, "other"), {.written = V(1, kA, 1)}));
+    ASSERT_OK(file->Commit());
+    for (const bool reopened : {false, true}) {
+      if (reopened) ASSERT_OK(Reopen());
+      std::vector<std::pair<KeyHash, uint64_t>> found;
+      ASSERT_OK(rows->ForEach({1}, [&](const KeyHash& key, const RowVersions& versions) {
+        found.push_back({key, versions.written.stamp.value});
+        return absl::OkStatus();
+      }));
+      EXPECT_EQ(found, (std::vector<std::pair<KeyHash, uint64_t>>(expected.begin(), expected.end()))) << step;
+      for (uint64_t i = 0; i < kRows; i += 17) {
+        ASSERT_EQ((*rows->Get(Row(1, absl::StrCat(i))))->written.stamp.value, expected[HashKey({absl::StrCat(i)})]) << step;
+      }
+    }
+  }
+}
+
 TEST_F(StoresTest, DamagedRowVersionsAreRefused) {
   RowVersions versions{.written = V(10, kA, 3), .columns = {{{0}, V(10, kA, 3)}, {{1}, V(8, kB, 7)}}};
   const std::string bytes = versions.Encode(*log);
