@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "engine/fold_values.h"
 #include "log/annotate.h"
+#include "log/bytes.h"
 
 namespace assay {
 namespace {
@@ -12,8 +14,14 @@ namespace {
 constexpr size_t kBytesMax = 16 << 20;
 // Of a batch, so that a long catch-up is seen to get on.
 constexpr size_t kEventsMax = 500'000;
-// A larger event's memory is given back rather than used again.
-constexpr size_t kScratchBytesMax = 1 << 20;
+
+absl::StatusOr<v1::TransactionHeader> HeaderOf(const RowEvent& event) {
+  v1::TransactionHeader header;
+  if (!header.ParseFromArray(event.header.data(), static_cast<int>(event.header.size()))) {
+    return absl::DataLossError("its transaction's header is not a valid message");
+  }
+  return header;
+}
 
 absl::StatusOr<OriginId> OriginOf(const v1::Seen& seen) {
   absl::StatusOr<OriginId> origin = OriginId::FromBytes(seen.origin());
@@ -31,8 +39,9 @@ SawFunction SawFromStages(StageStore* stages) {
 }
 
 Sequence Batch::Reached(const OriginId& origin) const {
-  auto it = to_.find(origin);
-  return it != to_.end() ? it->second : stages_->Projected(origin);
+  if (auto it = to_.find(origin); it != to_.end()) return it->second;
+  const auto after = after_.find(origin);
+  return std::max(after == after_.end() ? Sequence{} : after->second, stages_->Projected(origin));
 }
 
 uint64_t Batch::Pending() const {
@@ -44,7 +53,12 @@ uint64_t Batch::Pending() const {
   return pending;
 }
 
-void Batch::Clear() {
+void Batch::Clear(std::map<OriginId, Sequence> after) {
+  Forget();
+  after_ = std::move(after);
+}
+
+void Batch::Forget() {
   sources_.clear();
   in_transaction_.reset();
   index_.clear();
@@ -52,7 +66,7 @@ void Batch::Clear() {
   to_.clear();
   declared_.clear();
   schemas_.clear();
-  schema_ = nullptr;
+  schema_.reset();
   meetings_.clear();
   stamp_ = {};
   event_count_ = bytes_ = 0;
@@ -60,7 +74,7 @@ void Batch::Clear() {
 
 void Batch::Stop(const OriginId& origin, absl::Status status) {
   // What was folded of the damaged transaction must not stay: begin the batch again without this chain.
-  Clear();
+  Forget();
   stopped_[origin] = Annotate(status, absl::StrCat("the chain of origin ", origin.Hex().substr(0, 8),
                                                    " stands still here"));
 }
@@ -160,9 +174,10 @@ absl::Status Batch::Regather(const std::map<OriginId, Sequence>& to) {
 
 absl::StatusOr<bool> Batch::Ready(const OriginId& origin, Source& source) {
   if (source.next->masked) return true;
-  v1::Event event;
-  if (!event.ParseFromArray(source.next->bytes.data(), static_cast<int>(source.next->bytes.size()))) return true;
-  for (const v1::Seen& seen : event.transaction().seen()) {
+  const absl::StatusOr<const RowEvent*> event = reader_.Read(source.next->bytes);
+  if (!event.ok()) return true;  // Folding it will say what is wrong.
+  ASSAY_ASSIGN_OR_RETURN(const v1::TransactionHeader header, HeaderOf(**event));
+  for (const v1::Seen& seen : header.seen()) {
     ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginOf(seen));
     if (other == own_ || other == origin || stopped_.contains(other) || given_up_.contains(other)) continue;
     // Lower stamps come first, so what it had seen is in this batch already, if it is here at all.
@@ -177,72 +192,75 @@ absl::StatusOr<bool> Batch::Ready(const OriginId& origin, Source& source) {
 absl::Status Batch::Fold(const OriginId& origin, const StoredEvent& stored) {
   ++event_count_;
   if (stored.masked) return absl::OkStatus();
-  ASSAY_RETURN_IF_ERROR(ResolveChange(stored.bytes, origin, *names_, &change_));
-  for (const v1::Seen& seen : change_.event.transaction().seen()) {
-    ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginOf(seen));
-    ASSAY_RETURN_IF_ERROR(stages_->AddSeen(origin, stored.sequence, other, Sequence{seen.sequence()}));
+  const auto named = [&](const absl::Status& status) { return Annotate(status, EventName(origin, stored.sequence)); };
+  const absl::StatusOr<const RowEvent*> event = reader_.Read(stored.bytes);
+  if (!event.ok()) return named(event.status());
+  if (!(*event)->header.empty()) {
+    const absl::StatusOr<v1::TransactionHeader> header = HeaderOf(**event);
+    if (!header.ok()) return named(header.status());
+    for (const v1::Seen& seen : header->seen()) {
+      ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginOf(seen));
+      ASSAY_RETURN_IF_ERROR(stages_->AddSeen(origin, stored.sequence, other, Sequence{seen.sequence()}));
+    }
   }
-  if (change_.event.has_schema()) {
+  if ((*event)->body == RowEvent::Body::kRow) return named(FoldRow(stored, **event));
+  if ((*event)->body == RowEvent::Body::kSchema) {
     ASSAY_ASSIGN_OR_RETURN(const auto schema, names_->Schema(origin, stored.sequence));
     declared_[{origin, schema->table}] = stored.sequence;
   }
-  if (change_.event.has_row()) FoldRow(origin);
-  if (stored.bytes.size() > kScratchBytesMax) change_ = {};
   return absl::OkStatus();
 }
 
-void Batch::FoldRow(const OriginId& origin) {
-  key_.assign(change_.row().key().begin(), change_.row().key().end());
-  const RowRef ref{change_.schema->table, HashKey(key_)};
-  ClaimOf(change_, origin, &claim_);
-  VersionsOf(claim_, &versions_);
-  auto [known, is_new] = index_.try_emplace(ref, nullptr);
-  if (is_new) known->second = &rows_[ref];
-  PendingRow& row = *known->second;
-  if (is_new) {
-    for (const std::string& text : key_) bytes_ += text.size();
-    row.key = key_;
-    bytes_ += 200;
+absl::Status Batch::TakeSchema(const StoredEvent& stored, Sequence schema) {
+  if (schema_ != nullptr && schema_sequence_ == schema && schema_origin_ == stored.origin) return absl::OkStatus();
+  ASSAY_ASSIGN_OR_RETURN(schema_, SchemaOfRow(stored.origin, schema, *names_));
+  schema_origin_ = stored.origin;
+  schema_sequence_ = schema;
+  schemas_.insert(schema_);
+  return absl::OkStatus();
+}
+
+absl::Status Batch::FoldRow(const StoredEvent& stored, const RowEvent& event) {
+  ASSAY_RETURN_IF_ERROR(TakeSchema(stored, event.schema));
+  ASSAY_RETURN_IF_ERROR(CheckKeySize(event.key.size(), *schema_));
+  writes_.clear();
+  for (const RowEvent::Column& column : event.columns) {
+    ASSAY_RETURN_IF_ERROR(CheckOrdinal(column.ordinal, *schema_));
+    if (event.kind == ChangeKind::kDelete) continue;
+    PendingRow::Write& write = writes_.emplace_back();
+    write.column = schema_->columns[column.ordinal];
+    if (!column.has_value && !column.is_null) continue;
+    write.value.kind = column.is_null ? PendingRow::Value::Kind::kNull : PendingRow::Value::Kind::kText;
+    if (!column.is_null) write.value.text = column.value;
+    write.value.declared = &schema_->schema.columns(static_cast<int>(column.ordinal));
+  }
+  const auto not_before = [](const PendingRow::Write& a, const PendingRow::Write& b) { return a.column >= b.column; };
+  if (std::adjacent_find(writes_.begin(), writes_.end(), not_before) != writes_.end()) {
+    std::reverse(writes_.begin(), writes_.end());  // Of a column that is named twice, the last counts.
+    std::stable_sort(writes_.begin(), writes_.end(), [](const auto& a, const auto& b) { return a.column < b.column; });
+    const auto same = [](const auto& a, const auto& b) { return a.column == b.column; };
+    writes_.erase(std::unique(writes_.begin(), writes_.end(), same), writes_.end());
+  }
+
+  key_.clear();
+  for (const absl::string_view text : event.key) PutSized(&key_, text);
+  auto found = index_.find(Place{schema_->table.value, key_});
+  if (found == index_.end()) {
+    PendingRow& added = rows_.emplace_back(RowRef{schema_->table, HashEncodedKey(key_)}, key_);
+    found = index_.emplace(Place{schema_->table.value, added.key}, &added).first;
   } else {
-    for (Meeting& meeting : FindMeetings(row.incoming, versions_, saw_)) meetings_.push_back({ref, std::move(meeting)});
+    bytes_ -= found->second->ByteSize();
   }
-  Merge(versions_, &row.incoming);
-  row.newest = std::max(row.newest, claim_.version);
-  if (schema_ != change_.schema.get()) schemas_.insert(change_.schema), schema_ = change_.schema.get();
-  v1::RowChange* changed = change_.event.mutable_row();
-  for (int i = 0; i < changed->columns_size(); ++i) {
-    if (claim_.kind == ChangeKind::kDelete) break;
-    v1::ColumnChange* written = changed->mutable_columns(i);
-    // Written, and too large for the event: its version counts, and there is no value to write here.
-    const bool has_value = written->has_value() || written->is_null();
-    const ColumnId column = change_.ColumnAt(i);
-    auto at = std::lower_bound(row.values.begin(), row.values.end(), column,
-                               [](const PendingRow::Value& value, ColumnId c) { return value.column < c; });
-    if (!has_value) {
-      if (at != row.values.end() && at->column == column && at->version < claim_.version) {
-        bytes_ -= 64 + (at->text.has_value() ? at->text->size() : 0);
-        row.values.erase(at);
-      }
-      continue;
-    }
-    if (at == row.values.end() || at->column != column) {
-      at = row.values.insert(at, {column, {}, {}, nullptr});
-      bytes_ += 64;
-    } else if (at->version > claim_.version) {
-      continue;
-    }
-    at->version = claim_.version;
-    at->declared = &change_.schema->schema.columns(written->ordinal());
-    bytes_ -= at->text.has_value() ? at->text->size() : 0;
-    if (written->is_null()) {
-      at->text.reset();
-    } else if (at->text.has_value()) {
-      at->text->swap(*written->mutable_value());  // The older one's memory serves the next event.
-    } else {
-      at->text = std::move(*written->mutable_value());
-    }
-    bytes_ += at->text.has_value() ? at->text->size() : 0;
+  PendingRow& row = *found->second;
+  const Version version{stored.stamp, stored.origin, stored.sequence};
+  if (!row.OnlyOf(stored.origin)) {
+    RowClaim claim{event.kind, version, {}};
+    for (const PendingRow::Write& write : writes_) claim.columns.push_back(write.column);
+    for (Meeting& meeting : FindMeetings(row.incoming(), VersionsOf(claim), saw_)) meetings_.push_back({&row, std::move(meeting)});
   }
+  row.Fold(version, event.kind, writes_);
+  bytes_ += row.ByteSize();
+  return absl::OkStatus();
 }
 
 }  // namespace assay

@@ -5,6 +5,7 @@
 // values: a million updates of ten thousand rows become ten thousand rows. Not thread-safe.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,28 +16,15 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "engine/database.h"
-#include "engine/fold_values.h"
 #include "engine/merge.h"
+#include "engine/pending_row.h"
+#include "engine/row_event.h"
 #include "log/event_log.h"
 #include "log/row_versions.h"
 #include "log/stage_store.h"
 #include "log/table_names.h"
 
 namespace assay {
-
-// What pending events say about one row.
-struct PendingRow {
-  struct Value {
-    ColumnId column;
-    Version version;
-    ColumnText text;
-    const v1::TableSchema::Column* declared = nullptr;  // As its writer's schema has it.
-  };
-  RowKey key;
-  RowVersions incoming;
-  std::vector<Value> values;  // Sorted by column.
-  Version newest;             // The event to name when the row cannot be written.
-};
 
 // How StageStore's notes answer SawFunction. An I/O error reads as "not seen": a conflict too many, never one too few.
 SawFunction SawFromStages(StageStore* stages);
@@ -49,8 +37,8 @@ class Batch {
   // Folds in up to about `events_max` further events. True: the batch is as large as it gets (at a transaction's end), or there is
   // nothing more to take now.
   absl::StatusOr<bool> Gather(size_t events_max);
-  // Forgets the rows; the next Gather goes on where the cursors in StageStore stand.
-  void Clear();
+  // Forgets the rows; the next Gather goes on where the cursors in StageStore stand, or after `after` in the chains that it names.
+  void Clear(std::map<OriginId, Sequence> after = {});
   // Folds exactly the events after the cursors up to `to`, which were gathered once before (by a process that is gone).
   absl::Status Regather(const std::map<OriginId, Sequence>& to);
 
@@ -65,7 +53,8 @@ class Batch {
   void set_rows_cap(size_t rows) { rows_cap_ = rows; }
 
   bool Empty() const { return to_.empty(); }
-  const std::map<RowRef, PendingRow>& rows() const { return rows_; }
+  // In the order in which they came.
+  const std::deque<PendingRow>& rows() const { return rows_; }
   // Where the cursors go when the batch is merged.
   const std::map<OriginId, Sequence>& to() const { return to_; }
   HlcStamp stamp() const { return stamp_; }
@@ -73,7 +62,7 @@ class Batch {
   const std::map<std::pair<OriginId, TableId>, Sequence>& declared() const { return declared_; }
   size_t event_count() const { return event_count_; }
   // Versions inside the batch that did not know of each other.
-  const std::vector<std::pair<RowRef, Meeting>>& meetings() const { return meetings_; }
+  const std::vector<std::pair<const PendingRow*, Meeting>>& meetings() const { return meetings_; }
 
   // Chains whose next event is damaged: they stand still, the others go on.
   const std::map<OriginId, absl::Status>& stopped() const { return stopped_; }
@@ -94,8 +83,9 @@ class Batch {
   // False: the transaction at the source's head has seen what is not here.
   absl::StatusOr<bool> Ready(const OriginId& origin, Source& source);
   absl::Status Fold(const OriginId& origin, const StoredEvent& event);
-  // Of change_, which has a row.
-  void FoldRow(const OriginId& origin);
+  absl::Status FoldRow(const StoredEvent& stored, const RowEvent& event);
+  absl::Status TakeSchema(const StoredEvent& stored, Sequence schema);
+  void Forget();
   Sequence Reached(const OriginId& origin) const;
   void Stop(const OriginId& origin, absl::Status status);
 
@@ -105,15 +95,18 @@ class Batch {
   StageStore* stages_;
   const SawFunction saw_;
 
+  // A row by its table and EncodeKey, without the cost of hashing the key for its RowRef. Points into rows_.
+  using Place = std::pair<uint32_t, absl::string_view>;
+
   std::map<OriginId, Source> sources_;
   std::optional<OriginId> in_transaction_;  // Of this chain: not between two transactions.
-  std::map<RowRef, PendingRow> rows_;
-  absl::flat_hash_map<RowRef, PendingRow*> index_;  // Into rows_: a tree of many rows is slow to find things in.
+  std::deque<PendingRow> rows_;
+  absl::flat_hash_map<Place, PendingRow*> index_;
+  std::map<OriginId, Sequence> after_;
   std::map<OriginId, Sequence> to_;
   std::map<std::pair<OriginId, TableId>, Sequence> declared_;
   std::set<std::shared_ptr<const ResolvedSchema>> schemas_;  // PendingRow::Value::declared points into them.
-  const ResolvedSchema* schema_ = nullptr;                   // The last one put there.
-  std::vector<std::pair<RowRef, Meeting>> meetings_;
+  std::vector<std::pair<const PendingRow*, Meeting>> meetings_;
   std::map<OriginId, absl::Status> stopped_;
   std::map<OriginId, std::pair<OriginId, Sequence>> waiting_for_;
   std::set<OriginId> given_up_;
@@ -123,11 +116,15 @@ class Batch {
   size_t rows_max_ = 0;  // Of this batch.
   size_t rows_cap_ = kRowsMax;
 
+  // The schema of the event that was folded last.
+  OriginId schema_origin_;
+  Sequence schema_sequence_;
+  std::shared_ptr<const ResolvedSchema> schema_;
+
   // Of the event being folded; members, so that their memory is used again.
-  ResolvedChange change_;
-  RowKey key_;
-  RowClaim claim_;
-  RowVersions versions_;
+  RowEventReader reader_;
+  std::string key_;
+  std::vector<PendingRow::Write> writes_;
 };
 
 }  // namespace assay

@@ -448,7 +448,7 @@ absl::Status Engine::Parts::Work() {
   if (MayAskHub() && !pusher->busy()) ASSAY_RETURN_IF_ERROR(session->Step(paused));
   if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(puller->Step(paused, Report()), "append what was pulled"));
   projector->GiveUp(puller->GivenUp());
-  if (MayProject()) ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep), "project"));
+  if (MayProject()) ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep, captured.empty()), "project"));
   if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(pusher->Step(paused), "read what to push"));
   return DatabaseHalts() ? absl::OkStatus() : KeepCheckpoint();
 }
@@ -540,7 +540,7 @@ std::string Engine::Parts::State() const {
   if (paused) return "paused";
   if (!session->link().status.ok() || !puller->link().status.ok() || !pusher->link().status.ok()) return "offline";
   if (puller->last_pull() == absl::InfinitePast()) return "starting";
-  const bool behind = puller->Behind() > 0 || projector->batch().Pending() > 0 ||
+  const bool behind = puller->Behind() > 0 || projector->Pending() > 0 ||
                       (pusher->hub_last().has_value() && *pusher->hub_last() < log->Head(own).complete);
   return behind ? "catching-up" : "running";
 }
@@ -603,11 +603,11 @@ std::vector<std::string> Engine::Parts::Problems() const {
   if (listed > kChainsListed) {
     problems.push_back(absl::StrCat("So it is with other chains, ", listed, " in all"));
   }
-  for (const auto& [origin, status] : projector->batch().stopped()) {
+  for (const auto& [origin, status] : projector->stopped()) {
     problems.push_back(absl::StrCat("The changes of ", NameOf(origin), " are not taken further: ", status.message(),
                                     ". Ask that branch and the head office what happened to its log"));
   }
-  for (const auto& [origin, awaited] : projector->batch().waiting_for()) {
+  for (const auto& [origin, awaited] : projector->waiting_for()) {
     problems.push_back(absl::StrCat("The changes of ", NameOf(origin), " wait for event ",
                                     EventName(awaited.first, awaited.second),
                                     ", which they build on and which is not here yet; it comes when its branch is online"));
@@ -691,7 +691,7 @@ EngineStatus Engine::Status() const {
     if (auto it = p.puller->hub_heads().find(origin); it != p.puller->hub_heads().end()) one.hub_head = it->second.complete;
     if (one.own && p.pusher->hub_heard().has_value()) one.hub_head = *p.pusher->hub_heard();
     if (auto it = p.puller->troubles().find(origin); it != p.puller->troubles().end()) one.status = it->second.status;
-    const auto& stopped = p.projector->batch().stopped();
+    const auto& stopped = p.projector->stopped();
     if (auto it = stopped.find(origin); it != stopped.end()) one.status = it->second;
     if (one.own) {
       if (p.pusher->hub_heard().has_value()) status.push_position = {one.hub_head.value, head.last.value};

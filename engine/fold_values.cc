@@ -20,40 +20,41 @@ ChangeKind KindOf(v1::RowChange::Operation operation) {
 
 }  // namespace
 
-absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const OriginId& origin, TableNames& names) {
-  ResolvedChange change;
-  ASSAY_RETURN_IF_ERROR(ResolveChange(bytes, origin, names, &change));
-  return change;
-}
-
-absl::Status ResolveChange(absl::string_view bytes, const OriginId& origin, TableNames& names, ResolvedChange* into) {
-  ResolvedChange& change = *into;
-  if (!change.event.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return absl::DataLossError(absl::StrCat("an event of ", EventName(origin, {}), " is not a valid message"));
-  }
-  if (!change.event.has_row()) return absl::OkStatus();
-  const Sequence schema{change.row().schema()};
+absl::StatusOr<std::shared_ptr<const ResolvedSchema>> SchemaOfRow(const OriginId& origin, Sequence schema, TableNames& names) {
   absl::StatusOr<std::shared_ptr<const ResolvedSchema>> resolved = names.Schema(origin, schema);
   // The schema comes before its rows and nobody is denied it: without it the chain is not whole.
   if (absl::IsNotFound(resolved.status()) || absl::IsPermissionDenied(resolved.status())) {
-    return absl::DataLossError(absl::StrCat("event ", EventName(origin, Sequence{change.event.sequence()}), " is of the table that ",
-                                            EventName(origin, schema), " describes, and that is not to be had: ",
+    return absl::DataLossError(absl::StrCat("it is of the table that ", EventName(origin, schema), " describes, and that is not to be had: ",
                                             resolved.status().message()));
   }
-  ASSAY_ASSIGN_OR_RETURN(change.schema, std::move(resolved));
-  if (static_cast<size_t>(change.row().key_size()) != change.schema->key.size()) {
-    return absl::DataLossError(absl::StrCat("event ", EventName(origin, Sequence{change.event.sequence()}),
-                                            " has a key of ", change.row().key_size(), " columns, its table ",
-                                            change.schema->name.ToString(), " one of ", change.schema->key.size()));
+  return resolved;
+}
+
+absl::Status CheckKeySize(size_t size, const ResolvedSchema& schema) {
+  if (size == schema.key.size()) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat("it has a key of ", size, " columns, its table ", schema.name.ToString(), " one of ", schema.key.size()));
+}
+
+absl::Status CheckOrdinal(uint32_t ordinal, const ResolvedSchema& schema) {
+  if (ordinal < schema.columns.size()) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("it writes column number ", ordinal, ", its schema ends at ", schema.columns.size()));
+}
+
+absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const OriginId& origin, TableNames& names) {
+  ResolvedChange change;
+  if (!change.event.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::DataLossError(absl::StrCat("an event of ", EventName(origin, {}), " is not a valid message"));
   }
-  for (const v1::ColumnChange& column : change.row().columns()) {
-    if (column.ordinal() >= change.schema->columns.size()) {
-      return absl::DataLossError(absl::StrCat("event ", EventName(origin, Sequence{change.event.sequence()}),
-                                              " writes column number ", column.ordinal(), ", its schema ends at ",
-                                              change.schema->columns.size()));
-    }
-  }
-  return absl::OkStatus();
+  if (!change.event.has_row()) return change;
+  const auto check = [&]() -> absl::Status {
+    ASSAY_ASSIGN_OR_RETURN(change.schema, SchemaOfRow(origin, Sequence{change.row().schema()}, names));
+    ASSAY_RETURN_IF_ERROR(CheckKeySize(static_cast<size_t>(change.row().key_size()), *change.schema));
+    for (const v1::ColumnChange& column : change.row().columns()) ASSAY_RETURN_IF_ERROR(CheckOrdinal(column.ordinal(), *change.schema));
+    return absl::OkStatus();
+  };
+  ASSAY_RETURN_IF_ERROR(Annotate(check(), EventName(origin, Sequence{change.event.sequence()})));
+  return change;
 }
 
 Version VersionOf(const v1::Event& event, const OriginId& origin) {
@@ -61,18 +62,11 @@ Version VersionOf(const v1::Event& event, const OriginId& origin) {
 }
 
 RowClaim ClaimOf(const ResolvedChange& change, const OriginId& origin) {
-  RowClaim claim;
-  ClaimOf(change, origin, &claim);
+  RowClaim claim{KindOf(change.row().operation()), VersionOf(change.event, origin), {}};
+  if (claim.kind == ChangeKind::kDelete) return claim;
+  for (int i = 0; i < change.row().columns_size(); ++i) claim.columns.push_back(change.ColumnAt(i));
+  std::sort(claim.columns.begin(), claim.columns.end());
   return claim;
-}
-
-void ClaimOf(const ResolvedChange& change, const OriginId& origin, RowClaim* claim) {
-  claim->kind = KindOf(change.row().operation());
-  claim->version = VersionOf(change.event, origin);
-  claim->columns.clear();
-  if (claim->kind == ChangeKind::kDelete) return;
-  for (int i = 0; i < change.row().columns_size(); ++i) claim->columns.push_back(change.ColumnAt(i));
-  std::sort(claim->columns.begin(), claim->columns.end());
 }
 
 absl::StatusOr<const ResolvedChange*> FoldValues::Change(const Version& version) {

@@ -34,12 +34,14 @@ struct ResolvedChange {
 
 // DATA_LOSS when `bytes` are no event, name a schema that is none, or a column that schema does not have.
 absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const OriginId& origin, TableNames& names);
-// The same into `change`, whose memory is used again: what folds a million changes allocates little. Undefined when not OK.
-absl::Status ResolveChange(absl::string_view bytes, const OriginId& origin, TableNames& names, ResolvedChange* change);
+// The schema that a row event of `origin` names. DATA_LOSS when it is not to be had: then the chain is not whole.
+absl::StatusOr<std::shared_ptr<const ResolvedSchema>> SchemaOfRow(const OriginId& origin, Sequence schema, TableNames& names);
+// DATA_LOSS when a row event does not fit its schema.
+absl::Status CheckKeySize(size_t size, const ResolvedSchema& schema);
+absl::Status CheckOrdinal(uint32_t ordinal, const ResolvedSchema& schema);
 // Of a change whose event has a row.
 Version VersionOf(const v1::Event& event, const OriginId& origin);
 RowClaim ClaimOf(const ResolvedChange& change, const OriginId& origin);
-void ClaimOf(const ResolvedChange& change, const OriginId& origin, RowClaim* claim);
 
 class FoldValues {
  public:

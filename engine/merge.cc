@@ -31,19 +31,15 @@ void MeetDelete(const Version& deleted, const RowVersions& row, const SawFunctio
 }  // namespace
 
 RowVersions VersionsOf(const RowClaim& claim) {
-  RowVersions row;
-  VersionsOf(claim, &row);
-  return row;
-}
-
-void VersionsOf(const RowClaim& claim, RowVersions* versions) {
-  const bool deletes = claim.kind == ChangeKind::kDelete;
-  versions->written = deletes ? Version{} : claim.version;
-  versions->deleted = deletes ? claim.version : Version{};
-  versions->columns.clear();
-  if (deletes) return;
-  versions->columns.reserve(claim.columns.size());
-  for (ColumnId column : claim.columns) versions->columns.push_back({column, claim.version});
+  RowVersions versions;
+  if (claim.kind == ChangeKind::kDelete) {
+    versions.deleted = claim.version;
+    return versions;
+  }
+  versions.written = claim.version;
+  versions.columns.reserve(claim.columns.size());
+  for (ColumnId column : claim.columns) versions.columns.push_back({column, claim.version});
+  return versions;
 }
 
 void Merge(const RowVersions& from, RowVersions* into) {

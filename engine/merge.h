@@ -27,7 +27,6 @@ struct RowClaim {
 
 // The versions that `claim` alone would leave.
 RowVersions VersionsOf(const RowClaim& claim);
-void VersionsOf(const RowClaim& claim, RowVersions* versions);
 
 // The join: `into` takes whatever is newer in `from`.
 void Merge(const RowVersions& from, RowVersions* into);

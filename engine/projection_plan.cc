@@ -3,18 +3,28 @@
 #include <algorithm>
 #include <cstring>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "log/annotate.h"
-#include "log/merkle_tree.h"
+#include "log/bytes.h"
 
 namespace assay {
 namespace {
 
-uint64_t First8(const Hash& hash) {
-  uint64_t value = 0;
-  for (int i = 0; i < 8; ++i) value = value << 8 | hash[i];
-  return value;
+// Stored with an intent, so the same in every build. Nobody gains by a collision (a tag is secret until it is used), so no cryptography.
+void Mix(uint64_t word, uint64_t* digest) {
+  *digest = (*digest ^ word) * 0x9E3779B97F4A7C15;
+  *digest ^= *digest >> 32;
+}
+
+void Mix(absl::string_view text, uint64_t* digest) {
+  Mix(text.size(), digest);
+  for (size_t at = 0; at < text.size(); at += 8) {
+    uint64_t word = 0;
+    for (size_t i = std::min<size_t>(8, text.size() - at); i > 0; --i) word = word << 8 | static_cast<uint8_t>(text[at + i - 1]);
+    Mix(word, digest);
+  }
 }
 
 v1::ProjectionIntent::Row::Write IntentOf(RowWrite::Operation operation) {
@@ -28,35 +38,30 @@ v1::ProjectionIntent::Row::Write IntentOf(RowWrite::Operation operation) {
 
 }  // namespace
 
+void ValuesHash::AddText(absl::string_view column, bool has_value, absl::string_view value) {
+  Mix(column, &digest_);
+  Mix(has_value ? 1 : 0, &digest_);
+  if (has_value) Mix(value, &digest_);
+}
+
 void ValuesHash::Add(absl::string_view column, const ColumnText& value) {
-  absl::StrAppend(&text_, column.size(), ":", column, value.has_value() ? "=" : "0");
-  if (value.has_value()) absl::StrAppend(&text_, value->size(), ":", *value);
+  AddText(column, value.has_value(), value.has_value() ? absl::string_view(*value) : absl::string_view());
 }
 
-void ValuesHash::Add(absl::string_view column, const TupleValue& value) {
-  absl::StrAppend(&text_, column.size(), ":", column, value.kind == TupleValue::Kind::kText ? "=" : "0");
-  if (value.kind == TupleValue::Kind::kText) absl::StrAppend(&text_, value.text.size(), ":", value.text);
-}
+void ValuesHash::Add(absl::string_view column, const TupleValue& value) { AddText(column, value.kind == TupleValue::Kind::kText, value.text); }
 
-uint64_t ValuesHash::Finish() const { return First8(Sha256(text_)); }
-
-// Stored with an intent, so the same in every build; nobody gains by a collision, so no cryptography.
 uint64_t VersionsDigest(const RowVersions& versions) {
   uint64_t digest = 0;
-  const auto add = [&digest](uint64_t word) {
-    digest = (digest ^ word) * 0x9E3779B97F4A7C15;
-    digest ^= digest >> 32;
-  };
   const auto add_version = [&](const Version& version) {
     uint64_t origin[2];
     static_assert(sizeof(origin) == sizeof(version.origin.bytes));
     std::memcpy(origin, version.origin.bytes.data(), sizeof(origin));
-    for (uint64_t word : {version.stamp.value, origin[0], origin[1], version.sequence.value}) add(word);
+    for (uint64_t word : {version.stamp.value, origin[0], origin[1], version.sequence.value}) Mix(word, &digest);
   };
   add_version(versions.written);
   add_version(versions.deleted);
   for (const ColumnVersion& column : versions.columns) {
-    add(column.column.value);
+    Mix(column.column.value, &digest);
     add_version(column.version);
   }
   return digest;
@@ -64,28 +69,38 @@ uint64_t VersionsDigest(const RowVersions& versions) {
 
 // The local table as this plan sees it.
 struct ProjectionPlanner::Table {
+  static constexpr size_t kNowhere = SIZE_MAX;
+
   const TableShape* shape = nullptr;  // Null: not here.
   std::string refusal;
-  std::map<ColumnId, size_t> columns;  // Non-key, not generated: to the index in the shape.
-  std::map<ColumnId, size_t> renamed;  // The same columns by the names they had here before.
+  std::vector<ColumnId> ids;          // Of the shape's columns, by their names.
+  std::vector<size_t> writable;       // By ColumnId: the index in the shape, of a column that is no key and not generated; or kNowhere.
+  std::map<ColumnId, size_t> renamed;  // Such columns, by the names they had here before.
   bool renamed_elsewhere = false;      // Some branch has renamed one of the table's columns.
+  // Where in the plan the writes of one operation and column list are collected.
+  absl::flat_hash_map<std::string, size_t> groups;
 
+  std::optional<size_t> Writable(ColumnId column) const {
+    if (column.value >= writable.size() || writable[column.value] == kNowhere) return std::nullopt;
+    return writable[column.value];
+  }
   // The column of that name that can be written.
   std::optional<size_t> Writable(absl::string_view name) const {
-    for (const auto& [_, index] : columns) {
-      if (shape->columns[index].name == name) return index;
+    for (const size_t index : writable) {
+      if (index != kNowhere && shape->columns[index].name == name) return index;
     }
     return std::nullopt;
   }
 };
 
-ReadRequest ProjectionPlanner::Request(const std::vector<TargetRow>& targets) const {
+absl::StatusOr<ReadRequest> ProjectionPlanner::Request(const std::vector<TargetRow>& targets) const {
   ReadRequest request;
   for (size_t i = 0; i < targets.size(); ++i) {
     if (i == 0 || targets[i].ref.table != targets[i - 1].ref.table) {
       request.tables.push_back({names_->NameOf(targets[i].ref.table), {}});
     }
-    request.tables.back().keys.push_back(targets[i].key);
+    ASSAY_ASSIGN_OR_RETURN(RowKey key, DecodeKey(targets[i].key()));
+    request.tables.back().keys.push_back(std::move(key));
   }
   return request;
 }
@@ -93,7 +108,7 @@ ReadRequest ProjectionPlanner::Request(const std::vector<TargetRow>& targets) co
 absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetRow>& targets, const ReadReply& reply,
                                                        const std::map<RowRef, Refusal>& refused) {
   ProjectionPlan plan;
-  groups_.clear();
+  plan.rows.reserve(targets.size());
   size_t target = 0;
   for (const ReadReply::Table& read : reply.tables) {
     if (target >= targets.size()) break;
@@ -103,10 +118,12 @@ absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetR
     if (read.shape.has_value()) {
       table.shape = &*read.shape;
       for (size_t i = 0; i < read.shape->columns.size(); ++i) {
+        ASSAY_ASSIGN_OR_RETURN(const ColumnId column, names_->ColumnIdOf(id, read.shape->columns[i].name));
+        table.ids.push_back(column);
         const bool is_key = std::count(read.shape->key.begin(), read.shape->key.end(), i) > 0;
         if (is_key || read.shape->columns[i].generated) continue;
-        ASSAY_ASSIGN_OR_RETURN(const ColumnId column, names_->ColumnIdOf(id, read.shape->columns[i].name));
-        table.columns[column] = i;
+        if (table.writable.size() <= column.value) table.writable.resize(column.value + 1, Table::kNowhere);
+        table.writable[column.value] = i;
       }
       ASSAY_ASSIGN_OR_RETURN(const auto renamed, history_->RenamedHere(id, *read.shape));
       for (const auto& [before, now] : renamed) {
@@ -127,30 +144,39 @@ absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetR
   return plan;
 }
 
-absl::StatusOr<std::optional<ProjectionPlanner::Desired>> ProjectionPlanner::DesiredValue(const TargetRow& target,
-                                                                                          const ColumnVersion& column) {
+absl::StatusOr<bool> ProjectionPlanner::DesiredValue(const TargetRow& target, const ColumnVersion& column, Desired* desired) {
   if (target.pending != nullptr) {
-    const auto& values = target.pending->values;
-    auto at = std::lower_bound(values.begin(), values.end(), column.column,
-                               [](const PendingRow::Value& value, ColumnId c) { return value.column < c; });
-    if (at != values.end() && at->column == column.column && at->version == column.version) {
-      return Desired{at->text, at->declared->type(), at->declared->number()};
+    const std::vector<ColumnVersion>& columns = target.pending->incoming().columns;
+    const auto at = std::lower_bound(columns.begin(), columns.end(), column.column,
+                                     [](const ColumnVersion& each, ColumnId wanted) { return each.column < wanted; });
+    if (at != columns.end() && at->column == column.column && at->version == column.version) {
+      const PendingRow::Value value = target.pending->ValueAt(static_cast<size_t>(at - columns.begin()));
+      if (value.kind == PendingRow::Value::Kind::kNone) return false;
+      desired->is_null = value.kind == PendingRow::Value::Kind::kNull;
+      desired->text = value.text;
+      desired->type = value.declared->type();
+      desired->number = value.declared->number();
+      return true;
     }
   }
   absl::StatusOr<const ResolvedChange*> change = values_->Change(column.version);
   // Masked here, or a column that its event names without a value: there is nothing this branch could write.
-  if (absl::IsPermissionDenied(change.status())) return std::nullopt;
+  if (absl::IsPermissionDenied(change.status())) return false;
   if (!change.ok()) return change.status();
   absl::StatusOr<ColumnText> text = values_->Value(column.version, column.column);
-  if (absl::IsNotFound(text.status())) return std::nullopt;
+  if (absl::IsNotFound(text.status())) return false;
   if (!text.ok()) return text.status();
-  Desired desired{*std::move(text)};
+  desired->is_null = !text->has_value();
+  desired->from_log = std::move(*text).value_or("");
+  desired->text = desired->from_log;
+  desired->type = {};
+  desired->number = 0;
   for (const v1::TableSchema::Column& declared : (*change)->schema->schema.columns()) {
     if (declared.name() != names_->ColumnNameOf(target.ref.table, column.column)) continue;
-    desired.type = declared.type();
-    desired.number = declared.number();
+    desired->type = declared.type();  // The schema stays cached.
+    desired->number = declared.number();
   }
-  return desired;
+  return true;
 }
 
 // Of a column that is not here under its name. `held`: PostgreSQL had its value once.
@@ -164,45 +190,69 @@ absl::StatusOr<ProjectionPlanner::Place> ProjectionPlanner::PlaceOf(const Target
   }
   // What it has become elsewhere is a look into the log, and matters to a value that was written only for what it may have beaten.
   if (held && !table.renamed_elsewhere) return Place{Place::Kind::kNowhere};
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<Desired> desired, DesiredValue(target, column));
-  if (!desired.has_value()) return Place{Place::Kind::kNowhere};
+  Desired desired;
+  ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(target, column, &desired));
+  if (!is_known) return Place{Place::Kind::kNowhere};
   ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate,
-                         history_->FateOf(column.version, target.ref.table, name, desired->number, *table.shape));
+                         history_->FateOf(column.version, target.ref.table, name, desired.number, *table.shape));
   if (!fate.known) return Place{Place::Kind::kMissing};
   if (!fate.name.has_value()) return Place{Place::Kind::kNowhere};
   const std::optional<size_t> index = table.Writable(*fate.name);
   return index.has_value() ? Place{Place::Kind::kHere, *index} : Place{Place::Kind::kMissing};
 }
 
-void ProjectionPlanner::AddWrite(const TargetRow& target, RowWrite::Operation operation, TableWrites columns,
-                                 std::vector<ColumnText> values, uint32_t xmin, ProjectionPlan* plan) {
-  auto [it, is_new] =
-      groups_.try_emplace({target.ref.table, operation, columns.columns, columns.written_as}, plan->writes.size());
+absl::Status ProjectionPlanner::AddWrite(const TargetRow& target, Table& table, RowWrite::Operation operation,
+                                         std::vector<Written> written, uint32_t xmin, ProjectionPlan* plan) {
+  std::string columns(1, static_cast<char>(operation));
+  for (const Written& each : written) {
+    PutVarint(&columns, each.index);
+    PutSized(&columns, each.as);
+  }
+  const auto [group, is_new] = table.groups.try_emplace(std::move(columns), plan->writes.size());
   if (is_new) {
-    columns.name = names_->NameOf(target.ref.table);
-    plan->writes.push_back(std::move(columns));
+    TableWrites& writes = plan->writes.emplace_back();
+    writes.name = names_->NameOf(target.ref.table);
+    for (Written& each : written) {
+      writes.columns.push_back(table.shape->columns[each.index].name);
+      writes.written_as.push_back(std::move(each.as));
+    }
     plan->write_refs.emplace_back();
   }
-  plan->writes[it->second].rows.push_back({operation, target.key, std::move(values), xmin});
-  plan->write_refs[it->second].push_back(target.ref);
+  RowWrite& row = plan->writes[group->second].rows.emplace_back();
+  row.operation = operation;
+  row.xmin = xmin;
+  ASSAY_ASSIGN_OR_RETURN(row.key, DecodeKey(target.key()));
+  row.values.reserve(written.size());
+  for (Written& each : written) row.values.push_back(std::move(each.text));
+  plan->write_refs[group->second].push_back(target.ref);
+  return absl::OkStatus();
 }
 
-absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const Table& table, const ReadReply::Row& read,
+absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, Table& table, const ReadReply::Row& read,
                                         const std::map<RowRef, Refusal>& refused, ProjectionPlan* plan) {
+  static const RowVersions kNone;
   ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
-  const RowVersions current = stored == nullptr ? RowVersions{} : *stored;
-  RowVersions merged = current;
-  if (target.pending != nullptr) Merge(target.pending->incoming, &merged);
+  const RowVersions& current = stored == nullptr ? kNone : *stored;
+  RowVersions joined;
+  const RowVersions* together = &current;
+  if (target.pending != nullptr && stored == nullptr) {
+    together = &target.pending->incoming();
+  } else if (target.pending != nullptr) {
+    joined = current;
+    Merge(target.pending->incoming(), &joined);
+    together = &joined;
+  }
+  const RowVersions& merged = *together;
 
   v1::ProjectionIntent::Row intent;
   intent.set_table(target.ref.table.value);
   intent.set_key_hash(target.ref.key.data(), target.ref.key.size());
-  intent.set_key(EncodeKey(target.key));
+  intent.set_key(target.key().data(), target.key().size());
   const uint64_t versions = VersionsDigest(current);
   intent.set_versions(versions);
   // The event to name when PostgreSQL refuses the row.
-  const bool named_before = target.unsettled.has_value() && target.unsettled->origin != OriginId{};
-  const Version named = target.pending != nullptr ? target.pending->newest
+  const bool named_before = target.unsettled != nullptr && target.unsettled->origin != OriginId{};
+  const Version named = target.pending != nullptr ? target.pending->newest()
                         : named_before            ? Version{{}, target.unsettled->origin, target.unsettled->sequence}
                                                   : Newest(current);
   intent.set_origin(named.origin.bytes.data(), named.origin.bytes.size());
@@ -211,7 +261,7 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const Table& ta
     intent.set_refused(true);
     intent.set_sqlstate(std::string(sqlstate));
     intent.set_cause(std::string(cause));
-    plan->rows.push_back(intent);
+    plan->rows.push_back(std::move(intent));
     return absl::OkStatus();
   };
   if (auto it = refused.find(target.ref); it != refused.end()) return refuse(it->second.sqlstate, it->second.cause);
@@ -220,7 +270,7 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const Table& ta
   if (!merged.IsLive()) {
     if (read.exists) {
       intent.set_write(v1::ProjectionIntent::Row::DELETE);
-      AddWrite(target, RowWrite::Operation::kDelete, TableWrites{}, {}, read.xmin, plan);
+      ASSAY_RETURN_IF_ERROR(AddWrite(target, table, RowWrite::Operation::kDelete, {}, read.xmin, plan));
     } else {
       intent.set_versions(target.versions_at_read);
     }
@@ -229,8 +279,8 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const Table& ta
   }
 
   // What PostgreSQL holds is known by version, except for a row that moved unseen: then every value is compared.
-  const bool compare_all = !read.exists || (target.unsettled.has_value() && !target.unsettled->held_known);
-  const RowVersions held = target.unsettled.has_value() ? target.unsettled->held.value_or(RowVersions{}) : current;
+  const bool compare_all = !read.exists || (target.unsettled != nullptr && !target.unsettled->held_known);
+  const RowVersions& held = target.unsettled == nullptr ? current : target.unsettled->held.has_value() ? *target.unsettled->held : kNone;
   const auto is_held = [&](const ColumnVersion& column) {
     const Version* version = compare_all ? nullptr : held.Find(column.column);
     return version != nullptr && *version == column.version;
@@ -240,8 +290,8 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const Table& ta
   std::vector<const ColumnVersion*> not_here;
   for (const ColumnVersion& column : merged.columns) {
     Place place{Place::Kind::kHere};
-    if (auto local = table.columns.find(column.column); local != table.columns.end()) {
-      place.index = local->second;
+    if (const std::optional<size_t> local = table.Writable(column.column); local.has_value()) {
+      place.index = *local;
     } else {
       ASSAY_ASSIGN_OR_RETURN(place, PlaceOf(target, table, column, is_held(column)));
     }
@@ -251,38 +301,39 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const Table& ta
     if (winner == nullptr || winner->version < column.version) winner = &column;
   }
   ValuesHash hash;
-  TableWrites columns;
+  std::vector<Written> written;
   std::vector<std::string> missing;
-  std::vector<ColumnText> values;
+  Desired desired;
   for (size_t index = 0; index < winners.size(); ++index) {
     const ColumnVersion* column = winners[index];
     if (column == nullptr || is_held(*column)) continue;
     const TableColumn& local = table.shape->columns[index];
-    ASSAY_ASSIGN_OR_RETURN(std::optional<Desired> desired, DesiredValue(target, *column));
-    if (!desired.has_value()) continue;
-    if (read.exists && index < read.values.size() && read.values[index] == desired->text) continue;
-    const bool same_type = desired->type.empty() || desired->type == local.type;
+    ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(target, *column, &desired));
+    if (!is_known) continue;
+    if (read.exists && index < read.values.size() && read.values[index].has_value() != desired.is_null &&
+        (desired.is_null || *read.values[index] == desired.text)) {
+      continue;
+    }
+    const bool same_type = desired.type.empty() || desired.type == local.type;
     bool checked = !same_type;
     if (checked) {
       // Once its writer's column has the type it has here, the value was converted there, too.
       ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate,
                              history_->FateOf(column->version, target.ref.table, names_->ColumnNameOf(target.ref.table, column->column),
-                                              desired->number, *table.shape));
+                                              desired.number, *table.shape));
       checked = !fate.known || fate.type != local.type;
     }
+    if (written.empty()) written.reserve(winners.size());
+    written.push_back({index, desired.is_null ? ColumnText() : ColumnText(desired.text), checked ? std::string(desired.type) : ""});
     if (same_type) {
-      ASSAY_ASSIGN_OR_RETURN(const ColumnId id, names_->ColumnIdOf(target.ref.table, local.name));
-      hash.Add(local.name, desired->text);
-      intent.add_columns(id.value);
+      hash.Add(local.name, written.back().text);
+      intent.add_columns(table.ids[index].value);
     }
-    columns.columns.push_back(local.name);
-    columns.written_as.push_back(checked ? desired->type : "");
-    values.push_back(std::move(desired->text));
   }
   for (const ColumnVersion* column : not_here) {
-    ASSAY_ASSIGN_OR_RETURN(const std::optional<Desired> desired, DesiredValue(target, *column));
-    if (!desired.has_value()) continue;
-    if (!desired->text.has_value()) {
+    ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(target, *column, &desired));
+    if (!is_known) continue;
+    if (desired.is_null) {
       // No loss yet; but should the column appear with another default, the row is looked at again.
       ASSAY_RETURN_IF_ERROR(history_->NoteNull(target.ref.table, column->column, column->version.stamp));
       continue;
@@ -295,11 +346,11 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const Table& ta
     intent.set_cause(absl::StrCat("table ", table.shape->name.ToString(), " has no column ", absl::StrJoin(missing, ", "),
                                   " here; it is written by itself once the column is added"));
   }
-  if (!read.exists || !columns.columns.empty()) {
+  if (!read.exists || !written.empty()) {
     const auto operation = read.exists ? RowWrite::Operation::kUpdate : RowWrite::Operation::kInsert;
     intent.set_write(IntentOf(operation));
     intent.set_values(hash.Finish());
-    AddWrite(target, operation, std::move(columns), std::move(values), read.xmin, plan);
+    ASSAY_RETURN_IF_ERROR(AddWrite(target, table, operation, std::move(written), read.xmin, plan));
     plan->outdated |= !read.exists && versions != target.versions_at_read;
   } else {
     // Nothing stands guard over a row that is not written: what was read is true of the versions of that moment, and the echo

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,10 +24,12 @@ namespace assay {
 // A row to be brought to the fold: it has news in the batch, or is unsettled, or both.
 struct TargetRow {
   RowRef ref;
-  RowKey key;
-  const PendingRow* pending = nullptr;    // Null: only unsettled.
-  std::optional<UnsettledRow> unsettled;
-  uint64_t versions_at_read = 0;          // VersionsDigest when the read was asked for.
+  const PendingRow* pending = nullptr;      // Null: only unsettled.
+  std::string unsettled_key;                // EncodeKey of its texts, when there is nothing pending.
+  std::unique_ptr<UnsettledRow> unsettled;  // Null: it is not.
+  uint64_t versions_at_read = 0;            // VersionsDigest when the read was asked for.
+
+  absl::string_view key() const { return pending != nullptr ? pending->key : unsettled_key; }
 };
 
 // Why PostgreSQL would not take a row when it was tried.
@@ -50,16 +53,18 @@ class ProjectionPlanner {
       : names_(names), rows_(rows), values_(values), history_(history) {}
 
   // The keys to read, grouped by table in the order of `targets` (which is sorted by row).
-  ReadRequest Request(const std::vector<TargetRow>& targets) const;
+  absl::StatusOr<ReadRequest> Request(const std::vector<TargetRow>& targets) const;
   absl::StatusOr<ProjectionPlan> Plan(const std::vector<TargetRow>& targets, const ReadReply& reply,
                                       const std::map<RowRef, Refusal>& refused);
 
  private:
   struct Table;
   struct Desired {
-    ColumnText text;
-    std::string type;     // As its writer has it; empty when that is not known.
-    uint32_t number = 0;  // TableColumn::number, at its writer.
+    bool is_null = false;
+    absl::string_view text;
+    absl::string_view type;  // As its writer has it; empty when that is not known.
+    uint32_t number = 0;     // TableColumn::number, at its writer.
+    std::string from_log;    // What `text` points into, when the batch has not got it.
   };
   // Where the value of a column is to go.
   struct Place {
@@ -71,19 +76,24 @@ class ProjectionPlanner {
     Kind kind = Kind::kMissing;
     size_t index = 0;
   };
-  absl::Status PlanRow(const TargetRow& target, const Table& table, const ReadReply::Row& read,
-                       const std::map<RowRef, Refusal>& refused, ProjectionPlan* plan);
-  absl::StatusOr<std::optional<Desired>> DesiredValue(const TargetRow& target, const ColumnVersion& column);
+  absl::Status PlanRow(const TargetRow& target, Table& table, const ReadReply::Row& read, const std::map<RowRef, Refusal>& refused,
+                       ProjectionPlan* plan);
+  // False: there is nothing that this branch could write. `desired` must stay where it is.
+  absl::StatusOr<bool> DesiredValue(const TargetRow& target, const ColumnVersion& column, Desired* desired);
   absl::StatusOr<Place> PlaceOf(const TargetRow& target, const Table& table, const ColumnVersion& column, bool held);
-  void AddWrite(const TargetRow& target, RowWrite::Operation operation, TableWrites columns, std::vector<ColumnText> values,
-                uint32_t xmin, ProjectionPlan* plan);
+  // The write of `target`: what of its columns, by index in the shape, and as what type where that is another than here.
+  struct Written {
+    size_t index;
+    ColumnText text;
+    std::string as;
+  };
+  absl::Status AddWrite(const TargetRow& target, Table& table, RowWrite::Operation operation, std::vector<Written> written, uint32_t xmin,
+                        ProjectionPlan* plan);
 
   TableNames* names_;
   RowVersionStore* rows_;
   FoldValues* values_;
   ColumnHistory* history_;
-  // Of the plan being made: where writes of one table, operation and column list are collected.
-  std::map<std::tuple<TableId, RowWrite::Operation, std::vector<std::string>, std::vector<std::string>>, size_t> groups_;
 };
 
 // Over names and values, so that an echo can be compared with what was meant.
@@ -91,10 +101,12 @@ class ValuesHash {
  public:
   void Add(absl::string_view column, const ColumnText& value);
   void Add(absl::string_view column, const TupleValue& value);
-  uint64_t Finish() const;
+  uint64_t Finish() const { return digest_; }
 
  private:
-  std::string text_;
+  void AddText(absl::string_view column, bool has_value, absl::string_view value);
+
+  uint64_t digest_ = 0;
 };
 
 // Identifies a row's versions at one moment.

@@ -29,6 +29,11 @@ RowRef RefOf(const v1::ProjectionIntent::Row& row) {
   return ref;
 }
 
+uint64_t DigestOf(const RowVersions* stored) {
+  static const RowVersions kNone;
+  return VersionsDigest(stored == nullptr ? kNone : *stored);
+}
+
 // Soon at first, since a missing column or parent row is often on its way; then rarely, since each try costs the shop's database.
 absl::Duration RetryDelay(uint32_t attempts) {
   if (attempts > 50) return absl::Seconds(60);
@@ -51,10 +56,34 @@ Projector::Projector(const EngineConfig& config, const OriginId& own, EventLog* 
       values_(log, names),
       history_(own, names, stages),
       planner_(names, rows, &values_, &history_),
-      batch_(own, log, names, stages) {}
+      batch_(std::make_unique<Batch>(own, log, names, stages)),
+      next_(std::make_unique<Batch>(own, log, names, stages)) {}
+
+void Projector::GiveUp(const std::set<OriginId>& origins) {
+  batch_->GiveUp(origins);
+  next_->GiveUp(origins);
+}
+
+std::map<OriginId, absl::Status> Projector::stopped() const {
+  std::map<OriginId, absl::Status> stopped = batch_->stopped();
+  stopped.insert(next_->stopped().begin(), next_->stopped().end());
+  return stopped;
+}
+
+std::map<OriginId, std::pair<OriginId, Sequence>> Projector::waiting_for() const {
+  std::map<OriginId, std::pair<OriginId, Sequence>> waiting = batch_->waiting_for();
+  waiting.insert(next_->waiting_for().begin(), next_->waiting_for().end());
+  return waiting;
+}
+
+void Projector::DropBatch() {
+  batch_->Clear();
+  next_->Clear();
+  next_begun_ = false;
+}
 
 absl::Status Projector::Load() {
-  batch_.Clear();
+  DropBatch();
   values_.Clear();
   history_.Clear();
   call_.reset();
@@ -104,9 +133,20 @@ void Projector::AskLastBatch() {
   call_ = DatabaseLastBatch{};
 }
 
-absl::Status Projector::Step(size_t events_max) {
+absl::Status Projector::GatherNext(size_t events_max) {
+  // One that is larger than batches are meant to be is enough in memory.
+  if (batch_->Empty() || batch_->rows().size() > 2 * Batch::kRowsMax) return absl::OkStatus();
+  if (!std::exchange(next_begun_, true)) next_->Clear(batch_->to());
+  ASSAY_ASSIGN_OR_RETURN(const bool complete, next_->Gather(events_max));
+  has_work_ |= !complete;
+  return absl::OkStatus();
+}
+
+absl::Status Projector::Step(size_t events_max, bool idle) {
   has_work_ = false;
   wake_ = absl::InfiniteFuture();
+  const bool waiting = phase_ == Phase::kReading || phase_ == Phase::kProjecting || phase_ == Phase::kLanding;
+  if (waiting && idle) ASSAY_RETURN_IF_ERROR(GatherNext(events_max));
   switch (phase_) {
     case Phase::kGather:
       return Gather(events_max);
@@ -145,17 +185,18 @@ absl::Status Projector::Step(size_t events_max) {
 
 absl::Status Projector::Gather(size_t events_max) {
   const int64_t now_ms = absl::ToUnixMillis(clock_->Now());
-  if (batch_.Empty() && retry_turn_) {
+  if (batch_->Empty() && retry_turn_) {
     retry_turn_ = false;
     ASSAY_RETURN_IF_ERROR(Retry());
     if (phase_ != Phase::kGather) return absl::OkStatus();
   }
-  ASSAY_ASSIGN_OR_RETURN(const bool complete, batch_.Gather(events_max));
+  if (batch_->Empty() && std::exchange(next_begun_, false)) batch_.swap(next_);
+  ASSAY_ASSIGN_OR_RETURN(const bool complete, batch_->Gather(events_max));
   if (!complete) {
     has_work_ = true;
     return absl::OkStatus();
   }
-  if (!batch_.Empty()) {
+  if (!batch_->Empty()) {
     retry_turn_ = true;
     ASSAY_ASSIGN_OR_RETURN(targets_, Targets());
     phase_ = Phase::kRead;
@@ -191,22 +232,26 @@ absl::Status Projector::Gather(size_t events_max) {
 // Rows of the batch that could change something in PostgreSQL. What is older than what the row has changes nothing, now or later.
 absl::StatusOr<std::vector<TargetRow>> Projector::Targets() {
   std::vector<TargetRow> targets;
-  for (const auto& [ref, pending] : batch_.rows()) {
-    TargetRow target{ref, pending.key, &pending, std::nullopt};
-    if (stages_->UnsettledCount() > 0) {
-      ASSAY_ASSIGN_OR_RETURN(target.unsettled, stages_->Unsettled(ref));
-    }
-    if (!target.unsettled.has_value()) {
-      ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
+  for (const PendingRow& pending : batch_->rows()) {
+    TargetRow target{pending.ref, &pending, "", nullptr};
+    ASSAY_ASSIGN_OR_RETURN(target.unsettled, Unsettled(pending.ref));
+    if (target.unsettled == nullptr) {
+      ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(pending.ref));
       if (stored != nullptr) {
         RowVersions merged = *stored;
-        Merge(pending.incoming, &merged);
+        Merge(pending.incoming(), &merged);
         if (merged == *stored) continue;
       }
     }
     targets.push_back(std::move(target));
   }
+  std::sort(targets.begin(), targets.end(), [](const TargetRow& a, const TargetRow& b) { return a.ref < b.ref; });
   return targets;
+}
+
+absl::StatusOr<std::unique_ptr<UnsettledRow>> Projector::Unsettled(const RowRef& ref) {
+  ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> row, stages_->Unsettled(ref));
+  return row.has_value() ? std::make_unique<UnsettledRow>(*std::move(row)) : nullptr;
 }
 
 absl::Status Projector::Retry() {
@@ -215,8 +260,7 @@ absl::Status Projector::Retry() {
                          stages_->UnsettledDue(absl::ToUnixMillis(clock_->Now()), kRetryRowsMax));
   if (due.empty()) return absl::OkStatus();
   for (UnsettledRow& row : due) {
-    ASSAY_ASSIGN_OR_RETURN(RowKey key, DecodeKey(row.key));
-    targets_.push_back({row.row, std::move(key), nullptr, std::move(row)});
+    targets_.push_back({row.row, nullptr, row.key, std::make_unique<UnsettledRow>(std::move(row))});
   }
   std::sort(targets_.begin(), targets_.end(), [](const TargetRow& a, const TargetRow& b) { return a.ref < b.ref; });
   phase_ = Phase::kRead;
@@ -231,7 +275,7 @@ absl::Status Projector::StartRead() {
   }
   for (TargetRow& target : targets_) {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
-    target.versions_at_read = VersionsDigest(stored == nullptr ? RowVersions{} : *stored);
+    target.versions_at_read = DigestOf(stored);
   }
   tag_ = RandomHex(*random_);
   fence_ = RandomHex(*random_);
@@ -239,7 +283,7 @@ absl::Status Projector::StartRead() {
   read_.reset();
   // The naive build option locks late and decides without waiting for the fence: the fault that the protocol is there to prevent.
   locked_ = attempts_ >= kAttemptsBeforeLocking || config_.naive_projection;
-  ReadRequest request = planner_.Request(targets_);
+  ASSAY_ASSIGN_OR_RETURN(ReadRequest request, planner_.Request(targets_));
   if (probing_) {
     ASSAY_ASSIGN_OR_RETURN(const std::set<TableId> probed, history_.TablesWithNulls());
     for (const TableId& table : probed) request.tables.push_back({names_->NameOf(table), {}});
@@ -252,13 +296,18 @@ absl::Status Projector::StartRead() {
   return absl::OkStatus();
 }
 
+void Projector::SetRowsCap(size_t rows) {
+  batch_->set_rows_cap(rows);
+  next_->set_rows_cap(rows);
+}
+
 // The chance that a row of the batch moves grows with its rows, and with the time that they take. What stays is how often it was tried: a row that
 // moves all the time is still locked in the end, with fewer others.
 bool Projector::Shrink() {
-  const size_t rows = std::min(batch_.rows().size(), batch_.rows_max());
+  const size_t rows = std::min(batch_->rows().size(), batch_->rows_max());
   if (rows <= kShrunkRowsMin) return false;
-  batch_.set_rows_cap(std::max(kShrunkRowsMin, rows / 2));
-  batch_.Clear();
+  SetRowsCap(std::max(kShrunkRowsMin, rows / 2));
+  DropBatch();
   targets_.clear();
   read_.reset();
   fence_.clear();
@@ -362,9 +411,9 @@ absl::Status Projector::Plan() {
   }
   // Between the read and here the row may have become settled, parked or changed by a captured commit.
   for (TargetRow& target : targets_) {
-    ASSAY_ASSIGN_OR_RETURN(target.unsettled, stages_->Unsettled(target.ref));
-    if (!target.unsettled.has_value() && target.pending == nullptr) {
-      target.unsettled = UnsettledRow{target.ref, EncodeKey(target.key), false};
+    ASSAY_ASSIGN_OR_RETURN(target.unsettled, Unsettled(target.ref));
+    if (target.unsettled == nullptr && target.pending == nullptr) {
+      target.unsettled = std::make_unique<UnsettledRow>(UnsettledRow{target.ref, target.unsettled_key, false});
     }
   }
   ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, planner_.Plan(targets_, *read_, refused_));
@@ -378,13 +427,13 @@ absl::Status Projector::Plan() {
   ASSAY_ASSIGN_OR_RETURN(const uint64_t last, stages_->GetNumber(kBatch, 0));
   intent.set_batch(last + 1);
   intent.set_tag(tag_);
-  HlcStamp stamp = batch_.stamp();
+  HlcStamp stamp = batch_->stamp();
   for (const TargetRow& target : targets_) {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
     if (stored != nullptr) stamp = std::max(stamp, Newest(*stored).stamp);
   }
   intent.set_stamp(stamp.value);
-  for (const auto& [origin, to] : batch_.to()) {
+  for (const auto& [origin, to] : batch_->to()) {
     v1::ProjectionIntent::Range* range = intent.add_ranges();
     range->set_origin(origin.bytes.data(), origin.bytes.size());
     range->set_from(stages_->Projected(origin).value);
@@ -467,7 +516,7 @@ absl::Status Projector::OnLastBatch(const absl::StatusOr<uint64_t>& batch) {
   Working();
   if (!intent_.has_value()) {
     Finish();
-    batch_.Clear();
+    DropBatch();
     return absl::OkStatus();
   }
   if (*batch >= intent_->batch()) {
@@ -476,7 +525,7 @@ absl::Status Projector::OnLastBatch(const absl::StatusOr<uint64_t>& batch) {
   }
   // It never happened: begin again from the cursors.
   ASSAY_RETURN_IF_ERROR(DropIntent());
-  batch_.Clear();
+  DropBatch();
   Finish();
   return absl::OkStatus();
 }
@@ -501,10 +550,15 @@ bool Projector::Meant(const RowRef& ref, ChangeKind kind, const TableShape& shap
   if (row.write() != expected) return false;
   if (kind != ChangeKind::kDelete) {
     ValuesHash hash;
+    size_t at = 0;
     for (uint32_t column : row.columns()) {
       const std::string& name = names_->ColumnNameOf(ref.table, ColumnId{column});
-      for (size_t i = 0; i < shape.columns.size(); ++i) {
-        if (shape.columns[i].name == name) hash.Add(name, tuple[i]);
+      // Mostly in the same order: begin after the last one.
+      for (size_t tried = 0; tried < shape.columns.size(); ++tried, ++at) {
+        if (at == shape.columns.size()) at = 0;
+        if (shape.columns[at].name != name) continue;
+        hash.Add(name, tuple[at]);
+        break;
       }
     }
     if (hash.Finish() != row.values()) return false;
@@ -523,7 +577,10 @@ absl::Status Projector::Landed() {
     to[origin] = Sequence{range.to()};
   }
   // After a restart the batch is not in memory; the log has it.
-  if (batch_.to() != to) ASSAY_RETURN_IF_ERROR(batch_.Regather(to));
+  if (batch_->to() != to) {
+    DropBatch();
+    ASSAY_RETURN_IF_ERROR(batch_->Regather(to));
+  }
   ASSAY_RETURN_IF_ERROR(stages_->ClearIntent());
   ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kBatchLanded, intent.batch()));
   activity_ = false;
@@ -532,52 +589,60 @@ absl::Status Projector::Landed() {
 }
 
 absl::Status Projector::Settle(const v1::ProjectionIntent& intent) {
-  std::map<RowRef, RowVersions> before;
+  // Most rows are written as they were meant to be, and nothing is left to say of them.
+  struct Left {
+    const v1::ProjectionIntent::Row* row;
+    RowVersions before;
+    bool moved;
+  };
+  std::vector<Left> left;
   for (const v1::ProjectionIntent::Row& row : intent.rows()) {
-    const RowRef ref = RefOf(row);
-    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
-    before[ref] = stored == nullptr ? RowVersions{} : *stored;
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(RefOf(row)));
+    const bool unwritten = row.write() == v1::ProjectionIntent::Row::NOTHING;
+    const bool moved = !row.refused() && (unwritten || !config_.naive_projection) &&
+                       DigestOf(stored) != row.versions();
+    if (!moved && !row.refused() && row.missing().empty() && stages_->UnsettledCount() == 0) continue;
+    left.push_back({&row, stored == nullptr ? RowVersions{} : *stored, moved});
   }
-  for (const auto& [ref, meeting] : batch_.meetings()) {
-    ASSAY_RETURN_IF_ERROR(RecordMeetings(ref, EncodeKey(batch_.rows().at(ref).key), {meeting}));
-  }
+  for (const auto& [row, meeting] : batch_->meetings()) ASSAY_RETURN_IF_ERROR(RecordMeetings(row->ref, row->key, {meeting}));
   const SawFunction saw = SawFromStages(stages_);
-  for (const auto& [ref, pending] : batch_.rows()) {
-    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
-    RowVersions merged = stored == nullptr ? RowVersions{} : *stored;
-    const std::vector<Meeting> meetings = FindMeetings(merged, pending.incoming, saw);
-    if (!meetings.empty()) ASSAY_RETURN_IF_ERROR(RecordMeetings(ref, EncodeKey(pending.key), meetings));
-    Merge(pending.incoming, &merged);
-    ASSAY_RETURN_IF_ERROR(rows_->Put(ref, std::move(merged)));
+  for (const PendingRow& pending : batch_->rows()) {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(pending.ref));
+    if (stored == nullptr) {
+      ASSAY_RETURN_IF_ERROR(rows_->Put(pending.ref, pending.incoming()));
+      continue;
+    }
+    RowVersions merged = *stored;
+    const std::vector<Meeting> meetings = FindMeetings(merged, pending.incoming(), saw);
+    if (!meetings.empty()) ASSAY_RETURN_IF_ERROR(RecordMeetings(pending.ref, pending.key, meetings));
+    Merge(pending.incoming(), &merged);
+    ASSAY_RETURN_IF_ERROR(rows_->Put(pending.ref, std::move(merged)));
   }
-  for (const v1::ProjectionIntent::Row& row : intent.rows()) {
-    const RowRef ref = RefOf(row);
-    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
+  for (const Left& one : left) {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(RefOf(*one.row)));
     const RowVersions merged = stored == nullptr ? RowVersions{} : *stored;
-    ASSAY_RETURN_IF_ERROR(SettleRow(row, before[ref], merged));
+    ASSAY_RETURN_IF_ERROR(SettleRow(*one.row, one.before, merged, one.moved));
   }
-  for (const auto& [declared, sequence] : batch_.declared()) {
+  for (const auto& [declared, sequence] : batch_->declared()) {
     ASSAY_RETURN_IF_ERROR(history_.NoteDeclared(declared.first, declared.second, sequence));
   }
-  for (const auto& [origin, to] : batch_.to()) ASSAY_RETURN_IF_ERROR(stages_->SetProjected(origin, to));
+  for (const auto& [origin, to] : batch_->to()) ASSAY_RETURN_IF_ERROR(stages_->SetProjected(origin, to));
   probe_every_ = kProbeIntervalMin;
-  events_projected_ += batch_.event_count();
+  events_projected_ += batch_->event_count();
   // What was gathered at full size and landed may be larger the next time.
-  if (batch_.rows().size() >= batch_.rows_max()) {
-    batch_.set_rows_cap(std::min(Batch::kRowsMax, batch_.rows_cap() + batch_.rows_cap() / 8 + 1));
+  if (batch_->rows().size() >= batch_->rows_max()) {
+    SetRowsCap(std::min(Batch::kRowsMax, batch_->rows_cap() + batch_->rows_cap() / 8 + 1));
   }
-  batch_.Clear();
+  batch_->Clear();
   Finish();
   return absl::OkStatus();
 }
 
-absl::Status Projector::SettleRow(const v1::ProjectionIntent::Row& row, const RowVersions& before,
-                                  const RowVersions& merged) {
+absl::Status Projector::SettleRow(const v1::ProjectionIntent::Row& row, const RowVersions& before, const RowVersions& merged,
+                                  bool moved) {
   const RowRef ref = RefOf(row);
   ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, stages_->Unsettled(ref));
   const bool unwritten = row.write() == v1::ProjectionIntent::Row::NOTHING;
-  const bool moved =
-      !row.refused() && (unwritten || !config_.naive_projection) && VersionsDigest(before) != row.versions();
   if (!row.refused() && row.missing().empty() && !moved) {
     return known.has_value() ? stages_->EraseUnsettled(ref) : absl::OkStatus();
   }

@@ -46,7 +46,8 @@ class Projector : public ProjectionEcho {
   void OnFence(absl::string_view nonce);
 
   // Goes on as far as it can without an answer, gathering at most `events_max` events.
-  absl::Status Step(size_t events_max);
+  // `idle`: there is no captured change to be worked on first.
+  absl::Status Step(size_t events_max, bool idle);
   std::optional<DatabaseCall> TakeCall() { return std::exchange(call_, std::nullopt); }
   bool HasWork() const { return has_work_; }
   absl::Time NextWake() const { return wake_; }
@@ -63,8 +64,11 @@ class Projector : public ProjectionEcho {
 
   const LinkStatus& link() const { return link_; }
   // Chains that no other chain waits for now: as Batch.
-  void GiveUp(std::set<OriginId> origins) { batch_.GiveUp(std::move(origins)); }
-  const Batch& batch() const { return batch_; }
+  void GiveUp(const std::set<OriginId>& origins);
+  // As Batch.
+  uint64_t Pending() const { return batch_->Pending(); }
+  std::map<OriginId, absl::Status> stopped() const;
+  std::map<OriginId, std::pair<OriginId, Sequence>> waiting_for() const;
   uint64_t events_projected() const { return events_projected_; }
 
  private:
@@ -78,7 +82,12 @@ class Projector : public ProjectionEcho {
   };
 
   absl::Status Gather(size_t events_max);
+  // While PostgreSQL is at work on this batch, the next one is folded.
+  absl::Status GatherNext(size_t events_max);
+  void DropBatch();
   absl::StatusOr<std::vector<TargetRow>> Targets();
+  absl::StatusOr<std::unique_ptr<UnsettledRow>> Unsettled(const RowRef& ref);
+  void SetRowsCap(size_t rows);
   absl::Status Retry();
   absl::Status StartRead();
   // Somebody was in our way: gathers a batch of half the rows, if there is half a batch to be had.
@@ -93,7 +102,8 @@ class Projector : public ProjectionEcho {
   void ForgetMeant();
   // Merges the batch; `intent` says how its rows came out.
   absl::Status Settle(const v1::ProjectionIntent& intent);
-  absl::Status SettleRow(const v1::ProjectionIntent::Row& row, const RowVersions& before, const RowVersions& merged);
+  // `moved`: a local commit changed it before our own came by.
+  absl::Status SettleRow(const v1::ProjectionIntent::Row& row, const RowVersions& before, const RowVersions& merged, bool moved);
   absl::Status RecordMeetings(const RowRef& ref, const std::string& key, const std::vector<Meeting>& meetings);
   void Finish();
   void Failed(const absl::Status& status);
@@ -110,7 +120,9 @@ class Projector : public ProjectionEcho {
   FoldValues values_;
   ColumnHistory history_;
   ProjectionPlanner planner_;
-  Batch batch_;
+  std::unique_ptr<Batch> batch_;
+  std::unique_ptr<Batch> next_;  // Follows batch_, once that is complete.
+  bool next_begun_ = false;
 
   Phase phase_ = Phase::kGather;
   std::optional<DatabaseCall> call_;

@@ -28,8 +28,10 @@ absl::string_view View(const KeyHash& key) { return {reinterpret_cast<const char
 
 }  // namespace
 
-KeyHash HashKey(absl::Span<const std::string> key) {
-  const Hash hash = Sha256(EncodeKey(key));
+KeyHash HashKey(absl::Span<const std::string> key) { return HashEncodedKey(EncodeKey(key)); }
+
+KeyHash HashEncodedKey(absl::string_view encoded) {
+  const Hash hash = Sha256(encoded);
   KeyHash out;
   std::memcpy(out.data(), hash.data(), out.size());
   return out;

@@ -31,6 +31,7 @@ namespace assay {
 // First 16 bytes of the SHA-256 of the key's texts, each preceded by its length.
 using KeyHash = std::array<uint8_t, 16>;
 KeyHash HashKey(absl::Span<const std::string> key);
+KeyHash HashEncodedKey(absl::string_view encoded);  // Of EncodeKey.
 
 struct RowRef {
   TableId table;
