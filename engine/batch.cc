@@ -44,6 +44,8 @@ Sequence Batch::Reached(const OriginId& origin) const {
   return std::max(after == after_.end() ? Sequence{} : after->second, stages_->Projected(origin));
 }
 
+bool Batch::Full() const { return rows_.size() >= rows_max_ || event_count_ >= kEventsMax || bytes_ >= kBytesMax; }
+
 uint64_t Batch::Pending() const {
   uint64_t pending = 0;
   for (const OriginId& origin : log_->Origins()) {
@@ -117,7 +119,7 @@ absl::StatusOr<bool> Batch::Gather(size_t events_max) {
     if (in_transaction_.has_value()) {
       it = sources_.find(*in_transaction_);
     } else {
-      if (rows_.size() >= rows_max_ || event_count_ >= kEventsMax || bytes_ >= kBytesMax) return true;
+      if (Full()) return true;
       const size_t stopped = stopped_.size();
       ASSAY_ASSIGN_OR_RETURN(it, Earliest());
       if (stopped_.size() != stopped) continue;

@@ -53,6 +53,7 @@ class Batch {
   void set_rows_cap(size_t rows) { rows_cap_ = rows; }
 
   bool Empty() const { return to_.empty(); }
+  bool Full() const;
   // In the order in which they came.
   const std::deque<PendingRow>& rows() const { return rows_; }
   // Where the cursors go when the batch is merged.

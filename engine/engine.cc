@@ -446,8 +446,9 @@ absl::Status Engine::Parts::Work() {
     ASSAY_RETURN_IF_ERROR(stages->RetryUnsettled(id).status());
   }
   if (MayAskHub() && !pusher->busy()) ASSAY_RETURN_IF_ERROR(session->Step(paused));
-  if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(puller->Step(paused, Report()), "append what was pulled"));
+  if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(puller->Step(paused, !MayProject() || !projector->folding(), Report()), "append what was pulled"));
   projector->GiveUp(puller->GivenUp());
+  projector->ExpectMore(MaySync() && puller->more());
   if (MayProject()) ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep, captured.empty()), "project"));
   if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(pusher->Step(paused), "read what to push"));
   return DatabaseHalts() ? absl::OkStatus() : KeepCheckpoint();
@@ -484,7 +485,7 @@ absl::Status Engine::Step() {
     if (auto* heartbeat = std::get_if<HubHeartbeat>(&*call)) heartbeat->report.session = p.session->session();
     p.calls.push_back({Lane::kHubPull, *std::move(call)});
   }
-  p.has_work |= p.MayProject() && p.projector->HasWork();
+  p.has_work |= (p.MayProject() && p.projector->HasWork()) || (p.MaySync() && p.puller->HasWork());
   return absl::OkStatus();
 }
 

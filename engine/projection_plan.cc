@@ -99,6 +99,7 @@ absl::StatusOr<ReadRequest> ProjectionPlanner::Request(const std::vector<TargetR
     if (i == 0 || targets[i].ref.table != targets[i - 1].ref.table) {
       request.tables.push_back({names_->NameOf(targets[i].ref.table), {}});
     }
+    if (!targets[i].read) continue;
     ASSAY_ASSIGN_OR_RETURN(RowKey key, DecodeKey(targets[i].key()));
     request.tables.back().keys.push_back(std::move(key));
   }
@@ -135,9 +136,12 @@ absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetR
       ASSAY_ASSIGN_OR_RETURN(table.renamed_elsewhere, history_->RenamedElsewhere(id));
     }
     static const ReadReply::Row kNoRow;
-    for (size_t row = 0; target < targets.size() && targets[target].ref.table == id; ++row, ++target) {
-      ASSAY_RETURN_IF_ERROR(
-          PlanRow(targets[target], table, row < read.rows.size() ? read.rows[row] : kNoRow, refused, &plan));
+    for (size_t row = 0; target < targets.size() && targets[target].ref.table == id; ++target) {
+      const bool was_read = targets[target].read && row < read.rows.size();
+      const ReadReply::Row& found = was_read ? read.rows[row] : kNoRow;
+      if (targets[target].read) ++row;
+      if (was_read && targets[target].unknown) ++plan.unknown_read, plan.unknown_there += found.exists ? 1 : 0;
+      ASSAY_RETURN_IF_ERROR(PlanRow(targets[target], table, found, refused, &plan));
     }
   }
   if (target != targets.size()) return absl::InternalError("the database's reply has fewer tables than were asked for");

@@ -27,7 +27,10 @@ struct TargetRow {
   const PendingRow* pending = nullptr;      // Null: only unsettled.
   std::string unsettled_key;                // EncodeKey of its texts, when there is nothing pending.
   std::unique_ptr<UnsettledRow> unsettled;  // Null: it is not.
-  uint64_t versions_at_read = 0;            // VersionsDigest when the read was asked for.
+  // When the read was asked for:
+  uint64_t versions_at_read = 0;            // VersionsDigest.
+  bool unknown = false;                     // The log had never heard of the row.
+  bool read = true;                         // False: it is taken not to be there.
 
   absl::string_view key() const { return pending != nullptr ? pending->key : unsettled_key; }
 };
@@ -45,6 +48,9 @@ struct ProjectionPlan {
   // A row that was not there when it was read is to be inserted, and the log has heard of a change to it since: it may have come and
   // gone, which nothing in PostgreSQL would show. Read again.
   bool outdated = false;
+  // Rows that were unknown to the log and were read, and those of them that were there.
+  size_t unknown_read = 0;
+  size_t unknown_there = 0;
 };
 
 class ProjectionPlanner {
@@ -52,7 +58,8 @@ class ProjectionPlanner {
   ProjectionPlanner(TableNames* names, RowVersionStore* rows, FoldValues* values, ColumnHistory* history)
       : names_(names), rows_(rows), values_(values), history_(history) {}
 
-  // The keys to read, grouped by table in the order of `targets` (which is sorted by row).
+  // The keys to read, grouped by table in the order of `targets` (which is sorted by row). A table of which nothing is to be read is
+  // named for its shape.
   absl::StatusOr<ReadRequest> Request(const std::vector<TargetRow>& targets) const;
   absl::StatusOr<ProjectionPlan> Plan(const std::vector<TargetRow>& targets, const ReadReply& reply,
                                       const std::map<RowRef, Refusal>& refused);

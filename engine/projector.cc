@@ -14,6 +14,8 @@ namespace {
 constexpr uint32_t kAttemptsBeforeLocking = 3;
 constexpr size_t kRetryRowsMax = 500;
 constexpr size_t kShrunkRowsMin = 8;
+// How long a batch that is not full waits for events that are on their way: the more of them it spans, the fewer rows are written.
+constexpr absl::Duration kOpenMax = absl::Seconds(2);
 constexpr absl::Duration kLockedMax = absl::Milliseconds(500);
 constexpr absl::string_view kBatch = "batch";
 constexpr absl::string_view kBatchLanded = "batch_landed";
@@ -138,12 +140,13 @@ absl::Status Projector::GatherNext(size_t events_max) {
   if (batch_->Empty() || batch_->rows().size() > 2 * Batch::kRowsMax) return absl::OkStatus();
   if (!std::exchange(next_begun_, true)) next_->Clear(batch_->to());
   ASSAY_ASSIGN_OR_RETURN(const bool complete, next_->Gather(events_max));
+  folding_ = !complete;
   has_work_ |= !complete;
   return absl::OkStatus();
 }
 
 absl::Status Projector::Step(size_t events_max, bool idle) {
-  has_work_ = false;
+  has_work_ = folding_ = false;
   wake_ = absl::InfiniteFuture();
   const bool waiting = phase_ == Phase::kReading || phase_ == Phase::kProjecting || phase_ == Phase::kLanding;
   if (waiting && idle) ASSAY_RETURN_IF_ERROR(GatherNext(events_max));
@@ -190,13 +193,21 @@ absl::Status Projector::Gather(size_t events_max) {
     ASSAY_RETURN_IF_ERROR(Retry());
     if (phase_ != Phase::kGather) return absl::OkStatus();
   }
-  if (batch_->Empty() && std::exchange(next_begun_, false)) batch_.swap(next_);
+  if (batch_->Empty()) {
+    if (std::exchange(next_begun_, false)) batch_.swap(next_);
+    opened_ = clock_->Now();
+  }
   ASSAY_ASSIGN_OR_RETURN(const bool complete, batch_->Gather(events_max));
   if (!complete) {
-    has_work_ = true;
+    has_work_ = folding_ = true;
     return absl::OkStatus();
   }
   if (!batch_->Empty()) {
+    const absl::Duration open = clock_->Now() - opened_;
+    if (more_expected_ && !batch_->Full() && open >= absl::ZeroDuration() && open < kOpenMax) {
+      wake_ = opened_ + kOpenMax;
+      return absl::OkStatus();
+    }
     retry_turn_ = true;
     ASSAY_ASSIGN_OR_RETURN(targets_, Targets());
     phase_ = Phase::kRead;
@@ -273,16 +284,18 @@ absl::Status Projector::StartRead() {
     // Nothing that PostgreSQL would show: merge without a word to it.
     return Settle(v1::ProjectionIntent());
   }
+  locked_ = attempts_ >= kAttemptsBeforeLocking || config_.naive_projection;
   for (TargetRow& target : targets_) {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
     target.versions_at_read = DigestOf(stored);
+    target.unknown = stored == nullptr && target.unsettled == nullptr;
+    target.read = locked_ || !assume_absent_ || !target.unknown || target.pending == nullptr || !target.pending->incoming().IsLive();
   }
   tag_ = RandomHex(*random_);
   fence_ = RandomHex(*random_);
   fence_seen_ = false;
   read_.reset();
   // The naive build option locks late and decides without waiting for the fence: the fault that the protocol is there to prevent.
-  locked_ = attempts_ >= kAttemptsBeforeLocking || config_.naive_projection;
   ASSAY_ASSIGN_OR_RETURN(ReadRequest request, planner_.Request(targets_));
   if (probing_) {
     ASSAY_ASSIGN_OR_RETURN(const std::set<TableId> probed, history_.TablesWithNulls());
@@ -418,6 +431,7 @@ absl::Status Projector::Plan() {
   }
   ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, planner_.Plan(targets_, *read_, refused_));
   read_.reset();
+  if (plan.unknown_read > 0) assume_absent_ = plan.unknown_there == 0;
   // Under locks the read is younger than the versions that were noted before it, and nobody can have changed anything since.
   if (plan.outdated && !locked_ && !config_.naive_projection) {
     ++attempts_;
@@ -480,6 +494,11 @@ absl::Status Projector::OnProjected(ProjectReply reply) {
       AskLastBatch();
       return absl::OkStatus();
     case ProjectReply::Outcome::kMoved:
+      if (std::any_of(targets_.begin(), targets_.end(), [](const TargetRow& target) { return !target.read; })) {
+        assume_absent_ = false;
+        retry_at_ = absl::InfinitePast();
+        break;
+      }
       ++attempts_;
       shrink_ = true;
       // A row that keeps moving under locks waits for another projector, which cannot be, or a table rule: do not spin.

@@ -50,6 +50,10 @@ class Projector : public ProjectionEcho {
   absl::Status Step(size_t events_max, bool idle);
   std::optional<DatabaseCall> TakeCall() { return std::exchange(call_, std::nullopt); }
   bool HasWork() const { return has_work_; }
+  // There are events in the log that it would fold before anything else.
+  bool folding() const { return folding_; }
+  // More of them are on their way: a batch is kept open for them, for a moment.
+  void ExpectMore(bool more) { more_expected_ = more; }
   absl::Time NextWake() const { return wake_; }
   // Something local was captured: the database's note of where it stands (assay.progress) is renewed before long, so that an older
   // copy of it is known by that.
@@ -123,6 +127,12 @@ class Projector : public ProjectionEcho {
   std::unique_ptr<Batch> batch_;
   std::unique_ptr<Batch> next_;  // Follows batch_, once that is complete.
   bool next_begun_ = false;
+  bool folding_ = false;
+  bool more_expected_ = false;
+  absl::Time opened_ = absl::InfinitePast();  // When there was the first of batch_.
+  // Rows that the log has never heard of are not in PostgreSQL either, but for what the application has just written; so they are written without
+  // being looked for, and their keys stand guard. Not while that does not hold: after a join both have the same rows.
+  bool assume_absent_ = true;
 
   Phase phase_ = Phase::kGather;
   std::optional<DatabaseCall> call_;

@@ -28,6 +28,7 @@ void Puller::Working() {
 
 void Puller::Failed(absl::Status status) {
   if (link_.status.code() != status.code()) link_.since = clock_->Now();
+  more_ = false;
   link_.status = std::move(status);
   link_.next_try = next_try_ = backoff_.Fail(clock_->Now(), *random_);
   link_.failures = backoff_.failures();
@@ -165,6 +166,7 @@ absl::Status Puller::Append(const PullReply& reply) {
   }
   Working();
   last_pull_ = clock_->Now();
+  more_ = reply.more;
   if (reply.more) next_pull_ = absl::InfinitePast();
   return absl::OkStatus();
 }
@@ -182,9 +184,11 @@ PullRequest Puller::NextRequest() {
   return request;
 }
 
-absl::Status Puller::Step(bool paused, const BranchReport& report) {
+absl::Status Puller::Step(bool paused, bool may_append, const BranchReport& report) {
   wake_ = absl::InfiniteFuture();
   if (!config_.has_hub) return absl::OkStatus();
+  more_ &= !paused;
+  if (pulled_.has_value() && !may_append) return absl::OkStatus();
   if (pulled_.has_value()) {
     const PullReply reply = *std::exchange(pulled_, std::nullopt);
     ASSAY_RETURN_IF_ERROR(Append(reply));

@@ -37,8 +37,9 @@ class Puller {
   void SyncNow();
   void SetInterval(absl::Duration interval);
 
-  // Inside a LogFile transaction: appends what has come, and puts the next call into TakeCall when one is due.
-  absl::Status Step(bool paused, const BranchReport& report);
+  // Inside a LogFile transaction: appends what has come, unless that should wait, and puts the next call into TakeCall when one is due.
+  absl::Status Step(bool paused, bool may_append, const BranchReport& report);
+  bool HasWork() const { return pulled_.has_value(); }
   std::optional<HubCall> TakeCall() { return std::exchange(call_, std::nullopt); }
   absl::Time NextWake() const { return wake_; }
 
@@ -57,6 +58,8 @@ class Puller {
   absl::Time next_pull() const { return std::max(std::min(next_pull_, NextRetry()), next_try_); }
   // Events the hub has and this log has not.
   uint64_t Behind() const;
+  // The hub has more, and it is on its way.
+  bool more() const { return more_; }
 
  private:
   absl::Status Append(const PullReply& reply);
@@ -80,6 +83,7 @@ class Puller {
   std::optional<HubCall> call_;
   std::optional<PullReply> pulled_;
   bool busy_ = false;
+  bool more_ = false;
   absl::Time next_pull_ = absl::InfinitePast();
   absl::Time next_heartbeat_ = absl::InfinitePast();
   absl::Time next_try_ = absl::InfinitePast();

@@ -97,8 +97,12 @@ absl::StatusOr<EventLog::Refusal> EventLog::TakeSegment(const Segment& segment) 
     return Refusal{absl::OutOfRangeError(absl::StrCat("after ", EventName(segment.origin, before.last), " comes ",
                                                       segment.first.value, ": a gap; pull again from the head"))};
   }
-  const absl::StatusOr<DecodedSegment> decoded = DecodedSegment::Decode(segment);
-  if (!decoded.ok()) return Refusal{decoded.status()};
+  std::shared_ptr<const DecodedSegment> decoded = segment.decoded;
+  if (decoded == nullptr) {
+    absl::StatusOr<DecodedSegment> now = DecodedSegment::Decode(segment);
+    if (!now.ok()) return Refusal{now.status()};
+    decoded = std::make_shared<const DecodedSegment>(*std::move(now));
+  }
   Chain& chain = *FindOrAdd(segment.origin);
   ASSAY_ASSIGN_OR_RETURN(Refusal refusal, CheckOverlap(chain, *decoded));
   const size_t skip = chain.head.last.value + 1 - segment.first.value;
@@ -117,6 +121,7 @@ absl::StatusOr<EventLog::Refusal> EventLog::TakeSegment(const Segment& segment) 
   ASSAY_RETURN_IF_ERROR(Store(chain, segment));
   for (const StoredEvent& event : events) ASSAY_RETURN_IF_ERROR(Advance(chain, event));
   chain.builder = SegmentBuilder(chain.origin, chain.InTransaction());
+  cache_.Add(chain.index.value, std::move(decoded));  // Folding it is what mostly comes next.
   return refusal;
 }
 

@@ -32,6 +32,8 @@ struct SegmentPart {
   std::string payload;       // Else: the encoded part.
 };
 
+class DecodedSegment;
+
 struct Segment {
   OriginId origin;
   Sequence first;
@@ -42,6 +44,8 @@ struct Segment {
   std::string layout;
   std::string leaf_hashes;        // 32 bytes an event, in sequence order. Empty in a stored segment; filled to push.
   std::vector<SegmentPart> parts;
+  // All of the above, when somebody has decoded it already: on the thread that fetched it, say. May be null.
+  std::shared_ptr<const DecodedSegment> decoded;
 
   size_t ByteSize() const;
 };

@@ -114,7 +114,13 @@ absl::StatusOr<PushReply> SupabaseHub::Push(const PushRequest& request) {
 
 absl::StatusOr<PullReply> SupabaseHub::Pull(const PullRequest& request) {
   ASSAY_ASSIGN_OR_RETURN(const std::string bytes, Call("SELECT assay_hub.pull($1::bytea)", {EncodePull(request)}));
-  return DecodePullReply(bytes);
+  ASSAY_ASSIGN_OR_RETURN(PullReply reply, DecodePullReply(bytes));
+  // Here, while the engine is at work on what came before. What does not decode is the engine's to judge.
+  for (Segment& segment : reply.segments) {
+    absl::StatusOr<DecodedSegment> decoded = DecodedSegment::Decode(segment);
+    if (decoded.ok()) segment.decoded = std::make_shared<const DecodedSegment>(*std::move(decoded));
+  }
+  return reply;
 }
 
 absl::StatusOr<SessionReply> SupabaseHub::OpenSession(const SessionRequest& request) {
