@@ -138,8 +138,16 @@ void Projector::AskLastBatch() {
 absl::Status Projector::GatherNext(size_t events_max) {
   // One that is larger than batches are meant to be is enough in memory.
   if (batch_->Empty() || batch_->rows().size() > 2 * Batch::kRowsMax) return absl::OkStatus();
-  if (!std::exchange(next_begun_, true)) next_->Clear(batch_->to());
+  ASSAY_RETURN_IF_ERROR(rows_->Tidy());
+  if (!std::exchange(next_begun_, true)) {
+    next_->Clear(batch_->to());
+    next_looked_up_ = 0;
+  }
   ASSAY_ASSIGN_OR_RETURN(const bool complete, next_->Gather(events_max));
+  next_looked_up_ = std::min(next_looked_up_, next_->rows().size());  // It may have begun again.
+  for (; next_looked_up_ < next_->rows().size(); ++next_looked_up_) {
+    ASSAY_RETURN_IF_ERROR(rows_->Get(next_->rows()[next_looked_up_].ref).status());
+  }
   folding_ = !complete;
   has_work_ |= !complete;
   return absl::OkStatus();

@@ -86,7 +86,7 @@ class Projector : public ProjectionEcho {
   };
 
   absl::Status Gather(size_t events_max);
-  // While PostgreSQL is at work on this batch, the next one is folded.
+  // While PostgreSQL is at work on this batch: folds the next one, and does what else would have to be waited for later.
   absl::Status GatherNext(size_t events_max);
   void DropBatch();
   absl::StatusOr<std::vector<TargetRow>> Targets();
@@ -127,6 +127,7 @@ class Projector : public ProjectionEcho {
   std::unique_ptr<Batch> batch_;
   std::unique_ptr<Batch> next_;  // Follows batch_, once that is complete.
   bool next_begun_ = false;
+  size_t next_looked_up_ = 0;    // Of its rows.
   bool folding_ = false;
   bool more_expected_ = false;
   absl::Time opened_ = absl::InfinitePast();  // When there was the first of batch_.

@@ -9,6 +9,8 @@ namespace assay {
 namespace {
 
 constexpr size_t kPushBytesMax = 1 << 20;
+constexpr absl::Duration kSmallPushesAtMostEvery = absl::Milliseconds(10);
+constexpr uint64_t kSmallPushEvents = 1000;
 
 }  // namespace
 
@@ -85,6 +87,13 @@ absl::Status Pusher::Step(bool paused) {
   }
   const ChainHead head = log_->Head(own_);
   if (*hub_last_ >= head.last) return absl::OkStatus();
+  // The first after a rest goes at once; of those that follow closely, several go together.
+  const absl::Duration since = clock_->Now() - pushed_at_;
+  if (since >= absl::ZeroDuration() && since < kSmallPushesAtMostEvery && head.last.value - hub_last_->value < kSmallPushEvents) {
+    wake_ = pushed_at_ + kSmallPushesAtMostEvery;
+    return absl::OkStatus();
+  }
+  pushed_at_ = clock_->Now();
   PushRequest request{own_, {}, {}};
   ASSAY_ASSIGN_OR_RETURN(request.segments,
                          log_->ReadSegments(own_, hub_last_->Next(), kPushBytesMax, /*complete_only=*/false));

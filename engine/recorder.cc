@@ -9,11 +9,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "log/annotate.h"
+#include "log/bytes.h"
 #include "log/check.h"
 #include "log/merkle_tree.h"
 
 namespace assay {
 namespace {
+
+// A larger row's memory is given back rather than used again.
+constexpr size_t kScratchBytesMax = 1 << 20;
 
 constexpr char kClock[] = "clock";
 constexpr char kWithheld[] = "withheld";
@@ -187,7 +191,7 @@ absl::Status Recorder::Insert(const TableShape& shape, Declared& table, absl::Sp
                               const RowKey& key, const RowKey* moved_from) {
   ASSAY_ASSIGN_OR_RETURN(v1::RowChange * row, NextRow(shape, table, v1::RowChange::INSERT, key));
   const RowRef ref{table.table, HashKey(key)};
-  ASSAY_ASSIGN_OR_RETURN(const RowVersions held, Held(ref));
+  ASSAY_ASSIGN_OR_RETURN(const RowVersions& held, Held(ref));
   if (moved_from != nullptr) {
     for (const std::string& text : *moved_from) row->add_moved_from(text);
   }
@@ -221,7 +225,7 @@ absl::Status Recorder::Update(const TableShape& shape, Declared& table, const Ca
   if (!any) return absl::OkStatus();  // SET x = x changes nothing that another branch could show.
   ASSAY_ASSIGN_OR_RETURN(v1::RowChange * row, NextRow(shape, table, v1::RowChange::UPDATE, key));
   const RowRef ref{table.table, HashKey(key)};
-  ASSAY_ASSIGN_OR_RETURN(const RowVersions held, Held(ref));
+  ASSAY_ASSIGN_OR_RETURN(const RowVersions& held, Held(ref));
   std::vector<ColumnId> touched;
   std::vector<uint32_t> withheld;
   std::vector<TupleValue> values = item.new_tuple;
@@ -250,7 +254,7 @@ absl::Status Recorder::Delete(const TableShape& shape, Declared& table, absl::Sp
                               const RowKey& key) {
   ASSAY_ASSIGN_OR_RETURN(v1::RowChange * row, NextRow(shape, table, v1::RowChange::DELETE, key));
   const RowRef ref{table.table, HashKey(key)};
-  ASSAY_ASSIGN_OR_RETURN(const RowVersions held, Held(ref));
+  ASSAY_ASSIGN_OR_RETURN(const RowVersions& held, Held(ref));
   for (size_t i = 0; i < shape.columns.size(); ++i) {
     if (table.is_key[i]) continue;
     v1::ColumnChange* column = row->add_columns();
@@ -287,7 +291,7 @@ absl::Status Recorder::Truncate(const CaptureItem& item) {
   for (const auto& [written, ref] : live) {
     ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, values.Change(written));
     const RowKey key(change->row().key().begin(), change->row().key().end());
-    ASSAY_ASSIGN_OR_RETURN(const RowVersions held, Held(ref));
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions& held, Held(ref));
     std::vector<std::string> texts(item.relation->columns.size());
     std::vector<TupleValue> tuple(texts.size(), TupleValue{TupleValue::Kind::kUnchanged, {}});
     for (size_t i = 0; i < tuple.size(); ++i) {
@@ -305,13 +309,19 @@ absl::Status Recorder::Truncate(const CaptureItem& item) {
 
 absl::Status Recorder::Attribution(absl::string_view json) {
   if (attribution_ != nullptr) return absl::OkStatus();
-  auto attribution = std::make_unique<v1::Attribution>();
+  // Mostly the same as that of the transaction before.
+  if (json == attribution_json_) {
+    attribution_ = last_attribution_;
+    return absl::OkStatus();
+  }
+  auto attribution = std::make_shared<v1::Attribution>();
   google::protobuf::util::JsonParseOptions options;
   options.ignore_unknown_fields = true;
   // Anyone may emit such a message; one that is no attribution leaves the change unattributed, which shows.
   const google::protobuf::StringPiece text(json.data(), json.size());
   if (google::protobuf::util::JsonStringToMessage(text, attribution.get(), options).ok()) {
-    attribution_ = std::move(attribution);
+    attribution_ = last_attribution_ = std::move(attribution);
+    attribution_json_ = std::string(json);
   }
   return absl::OkStatus();
 }
@@ -449,11 +459,12 @@ absl::StatusOr<v1::RowChange*> Recorder::NextRow(const TableShape& shape, Declar
                                                  v1::RowChange::Operation operation, const RowKey& key) {
   ASSAY_RETURN_IF_ERROR(DeclareInChain(shape, table));
   ASSAY_RETURN_IF_ERROR(NextEvent(table.name));
-  v1::RowChange* row = event_.mutable_row();
-  row->set_operation(operation);
-  row->set_schema(table.sequence.value);
-  for (const std::string& text : key) row->add_key(text);
-  return row;
+  has_row_ = true;
+  row_.Clear();
+  row_.set_operation(operation);
+  row_.set_schema(table.sequence.value);
+  for (const std::string& text : key) row_.add_key(text);
+  return &row_;
 }
 
 absl::Status Recorder::NextEvent(absl::string_view table) {
@@ -472,6 +483,7 @@ absl::Status Recorder::NextEvent(absl::string_view table) {
   event_.set_transaction_first(first_.value);
   event_table_ = std::string(table);
   row_bytes_ = 0;
+  has_row_ = false;
   holding_ = true;
   if (!first) return absl::OkStatus();
 
@@ -496,9 +508,15 @@ absl::Status Recorder::NextEvent(absl::string_view table) {
 absl::Status Recorder::AppendHeld(bool ends_transaction) {
   event_.set_ends_transaction(ends_transaction);
   buffer_.clear();
-  if (!event_.AppendToString(&buffer_)) {
-    return absl::ResourceExhaustedError("a captured row is larger than 2 GB as an event");  // row_bytes_max is far below.
+  bool fits = event_.AppendToString(&buffer_);
+  if (fits && has_row_) {
+    // As if the row were a field of event_, which would give its memory back with each event.
+    PutVarint(&buffer_, v1::Event::kRowFieldNumber << 3 | 2);
+    PutVarint(&buffer_, row_.ByteSizeLong());
+    fits = row_.AppendToString(&buffer_);
+    if (buffer_.size() > kScratchBytesMax) row_ = {};
   }
+  if (!fits) return absl::ResourceExhaustedError("a captured row is larger than 2 GB as an event");  // row_bytes_max is far below.
   holding_ = false;
   ++counters_.events;
   return log_->Append(event_, event_table_, buffer_);
@@ -510,13 +528,17 @@ absl::StatusOr<bool> Recorder::IsThere(const RowRef& row, const RowVersions& fol
   return unsettled->held.has_value() && (!unsettled->held_known || unsettled->held->IsLive());
 }
 
-absl::StatusOr<RowVersions> Recorder::Held(const RowRef& row) {
+absl::StatusOr<std::reference_wrapper<const RowVersions>> Recorder::Held(const RowRef& row) {
+  static const RowVersions kNone;
   if (stages_->UnsettledCount() > 0) {
     ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> unsettled, stages_->Unsettled(row));
-    if (unsettled.has_value() && unsettled->held_known) return unsettled->held.value_or(RowVersions{});
+    if (unsettled.has_value() && unsettled->held_known) {
+      held_ = unsettled->held.value_or(RowVersions{});
+      return std::cref(held_);
+    }
   }
   ASSAY_ASSIGN_OR_RETURN(const RowVersions* versions, rows_->Get(row));
-  return versions == nullptr ? RowVersions{} : *versions;
+  return std::cref(versions == nullptr ? kNone : *versions);
 }
 
 bool Recorder::TakesRoom(const TupleValue& value) {
@@ -530,7 +552,7 @@ absl::Status Recorder::NoteWithheld(const TableShape& shape, const RowKey& key, 
                                     absl::Span<const TupleValue> tuple) {
   if (withheld_.empty() && withheld.empty()) return absl::OkStatus();
   const std::string table = shape.name.ToString(), encoded = EncodeKey(key);
-  const v1::RowChange& row = event_.row();
+  const v1::RowChange& row = row_;
   const size_t erased = std::erase_if(withheld_, [&](const WithheldValue& known) {
     if (known.table != table || known.key != encoded) return false;
     return row.operation() != v1::RowChange::UPDATE ||
@@ -550,7 +572,7 @@ absl::Status Recorder::NoteWithheld(const TableShape& shape, const RowKey& key, 
 
 uint32_t Recorder::ReplacedIndex(const Version& version) {
   if (version.IsNone()) return 0;
-  v1::RowChange* row = event_.mutable_row();
+  v1::RowChange* row = &row_;
   const absl::string_view origin = version.origin == own_ ? absl::string_view() : version.origin.AsBytes();
   for (int i = 0; i < row->replaced_size(); ++i) {
     const v1::VersionRef& known = row->replaced(i);
@@ -573,21 +595,21 @@ absl::Status Recorder::MoveRow(const RowRef& ref, const RowKey& key, ChangeKind 
       return !std::binary_search(claim.columns.begin(), claim.columns.end(), column.column);
     });
   };
-  const RowVersions change = VersionsOf(claim);
+  RowVersions change = VersionsOf(claim);
   ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
-  const RowVersions before = stored == nullptr ? RowVersions{} : *stored;
-  RowVersions merged = before;
-  Merge(change, &merged);
-  ASSAY_RETURN_IF_ERROR(rows_->Put(ref, merged));
-
   std::optional<UnsettledRow> unsettled;
   if (stages_->UnsettledCount() > 0) {
     ASSAY_ASSIGN_OR_RETURN(unsettled, stages_->Unsettled(ref));
   }
+  if (stored == nullptr && !unsettled.has_value()) return rows_->Put(ref, std::move(change));
+  const RowVersions before = stored == nullptr ? RowVersions{} : *stored;
+  RowVersions merged = before;
+  Merge(change, &merged);
   // The usual case: the clock is past everything this row has, so what PostgreSQL now holds is the fold.
   const bool newest = claim.version > Newest(before);
   const bool whole = kind != ChangeKind::kInsert || merged.columns.size() == claim.columns.size();
-  if (!unsettled.has_value() && newest && whole) return absl::OkStatus();
+  if (!unsettled.has_value() && newest && whole) return rows_->Put(ref, std::move(merged));
+  ASSAY_RETURN_IF_ERROR(rows_->Put(ref, merged));
 
   UnsettledRow row = unsettled.value_or(UnsettledRow{});
   if (!unsettled.has_value()) {

@@ -131,7 +131,7 @@ class Recorder {
   // Whether PostgreSQL has the row that the log knows as `fold`.
   absl::StatusOr<bool> IsThere(const RowRef& row, const RowVersions& fold);
   // What PostgreSQL held for the row before this change, as far as is known.
-  absl::StatusOr<RowVersions> Held(const RowRef& row);
+  absl::StatusOr<std::reference_wrapper<const RowVersions>> Held(const RowRef& row);
   uint32_t ReplacedIndex(const Version& version);
   // True: `value` is to go into the event, which has that much less room from now on.
   bool TakesRoom(const TupleValue& value);
@@ -173,10 +173,15 @@ class Recorder {
   uint32_t xid_ = 0;
   HlcStamp stamp_;
   Sequence first_;
-  std::unique_ptr<v1::Attribution> attribution_;
+  std::shared_ptr<const v1::Attribution> attribution_;
+  std::string attribution_json_;  // Of the last message that was one, and what it says.
+  std::shared_ptr<const v1::Attribution> last_attribution_;
   // The newest event is held back until it is known whether it ends the transaction.
   bool holding_ = false;
-  v1::Event event_;
+  v1::Event event_;        // But for its row.
+  v1::RowChange row_;       // Of event_, when has_row_.
+  bool has_row_ = false;
+  RowVersions held_;        // What Held answers, when nothing else holds it.
   std::string event_table_;
   size_t row_bytes_ = 0;  // Of its values.
   std::string buffer_;

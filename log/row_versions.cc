@@ -19,6 +19,7 @@ constexpr uint8_t kRowVersionsFormat = 1;
 constexpr uint8_t kListFormat = 1;
 // Of memory, with some ten columns a row: some 250 bytes each.
 constexpr size_t kListedRowsMax = 32768;
+constexpr size_t kTidyRows = 20000;
 constexpr size_t kCachedRowsMax = 2 * kListedRowsMax;
 constexpr size_t kListBytesMax = 256 << 10;  // Of one entry of the list.
 
@@ -128,6 +129,7 @@ absl::StatusOr<std::unique_ptr<RowVersionStore>> RowVersionStore::Open(LogFile* 
     ASSAY_ASSIGN_OR_RETURN(store->clear_, file->Prepare("DELETE FROM row_version_recent"));
   }
   ASSAY_RETURN_IF_ERROR(store->Load());
+  if (!file->read_only()) ASSAY_RETURN_IF_ERROR(store->FillFilter());
   RowVersionStore* raw = store.get();
   store->participation_ = file->AddParticipant([raw] { return raw->List(); }, [raw] { return raw->Load(); });
   return store;
@@ -164,6 +166,21 @@ absl::Status RowVersionStore::Load() {
   return absl::OkStatus();
 }
 
+absl::Status RowVersionStore::FillFilter() {
+  ASSAY_ASSIGN_OR_RETURN(Statement count, file_->Prepare("SELECT count(*) FROM row_version"));
+  ASSAY_RETURN_IF_ERROR(count.Step().status());
+  filter_ = KeyFilter(2 * static_cast<uint64_t>(count.Int(0)));
+  ASSAY_ASSIGN_OR_RETURN(Statement keys, file_->Prepare("SELECT table_id, key_hash FROM row_version"));
+  for (;;) {
+    ASSAY_ASSIGN_OR_RETURN(const bool row, keys.Step());
+    if (!row) return absl::OkStatus();
+    RowRef ref{{static_cast<uint32_t>(keys.Int(0))}, {}};
+    if (keys.Blob(1).size() != ref.key.size()) return Malformed();
+    std::memcpy(ref.key.data(), keys.Blob(1).data(), ref.key.size());
+    filter_.Add(ref);
+  }
+}
+
 absl::Status RowVersionStore::Refresh() {
   if (!file_->read_only()) return absl::OkStatus();
   ASSAY_RETURN_IF_ERROR(newest_.Step().status());
@@ -177,13 +194,12 @@ absl::Status RowVersionStore::Refresh() {
 }
 
 absl::Status RowVersionStore::MakeRoom() {
-  if (cache_.size() < kCachedRowsMax && listed_ + changed_.size() < kListedRowsMax) return absl::OkStatus();
-  if (listed_ + changed_.size() >= kListedRowsMax) {
-    ASSAY_RETURN_IF_ERROR(file_->InTransaction() ? SortIn() : absl::OkStatus());
-  }
-  absl::erase_if(cache_, [](const auto& entry) { return entry.second.place == Place::kTable; });
+  if (listed_ + changed_.size() >= kListedRowsMax && file_->InTransaction()) ASSAY_RETURN_IF_ERROR(SortIn());
+  if (cache_.size() >= kCachedRowsMax) absl::erase_if(cache_, [](const auto& entry) { return entry.second.place == Place::kTable; });
   return absl::OkStatus();
 }
+
+absl::Status RowVersionStore::Tidy() { return listed_ + changed_.size() >= kTidyRows ? SortIn() : absl::OkStatus(); }
 
 absl::StatusOr<const RowVersions*> RowVersionStore::Get(const RowRef& row) {
   ASSAY_RETURN_IF_ERROR(Refresh());
@@ -194,6 +210,10 @@ absl::StatusOr<const RowVersions*> RowVersionStore::Get(const RowRef& row) {
   }
   ASSAY_RETURN_IF_ERROR(MakeRoom());
   std::optional<RowVersions> versions;
+  if (!file_->read_only() && !filter_.MayHave(row)) {
+    found = cache_.insert_or_assign(row, Entry{}).first;
+    return nullptr;
+  }
   get_.BindInt(1, row.table.value).BindBlob(2, View(row.key));
   ASSAY_ASSIGN_OR_RETURN(const bool stored, get_.Step());
   if (stored) {
@@ -254,10 +274,12 @@ absl::Status RowVersionStore::SortIn() {
     const std::string bytes = entry->versions->Encode(*log_);
     ASSAY_RETURN_IF_ERROR(put_.BindInt(1, row.table.value).BindBlob(2, View(row.key)).BindBlob(3, bytes).Run());
     entry->place = Place::kTable;
+    if (!filter_.MayHave(row)) filter_.Add(row);
   }
   changed_.clear();
   listed_ = 0;
-  return clear_.Run();
+  ASSAY_RETURN_IF_ERROR(clear_.Run());
+  return filter_.Full() ? FillFilter() : absl::OkStatus();
 }
 
 absl::Status RowVersionStore::ForEach(TableId table,

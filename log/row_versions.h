@@ -22,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "log/event_log.h"
+#include "log/key_filter.h"
 #include "log/log_file.h"
 #include "log/table_names.h"
 #include "log/types.h"
@@ -70,6 +71,9 @@ class RowVersionStore {
   // nullopt: nothing was ever written under this key. The pointer is valid until the next Put or Get.
   absl::StatusOr<const RowVersions*> Get(const RowRef& row);  // nullptr: none.
   absl::Status Put(const RowRef& row, RowVersions versions);
+  // Sorts the list in when it has become long, which takes some hundredths of a second: for when there is nothing better to do. Put does it at
+  // the latest.
+  absl::Status Tidy();
   // Every row of `table`, in key-hash order; `visit` may neither read nor write here.
   absl::Status ForEach(TableId table, const std::function<absl::Status(const KeyHash&, const RowVersions&)>& visit);
 
@@ -81,6 +85,8 @@ class RowVersionStore {
   absl::Status MakeRoom();
   absl::Status List();
   absl::Status SortIn();
+  // Reads the keys of the whole table.
+  absl::Status FillFilter();
 
   enum class Place : uint8_t {
     kTable,   // As it is in row_version.
@@ -97,6 +103,7 @@ class RowVersionStore {
   absl::flat_hash_map<RowRef, Entry> cache_;
   std::vector<RowRef> changed_;  // kMemory.
   size_t listed_ = 0;            // Entries that are kList.
+  KeyFilter filter_;             // Of a writer: of row_version.
   int64_t list_end_ = 0;         // Of a reader: the newest entry that it has seen.
   Statement get_, put_, append_, clear_, newest_;
 };

@@ -38,14 +38,44 @@ TEST(BatchTest, AColumnNamedWithoutAValueHasAVersionAndNothingToWrite) {
   Batch batch(small.mumbai(), log.get(), names.get(), stages.get());
   ASSERT_TRUE(batch.Gather(100).ok());
   ASSERT_EQ(batch.rows().size(), 2u);
-  for (const auto& [ref, row] : batch.rows()) {
-    EXPECT_EQ(row.incoming.columns.size(), 2u);
-    if (row.key == RowKey{"8"}) {
-      EXPECT_TRUE(row.values.empty());
+  for (const PendingRow& row : batch.rows()) {
+    ASSERT_EQ(row.incoming().columns.size(), 2u);
+    EXPECT_EQ(row.ValueAt(1).kind, PendingRow::Value::Kind::kNone);
+    if (row.key == EncodeKey({"8"})) {
+      EXPECT_EQ(row.ValueAt(0).kind, PendingRow::Value::Kind::kNone);
     } else {
-      ASSERT_EQ(row.values.size(), 1u);
-      EXPECT_EQ(row.values[0].text, "ring");
+      EXPECT_EQ(row.ValueAt(0).kind, PendingRow::Value::Kind::kText);
+      EXPECT_EQ(row.ValueAt(0).text, "ring");
     }
+  }
+}
+
+// Goal: a batch that is gathered while the one before it is being written goes on exactly where that one ends.
+TEST(BatchTest, TheNextBatchFollowsTheOneThatIsNotMergedYet) {
+  test::TempDirectory directory("batch");
+  const std::string path = directory.path() + "/log.db";
+  test::SmallLog small(path);
+  for (int i = 0; i < 40; ++i) {
+    v1::Event event = small.Next(small.delhi());
+    test::SmallLog::Fill(v1::RowChange::INSERT, std::to_string(i), {{{}, "ring"}}, event.mutable_row());
+    small.AppendRaw(event, "public.items");
+  }
+  const std::unique_ptr<LogFile> file = LogFile::Open(path, {}).value();
+  const std::unique_ptr<EventLog> log = EventLog::Open(file.get()).value();
+  const std::unique_ptr<TableNames> names = TableNames::Open(file.get(), log.get()).value();
+  const std::unique_ptr<StageStore> stages = StageStore::Open(file.get(), log.get()).value();
+  ASSERT_TRUE(file->Begin().ok());
+  Batch first(small.mumbai(), log.get(), names.get(), stages.get()), next(small.mumbai(), log.get(), names.get(), stages.get());
+  first.set_rows_cap(25);
+  ASSERT_TRUE(first.Gather(100).value());
+  EXPECT_TRUE(first.Full());
+  next.Clear(first.to());
+  ASSERT_TRUE(next.Gather(100).value());
+  EXPECT_FALSE(next.Full());
+  EXPECT_EQ(first.rows().size() + next.rows().size(), 40u);
+  EXPECT_EQ(next.to().at(small.delhi()), log->Head(small.delhi()).complete);
+  for (const PendingRow& row : next.rows()) {
+    for (const PendingRow& other : first.rows()) EXPECT_NE(row.key, other.key);
   }
 }
 
@@ -73,8 +103,8 @@ TEST(BatchTest, ABacklogOfChangesOfTheSameRowsIsOneBatch) {
   }
   EXPECT_EQ(batch.to().at(small.delhi()), log->Head(small.delhi()).complete) << "it ended before the rows came round again";
   ASSERT_EQ(batch.rows().size(), static_cast<size_t>(kRows));
-  for (const auto& [ref, row] : batch.rows()) {
-    EXPECT_EQ(row.values[0].text, std::to_string(std::stoi(row.key[0]) + kRows * (kRounds - 1)));
+  for (const PendingRow& row : batch.rows()) {
+    EXPECT_EQ(row.ValueAt(0).text, std::to_string(std::stoi(DecodeKey(row.key).value()[0]) + kRows * (kRounds - 1)));
   }
 }
 

@@ -75,7 +75,7 @@ class ProjectionPlanTest : public ::testing::Test {
     ASSERT_TRUE(history_->Note(table, ShapeOf(before)).ok());
     ASSERT_TRUE(history_->Note(table, ShapeOf(now)).ok());
     std::vector<TargetRow> targets;
-    for (const auto& [ref, pending] : batch.rows()) targets.push_back({ref, pending.key, &pending, std::nullopt, 0});
+    for (const PendingRow& pending : batch.rows()) targets.push_back({pending.ref, &pending, "", nullptr});
     ReadReply reply;
     ReadReply::Row row{.exists = true, .xmin = 1};
     row.values.resize(now.size() + 1);
