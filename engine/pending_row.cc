@@ -21,13 +21,13 @@ void PendingRow::Set(const Value& value, Slot* slot) {
     return;
   }
   unused_ += held;
+  slot->at = 0;
   slot->size = 0;
   if (value.kind != Value::Kind::kText) return;
   if (unused_ > kUnusedMin && unused_ > texts_.size() / 2) {
     std::string used;
     used.reserve(texts_.size() - unused_ + value.text.size());
     for (Slot& each : slots_) {
-      if (each.kind != Value::Kind::kText || each.size == 0) continue;
       const size_t at = used.size();
       used.append(texts_, each.at, each.size);
       each.at = at;
@@ -72,7 +72,7 @@ void PendingRow::Fold(const Version& version, ChangeKind kind, absl::Span<const 
 
 PendingRow::Value PendingRow::ValueAt(size_t index) const {
   const Slot& slot = slots_[index];
-  return {slot.kind, absl::string_view(texts_).substr(slot.at, slot.size), slot.declared};
+  return {slot.kind, absl::string_view(texts_.data() + slot.at, slot.size), slot.declared};
 }
 
 size_t PendingRow::ByteSize() const {

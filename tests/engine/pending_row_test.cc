@@ -61,7 +61,9 @@ TEST(PendingRowTest, HoldsTheNewestValueOfEachColumn) {
       EXPECT_EQ(row.incoming().columns[index].version, value.first);
       const PendingRow::Value held = row.ValueAt(index++);
       EXPECT_EQ(held.kind, kinds[column]);
-      if (held.kind == PendingRow::Value::Kind::kText) EXPECT_EQ(held.text, *value.second);
+      if (held.kind == PendingRow::Value::Kind::kText) {
+        EXPECT_EQ(held.text, *value.second);
+      }
       EXPECT_EQ(held.declared, held.kind == PendingRow::Value::Kind::kNone ? nullptr : &declared);
     }
   }

@@ -43,7 +43,7 @@ class PullerTest : public ::testing::Test {
     BranchReport report;
     report.state = state;
     EXPECT_TRUE(file_->Begin().ok());
-    EXPECT_TRUE(puller_->Step(/*paused=*/false, report).ok());
+    EXPECT_TRUE(puller_->Step(/*paused=*/false, /*may_append=*/true, report).ok());
     EXPECT_TRUE(file_->Commit().ok());
     const std::optional<HubCall> call = puller_->TakeCall();
     if (!call.has_value()) return "";

@@ -194,7 +194,9 @@ TEST_F(StoresTest, WhatWasCommittedLastCountsWhereverItIsStored) {
     ASSERT_OK(rows->Put(Row(2, "other"), {.written = V(1, kA, 1)}));
     ASSERT_OK(file->Commit());
     for (const bool reopened : {false, true}) {
-      if (reopened) ASSERT_OK(Reopen());
+      if (reopened) {
+        ASSERT_OK(Reopen());
+      }
       std::vector<std::pair<KeyHash, uint64_t>> found;
       ASSERT_OK(rows->ForEach({1}, [&](const KeyHash& key, const RowVersions& versions) {
         found.push_back({key, versions.written.stamp.value});
