@@ -84,7 +84,7 @@ absl::StatusOr<const ResolvedChange*> FoldValues::Change(const Version& version)
 
 absl::StatusOr<ColumnText> FoldValues::Value(const Version& version, ColumnId column) {
   ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, Change(version));
-  for (int i = 0; i < change->row().columns_size(); ++i) {
+  for (int i = change->row().columns_size() - 1; i >= 0; --i) {  // Of a column that is named twice, the last counts.
     if (change->ColumnAt(i) != column) continue;
     const v1::ColumnChange& written = change->row().columns(i);
     if (written.is_null()) return ColumnText();

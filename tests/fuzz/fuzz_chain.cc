@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "engine/batch.h"
+#include "engine/fold_values.h"
 #include "log/check.h"
 #include "log/merkle_tree.h"
 #include "tests/support/crash_vfs.h"
@@ -42,8 +43,15 @@ struct Receiver {
       if (!complete.ok() || *complete) break;
     }
     FoldValues values(log.get(), names.get());
-    for (const auto& [row, pending] : batch.rows()) {
-      for (const PendingRow::Value& value : pending.values) (void)values.Value(value.version, value.column);
+    for (const PendingRow& row : batch.rows()) {
+      for (size_t i = 0; i < row.incoming().columns.size(); ++i) {
+        const ColumnVersion& column = row.incoming().columns[i];
+        const PendingRow::Value folded = row.ValueAt(i);
+        const absl::StatusOr<ColumnText> stored = values.Value(column.version, column.column);
+        // What was read in place is what the parser reads.
+        ASSAY_CHECK(stored.ok() == (folded.kind != PendingRow::Value::Kind::kNone));
+        if (stored.ok() && stored->has_value()) ASSAY_CHECK(**stored == folded.text);
+      }
     }
   }
 };
