@@ -1,6 +1,5 @@
 #include "tools/daemon/engine_host.h"
 
-#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,17 +17,10 @@ namespace {
 constexpr absl::Duration kPublishInterval = absl::Milliseconds(100);
 constexpr absl::Duration kStepAtMostEvery = absl::Milliseconds(5);  // When only a timer asks for it.
 constexpr absl::Duration kStepAtLeastEvery = absl::Seconds(2);       // So that the engine notices a clock that was set.
-constexpr absl::Duration kIdleAfter = absl::Milliseconds(500);
 constexpr absl::Duration kWorksAgainAfter =
     absl::Seconds(30);  // An engine that ran so long begins a new count of failures.
 constexpr absl::Duration kCaptureWait = absl::Seconds(1);
 constexpr absl::Duration kHintWait = absl::Seconds(5);
-
-// What a large transaction has taken goes back to the machine once there is nothing to do: the allocator would keep it.
-void GiveMemoryBack() {
-  constexpr size_t kWorthGiving = 16 << 20;
-  if (mallinfo2().fordblks > kWorthGiving) malloc_trim(0);
-}
 
 DaemonStatus FirstStatus(const HostParts& parts) {
   DaemonStatus status;
@@ -174,17 +166,12 @@ absl::Status EngineHost::RunEngine() {
   Publish(*engine);
   // Wall-clock times come from the engine; what is paced here goes by a clock that nobody sets.
   absl::Time published = SteadyNow(), stepped = absl::InfinitePast(), wake = absl::InfinitePast();
-  bool dirty = false, worked = true;
+  bool dirty = false;
   absl::Status status;
   while (status.ok() && !stopping_) {
     const absl::Time publish = dirty ? absl::Now() + (published + kPublishInterval - SteadyNow()) : absl::InfiniteFuture();
     const std::vector<Inbox::Input> inputs = inbox_.Take(std::min(wake, publish));
     if (stopping_) break;
-    if (worked && inputs.empty() && SteadyNow() >= stepped + kIdleAfter) {
-      GiveMemoryBack();
-      worked = false;
-    }
-    worked |= !inputs.empty();
     if (!inputs.empty() || absl::Now() >= wake || SteadyNow() >= stepped + kStepAtLeastEvery) {
       stepped = SteadyNow();
       for (const Inbox::Input& input : inputs) input(*engine);

@@ -6,7 +6,7 @@ ASSAY_PACKAGES=(
   g++ cmake ninja-build pkg-config                 # the build
   ccache mold                                      # a faster one
   libabsl-dev libprotobuf-dev protobuf-compiler libgrpc++-dev protobuf-compiler-grpc
-  libsqlite3-dev libpq-dev libssl-dev libzstd-dev libcli11-dev libtomlplusplus-dev libspdlog-dev
+  libsqlite3-dev libpq-dev libssl-dev libzstd-dev libjemalloc-dev libcli11-dev libtomlplusplus-dev libspdlog-dev
   libgtest-dev libgmock-dev libbenchmark-dev       # tests and benchmarks
   clang libclang-rt-14-dev                         # fuzzing
   postgresql                                       # servers of our own, in a temporary directory
