@@ -18,6 +18,7 @@ namespace {
 
 constexpr absl::Duration kStatusIntervalMax = absl::Seconds(10);
 constexpr absl::Duration kOldStreamMax = absl::Seconds(2);
+constexpr absl::Duration kVisibleMax = absl::Seconds(1);
 
 // Buffers are filled to this size, and a larger message gets one of its own: views into them must not move.
 constexpr size_t kBufferBytes = 256 << 10;
@@ -342,7 +343,7 @@ absl::Status PostgresCapture::TakeData(pgoutput::Message message, CaptureBatch& 
     item.kind = CaptureItem::Kind::kBegin;
     item.commit_lsn = begin->commit_lsn;
     item.commit_time_us = begin->commit_time_us;
-    item.xid = begin->xid;
+    item.xid = xid_ = begin->xid;
   } else if (auto* commit = std::get_if<pgoutput::Commit>(&message)) {
     in_transaction_ = false;
     item.kind = CaptureItem::Kind::kCommit;
@@ -407,9 +408,22 @@ absl::StatusOr<std::vector<bool>> PostgresCapture::LeaveOutGenerated(pgoutput::R
   return left_out;
 }
 
+// A commit is decoded a moment before it can be seen. Until then the catalog is behind the stream, and a column that the transaction has made
+// would have no number: wait for the transaction's lock on itself to go, which is the last that goes.
+absl::Status PostgresCapture::AwaitVisible() {
+  for (const absl::Time limit = SteadyNow() + kVisibleMax; SteadyNow() < limit; absl::SleepFor(absl::Milliseconds(2))) {
+    const auto held = catalog_->Execute("SELECT FROM pg_catalog.pg_locks WHERE locktype = 'transactionid' AND transactionid = $1::xid",
+                                        {absl::StrCat(xid_)});
+    if (!held.ok()) return AnnotateSql(held.status(), "see whether a transaction has ended");
+    if (held->rows() == 0) break;
+  }
+  return absl::OkStatus();
+}
+
 // The stream names columns and types as they were when the rows were written; the catalog, which may be ahead by now, adds what
 // the stream does not tell: the primary key and NOT NULL.
 absl::Status PostgresCapture::TakeRelation(pgoutput::Relation relation) {
+  ASSAY_RETURN_IF_ERROR(AwaitVisible());
   ASSAY_ASSIGN_OR_RETURN(std::vector<bool> left_out, LeaveOutGenerated(&relation));
   const TableName name{std::string(relation.schema), std::string(relation.table)};
   ArrayText types, modifiers;

@@ -59,6 +59,7 @@ class PostgresCapture final : public CaptureSource {
     std::vector<bool> left_out;     // Of the columns that the stream sends: those that are no columns here, since they are generated.
   };
 
+  absl::Status AwaitVisible();
   absl::Status CheckServer();
   absl::Status CheckSlot();
   absl::Status Examine();
@@ -79,6 +80,7 @@ class PostgresCapture final : public CaptureSource {
   std::unique_ptr<Connection> catalog_;
   std::map<uint32_t, Relation> relations_;  // By OID, as of the newest relation message.
   bool in_transaction_ = false;
+  uint32_t xid_ = 0;  // Of the transaction that is being delivered.
   size_t batch_size_ = 0;
   absl::Duration status_interval_;
   absl::Time next_status_;
