@@ -27,7 +27,7 @@ class Inbox {
   bool WaitForRoom(absl::Duration wait);
 
   // For the engine's thread: waits until something is there, `until` has come, two seconds are over, or Wake. Captured changes come in
-  // portions that one Step works off; Done says that it did. Small portions come no faster than one in 10 ms: the first after a rest comes at
+  // portions that one Step works off; Done says that it did. Small portions come no faster than one in 2 ms: the first after a rest comes at
   // once, and of those that follow closely several share a sync of the log, which the shop's own commits have to share the disk with.
   std::vector<Input> Take(absl::Time until);
   void Done();
@@ -40,7 +40,7 @@ class Inbox {
  private:
   static constexpr size_t kBytesMax = 32 << 20;
   static constexpr size_t kItemsPerPortion = 4000;  // As the engine's own slice.
-  static constexpr absl::Duration kPortionsAtMostEvery = absl::Milliseconds(10);
+  static constexpr absl::Duration kPortionsAtMostEvery = absl::Milliseconds(2);
   struct Captured {
     Input input;
     size_t bytes, items;
