@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "log/annotate.h"
 #include "log/bytes.h"
+#include "log/check.h"
 
 namespace assay {
 namespace {
@@ -65,6 +66,18 @@ uint64_t VersionsDigest(const RowVersions& versions) {
     add_version(column.version);
   }
   return digest;
+}
+
+uint64_t VersionsDigest(const RowVersions* stored) {
+  static const RowVersions kNone;
+  return VersionsDigest(stored == nullptr ? kNone : *stored);
+}
+
+RowRef RefOf(const v1::ProjectionIntent::Row& row) {
+  RowRef ref{TableId{row.table()}, {}};
+  ASSAY_CHECK(row.key_hash().size() == ref.key.size());
+  std::copy(row.key_hash().begin(), row.key_hash().end(), ref.key.begin());
+  return ref;
 }
 
 // The local table as this plan sees it.

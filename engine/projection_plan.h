@@ -118,5 +118,9 @@ class ValuesHash {
 
 // Identifies a row's versions at one moment.
 uint64_t VersionsDigest(const RowVersions& versions);
+uint64_t VersionsDigest(const RowVersions* stored);  // Null: of a row that was never stored.
+
+// The row that an intent is about.
+RowRef RefOf(const v1::ProjectionIntent::Row& row);
 
 }  // namespace assay

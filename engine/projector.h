@@ -6,7 +6,8 @@
 // read; *landed*, its own tagged transaction comes by in capture and only there, in WAL order, are versions merged and cursors
 // moved. A row that moved sends the batch back to the read, and half of it at that: a batch of many rows beside a shop that sells would meet
 // a row that moved time and again, and hold many locks in the end. After a few times the rows are locked first. Batches that land grow again.
-// A row PostgreSQL will not take is parked with its cause, and the rest goes on.
+// A row PostgreSQL will not take is parked with its cause, and the rest goes on. Rows that the log has never heard of are written without a
+// read, and the next batch is gathered while this one is on its way.
 //
 // What a crash costs: before the intent is durable, nothing; after it, the database is asked whether the batch committed, before
 // anything else; landed is one log transaction. The reasoning is in ARCHITECTURE.md, "No stale overwrite".
@@ -150,7 +151,8 @@ class Projector : public ProjectionEcho {
   bool anchoring_ = false;       // A projection of nothing, for the sake of its number.
   bool probing_ = false;         // A read of nothing, to see whether a column has appeared.
   absl::Time probe_at_ = absl::InfinitePast();
-  absl::Duration probe_every_ = absl::Seconds(5);
+  static constexpr absl::Duration kProbeMin = absl::Seconds(5);
+  absl::Duration probe_every_ = kProbeMin;
   absl::Time anchor_at_ = absl::InfinitePast();
   bool has_work_ = false;
   absl::Time retry_at_ = absl::InfinitePast();

@@ -130,7 +130,7 @@ class Recorder {
   absl::Status MoveRow(const RowRef& row, const RowKey& key, ChangeKind kind, std::vector<ColumnId> touched);
   // Whether PostgreSQL has the row that the log knows as `fold`.
   absl::StatusOr<bool> IsThere(const RowRef& row, const RowVersions& fold);
-  // What PostgreSQL held for the row before this change, as far as is known.
+  // What PostgreSQL held for the row before this change, as far as is known. Good until the next look at or change of any row's versions.
   absl::StatusOr<std::reference_wrapper<const RowVersions>> Held(const RowRef& row);
   uint32_t ReplacedIndex(const Version& version);
   // True: `value` is to go into the event, which has that much less room from now on.

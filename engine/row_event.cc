@@ -2,13 +2,10 @@
 
 #include <utility>
 
-#include "log/bytes.h"
+#include "log/proto_field.h"
 
 namespace assay {
 namespace {
-
-enum WireType : uint64_t { kVarint = 0, kFixed64 = 1, kSized = 2, kFixed32 = 5 };
-constexpr uint64_t Tag(uint64_t field, WireType type) { return field << 3 | type; }
 
 ChangeKind KindOf(uint64_t operation) {
   switch (static_cast<int32_t>(operation)) {
@@ -18,56 +15,36 @@ ChangeKind KindOf(uint64_t operation) {
   }
 }
 
-// The next field: its tag, and the number or the bytes that it holds. False: the bytes end inside it, or it is of a kind that we do not write.
-bool NextField(ByteReader& reader, uint64_t* tag, uint64_t* number, absl::string_view* sized) {
-  if (!reader.Varint(tag) || *tag >> 3 == 0 || *tag > UINT32_MAX) return false;
-  switch (*tag & 7) {
-    case kVarint: return reader.Varint(number);
-    case kFixed64: return reader.Fixed64(number);
-    case kSized: return reader.Sized(sized);
-    case kFixed32: return reader.Take(4, sized);
-    default: return false;
-  }
+bool IsMessage(absl::string_view bytes) {
+  return ForEachField(bytes, [](const ProtoField&) { return true; });
 }
 
 bool ScanColumn(absl::string_view bytes, RowEvent::Column* column) {
-  ByteReader reader(bytes);
-  while (!reader.empty()) {
-    uint64_t tag, number = 0;
-    absl::string_view sized;
-    if (!NextField(reader, &tag, &number, &sized)) return false;
-    switch (tag) {
-      case Tag(1, kVarint): column->ordinal = static_cast<uint32_t>(number); break;
-      case Tag(2, kSized): column->has_value = true, column->value = sized; break;
-      case Tag(3, kVarint): column->is_null = number != 0; break;
+  return ForEachField(bytes, [column](const ProtoField& field) {
+    switch (field.tag) {
+      case VarintTag(v1::ColumnChange::kOrdinalFieldNumber): column->ordinal = static_cast<uint32_t>(field.number); break;
+      case SizedTag(v1::ColumnChange::kValueFieldNumber): column->has_value = true, column->value = field.bytes; break;
+      case VarintTag(v1::ColumnChange::kIsNullFieldNumber): column->is_null = field.number != 0; break;
     }
-  }
-  return true;
+    return true;
+  });
+}
+
+bool ScanRow(absl::string_view bytes, RowEvent* event) {
+  return ForEachField(bytes, [event](const ProtoField& field) {
+    switch (field.tag) {
+      case VarintTag(v1::RowChange::kOperationFieldNumber): event->kind = KindOf(field.number); break;
+      case VarintTag(v1::RowChange::kSchemaFieldNumber): event->schema = {field.number}; break;
+      case SizedTag(v1::RowChange::kKeyFieldNumber): event->key.push_back(field.bytes); break;
+      case SizedTag(v1::RowChange::kColumnsFieldNumber): return ScanColumn(field.bytes, &event->columns.emplace_back());
+      // Of no use here, but what is no message makes the event none.
+      case SizedTag(v1::RowChange::kReplacedFieldNumber): return IsMessage(field.bytes);
+    }
+    return true;
+  });
 }
 
 }  // namespace
-
-bool RowEventReader::ScanRow(absl::string_view bytes) {
-  ByteReader reader(bytes);
-  while (!reader.empty()) {
-    uint64_t tag, number = 0;
-    absl::string_view sized;
-    if (!NextField(reader, &tag, &number, &sized)) return false;
-    switch (tag) {
-      case Tag(1, kVarint): event_.kind = KindOf(number); break;
-      case Tag(2, kVarint): event_.schema = {number}; break;
-      case Tag(3, kSized): event_.key.push_back(sized); break;
-      case Tag(4, kSized):
-        if (!ScanColumn(sized, &event_.columns.emplace_back())) return false;
-        break;
-      case Tag(5, kSized):
-        // Of no use here, but a parser would look at it: what is no message makes the event none.
-        if (!ScanColumn(sized, &ignored_)) return false;
-        break;
-    }
-  }
-  return true;
-}
 
 bool RowEventReader::Scan(absl::string_view bytes) {
   event_.body = RowEvent::Body::kOther;
@@ -76,27 +53,19 @@ bool RowEventReader::Scan(absl::string_view bytes) {
   event_.key.clear();
   event_.columns.clear();
   event_.header = {};
-  ByteReader reader(bytes);
-  bool has_body = false, has_header = false;
-  while (!reader.empty()) {
-    uint64_t tag, number = 0;
-    absl::string_view sized;
-    if (!NextField(reader, &tag, &number, &sized)) return false;
-    switch (tag) {
-      case Tag(6, kSized):
-        if (std::exchange(has_header, true)) return false;
-        event_.header = sized;
-        break;
-      case Tag(10, kSized):
-        if (std::exchange(has_body, true) || !ScanRow(sized)) return false;
-        event_.body = RowEvent::Body::kRow;
-        break;
-      case Tag(11, kSized):
-      case Tag(12, kSized):
-        return false;  // Rare: not worth a second reader.
+  bool has_header = false;
+  return ForEachField(bytes, [&](const ProtoField& field) {
+    switch (field.tag) {
+      case SizedTag(v1::Event::kTransactionFieldNumber):
+        event_.header = field.bytes;
+        return !std::exchange(has_header, true);
+      case SizedTag(v1::Event::kRowFieldNumber):
+        return std::exchange(event_.body, RowEvent::Body::kRow) == RowEvent::Body::kOther && ScanRow(field.bytes, &event_);
+      case SizedTag(v1::Event::kSchemaFieldNumber):
+      case SizedTag(v1::Event::kOriginOpenedFieldNumber): return false;  // Rare: not worth a second reader.
     }
-  }
-  return true;
+    return true;
+  });
 }
 
 void RowEventReader::Take(const v1::Event& event) {
@@ -106,7 +75,7 @@ void RowEventReader::Take(const v1::Event& event) {
   if (event.has_schema()) event_.body = RowEvent::Body::kSchema;
   if (!event.has_row()) return;
   event_.body = RowEvent::Body::kRow;
-  event_.kind = KindOf(event.row().operation());
+  event_.kind = KindOf(static_cast<uint64_t>(event.row().operation()));
   event_.schema = {event.row().schema()};
   for (const std::string& key : event.row().key()) event_.key.push_back(key);
   for (const v1::ColumnChange& column : event.row().columns()) {

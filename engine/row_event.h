@@ -40,13 +40,11 @@ class RowEventReader {
 
  private:
   bool Scan(absl::string_view bytes);
-  bool ScanRow(absl::string_view bytes);
   void Take(const v1::Event& event);
 
   RowEvent event_;
   v1::Event parsed_;
   std::string header_;
-  RowEvent::Column ignored_;
 };
 
 }  // namespace assay

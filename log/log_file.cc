@@ -165,6 +165,10 @@ absl::Status LogFile::CheckFormat() {
                                                       " and this program reads up to ", kLogFormatVersion,
                                                       ": install a newer Assay"));
   }
+  if (version < kLogFormatVersion && read_only_) {
+    return absl::FailedPreconditionError(absl::StrCat(path_, " has log format ", version, " and this program reads ", kLogFormatVersion,
+                                                      ": start assayd once, which brings it there"));
+  }
   return absl::OkStatus();
 }
 
@@ -185,10 +189,13 @@ absl::Status LogFile::Configure() {
   // to.
   ASSAY_RETURN_IF_ERROR(Execute("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216"));
   ASSAY_ASSIGN_OR_RETURN(const int64_t application, Number("PRAGMA application_id"));
-  if (application == kLogApplicationId) return absl::OkStatus();
-  return Annotate(Execute(absl::StrCat("BEGIN IMMEDIATE;", kLogSchema, "PRAGMA application_id = ", kLogApplicationId,
+  ASSAY_ASSIGN_OR_RETURN(const int64_t version, Number("PRAGMA user_version"));
+  if (application == kLogApplicationId && version == kLogFormatVersion) return absl::OkStatus();
+  // Format 1 has all but the list.
+  const char* rest = application == kLogApplicationId ? "" : kLogSchema;
+  return Annotate(Execute(absl::StrCat("BEGIN IMMEDIATE;", rest, kRowVersionList, "PRAGMA application_id = ", kLogApplicationId,
                                        "; PRAGMA user_version = ", kLogFormatVersion, "; COMMIT")),
-                  "create");
+                  version == 0 ? "create" : "bring to the newest format");
 }
 
 absl::Status LogFile::Begin() {

@@ -56,7 +56,7 @@ class Statement {
 
 // "ASSY" in SQLite's application_id; the format of tables and blobs, in user_version. See FORMAT.md.
 inline constexpr int64_t kLogApplicationId = 0x41535359;
-inline constexpr int64_t kLogFormatVersion = 1;
+inline constexpr int64_t kLogFormatVersion = 2;
 
 class LogFile {
  public:
@@ -65,7 +65,8 @@ class LogFile {
     bool read_only = false;
   };
 
-  // Creates the file with its schema when it is not there (unless read_only: NOT_FOUND).
+  // Creates the file with its schema when it is not there (unless read_only: NOT_FOUND), and brings one of an older format to the newest
+  // (unless read_only: FAILED_PRECONDITION).
   static absl::StatusOr<std::unique_ptr<LogFile>> Open(const std::string& path, const Options& options);
   ~LogFile();
   LogFile(const LogFile&) = delete;

@@ -3,6 +3,15 @@
 
 namespace assay {
 
+// Of format 2.
+inline constexpr char kRowVersionList[] = R"sql(
+-- Row versions newer than those of row_version, commit by commit; now and then they are moved there.
+CREATE TABLE row_version_recent (
+  id   INTEGER PRIMARY KEY AUTOINCREMENT,
+  rows BLOB NOT NULL                    -- The last of a row counts.
+) STRICT;
+)sql";
+
 inline constexpr char kLogSchema[] = R"sql(
 -- One row per chain held here, and per origin that a row version names.
 CREATE TABLE chain (
@@ -66,12 +75,6 @@ CREATE TABLE row_version (
   versions BLOB NOT NULL,
   PRIMARY KEY (table_id, key_hash)
 ) STRICT, WITHOUT ROWID;
-
--- Row versions newer than those of row_version, commit by commit; now and then they are moved there.
-CREATE TABLE row_version_recent (
-  id   INTEGER PRIMARY KEY AUTOINCREMENT,
-  rows BLOB NOT NULL                    -- The last of a row counts.
-) STRICT;
 
 CREATE TABLE value (
   name  TEXT PRIMARY KEY,

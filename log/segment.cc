@@ -163,6 +163,7 @@ absl::Status MaskPart(Segment* segment, size_t index) {
     if ((i + 1) * sizeof(Hash) > segment->leaf_hashes.size()) return Malformed("not one leaf hash an event");
     leaves.append(segment->leaf_hashes, i * sizeof(Hash), sizeof(Hash));
   }
+  segment->decoded.reset();  // It shows what is withheld from now on.
   part.masked = true;
   part.payload = std::move(leaves);
   return absl::OkStatus();

@@ -219,7 +219,7 @@ bool IsStoredAsWritten(absl::string_view type, absl::string_view text) {
 }
 
 // As COPY reads it (the manual, COPY, "Text Format").
-void AppendCopied(const absl::string_view text, std::string* out) {
+void AppendCopied(absl::string_view text, std::string* out) {
   for (const char c : text) {
     switch (c) {
       case '\\': out->append("\\\\"); break;
@@ -358,7 +358,11 @@ absl::Status CopyRows(Connection& connection, const LocalTable& table, const Tab
     }
     for (const ColumnText& value : write.values) {
       text.push_back('\t');
-      value.has_value() ? AppendCopied(*value, &text) : (void)text.append("\\N");
+      if (value.has_value()) {
+        AppendCopied(*value, &text);
+      } else {
+        text.append("\\N");
+      }
     }
     text.push_back('\n');
   }

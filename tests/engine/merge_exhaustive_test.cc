@@ -10,6 +10,7 @@
 #include "engine/merge.h"
 #include "gtest/gtest.h"
 #include "tests/engine/reference_merge.h"
+#include "tests/support/origins.h"
 
 namespace assay {
 namespace {
@@ -21,7 +22,7 @@ struct Write {
   ReferenceWrite reference;
 };
 
-OriginId Origin(uint8_t n) { return OriginId{{n}}; }
+using test::Origin;
 
 // One of the 20 writes that can stand at `place` in a case: 2 origins, 2 stamps, 5 kinds of change.
 constexpr int kChoices = 20;

@@ -2,14 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/origins.h"
+
 namespace assay {
 namespace {
 
-OriginId Origin(uint8_t n) {
-  OriginId origin;
-  origin.bytes[0] = n;
-  return origin;
-}
+using test::Origin;
+
 Version At(uint64_t stamp, uint8_t origin) { return {HlcStamp{stamp}, Origin(origin), Sequence{stamp}}; }
 const ColumnId kPrice{0}, kStock{1};
 RowClaim Insert(Version v) { return {ChangeKind::kInsert, v, {kPrice, kStock}}; }

@@ -8,14 +8,12 @@
 #include <optional>
 #include <random>
 
+#include "tests/support/origins.h"
+
 namespace assay {
 namespace {
 
-OriginId Origin(uint8_t number) {
-  OriginId origin;
-  origin.bytes.fill(number);
-  return origin;
-}
+using test::Origin;
 
 TEST(PendingRowTest, HoldsTheNewestValueOfEachColumn) {
   std::mt19937 random(1);

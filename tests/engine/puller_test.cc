@@ -2,10 +2,8 @@
 // Method: step it over an empty log, with a clock and replies of the test's own.
 #include "engine/puller.h"
 
-#include <cstdlib>
-#include <filesystem>
-
 #include <gtest/gtest.h>
+#include "tests/support/temp_directory.h"
 
 namespace assay {
 namespace {
@@ -24,18 +22,10 @@ class NoRandom : public Random {
 class PullerTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    char path[] = "/tmp/assay-puller-XXXXXX";
-    ASSERT_NE(mkdtemp(path), nullptr);
-    folder_ = path;
     config_.has_hub = true;
-    file_ = LogFile::Open(folder_ + "/log.db", {}).value();
+    file_ = LogFile::Open(folder_.path() + "/log.db", {}).value();
     log_ = EventLog::Open(file_.get()).value();
     puller_ = std::make_unique<Puller>(config_, OriginId{}, log_.get(), &clock_, &random_);
-  }
-  void TearDown() override {
-    log_.reset();
-    file_.reset();
-    std::filesystem::remove_all(folder_);
   }
 
   // What it does next: "pull", "heartbeat STATE" or "".
@@ -61,7 +51,7 @@ class PullerTest : public ::testing::Test {
     ASSERT_EQ(Next(), "");
   }
 
-  std::string folder_;
+  test::TempDirectory folder_{"puller"};
   EngineConfig config_;
   HandClock clock_;
   NoRandom random_;

@@ -10,9 +10,10 @@
 namespace assay {
 namespace {
 
-class StillClock : public Clock {
+class SetClock : public Clock {
  public:
-  absl::Time Now() override { return absl::FromUnixSeconds(1'700'000'000); }
+  absl::Time Now() override { return now; }
+  absl::Time now = absl::FromUnixSeconds(1'700'000'000);
 };
 
 class NoRandom : public Random {
@@ -29,7 +30,7 @@ TEST(PusherTest, WhatHasArrivedIsNotTakenBackUntilTheHubItselfSaysSo) {
   const std::unique_ptr<EventLog> log = EventLog::Open(file.get()).value();
   EngineConfig config;
   config.has_hub = true;
-  StillClock clock;
+  SetClock clock;
   NoRandom random;
   Pusher pusher(config, small.mumbai(), log.get(), &clock, &random);
   const auto told = [&](uint64_t last) {
@@ -50,6 +51,53 @@ TEST(PusherTest, WhatHasArrivedIsNotTakenBackUntilTheHubItselfSaysSo) {
   EXPECT_EQ(pusher.hub_heard(), Sequence{2});
   pusher.OnHeads(told(1));
   EXPECT_EQ(pusher.hub_heard(), Sequence{1}) << "it was restored from a backup";
+}
+
+// Each push costs the hub a sync, and the shop's machine its share of the line: a busy shop's commits share one, a quiet shop's does not wait.
+TEST(PusherTest, TheFirstPushGoesAtOnceAndThoseCloseBehindItTogether) {
+  test::TempDirectory directory("pusher");
+  const std::string path = directory.path() + "/log.db";
+  test::SmallLog small(path);
+  for (int i = 0; i < 3; ++i) {
+    v1::Event event = small.Next(small.mumbai());
+    test::SmallLog::Fill(v1::RowChange::INSERT, std::to_string(i), {{{}, "ring"}}, event.mutable_row());
+    small.AppendRaw(event, "public.items");
+  }
+  EngineConfig config;
+  config.has_hub = true;
+  SetClock clock;
+  NoRandom random;
+  const std::unique_ptr<LogFile> file = LogFile::Open(path, {}).value();
+  const std::unique_ptr<EventLog> log = EventLog::Open(file.get()).value();
+  const Sequence last = log->Head(small.mumbai()).last;
+  ASSERT_GE(last.value, 3u);
+  Pusher pusher(config, small.mumbai(), log.get(), &clock, &random);
+  const auto pushes = [&] {
+    EXPECT_TRUE(file->Begin().ok());
+    EXPECT_TRUE(pusher.Step(/*paused=*/false).ok());
+    EXPECT_TRUE(file->Commit().ok());
+    const std::optional<HubCall> call = pusher.TakeCall();
+    return call.has_value() && std::holds_alternative<HubPush>(*call);
+  };
+  HubHeads heads;
+  heads.heads[small.mumbai()].last = Sequence{1};
+  ASSERT_FALSE(pushes()) << "it asks first what the hub has";
+  pusher.OnHeads(heads);
+  EXPECT_TRUE(pushes());
+  PushReply pushed;
+  pushed.head.last = Sequence{2};  // The hub took a part; the rest is as if it had been committed since.
+  pusher.OnPushed(pushed);
+  EXPECT_FALSE(pushes());
+  EXPECT_EQ(pusher.NextWake(), clock.now + absl::Milliseconds(10));
+  clock.now += absl::Milliseconds(10);
+  EXPECT_TRUE(pushes());
+  pushed.head.last = last;
+  pusher.OnPushed(pushed);
+  // A clock that was set back makes nobody wait for it to come round again.
+  pusher.OnHubHead(Sequence{2});
+  pusher.OnHeads(heads);
+  clock.now -= absl::Hours(1);
+  EXPECT_TRUE(pushes());
 }
 
 }  // namespace

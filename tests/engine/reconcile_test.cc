@@ -6,10 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
-
 #include "absl/strings/str_cat.h"
+#include "tests/support/temp_directory.h"
 
 namespace assay {
 namespace {
@@ -62,11 +60,9 @@ std::shared_ptr<TableShape> Products() {
 class Branch {
  public:
   explicit Branch(uint32_t number) {
-    char path[] = "/tmp/assay-reconcile-XXXXXX";
-    folder_ = mkdtemp(path);
     config_.branch_name = absl::StrCat("branch-", number);
     config_.branch_number = number;
-    file = LogFile::Open(folder_ + "/log.db", {}).value();
+    file = LogFile::Open(folder_.path() + "/log.db", {}).value();
     SeededRandom random(number);
     own = OpenBranchLog(config_, file.get(), &clock_, &random).value();
     log = EventLog::Open(file.get()).value();
@@ -81,7 +77,6 @@ class Branch {
   ~Branch() {
     file->Rollback();
     recorder.reset();
-    std::filesystem::remove_all(folder_);
   }
 
   void Record(CaptureItem::Kind kind, const Row& old_row, const Row& new_row, int64_t commit_ms = kNowMs) {
@@ -165,7 +160,7 @@ class Branch {
   std::shared_ptr<TableShape> shape = Products();
 
  private:
-  std::string folder_;
+  test::TempDirectory folder_{"reconcile"};
   EngineConfig config_;
   FixedClock clock_;
   NoEcho echo_;

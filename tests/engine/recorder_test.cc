@@ -2,11 +2,9 @@
 // Method: feed hand-made capture items into a Recorder over a real log file, and read the chain back.
 #include "engine/recorder.h"
 
-#include <cstdlib>
-#include <filesystem>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include "tests/support/temp_directory.h"
 
 namespace assay {
 namespace {
@@ -36,18 +34,11 @@ using Row = std::vector<ColumnText>;
 class RecorderTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    char path[] = "/tmp/assay-recorder-XXXXXX";
-    ASSERT_NE(mkdtemp(path), nullptr);
-    folder_ = path;
     config_.branch_name = "mumbai-1";
     config_.branch_number = 1;
     Open();
   }
-  void TearDown() override {
-    recorder_.reset();
-    file_.reset();
-    std::filesystem::remove_all(folder_);
-  }
+  void TearDown() override { recorder_.reset(); }
 
   void Open() {
     recorder_.reset();
@@ -55,7 +46,7 @@ class RecorderTest : public ::testing::Test {
     rows_.reset();
     names_.reset();
     log_.reset();
-    file_ = LogFile::Open(folder_ + "/log.db", {}).value();
+    file_ = LogFile::Open(folder_.path() + "/log.db", {}).value();
     auto opened = OpenBranchLog(config_, file_.get(), &clock_, &random_);
     ASSERT_TRUE(opened.ok() || absl::IsAlreadyExists(opened.status())) << opened.status();
     log_ = EventLog::Open(file_.get()).value();
@@ -114,7 +105,7 @@ class RecorderTest : public ::testing::Test {
     }
   }
 
-  std::string folder_;
+  test::TempDirectory folder_{"recorder"};
   EngineConfig config_;
   FixedClock clock_;
   CountingRandom random_;

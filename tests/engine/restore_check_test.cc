@@ -4,15 +4,12 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/origins.h"
 
 namespace assay {
 namespace {
 
-OriginId Origin(uint8_t fill) {
-  OriginId origin;
-  origin.bytes.fill(fill);
-  return origin;
-}
+using test::Origin;
 
 // The log has captured transaction 900 at 0x500..0x540 and confirmed up to 0x600; the database agrees.
 LogEvidence Log() {

@@ -11,15 +11,12 @@
 #include "log/check.h"
 #include "log/merkle_tree.h"
 #include "tests/support/crash_vfs.h"
+#include "tests/support/origins.h"
 
 namespace assay {
 namespace {
 
-OriginId Origin(uint8_t number) {
-  OriginId origin;
-  origin.bytes.fill(number);
-  return origin;
-}
+using test::Origin;
 
 // One log for all inputs: each is rolled back, which is quicker than a new file, and has to leave nothing behind.
 struct Receiver {

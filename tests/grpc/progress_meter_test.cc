@@ -70,7 +70,9 @@ TEST_F(ProgressMeterTest, BatchesMakeASteadyRate) {
   for (int batch = 0; batch < 20; ++batch) {
     at_.at += 5000;
     progress = Run(absl::Seconds(2), 0);
-    if (batch > 3) EXPECT_NEAR(progress.events_per_second, 2500, 300) << batch;
+    if (batch > 3) {
+      EXPECT_NEAR(progress.events_per_second, 2500, 300) << batch;
+    }
   }
 }
 

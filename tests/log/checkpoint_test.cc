@@ -30,7 +30,7 @@ class CheckpointTest : public ::testing::Test {
  protected:
   test::TempDirectory directory_{"checkpoint"};
   const std::string path_ = absl::StrCat(directory_.path(), "/signing.key");
-  const Checkpoint checkpoint_{TestOrigin(0xaa), 7, Sha256("")};
+  const Checkpoint checkpoint_{test::Origin(0xaa), 7, Sha256("")};
 
   SigningKey KnownKey() {
     test::WriteFile(path_, kPem, 0600);

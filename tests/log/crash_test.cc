@@ -10,7 +10,7 @@ using ::testing::AnyOf;
 using ::testing::Eq;
 using ::testing::SizeIs;
 
-const OriginId kA = TestOrigin(0xaa);
+const OriginId kA = test::Origin(0xaa);
 
 // A log whose every transaction also moves a cursor and writes a row version: they must land or vanish together.
 class CrashTest : public ::testing::Test {

@@ -5,7 +5,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-const OriginId kA = TestOrigin(0xaa);
+const OriginId kA = test::Origin(0xaa);
 
 class KeptCheckpointTest : public ::testing::Test {
  protected:
@@ -150,13 +150,13 @@ TEST_F(KeptCheckpointTest, AChainThatBeginsOtherwiseIsForgotten) {
   EXPECT_THAT(b.log->AppendChain(kA, {{&segments[0]}}, {1}, "")->cause.message(), HasSubstr("does not open its chain"));
   ASSERT_OK(b.file->Commit());
   EXPECT_THAT(b.log->Origins(), ::testing::IsEmpty());
-  ASSERT_OK(b.Commit(TestOrigin(2), {"t.a"}));  // Its number is free again.
+  ASSERT_OK(b.Commit(test::Origin(2), {"t.a"}));  // Its number is free again.
   ASSERT_OK(b.Reopen());
 }
 
 TEST_F(KeptCheckpointTest, AnothersSignatureIsRefused) {
   EXPECT_TRUE(absl::IsDataLoss(Keep(a_, SignCheckpoint({kA, 1, a_.log->Root(kA)}, *SigningKey::Generate()))));
-  EXPECT_TRUE(absl::IsInvalidArgument(Keep(a_, SignCheckpoint({TestOrigin(1), 1, a_.log->Root(kA)}, key_))));
+  EXPECT_TRUE(absl::IsInvalidArgument(Keep(a_, SignCheckpoint({test::Origin(1), 1, a_.log->Root(kA)}, key_))));
   EXPECT_TRUE(absl::IsInvalidArgument(Keep(a_, "nonsense")));
 }
 

@@ -35,7 +35,7 @@ TEST_P(EventLogModelTest, LogIsAMapFromNameToBytes) {
   const auto below = [&](uint64_t n) { return random() % n; };
   TestLog writer(GetParam()), puller(GetParam() + 1000);
   Model model;
-  const OriginId origins[] = {TestOrigin(1), TestOrigin(2)};
+  const OriginId origins[] = {test::Origin(1), test::Origin(2)};
 
   const auto check = [&](TestLog& log, const OriginId& origin) {
     const ChainHead head = log.log->Head(origin);

@@ -11,8 +11,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-const OriginId kA = TestOrigin(0xaa);
-const OriginId kB = TestOrigin(0xbb);
+const OriginId kA = test::Origin(0xaa);
+const OriginId kB = test::Origin(0xbb);
 
 // Everything `from` holds of `origin`, into `to`, `bytes_max` at a time, as the engine would.
 absl::Status PullAll(TestLog& from, TestLog& to, const OriginId& origin, size_t bytes_max = 1 << 20) {

@@ -22,7 +22,7 @@ int64_t PeakMegabytes() {
 TEST(LargeTransactionTest, MemoryStaysFlat) {
   constexpr uint64_t kEvents = 300000;
   constexpr int64_t kMegabytesMax = 100;
-  const OriginId origin = TestOrigin(0xaa);
+  const OriginId origin = test::Origin(0xaa);
   test::TempDirectory directory("large");
   ASSERT_OK_AND_ASSIGN(const auto file, LogFile::Open(directory.path() + "/a.db", {}));
   ASSERT_OK_AND_ASSIGN(const auto log, EventLog::Open(file.get()));

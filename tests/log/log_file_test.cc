@@ -98,7 +98,21 @@ TEST_F(LogFileTest, NewerFormatIsRefusedNamingBoth) {
   const absl::Status status = LogFile::Open(path_, {}).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status));
   EXPECT_THAT(status.message(), HasSubstr("format 7"));
-  EXPECT_THAT(status.message(), HasSubstr("up to 1"));
+  EXPECT_THAT(status.message(), HasSubstr("up to 2"));
+}
+
+TEST_F(LogFileTest, OlderFormatIsBroughtToTheNewestByTheFirstThatWrites) {
+  { ASSERT_OK(LogFile::Open(path_, {}).status()); }
+  Raw("DROP TABLE row_version_recent; INSERT INTO value VALUES ('kept', x'01'); PRAGMA user_version = 1");
+  const absl::Status refused = LogFile::Open(path_, {.vfs = "", .read_only = true}).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused));
+  EXPECT_THAT(refused.message(), HasSubstr("start assayd once"));
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_OK_AND_ASSIGN(const auto file, LogFile::Open(path_, {}));
+    EXPECT_EQ(*Number(*file, "PRAGMA user_version"), kLogFormatVersion);
+    EXPECT_EQ(*Number(*file, "SELECT count(*) FROM row_version_recent"), 0);
+    EXPECT_EQ(*Number(*file, "SELECT count(*) FROM value WHERE name = 'kept'"), 1);
+  }
 }
 
 TEST_F(LogFileTest, AnothersDatabaseIsRefusedAndLeftAlone) {

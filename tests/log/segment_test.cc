@@ -10,7 +10,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-const OriginId kA = TestOrigin(0xaa);
+const OriginId kA = test::Origin(0xaa);
 
 StoredEvent Stored(const v1::Event& event, absl::string_view table, const std::string& bytes) {
   return {.origin = *OriginId::FromBytes(event.origin()),
@@ -93,7 +93,7 @@ TEST(SegmentTest, NoDamagedBodyIsBelieved) {
     Segment read = place;
     EXPECT_TRUE(absl::IsDataLoss(DecodeSegmentBody(flipped, &read))) << bit;
   }
-  for (Segment moved : {Segment{.origin = TestOrigin(1), .first = {1}, .last = {6}, .ends_transaction = true},
+  for (Segment moved : {Segment{.origin = test::Origin(1), .first = {1}, .last = {6}, .ends_transaction = true},
                         Segment{.origin = kA, .first = {2}, .last = {7}, .ends_transaction = true},
                         Segment{.origin = kA, .first = {1}, .last = {6}, .ends_transaction = false}}) {
     EXPECT_TRUE(absl::IsDataLoss(DecodeSegmentBody(body, &moved)));
@@ -183,7 +183,7 @@ TEST(SegmentTest, EventThatSaysAnotherPlaceIsRefused) {
   };
   EXPECT_OK(decode(good));
   v1::Event event = good;
-  event.set_origin(std::string(TestOrigin(1).AsBytes()));
+  event.set_origin(std::string(test::Origin(1).AsBytes()));
   EXPECT_TRUE(absl::IsDataLoss(decode(event)));
   event = good;
   event.set_sequence(6);

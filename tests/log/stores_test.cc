@@ -11,8 +11,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-const OriginId kA = TestOrigin(0xaa);
-const OriginId kB = TestOrigin(0xbb);
+const OriginId kA = test::Origin(0xaa);
+const OriginId kB = test::Origin(0xbb);
 
 Version V(uint64_t stamp, const OriginId& origin, uint64_t sequence) { return {{stamp}, origin, {sequence}}; }
 RowRef Row(uint32_t table, const std::string& key) { return {{table}, HashKey({key})}; }

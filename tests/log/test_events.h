@@ -15,6 +15,7 @@
 #include "log/table_names.h"
 #include "proto/event.pb.h"
 #include "tests/support/crash_vfs.h"
+#include "tests/support/origins.h"
 
 namespace assay {
 
@@ -29,12 +30,6 @@ inline ::testing::AssertionResult IsOk(const char* expression, const absl::Statu
   auto tmp = (expr);                          \
   ASSERT_TRUE(tmp.ok()) << tmp.status();      \
   lhs = *std::move(tmp)
-
-inline OriginId TestOrigin(uint8_t number) {
-  OriginId origin;
-  origin.bytes.fill(number);
-  return origin;
-}
 
 // The events of one transaction: `tables[i]` is the table of the i-th, each with `value` in it.
 struct TestTransaction {

@@ -416,6 +416,51 @@ TEST_F(ProjectionTest, HostileNamesAndValuesAreOnlyNamesAndValues) {
   EXPECT_FALSE(table.rows[2].exists);
 }
 
+// Enough new rows for COPY, which has an escaping of its own and no word for a row that is there already.
+TEST_F(ProjectionTest, ManyNewRowsAreStoredAsTheyAre) {
+  Enrol("id integer PRIMARY KEY, v text, n numeric(6,2) DEFAULT 7");
+  const std::vector<ColumnText> awkward = {"a\tb", "a\nb", "a\rb", "\\", "\\N", "\\.", "\\t", "", "NULL", std::nullopt, "'\"{},;", "größe 宝石", "\x01\x7f"};
+  std::vector<RowWrite> rows;
+  for (int id = 0; id < 200; ++id) rows.push_back(Insert({absl::StrCat(id)}, {awkward[id % awkward.size()]}));
+  ASSERT_EQ(Project({"v"}, rows).outcome, Outcome::kCommitted);
+  std::vector<RowKey> keys;
+  for (const RowWrite& row : rows) keys.push_back(row.key);
+  const ReadReply::Table stored = Read(keys);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    ASSERT_TRUE(stored.rows[i].exists) << i;
+    EXPECT_EQ(stored.rows[i].values[1], rows[i].values[0]) << i;
+    EXPECT_EQ(stored.rows[i].values[2], "7.00") << "the default of a column that is not named";
+  }
+}
+
+TEST_F(ProjectionTest, AmongManyNewRowsThoseThatAreThereHaveMovedAndNothingIsWritten) {
+  Enrol("id integer PRIMARY KEY, v text UNIQUE");
+  Sql("INSERT INTO t VALUES (7, 'ours'), (150, 'ours too')");
+  std::vector<RowWrite> rows;
+  for (int id = 0; id < 200; ++id) rows.push_back(Insert({absl::StrCat(id)}, {absl::StrCat("v", id)}));
+  EXPECT_THAT(Moved(Project({"v"}, rows)), ElementsAre(7, 150));
+  EXPECT_EQ(Rows(), "7,ours;150,ours too");
+  Sql("DELETE FROM t; INSERT INTO t VALUES (1000, 'v7')");
+  EXPECT_THAT(Refused(Project({"v"}, rows)), ElementsAre("7:23505"));
+  EXPECT_EQ(Rows(), "1000,v7");
+}
+
+TEST_F(ProjectionTest, KeyAmongManyThatWouldBeStoredInAnotherSpellingIsNamed) {
+  Enrol("id numeric(8,2) PRIMARY KEY, v text");
+  std::vector<RowWrite> rows;
+  for (int id = 0; id < 100; ++id) rows.push_back(Insert({absl::StrCat(id, id == 42 ? "" : ".00")}, {"v"}));
+  EXPECT_THAT(Refused(Project({"v"}, rows)), ElementsAre("42:23505"));
+  EXPECT_EQ(Rows(), "");
+}
+
+TEST_F(ProjectionTest, ManyRowsOfWhichOneCannotBeStoredNameThatOne) {
+  Enrol("id integer PRIMARY KEY, v integer CHECK (v <> 13), w varchar(3)");
+  std::vector<RowWrite> rows;
+  for (int id = 0; id < 100; ++id) rows.push_back(Insert({absl::StrCat(id)}, {absl::StrCat(id), id == 50 ? "four" : "abc"}));
+  EXPECT_THAT(Refused(Project({"v", "w"}, rows)), ElementsAre("13:23514", "50:22001"));
+  EXPECT_EQ(Rows(), "");
+}
+
 TEST_F(ProjectionTest, PartitionedTableIsWrittenThroughItsRoot) {
   Sql("CREATE TABLE r (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); CREATE TABLE r1 PARTITION OF r FOR VALUES FROM (0) TO (10);"
       "CREATE TABLE r2 PARTITION OF r FOR VALUES FROM (10) TO (20); ALTER PUBLICATION assay ADD TABLE r;"

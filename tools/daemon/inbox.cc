@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "adapters/postgres/steady_time.h"
-
 namespace assay {
 
 void Inbox::Post(uint64_t generation, Input input) {
@@ -18,7 +16,6 @@ void Inbox::PostCapture(uint64_t generation, Input input, size_t bytes, size_t i
   std::lock_guard<std::mutex> lock(mutex_);
   if (generation != generation_ || generation == 0) return;
   captured_.push_back({std::move(input), bytes, items});
-  items_ += items;
   bytes_ += bytes;
   arrived_.notify_one();
 }
@@ -30,27 +27,19 @@ bool Inbox::WaitForRoom(absl::Duration wait) {
 
 std::vector<Inbox::Input> Inbox::Take(absl::Time until) {
   std::unique_lock<std::mutex> lock(mutex_);
-  const auto portion_due = [this](absl::Time now) {
-    return !captured_.empty() && (now >= portion_at_ || items_ >= kItemsPerPortion || bytes_ >= kBytesMax);
-  };
-  const auto some = [&] { return woken_ || !inputs_.empty() || portion_due(SteadyNow()); };
+  const auto some = [this] { return woken_ || !inputs_.empty() || !captured_.empty(); };
   const absl::Time now = absl::Now();
   // Not for long at a time: the clock that `until` is told by may be set, and only a Step notices.
-  const absl::Time deadline = SteadyNow() + std::min(until - now, absl::Seconds(2));
-  while (!some() && SteadyNow() < deadline) {
-    const absl::Time next = captured_.empty() ? deadline : std::min(deadline, portion_at_);
-    arrived_.wait_for(lock, absl::ToChronoMicroseconds(absl::Ceil(next - SteadyNow(), absl::Microseconds(1))));
+  if (!some() && until > now) {
+    arrived_.wait_for(lock, absl::ToChronoMicroseconds(std::min(until - now, absl::Seconds(2))), some);
   }
   woken_ = false;
   std::vector<Input> out = std::exchange(inputs_, {});
-  if (!portion_due(SteadyNow())) return out;
   for (size_t items = 0; !captured_.empty() && items < kItemsPerPortion; captured_.pop_front()) {
     items += captured_.front().items;
-    items_ -= captured_.front().items;
     taken_bytes_ += captured_.front().bytes;
     out.push_back(std::move(captured_.front().input));
   }
-  portion_at_ = SteadyNow() + kPortionsAtMostEvery;
   return out;
 }
 
@@ -71,8 +60,7 @@ void Inbox::Begin(uint64_t generation) {
   generation_ = generation;
   inputs_.clear();
   captured_.clear();
-  items_ = bytes_ = taken_bytes_ = 0;
-  portion_at_ = absl::InfinitePast();
+  bytes_ = taken_bytes_ = 0;
   room_.notify_one();
 }
 

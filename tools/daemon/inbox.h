@@ -27,8 +27,7 @@ class Inbox {
   bool WaitForRoom(absl::Duration wait);
 
   // For the engine's thread: waits until something is there, `until` has come, two seconds are over, or Wake. Captured changes come in
-  // portions that one Step works off; Done says that it did. Small portions come no faster than one in 2 ms: the first after a rest comes at
-  // once, and of those that follow closely several share a sync of the log, which the shop's own commits have to share the disk with.
+  // portions that one Step works off; Done says that it did.
   std::vector<Input> Take(absl::Time until);
   void Done();
   void Wake();
@@ -40,7 +39,6 @@ class Inbox {
  private:
   static constexpr size_t kBytesMax = 32 << 20;
   static constexpr size_t kItemsPerPortion = 4000;  // As the engine's own slice.
-  static constexpr absl::Duration kPortionsAtMostEvery = absl::Milliseconds(2);
   struct Captured {
     Input input;
     size_t bytes, items;
@@ -51,8 +49,6 @@ class Inbox {
   uint64_t generation_ = 0;
   std::vector<Input> inputs_;
   std::deque<Captured> captured_;
-  size_t items_ = 0;        // Of captured_.
-  absl::Time portion_at_ = absl::InfinitePast();  // By the steady clock: no small portion before that.
   size_t bytes_ = 0;        // Of captured_, and of the portion being worked on.
   size_t taken_bytes_ = 0;  // Of the latter alone.
   bool woken_ = false;
