@@ -23,6 +23,15 @@ absl::Status StatusOf(const RunResult& result, absl::string_view what) {
   return absl::InternalError(absl::StrCat(what, " ended with ", result.exit_code, ":\n", result.output));
 }
 
+std::string DaemonProgram(DaemonBuild build) {
+  switch (build) {
+    case DaemonBuild::kNaive: return ASSAY_TEST_DAEMONS_DIRECTORY "/assayd_naive";
+    case DaemonBuild::kForFakeTime: return ASSAY_TEST_DAEMONS_DIRECTORY "/assayd_for_fake_time";
+    case DaemonBuild::kShipped: break;
+  }
+  return Branch::ProgramPath("assayd");
+}
+
 // Whatever the database's own settings are, rows are compared and told in one form.
 absl::StatusOr<std::unique_ptr<SqlSession>> PinnedSession(const std::string& url) {
   ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<SqlSession> session, SqlSession::Connect(url));
@@ -132,7 +141,7 @@ absl::Status Branch::Init(const std::vector<std::string>& arguments) {
 }
 
 absl::Status Branch::StartDaemon() {
-  ASSAY_ASSIGN_OR_RETURN(daemon_, ChildProcess::Start({naive_ ? ASSAY_NAIVE_DAEMON : ProgramPath("assayd"), "--config", config_path_},
+  ASSAY_ASSIGN_OR_RETURN(daemon_, ChildProcess::Start({daemon_program_, "--config", config_path_},
                                                       {.output = directory_->path() + "/assayd.log", .environment = daemon_environment_}));
   bool up = Eventually(absl::Seconds(60), [&] { return !daemon_->Running() || Assay({"status"}).exit_code == 0; });
   if (up && daemon_->Running()) return absl::OkStatus();
@@ -227,7 +236,7 @@ absl::StatusOr<Branch*> Fleet::AddBranch() {
   branch->directory_ = std::make_unique<TempDirectory>("branch");
   branch->state_directory_ = branch->directory_->path() + "/state";
   branch->config_path_ = branch->directory_->path() + "/assay.toml";
-  branch->naive_ = options_.naive;
+  branch->daemon_program_ = DaemonProgram(options_.daemon);
   mkdir(branch->state_directory_.c_str(), 0700);
 
   PostgresOptions server{.fsync = options_.fsync, .settings = options_.settings};

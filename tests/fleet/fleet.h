@@ -30,12 +30,19 @@
 
 namespace assay::test {
 
+// Which build of the daemon a fleet runs.
+enum class DaemonBuild {
+  kShipped,
+  kNaive,        // Projects without looking: to prove that a test can fail.
+  kForFakeTime,  // With the C library's allocator: jemalloc asks the time while it sets itself up, libfaketime allocates while it does.
+};
+
 struct FleetOptions {
   std::string schema;                              // Run in every branch's `erp`, as the app's role, before enrolment.
   std::vector<std::string> tables = {"public.*"};
   std::string interval = "5m";                     // Long: what arrives sooner came by a hint.
   bool realtime = true;
-  bool naive = false;                              // Daemons that project without looking: to prove that a test can fail.
+  DaemonBuild daemon = DaemonBuild::kShipped;
   std::string more_config;                         // TOML, at the end of each branch's file.
   std::string pooler;                              // "session" or "transaction": pgbouncer before the hub.
   bool bad_lines = false;                          // The daemons' connections go over Links, see Branch::hub_line.
@@ -68,7 +75,7 @@ class Branch {
 
   // `assay init`; a daemon that runs is stopped for it, and started again.
   absl::Status Init(const std::vector<std::string>& arguments = {});
-  // For the daemon, from its next start on: a clock of its own (libfaketime) is FAKETIME.
+  // For the daemon, from its next start on: a clock of its own is FakeTime(), with DaemonBuild::kForFakeTime.
   void set_daemon_environment(std::map<std::string, std::string> environment) { daemon_environment_ = std::move(environment); }
   // Returns once the daemon answers `assay status`.
   absl::Status StartDaemon();
@@ -90,7 +97,7 @@ class Branch {
   int number_ = 0;
   std::unique_ptr<TempDirectory> directory_;
   std::string state_directory_, config_path_, hub_url_, hub_password_;
-  bool naive_ = false;
+  std::string daemon_program_;
   std::unique_ptr<PostgresServer> server_;
   std::unique_ptr<Link> hub_line_, database_line_;
   std::map<std::string, std::string> daemon_environment_;

@@ -87,7 +87,7 @@ TEST(StaleOverwriteTest, TheNaiveProjectionIsCaught) {
   // tells writes apart by their values.
   int64_t caught = 0;
   for (int round = 0; round < 5 && caught == 0; ++round) {
-    ASSAY_START_FLEET(fleet, 2, {.schema = kSchema, .naive = true});
+    ASSAY_START_FLEET(fleet, 2, {.schema = kSchema, .daemon = DaemonBuild::kNaive});
     ASSERT_NO_FATAL_FAILURE(StartRows(*fleet));
     std::vector<Verdict> verdicts;
     absl::Status converged;

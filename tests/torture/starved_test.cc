@@ -110,7 +110,7 @@ TEST(StarvedTest, AHubWithoutRoomIsNamedAndWaitedFor) {
 
 // The daemon's clock decides nothing but when it tries again and how old it says things are.
 TEST(StarvedTest, ADaemonWhoseClockIsWrongLosesNothingAndSaysSo) {
-  absl::StatusOr<std::unique_ptr<Fleet>> created = Fleet::Create(2, {.schema = kSchema, .interval = "2s"});
+  absl::StatusOr<std::unique_ptr<Fleet>> created = Fleet::Create(2, {.schema = kSchema, .interval = "2s", .daemon = DaemonBuild::kForFakeTime});
   if (MaySkipWithoutPostgres(created.status())) GTEST_SKIP() << created.status().message();
   ASSERT_OK(created.status());
   Fleet& fleet = **created;
@@ -138,7 +138,7 @@ TEST(StarvedTest, ADaemonWhoseClockIsWrongLosesNothingAndSaysSo) {
 
 // Under a running daemon: an hour forth, two back, to 1970, to 2099.
 TEST(StarvedTest, AClockThatIsSetWhileTheDaemonRunsStopsNothing) {
-  absl::StatusOr<std::unique_ptr<Fleet>> created = Fleet::Create(2, {.schema = kSchema, .interval = "2s"});
+  absl::StatusOr<std::unique_ptr<Fleet>> created = Fleet::Create(2, {.schema = kSchema, .interval = "2s", .daemon = DaemonBuild::kForFakeTime});
   if (MaySkipWithoutPostgres(created.status())) GTEST_SKIP() << created.status().message();
   ASSERT_OK(created.status());
   Fleet& fleet = **created;
