@@ -163,11 +163,19 @@ TEST_F(StoresTest, RolledBackRowVersionsAreForgotten) {
 }
 
 TEST_F(StoresTest, MoreRowsThanTheCacheHoldsAreAllKept) {
-  constexpr uint64_t kRows = 50000;
+  constexpr uint64_t kRows = 150000;
   ASSERT_OK(file->Begin());
   for (uint64_t i = 1; i <= kRows; ++i) ASSERT_OK(rows->Put(Row(1, absl::StrCat(i)), {.written = V(i, kA, i)}));
-  for (uint64_t i = 1; i <= kRows; ++i) ASSERT_EQ((*rows->Get(Row(1, absl::StrCat(i))))->written, V(i, kA, i));
+  const auto expect_all = [&] {
+    for (uint64_t i = 1; i <= kRows; ++i) {
+      ASSERT_OK_AND_ASSIGN(const auto* versions, rows->Get(Row(1, absl::StrCat(i))));
+      ASSERT_NE(versions, nullptr) << i;
+      ASSERT_EQ(versions->written, V(i, kA, i));
+    }
+  };
+  ASSERT_NO_FATAL_FAILURE(expect_all());
   ASSERT_OK(file->Commit());
+  ASSERT_NO_FATAL_FAILURE(expect_all());
   ASSERT_OK(Reopen());
   uint64_t count = 0;
   KeyHash last{};
