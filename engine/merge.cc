@@ -38,35 +38,39 @@ RowVersions VersionsOf(const RowClaim& claim) {
   }
   versions.written = claim.version;
   versions.columns.reserve(claim.columns.size());
-  for (ColumnId column : claim.columns) versions.columns.push_back({column, claim.version});
+  for (ColumnId column : claim.columns) versions.columns.Append(column, claim.version);
   return versions;
 }
 
 void Merge(const RowVersions& from, RowVersions* into) {
   into->written = std::max(into->written, from.written);
   into->deleted = std::max(into->deleted, from.deleted);
-  auto a = into->columns.begin();
-  auto b = from.columns.begin();
+  ColumnVersions& ours = into->columns;
+  const ColumnVersions& theirs = from.columns;
+  size_t a = 0, b = 0;
   // Mostly every column is known already: then in place.
-  for (; b != from.columns.end(); ++a, ++b) {
-    while (a != into->columns.end() && a->column < b->column) ++a;
-    if (a == into->columns.end() || b->column < a->column) break;
-    a->version = std::max(a->version, b->version);
+  for (; b < theirs.size(); ++a, ++b) {
+    while (a < ours.size() && ours.ColumnAt(a) < theirs.ColumnAt(b)) ++a;
+    if (a == ours.size() || theirs.ColumnAt(b) < ours.ColumnAt(a)) break;
+    if (ours.VersionAt(a) < theirs.VersionAt(b)) ours.Set(a, theirs.VersionAt(b));
   }
-  if (b == from.columns.end()) return;
-  std::vector<ColumnVersion> joined(into->columns.begin(), a);
-  joined.reserve(std::max(into->columns.size(), from.columns.size()));
-  while (a != into->columns.end() || b != from.columns.end()) {
-    if (b == from.columns.end() || (a != into->columns.end() && a->column < b->column)) {
-      joined.push_back(*a++);
-    } else if (a == into->columns.end() || b->column < a->column) {
-      joined.push_back(*b++);
+  if (b == theirs.size()) return;
+  ColumnVersions joined;
+  joined.reserve(std::max(ours.size(), theirs.size()));
+  for (size_t i = 0; i < a; ++i) joined.Append(ours.ColumnAt(i), ours.VersionAt(i));
+  while (a < ours.size() || b < theirs.size()) {
+    if (b == theirs.size() || (a < ours.size() && ours.ColumnAt(a) < theirs.ColumnAt(b))) {
+      joined.Append(ours.ColumnAt(a), ours.VersionAt(a));
+      ++a;
+    } else if (a == ours.size() || theirs.ColumnAt(b) < ours.ColumnAt(a)) {
+      joined.Append(theirs.ColumnAt(b), theirs.VersionAt(b));
+      ++b;
     } else {
-      joined.push_back({a->column, std::max(a->version, b->version)});
+      joined.Append(ours.ColumnAt(a), std::max(ours.VersionAt(a), theirs.VersionAt(b)));
       ++a, ++b;
     }
   }
-  into->columns = std::move(joined);
+  ours = std::move(joined);
 }
 
 Version Newest(const RowVersions& row) { return std::max(row.written, row.deleted); }
@@ -75,12 +79,12 @@ std::vector<Meeting> FindMeetings(const RowVersions& current, const RowVersions&
   std::vector<Meeting> meetings;
   MeetDelete(incoming.deleted, current, saw, &meetings);
   MeetDelete(current.deleted, incoming, saw, &meetings);
-  auto a = current.columns.begin();
+  size_t a = 0;
   for (const ColumnVersion& b : incoming.columns) {
-    while (a != current.columns.end() && a->column < b.column) ++a;
-    if (a == current.columns.end()) break;
-    if (a->column == b.column && Concurrent(a->version, b.version, saw)) {
-      meetings.push_back(MeetingOf(b.column, a->version, b.version));
+    while (a < current.columns.size() && current.columns.ColumnAt(a) < b.column) ++a;
+    if (a == current.columns.size()) break;
+    if (current.columns.ColumnAt(a) == b.column && Concurrent(current.columns.VersionAt(a), b.version, saw)) {
+      meetings.push_back(MeetingOf(b.column, current.columns.VersionAt(a), b.version));
     }
   }
   return meetings;

@@ -40,15 +40,20 @@ void PendingRow::Set(const Value& value, Slot* slot) {
   texts_.append(value.text.data(), value.text.size());
 }
 
+bool PendingRow::OnlyOf(const OriginId& origin) const {
+  if (mixed_) return false;
+  const Version& any = incoming_.written.IsNone() ? incoming_.deleted : incoming_.written;
+  return any.IsNone() || any.origin == origin;
+}
+
 void PendingRow::Fold(const Version& version, ChangeKind kind, absl::Span<const Write> writes) {
   mixed_ |= !OnlyOf(version.origin);
-  newest_ = std::max(newest_, version);
   if (kind == ChangeKind::kDelete) {
     incoming_.deleted = std::max(incoming_.deleted, version);
     return;
   }
   incoming_.written = std::max(incoming_.written, version);
-  std::vector<ColumnVersion>& columns = incoming_.columns;
+  ColumnVersions& columns = incoming_.columns;
   if (columns.empty()) {
     size_t bytes = 0;
     for (const Write& write : writes) bytes += write.value.text.size();
@@ -58,14 +63,15 @@ void PendingRow::Fold(const Version& version, ChangeKind kind, absl::Span<const 
   }
   size_t at = 0;
   for (const Write& write : writes) {
-    while (at < columns.size() && columns[at].column < write.column) ++at;
-    if (at == columns.size() || columns[at].column != write.column) {
-      columns.insert(columns.begin() + static_cast<ptrdiff_t>(at), {write.column, version});
+    while (at < columns.size() && columns.ColumnAt(at) < write.column) ++at;
+    if (at == columns.size() || columns.ColumnAt(at) != write.column) {
+      columns.Insert(at, write.column, version);
       slots_.insert(slots_.begin() + static_cast<ptrdiff_t>(at), Slot{});
-    } else if (columns[at].version > version) {
+    } else if (columns.VersionAt(at) > version) {
       continue;
+    } else {
+      columns.Set(at, version);
     }
-    columns[at].version = version;
     Set(write.value, &slots_[at]);
   }
 }
@@ -76,7 +82,7 @@ PendingRow::Value PendingRow::ValueAt(size_t index) const {
 }
 
 size_t PendingRow::ByteSize() const {
-  return sizeof(*this) + key.capacity() + slots_.capacity() * (sizeof(Slot) + sizeof(ColumnVersion)) + texts_.capacity();
+  return sizeof(*this) + key.capacity() + incoming_.columns.ByteSize() + slots_.capacity() * sizeof(Slot) + texts_.capacity();
 }
 
 }  // namespace assay

@@ -45,9 +45,9 @@ class PendingRow {
 
   const RowVersions& incoming() const { return incoming_; }
   // The event to name when the row cannot be written.
-  const Version& newest() const { return newest_; }
+  Version newest() const { return Newest(incoming_); }
   // All of it is of one origin: then there is nothing to disagree about.
-  bool OnlyOf(const OriginId& origin) const { return !mixed_ && (newest_.IsNone() || newest_.origin == origin); }
+  bool OnlyOf(const OriginId& origin) const;
   // Of incoming().columns[index]. Valid until the next Fold.
   Value ValueAt(size_t index) const;
   size_t ByteSize() const;  // Of memory, about.
@@ -62,7 +62,6 @@ class PendingRow {
   void Set(const Value& value, Slot* slot);
 
   RowVersions incoming_;
-  Version newest_;
   bool mixed_ = false;
   std::vector<Slot> slots_;  // Parallel to incoming_.columns.
   std::string texts_;

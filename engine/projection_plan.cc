@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "log/annotate.h"
@@ -163,11 +164,10 @@ absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetR
 
 absl::StatusOr<bool> ProjectionPlanner::DesiredValue(const TargetRow& target, const ColumnVersion& column, Desired* desired) {
   if (target.pending != nullptr) {
-    const std::vector<ColumnVersion>& columns = target.pending->incoming().columns;
-    const auto at = std::lower_bound(columns.begin(), columns.end(), column.column,
-                                     [](const ColumnVersion& each, ColumnId wanted) { return each.column < wanted; });
-    if (at != columns.end() && at->column == column.column && at->version == column.version) {
-      const PendingRow::Value value = target.pending->ValueAt(static_cast<size_t>(at - columns.begin()));
+    const ColumnVersions& columns = target.pending->incoming().columns;
+    const size_t at = columns.LowerBound(column.column);
+    if (at < columns.size() && columns[at] == column) {
+      const PendingRow::Value value = target.pending->ValueAt(at);
       if (value.kind == PendingRow::Value::Kind::kNone) return false;
       desired->is_null = value.kind == PendingRow::Value::Kind::kNull;
       desired->text = value.text;
@@ -247,9 +247,9 @@ absl::Status ProjectionPlanner::AddWrite(const TargetRow& target, Table& table, 
 
 absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, Table& table, const ReadReply::Row& read,
                                         const std::map<RowRef, Refusal>& refused, ProjectionPlan* plan) {
-  static const RowVersions kNone;
+  static const RowVersions kNeverWritten;
   ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
-  const RowVersions& current = stored == nullptr ? kNone : *stored;
+  const RowVersions& current = stored == nullptr ? kNeverWritten : *stored;
   RowVersions joined;
   const RowVersions* together = &current;
   if (target.pending != nullptr && stored == nullptr) {
@@ -297,35 +297,39 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, Table& table, c
 
   // What PostgreSQL holds is known by version, except for a row that moved unseen: then every value is compared.
   const bool compare_all = !read.exists || (target.unsettled != nullptr && !target.unsettled->held_known);
-  const RowVersions& held = target.unsettled == nullptr ? current : target.unsettled->held.has_value() ? *target.unsettled->held : kNone;
+  const RowVersions& held = target.unsettled == nullptr ? current : target.unsettled->held.has_value() ? *target.unsettled->held : kNeverWritten;
   const auto is_held = [&](const ColumnVersion& column) {
     const Version* version = compare_all ? nullptr : held.Find(column.column);
     return version != nullptr && *version == column.version;
   };
   // Two names may mean one column, while a rename has not been made everywhere: the newest write under any of them wins.
-  std::vector<const ColumnVersion*> winners(table.shape->columns.size());
-  std::vector<const ColumnVersion*> not_here;
-  for (const ColumnVersion& column : merged.columns) {
+  // As indexes of merged.columns.
+  constexpr size_t kNone = SIZE_MAX;
+  absl::InlinedVector<size_t, 32> winners(table.shape->columns.size(), kNone);
+  std::vector<size_t> not_here;
+  for (size_t i = 0; i < merged.columns.size(); ++i) {
+    const ColumnVersion column = merged.columns[i];
     Place place{Place::Kind::kHere};
     if (const std::optional<size_t> local = table.Writable(column.column); local.has_value()) {
       place.index = *local;
     } else {
       ASSAY_ASSIGN_OR_RETURN(place, PlaceOf(target, table, column, is_held(column)));
     }
-    if (place.kind == Place::Kind::kMissing && !is_held(column)) not_here.push_back(&column);
+    if (place.kind == Place::Kind::kMissing && !is_held(column)) not_here.push_back(i);
     if (place.kind != Place::Kind::kHere) continue;
-    const ColumnVersion*& winner = winners[place.index];
-    if (winner == nullptr || winner->version < column.version) winner = &column;
+    size_t& winner = winners[place.index];
+    if (winner == kNone || merged.columns.VersionAt(winner) < column.version) winner = i;
   }
   ValuesHash hash;
   std::vector<Written> written;
   std::vector<std::string> missing;
   Desired desired;
   for (size_t index = 0; index < winners.size(); ++index) {
-    const ColumnVersion* column = winners[index];
-    if (column == nullptr || is_held(*column)) continue;
+    if (winners[index] == kNone) continue;
+    const ColumnVersion column = merged.columns[winners[index]];
+    if (is_held(column)) continue;
     const TableColumn& local = table.shape->columns[index];
-    ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(target, *column, &desired));
+    ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(target, column, &desired));
     if (!is_known) continue;
     if (read.exists && index < read.values.size() && read.values[index].has_value() != desired.is_null &&
         (desired.is_null || *read.values[index] == desired.text)) {
@@ -336,7 +340,7 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, Table& table, c
     if (checked) {
       // Once its writer's column has the type it has here, the value was converted there, too.
       ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate,
-                             history_->FateOf(column->version, target.ref.table, names_->ColumnNameOf(target.ref.table, column->column),
+                             history_->FateOf(column.version, target.ref.table, names_->ColumnNameOf(target.ref.table, column.column),
                                               desired.number, *table.shape));
       checked = !fate.known || fate.type != local.type;
     }
@@ -347,16 +351,17 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, Table& table, c
       intent.add_columns(table.ids[index].value);
     }
   }
-  for (const ColumnVersion* column : not_here) {
-    ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(target, *column, &desired));
+  for (const size_t i : not_here) {
+    const ColumnVersion column = merged.columns[i];
+    ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(target, column, &desired));
     if (!is_known) continue;
     if (desired.is_null) {
       // No loss yet; but should the column appear with another default, the row is looked at again.
-      ASSAY_RETURN_IF_ERROR(history_->NoteNull(target.ref.table, column->column, column->version.stamp));
+      ASSAY_RETURN_IF_ERROR(history_->NoteNull(target.ref.table, column.column, column.version.stamp));
       continue;
     }
-    missing.push_back(names_->ColumnNameOf(target.ref.table, column->column));
-    intent.add_missing(column->column.value);
+    missing.push_back(names_->ColumnNameOf(target.ref.table, column.column));
+    intent.add_missing(column.column.value);
   }
   if (!missing.empty()) {
     intent.set_sqlstate("42703");

@@ -377,7 +377,7 @@ absl::Status Projector::MakeDue(TableId table, ColumnId column, HlcStamp since, 
       row.held = std::move(versions);
     }
     if (row.held.has_value()) {
-      std::erase_if(row.held->columns, [&](const ColumnVersion& held) { return held.column == column; });
+      row.held->columns.EraseIf([&](const ColumnVersion& held) { return held.column == column; });
     }
     row.retry_at_ms = 0;
     ASSAY_RETURN_IF_ERROR(stages_->PutUnsettled(row));

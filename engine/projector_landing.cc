@@ -166,7 +166,7 @@ absl::Status Projector::SettleRow(const v1::ProjectionIntent::Row& row, const Ro
   } else {
     // Written but for the columns that are not here: of those PostgreSQL holds what it held.
     RowVersions written = merged;
-    std::erase_if(written.columns, [&](const ColumnVersion& column) {
+    written.columns.EraseIf([&](const ColumnVersion& column) {
       return std::count(row.missing().begin(), row.missing().end(), column.column.value) > 0;
     });
     unsettled.held_known = true;

@@ -92,19 +92,17 @@ absl::Status FoldIndex::Fold(const ResolvedChange& change, const OriginId& origi
   Merge(VersionsOf(claim), &merged);
   std::vector<uint64_t> hashes(merged.columns.size());
   for (size_t i = 0, old = 0; i < merged.columns.size(); ++i) {
-    while (old < entry->versions.columns.size() && entry->versions.columns[old].column < merged.columns[i].column)
-      ++old;
+    while (old < entry->versions.columns.size() && entry->versions.columns.ColumnAt(old) < merged.columns.ColumnAt(i)) ++old;
     if (old < entry->versions.columns.size() && entry->versions.columns[old] == merged.columns[i])
       hashes[i] = entry->hashes[old];
   }
   if (claim.kind != ChangeKind::kDelete) {
     for (int i = 0; i < row.columns_size(); ++i) {
+      const size_t at = merged.columns.LowerBound(change.ColumnAt(i));
       const ColumnVersion written{change.ColumnAt(i), claim.version};
-      const auto at = std::lower_bound(merged.columns.begin(), merged.columns.end(), written.column,
-                                       [](const ColumnVersion& a, ColumnId b) { return a.column < b; });
-      if (at == merged.columns.end() || !(*at == written)) continue;  // Somebody's newer write is there.
+      if (at == merged.columns.size() || merged.columns[at] != written) continue;  // Somebody's newer write is there.
       const v1::ColumnChange& column = row.columns(i);
-      hashes[at - merged.columns.begin()] = HashValue(
+      hashes[at] = HashValue(
           column.has_value() ? TupleValue{TupleValue::Kind::kText, {column.value().data(), column.value().size()}}
                              : TupleValue{});
     }
@@ -193,11 +191,10 @@ RowComparison CompareRow(const FoldIndex::Entry* entry, absl::Span<const ColumnI
   for (size_t i = 0; i < tuple.size(); ++i) {
     if (is_key[i]) continue;
     const auto& known = entry->versions.columns;
-    const auto at = std::lower_bound(known.begin(), known.end(), columns[i],
-                                     [](const ColumnVersion& a, ColumnId b) { return a.column < b; });
-    if (at == known.end() || at->column != columns[i]) {
+    const size_t at = known.LowerBound(columns[i]);
+    if (at == known.size() || known.ColumnAt(at) != columns[i]) {
       comparison.unknown.push_back(i);
-    } else if (entry->hashes[at - known.begin()] != HashValue(tuple[i])) {
+    } else if (entry->hashes[at] != HashValue(tuple[i])) {
       comparison.differing.push_back(i);
     }
   }

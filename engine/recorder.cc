@@ -591,7 +591,7 @@ absl::Status Recorder::MoveRow(const RowRef& ref, const RowKey& key, ChangeKind 
   // PostgreSQL's new row has the columns of its table; a row that was there before may have had more, from branches that know more
   // columns, and has them again.
   const auto drop_untouched = [&](RowVersions* versions) {
-    std::erase_if(versions->columns, [&](const ColumnVersion& column) {
+    versions->columns.EraseIf([&](const ColumnVersion& column) {
       return !std::binary_search(claim.columns.begin(), claim.columns.end(), column.column);
     });
   };
@@ -631,7 +631,7 @@ absl::Status Recorder::MoveRow(const RowRef& ref, const RowKey& key, ChangeKind 
     RowVersions held = row.held.value_or(unsettled.has_value() ? RowVersions{} : before);
     const SawFunction saw = [](const Version&, const Version&) { return false; };
     RowVersions unseen = before;  // What the log had and this writer could not see.
-    std::erase_if(unseen.columns, [&](const ColumnVersion& column) {
+    unseen.columns.EraseIf([&](const ColumnVersion& column) {
       const Version* seen = held.Find(column.column);
       return seen != nullptr && *seen == column.version;
     });

@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "log/annotate.h"
 #include "log/bytes.h"
@@ -36,12 +37,6 @@ KeyHash HashEncodedKey(absl::string_view encoded) {
   KeyHash out;
   std::memcpy(out.data(), hash.data(), out.size());
   return out;
-}
-
-const Version* RowVersions::Find(ColumnId column) const {
-  const auto found = std::lower_bound(columns.begin(), columns.end(), column,
-                                      [](const ColumnVersion& each, ColumnId wanted) { return each.column < wanted; });
-  return found == columns.end() || found->column != column ? nullptr : &found->version;
 }
 
 std::string RowVersions::Encode(EventLog& log) const {
@@ -93,6 +88,7 @@ absl::StatusOr<RowVersions> RowVersions::Decode(absl::string_view bytes, const E
     return Malformed();
   }
   RowVersions row;
+  absl::InlinedVector<ColumnVersion, 16> columns;
   for (uint64_t i = 1; i <= count; ++i) {
     Version version;
     uint64_t origin;
@@ -106,15 +102,17 @@ absl::StatusOr<RowVersions> RowVersions::Decode(absl::string_view bytes, const E
     if (deleted == i) row.deleted = version;
     for (size_t byte = 0; byte < bitmap.size(); ++byte) {
       for (uint32_t bit = 0; bit < 8; ++bit) {
-        if (bitmap[byte] >> bit & 1) row.columns.push_back({{static_cast<uint32_t>(byte * 8 + bit)}, version});
+        if (bitmap[byte] >> bit & 1) columns.push_back({{static_cast<uint32_t>(byte * 8 + bit)}, version});
       }
     }
   }
   if (!reader.empty()) return Malformed();
-  std::sort(row.columns.begin(), row.columns.end(), [](const auto& a, const auto& b) { return a.column < b.column; });
-  const auto twice = std::adjacent_find(row.columns.begin(), row.columns.end(),
-                                        [](const auto& a, const auto& b) { return a.column == b.column; });
-  if (twice != row.columns.end()) return Malformed();
+  if (count > 1) std::sort(columns.begin(), columns.end(), [](const auto& a, const auto& b) { return a.column < b.column; });
+  row.columns.reserve(columns.size());
+  for (size_t i = 0; i < columns.size(); ++i) {
+    if (i > 0 && columns[i].column == columns[i - 1].column) return Malformed();
+    row.columns.Append(columns[i].column, columns[i].version);
+  }
   return row;
 }
 

@@ -21,6 +21,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "log/column_versions.h"
 #include "log/event_log.h"
 #include "log/key_filter.h"
 #include "log/log_file.h"
@@ -44,19 +45,13 @@ struct RowRef {
   }
 };
 
-struct ColumnVersion {
-  ColumnId column;
-  Version version;
-  auto operator<=>(const ColumnVersion&) const = default;
-};
-
 struct RowVersions {
-  Version written;                     // Newest insert or update; none: never written.
-  Version deleted;                     // Newest delete; none: never deleted.
-  std::vector<ColumnVersion> columns;  // Sorted by column; key columns are not among them.
+  Version written;         // Newest insert or update; none: never written.
+  Version deleted;         // Newest delete; none: never deleted.
+  ColumnVersions columns;  // Key columns are not among them.
 
   bool IsLive() const { return !written.IsNone() && written > deleted; }
-  const Version* Find(ColumnId column) const;
+  const Version* Find(ColumnId column) const { return columns.Find(column); }
   bool operator==(const RowVersions&) const = default;
 
   // Compact form: each distinct version once, then which columns have it.

@@ -68,7 +68,7 @@ RowVersions Expected(const std::vector<Write>& writes) {
   RowVersions versions{row.written, row.deleted, {}};
   for (uint32_t column = 0; column < 2; ++column) {
     if (auto it = row.versions.find(kColumns[column]); it != row.versions.end()) {
-      versions.columns.push_back({ColumnId{column}, it->second});
+      versions.columns.Append(ColumnId{column}, it->second);
     }
   }
   EXPECT_EQ(row.IsLive(), versions.IsLive());

@@ -181,7 +181,7 @@ void BM_PutRowVersions(benchmark::State& state) {
       const RowRef row{{1}, HashKey({absl::StrCat(number * 7919 % 100000)})};
       ASSAY_CHECK(rows->Get(row).ok());
       RowVersions versions{.written = {{number}, origin, {number}}};
-      for (uint32_t c = 0; c < 6; ++c) versions.columns.push_back({{c}, versions.written});
+      for (uint32_t c = 0; c < 6; ++c) versions.columns.Append({c}, versions.written);
       ASSAY_CHECK(rows->Put(row, std::move(versions)).ok());
     }
     ASSAY_CHECK(file->Commit().ok());
