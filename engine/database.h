@@ -175,6 +175,9 @@ struct TableWrites {
   // value is refused, with its row, unless the column holds all of it: 1.2345 in a numeric(12,2) would be rounded in silence. May
   // be left empty: no such column.
   std::vector<std::string> written_as;
+  // Where nothing was read for it: what the table was taken to be when this was planned. Unless it is that still, nothing is written, and the
+  // outcome is kMoved without rows.
+  std::shared_ptr<const TableShape> unread;
 };
 
 struct ProjectRequest {
@@ -187,7 +190,7 @@ struct ProjectRequest {
 struct ProjectReply {
   enum class Outcome : uint8_t {
     kCommitted,    // All of it, durably.
-    kMoved,        // Nothing: `rows` are not the version that was read.
+    kMoved,        // Nothing: `rows` are not the version that was read, or a table is not what it was taken to be (no rows).
     kRefused,      // Nothing: PostgreSQL will not take `rows`, each with its cause. Also rows that stay locked (55P03).
     kInDoubt,      // COMMIT was sent and no reply came: LastBatch before anything else.
     kUnavailable,  // Nothing, for a passing reason in `status` (connection, lock timeout, deadlock, disk full).

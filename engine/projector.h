@@ -7,7 +7,8 @@
 // moved. A row that moved sends the batch back to the read, and half of it at that: a batch of many rows beside a shop that sells would meet
 // a row that moved time and again, and hold many locks in the end. After a few times the rows are locked first. Batches that land grow again.
 // A row PostgreSQL will not take is parked with its cause, and the rest goes on. Rows that the log has never heard of are written without a
-// read, and the next batch is gathered while this one is on its way.
+// read; a batch that has no others is planned at once, on the tables as they were last seen, which Database::Project compares. The next
+// batch is gathered while this one is on its way.
 //
 // What a crash costs: before the intent is durable, nothing; after it, the database is asked whether the batch committed, before
 // anything else; landed is one log transaction. The reasoning is in ARCHITECTURE.md, "No stale overwrite".
@@ -95,6 +96,8 @@ class Projector : public ProjectionEcho {
   void SetRowsCap(size_t rows);
   absl::Status Retry();
   absl::Status StartRead();
+  // Of the targets nothing has to be looked at: the reply that has only the shapes of their tables.
+  std::optional<ReadReply> NothingToRead() const;
   // Somebody was in our way: gathers a batch of half the rows, if there is half a batch to be had.
   bool Shrink();
   absl::Status Plan();
@@ -135,6 +138,8 @@ class Projector : public ProjectionEcho {
   // Rows that the log has never heard of are not in PostgreSQL either, but for what the application has just written; so they are written without
   // being looked for, and their keys stand guard. Not while that does not hold: after a join both have the same rows.
   bool assume_absent_ = true;
+  std::map<TableId, std::shared_ptr<const TableShape>> shapes_;  // As they were last read.
+  bool idle_ = false;                                            // Of this step: what was captured is in the log.
 
   Phase phase_ = Phase::kGather;
   std::optional<DatabaseCall> call_;
@@ -143,6 +148,7 @@ class Projector : public ProjectionEcho {
   std::string tag_, fence_;
   bool fence_seen_ = false;
   std::optional<ReadReply> read_;
+  bool unread_ = false;          // Planned without a read.
   bool locked_ = false;
   uint32_t attempts_ = 0;        // Of this batch, because rows moved.
   bool shrink_ = false;          // Before it is read again.

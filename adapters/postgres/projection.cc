@@ -238,7 +238,13 @@ absl::Status PostgresDatabase::EmitFence(const ReadRequest& request) {
 
 // ---- Writing ----
 
+bool PostgresDatabase::IsAsPlanned(const TableWrites& writes) const {
+  const LocalTable& table = catalog_.Find(writes.name);
+  return writes.unread == nullptr || (table.refusal.empty() && table.shape == *writes.unread);
+}
+
 ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
+  const bool unread = std::any_of(request.writes.begin(), request.writes.end(), [](const TableWrites& writes) { return writes.unread != nullptr; });
   ProjectReply reply;
   const auto fail = [&](const absl::Status& status) {
     reply.outcome = ProjectReply::Outcome::kUnavailable;
@@ -251,13 +257,19 @@ ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
     if (!locked_ || !session_->usable()) return fail(absl::UnavailableError("the locks of the read are gone with its session"));
   } else {
     // A server that was stopped since the read may have come back as an older copy of itself: look at the rows again.
-    if (session_ != nullptr && !session_->StillOpen()) return fail(absl::UnavailableError("the session of the read is gone"));
+    const bool gone = session_ == nullptr ? unread : !session_->StillOpen();
+    if (gone) return fail(absl::UnavailableError("the session of the read is gone"));
     Rollback();
     if (absl::Status status = EnsureSession(); !status.ok()) return fail(status);
   }
   std::vector<TableName> names;
   for (const TableWrites& writes : request.writes) names.push_back(writes.name);
-  if (absl::Status status = catalog_.Load(*session_, names, absl::InfiniteDuration()); !status.ok()) return fail(status);
+  const absl::Duration age_max = unread ? kCatalogAgeMax : absl::InfiniteDuration();
+  if (absl::Status status = catalog_.Load(*session_, names, age_max); !status.ok()) return fail(status);
+  if (!std::all_of(request.writes.begin(), request.writes.end(), [this](const TableWrites& writes) { return IsAsPlanned(writes); })) {
+    reply.outcome = ProjectReply::Outcome::kMoved;
+    return reply;
+  }
   RowWriter writer(session_.get(), &catalog_, &request, request.locked ? locked_until_ : absl::InfiniteFuture());
   if (!writer.RefuseUnknown()) {
     absl::Status status = WriteRows(request, &writer);

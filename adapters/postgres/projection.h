@@ -74,6 +74,8 @@ class PostgresDatabase final : public Database {
   // Returns the tables that have such rows, now closed to everybody's writes.
   absl::StatusOr<std::set<TableName>> LockTablesOfAbsentRows(const ReadRequest& request);
   absl::Status EmitFence(const ReadRequest& request);
+  // The table is what the writes that nothing was read for took it to be.
+  bool IsAsPlanned(const TableWrites& writes) const;
   absl::Status WriteRows(const ProjectRequest& request, RowWriter* writer);
   ProjectReply Commit();
   void Rollback();

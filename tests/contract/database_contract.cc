@@ -378,6 +378,31 @@ TEST_P(DatabaseContract, MovedRowsStopTheWholeProjectionAndAreNamed) {
   EXPECT_EQ(*body_->database().LastBatch(), 0u);
 }
 
+TEST_P(DatabaseContract, TableThatIsNotWhatItWasTakenToBeStopsTheWholeProjection) {
+  auto read = body_->database().Read({.tables = {{kLines, {}}, {kItems, {}}}, .fence = "f"});
+  ASSERT_OK(read.status());
+  const TableShape shape = *read->tables[0].shape;
+  TableWrites lines{kLines, {"quantity"}, {InsertOf({"1", "1"}, {"5"})}};
+  TableWrites items{kItems, kItemColumns, {InsertOf({"1"}, {"ring", "100", "R-1", std::nullopt})}};
+  items.unread = std::make_shared<const TableShape>(*read->tables[1].shape);
+  TableShape retyped = shape, shorter = shape, renamed = shape;
+  retyped.columns.back().type = "numeric(9,3)";
+  shorter.columns.pop_back();
+  renamed.columns.back().name = "count";
+  for (const TableShape& other : {retyped, shorter, renamed}) {
+    lines.unread = std::make_shared<const TableShape>(other);
+    const ProjectReply reply = body_->database().Project(Batch(1, {items, lines}));
+    EXPECT_EQ(reply.outcome, Outcome::kMoved);
+    EXPECT_THAT(reply.rows, IsEmpty());
+  }
+  EXPECT_THAT(body_->Rows(kItems), IsEmpty());
+  EXPECT_EQ(*body_->database().LastBatch(), 0u);
+  ASSERT_OK(body_->database().Read({.fence = "g"}).status());
+  lines.unread = std::make_shared<const TableShape>(shape);
+  EXPECT_EQ(body_->database().Project(Batch(1, {items, lines})).outcome, Outcome::kCommitted);
+  EXPECT_EQ(body_->Rows(kLines).size(), 1u);
+}
+
 TEST_P(DatabaseContract, RefusedRowsAreNamedWithTheirCauseAndNothingIsWritten) {
   Insert(kItems, {"1", "ring", "100", "R-1", std::nullopt});
   Stream();

@@ -471,6 +471,10 @@ ProjectReply SimDatabase::Project(const ProjectRequest& request) {
   if (undecided_ != nullptr) return unavailable("an earlier projection has not ended");
   if (request.locked && locking_read_ == nullptr) return unavailable("the transaction that held the locks is gone");
 
+  for (const TableWrites& writes : request.writes) {
+    const SimTable* table = Find(writes.name);
+    if (writes.unread != nullptr && (table == nullptr || *table->shape != *writes.unread)) return {Outcome::kMoved, {}, {}};
+  }
   std::unique_ptr<Open> open = request.locked ? std::move(locking_read_) : Begin();
   open->projected = true;
   open->batch = request.batch;
