@@ -1,5 +1,6 @@
 #include "engine/pusher.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,7 +10,9 @@ namespace assay {
 namespace {
 
 constexpr size_t kPushBytesMax = 1 << 20;
-constexpr absl::Duration kSmallPushesAtMostEvery = absl::Milliseconds(10);
+// Small pushes come at most so often in the long run, and so many of them at once after a rest.
+constexpr absl::Duration kSmallPushesEvery = absl::Milliseconds(10);
+constexpr int kSmallPushesAtOnce = 5;
 constexpr uint64_t kSmallPushEvents = 1000;
 
 }  // namespace
@@ -87,13 +90,14 @@ absl::Status Pusher::Step(bool paused) {
   }
   const ChainHead head = log_->Head(own_);
   if (*hub_last_ >= head.last) return absl::OkStatus();
-  // The first after a rest goes at once; of those that follow closely, several go together.
-  const absl::Duration since = clock_->Now() - pushed_at_;
-  if (since >= absl::ZeroDuration() && since < kSmallPushesAtMostEvery && head.last.value - hub_last_->value < kSmallPushEvents) {
-    wake_ = pushed_at_ + kSmallPushesAtMostEvery;
+  // A quiet shop's commits go at once; of a busy shop's, several go together (GCRA, ITU-T I.371). The clock may have been set back.
+  const absl::Time now = clock_->Now();
+  const absl::Time room = due_ - (kSmallPushesAtOnce - 1) * kSmallPushesEvery;
+  if (room > now && room - now <= kSmallPushesEvery && head.last.value - hub_last_->value < kSmallPushEvents) {
+    wake_ = room;
     return absl::OkStatus();
   }
-  pushed_at_ = clock_->Now();
+  due_ = (room > now ? now : std::max(due_, now)) + kSmallPushesEvery;
   PushRequest request{own_, {}, {}};
   ASSAY_ASSIGN_OR_RETURN(request.segments,
                          log_->ReadSegments(own_, hub_last_->Next(), kPushBytesMax, /*complete_only=*/false));

@@ -105,6 +105,35 @@ std::string FirstLine(absl::string_view text) {
   return std::string(absl::StripLeadingAsciiWhitespace(text));
 }
 
+// Parameters as libpq wants them: each zero-terminated, and no text of PostgreSQL's can hold a zero.
+class Texts {
+ public:
+  static absl::StatusOr<Texts> Of(absl::Span<const Parameter> parameters) {
+    Texts texts;
+    texts.texts_.reserve(parameters.size());
+    for (const Parameter& parameter : parameters) {
+      if (!parameter.has_value()) {
+        texts.values_.push_back(nullptr);
+        continue;
+      }
+      if (parameter->find('\0') != absl::string_view::npos) {
+        return StatusFromSqlstate("22021", "a zero byte cannot be stored in PostgreSQL's text");
+      }
+      texts.values_.push_back(texts.texts_.emplace_back(*parameter).c_str());
+    }
+    return texts;
+  }
+  Texts(Texts&&) = default;  // The strings stay where they are.
+
+  int size() const { return static_cast<int>(values_.size()); }
+  const char* const* data() const { return values_.data(); }
+
+ private:
+  Texts() = default;
+  std::vector<std::string> texts_;
+  std::vector<const char*> values_;
+};
+
 }  // namespace
 
 Signal::Signal() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { ASSAY_CHECK(fd_ >= 0); }
@@ -279,22 +308,22 @@ absl::StatusOr<bool> Connection::Wait(absl::Time deadline, bool for_write, const
 }
 
 absl::StatusOr<Result> Connection::Execute(absl::string_view sql, absl::Span<const Parameter> parameters) {
-  // libpq wants each text zero-terminated, and no text of PostgreSQL's can hold a zero.
-  std::vector<std::string> texts;
-  std::vector<const char*> values;
-  texts.reserve(parameters.size());
-  for (const Parameter& parameter : parameters) {
-    if (!parameter.has_value()) {
-      values.push_back(nullptr);
-      continue;
-    }
-    if (parameter->find('\0') != absl::string_view::npos) {
-      return StatusFromSqlstate("22021", "a zero byte cannot be stored in PostgreSQL's text");
-    }
-    values.push_back(texts.emplace_back(*parameter).c_str());
+  ASSAY_ASSIGN_OR_RETURN(const Texts texts, Texts::Of(parameters));
+  return Finish(PQsendQueryParams(connection_, std::string(sql).c_str(), texts.size(), nullptr, texts.data(), nullptr, nullptr,
+                                  /*resultFormat=*/0) == 1);
+}
+
+absl::StatusOr<Result> Connection::ExecutePrepared(absl::string_view sql, std::initializer_list<Parameter> parameters) {
+  ASSAY_ASSIGN_OR_RETURN(const Texts texts, Texts::Of(parameters));
+  auto prepared = prepared_.find(sql);
+  if (prepared == prepared_.end()) {
+    const std::string name = absl::StrCat("assay_", prepared_.size() + 1);
+    ASSAY_RETURN_IF_ERROR(
+        Finish(PQsendPrepare(connection_, name.c_str(), std::string(sql).c_str(), texts.size(), nullptr) == 1).status());
+    prepared = prepared_.emplace(sql, name).first;
   }
-  return Finish(PQsendQueryParams(connection_, std::string(sql).c_str(), static_cast<int>(values.size()), nullptr,
-                                  values.data(), nullptr, nullptr, /*resultFormat=*/0) == 1);
+  return Finish(PQsendQueryPrepared(connection_, prepared->second.c_str(), texts.size(), texts.data(), nullptr, nullptr,
+                                    /*resultFormat=*/0) == 1);
 }
 
 absl::StatusOr<Result> Connection::ExecuteBinary(absl::string_view sql,

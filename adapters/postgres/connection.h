@@ -15,6 +15,7 @@
 
 #include <atomic>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -118,6 +119,9 @@ class Connection {
   absl::StatusOr<Result> Execute(absl::string_view sql, std::initializer_list<Parameter> parameters) {
     return Execute(sql, absl::MakeConstSpan(parameters.begin(), parameters.size()));
   }
+  // As Execute, of one of the few statements whose text never changes: parsed and, with plan_cache_mode = force_generic_plan, planned once a
+  // session. Not through a transaction pooler.
+  absl::StatusOr<Result> ExecutePrepared(absl::string_view sql, std::initializer_list<Parameter> parameters);
   // One statement, parameters and results in binary format: for bytea, text, and nothing whose binary form may vary.
   absl::StatusOr<Result> ExecuteBinary(absl::string_view sql, absl::Span<const absl::string_view> parameters);
   // Several statements in one string, without parameters, in one implicit transaction unless they say otherwise. The result is
@@ -155,6 +159,7 @@ class Connection {
   PGconn* connection_;
   ConnectionOptions options_;
   bool broken_ = false;
+  std::map<std::string, std::string, std::less<>> prepared_;  // The names of those that are.
 };
 
 // "host=db.example port=5432 dbname=shop user=assay": what may be shown of a conninfo.

@@ -135,7 +135,7 @@ absl::Status LocalCatalog::LoadNow(Connection& connection, const std::vector<Tab
     tables.Add(name.table);
   }
   const absl::Time now = SteadyNow();
-  const auto rows = connection.Execute(kQuery, {schemas.text(), tables.text()});
+  const auto rows = connection.ExecutePrepared(kQuery, {schemas.text(), tables.text()});
   if (!rows.ok()) return AnnotateSql(rows.status(), "read the catalog");
   int row = 0;
   for (const TableName& name : names) {

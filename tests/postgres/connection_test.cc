@@ -89,6 +89,27 @@ TEST(ConnectionTest, ParametersAreNeverSql) {
   EXPECT_EQ(SqlstateOf((*connection)->Execute("SELECT $1", {absl::string_view("a\0b", 3)}).status()), "22021");
 }
 
+TEST(ConnectionTest, PreparedStatementIsThereForTheWholeSession) {
+  ASSAY_START_POSTGRES(server, {});
+  auto connection = Connection::Open(server->Url(), {});
+  ASSERT_TRUE(connection.ok()) << connection.status();
+  for (const char* number : {"1", "2", "no number", "3"}) {
+    const auto twice = (*connection)->ExecutePrepared("SELECT 2 * $1::int", {number});
+    if (absl::string_view(number) == "no number") {
+      EXPECT_EQ(SqlstateOf(twice.status()), "22P02");
+    } else {
+      ASSERT_TRUE(twice.ok()) << twice.status();
+      EXPECT_EQ(twice->Int64(0, 0), 2 * std::stoi(number));
+    }
+  }
+  EXPECT_EQ(SqlstateOf((*connection)->ExecutePrepared("SELECT $1::text", {absl::string_view("a\0b", 3)}).status()), "22021");
+  EXPECT_EQ(SqlstateOf((*connection)->ExecutePrepared("SELECT FROM nowhere", {}).status()), "42P01");
+  const auto prepared = (*connection)->Execute("SELECT name, statement FROM pg_prepared_statements");
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  ASSERT_EQ(prepared->rows(), 1);
+  EXPECT_EQ(prepared->Text(0, 1), "SELECT 2 * $1::int");
+}
+
 TEST(ConnectionTest, FailedLoginsAreToldApartAndLeakNothing) {
   ASSAY_START_POSTGRES(server, {.tcp_authentication = "scram-sha-256"});
   MustSql(server->Url(), "CREATE ROLE ana LOGIN PASSWORD 'right'");
