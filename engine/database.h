@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "engine/row_texts.h"
 #include "log/table_names.h"
 #include "log/types.h"
 
@@ -123,7 +124,6 @@ inline constexpr absl::string_view kAttributionPrefix = "assay.attribution";  //
 // ---- Projection: rows read and written ------------------------------------------------------------------------------
 
 using RowKey = std::vector<std::string>;             // Key texts, in key order.
-using ColumnText = std::optional<std::string>;       // nullopt: NULL.
 
 struct ReadRequest {
   struct Table {
@@ -159,7 +159,7 @@ struct RowWrite {
   enum class Operation : uint8_t { kInsert, kUpdate, kDelete };
   Operation operation = Operation::kInsert;
   RowKey key;
-  std::vector<ColumnText> values;  // Parallel to TableWrites::columns; empty for a delete.
+  RowTexts values;  // Parallel to TableWrites::columns; empty for a delete.
   // Update and delete: only while the row is the version that was read. (For an insert nothing stands guard but the key itself: a row
   // that came and went since the read goes unnoticed, and is found when the echo meets versions that were not planned on.)
   uint32_t xmin = 0;

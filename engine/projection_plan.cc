@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <list>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
@@ -38,6 +40,15 @@ v1::ProjectionIntent::Row::Write IntentOf(RowWrite::Operation operation) {
   return v1::ProjectionIntent::Row::NOTHING;
 }
 
+// The number of `columns` in the plan, where they are added if they are new.
+uint32_t NumberOf(absl::Span<const uint32_t> columns, ProjectionPlan* plan) {
+  for (size_t i = plan->columns.size(); i-- > 0;) {
+    if (absl::MakeConstSpan(plan->columns[i]) == columns) return static_cast<uint32_t>(i);
+  }
+  plan->columns.emplace_back(columns.begin(), columns.end());
+  return static_cast<uint32_t>(plan->columns.size() - 1);
+}
+
 }  // namespace
 
 void ValuesHash::AddText(absl::string_view column, bool has_value, absl::string_view value) {
@@ -46,7 +57,7 @@ void ValuesHash::AddText(absl::string_view column, bool has_value, absl::string_
   if (has_value) Mix(value, &digest_);
 }
 
-void ValuesHash::Add(absl::string_view column, const ColumnText& value) {
+void ValuesHash::Add(absl::string_view column, const std::optional<absl::string_view>& value) {
   AddText(column, value.has_value(), value.has_value() ? absl::string_view(*value) : absl::string_view());
 }
 
@@ -70,15 +81,24 @@ uint64_t VersionsDigest(const RowVersions& versions) {
 }
 
 uint64_t VersionsDigest(const RowVersions* stored) {
-  static const RowVersions kNone;
-  return VersionsDigest(stored == nullptr ? kNone : *stored);
+  static const uint64_t kNone = VersionsDigest(RowVersions{});
+  return stored == nullptr ? kNone : VersionsDigest(*stored);
 }
 
 RowRef RefOf(const v1::ProjectionIntent::Row& row) {
   RowRef ref{TableId{row.table()}, {}};
-  ASSAY_CHECK(row.key_hash().size() == ref.key.size());
-  std::copy(row.key_hash().begin(), row.key_hash().end(), ref.key.begin());
+  const uint64_t words[2] = {row.key_hash_low(), row.key_hash_high()};
+  for (size_t i = 0; i < ref.key.size(); ++i) ref.key[i] = static_cast<uint8_t>(words[i / 8] >> i % 8 * 8);
   return ref;
+}
+
+void SetRef(const RowRef& ref, v1::ProjectionIntent::Row* row) {
+  uint64_t words[2] = {0, 0};
+  static_assert(sizeof(words) == sizeof(ref.key));
+  for (size_t i = 0; i < ref.key.size(); ++i) words[i / 8] |= uint64_t{ref.key[i]} << i % 8 * 8;
+  row->set_table(ref.table.value);
+  row->set_key_hash_low(words[0]);
+  row->set_key_hash_high(words[1]);
 }
 
 // The local table as this plan sees it.
@@ -121,7 +141,7 @@ absl::StatusOr<ReadRequest> ProjectionPlanner::Request(const std::vector<TargetR
 }
 
 absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetRow>& targets, const ReadReply& reply,
-                                                       const std::map<RowRef, Refusal>& refused) {
+                                                       const std::map<RowRef, Refusal>& refused, bool unread) {
   ProjectionPlan plan;
   plan.rows.reserve(targets.size());
   size_t target = 0;
@@ -155,7 +175,11 @@ absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetR
       const ReadReply::Row& found = was_read ? read.rows[row] : kNoRow;
       if (targets[target].read) ++row;
       if (was_read && targets[target].unknown) ++plan.unknown_read, plan.unknown_there += found.exists ? 1 : 0;
-      ASSAY_RETURN_IF_ERROR(PlanRow(targets[target], table, found, refused, &plan));
+      const RowVersions* stored = nullptr;
+      if (!unread) {
+        ASSAY_ASSIGN_OR_RETURN(stored, rows_->Get(targets[target].ref));
+      }
+      ASSAY_RETURN_IF_ERROR(PlanRow(targets[target], stored, table, found, refused, &plan));
     }
   }
   if (target != targets.size()) return absl::InternalError("the database's reply has fewer tables than were asked for");
@@ -219,7 +243,7 @@ absl::StatusOr<ProjectionPlanner::Place> ProjectionPlanner::PlaceOf(const Target
 }
 
 absl::Status ProjectionPlanner::AddWrite(const TargetRow& target, Table& table, RowWrite::Operation operation,
-                                         std::vector<Written> written, uint32_t xmin, ProjectionPlan* plan) {
+                                         absl::Span<const Written> written, uint32_t xmin, ProjectionPlan* plan) {
   std::string columns(1, static_cast<char>(operation));
   for (const Written& each : written) {
     PutVarint(&columns, each.index);
@@ -229,9 +253,9 @@ absl::Status ProjectionPlanner::AddWrite(const TargetRow& target, Table& table, 
   if (is_new) {
     TableWrites& writes = plan->writes.emplace_back();
     writes.name = names_->NameOf(target.ref.table);
-    for (Written& each : written) {
+    for (const Written& each : written) {
       writes.columns.push_back(table.shape->columns[each.index].name);
-      writes.written_as.push_back(std::move(each.as));
+      writes.written_as.push_back(each.as);
     }
     plan->write_refs.emplace_back();
   }
@@ -239,16 +263,17 @@ absl::Status ProjectionPlanner::AddWrite(const TargetRow& target, Table& table, 
   row.operation = operation;
   row.xmin = xmin;
   ASSAY_ASSIGN_OR_RETURN(row.key, DecodeKey(target.key()));
-  row.values.reserve(written.size());
-  for (Written& each : written) row.values.push_back(std::move(each.text));
+  size_t bytes = 0;
+  for (const Written& each : written) bytes += each.text.has_value() ? each.text->size() : 0;
+  row.values.reserve(written.size(), bytes);
+  for (const Written& each : written) row.values.push_back(each.text);
   plan->write_refs[group->second].push_back(target.ref);
   return absl::OkStatus();
 }
 
-absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, Table& table, const ReadReply::Row& read,
+absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersions* stored, Table& table, const ReadReply::Row& read,
                                         const std::map<RowRef, Refusal>& refused, ProjectionPlan* plan) {
   static const RowVersions kNeverWritten;
-  ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
   const RowVersions& current = stored == nullptr ? kNeverWritten : *stored;
   RowVersions joined;
   const RowVersions* together = &current;
@@ -262,19 +287,22 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, Table& table, c
   const RowVersions& merged = *together;
 
   v1::ProjectionIntent::Row intent;
-  intent.set_table(target.ref.table.value);
-  intent.set_key_hash(target.ref.key.data(), target.ref.key.size());
-  intent.set_key(target.key().data(), target.key().size());
-  const uint64_t versions = VersionsDigest(current);
+  SetRef(target.ref, &intent);
+  const uint64_t versions = VersionsDigest(stored);
   intent.set_versions(versions);
-  // The event to name when PostgreSQL refuses the row.
-  const bool named_before = target.unsettled != nullptr && target.unsettled->origin != OriginId{};
-  const Version named = target.pending != nullptr ? target.pending->newest()
-                        : named_before            ? Version{{}, target.unsettled->origin, target.unsettled->sequence}
-                                                  : Newest(current);
-  intent.set_origin(named.origin.bytes.data(), named.origin.bytes.size());
-  intent.set_sequence(named.sequence.value);
+  // What to say of the row when it is parked.
+  const auto name = [&] {
+    intent.set_key(target.key().data(), target.key().size());
+    const bool named_before = target.unsettled != nullptr && target.unsettled->origin != OriginId{};
+    const Version named = target.pending != nullptr ? target.pending->newest()
+                          : named_before            ? Version{{}, target.unsettled->origin, target.unsettled->sequence}
+                                                    : Newest(current);
+    intent.set_origin(named.origin.bytes.data(), named.origin.bytes.size());
+    intent.set_sequence(named.sequence.value);
+  };
+  if (target.pending == nullptr) name();
   const auto refuse = [&](absl::string_view sqlstate, absl::string_view cause) {
+    name();
     intent.set_refused(true);
     intent.set_sqlstate(std::string(sqlstate));
     intent.set_cause(std::string(cause));
@@ -321,7 +349,9 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, Table& table, c
     if (winner == kNone || merged.columns.VersionAt(winner) < column.version) winner = i;
   }
   ValuesHash hash;
-  std::vector<Written> written;
+  absl::InlinedVector<uint32_t, 32> hashed;
+  absl::InlinedVector<Written, 16> written;
+  std::list<std::string> from_log;  // What their texts point into, when the batch has not got them.
   std::vector<std::string> missing;
   Desired desired;
   for (size_t index = 0; index < winners.size(); ++index) {
@@ -344,13 +374,15 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, Table& table, c
                                               desired.number, *table.shape));
       checked = !fate.known || fate.type != local.type;
     }
-    if (written.empty()) written.reserve(winners.size());
-    written.push_back({index, desired.is_null ? ColumnText() : ColumnText(desired.text), checked ? std::string(desired.type) : ""});
+    if (!desired.is_null && desired.text.data() == desired.from_log.data()) desired.text = from_log.emplace_back(std::move(desired.from_log));
+    written.push_back({index, std::nullopt, checked ? std::string(desired.type) : ""});
+    if (!desired.is_null) written.back().text = desired.text;
     if (same_type) {
       hash.Add(local.name, written.back().text);
-      intent.add_columns(table.ids[index].value);
+      hashed.push_back(table.ids[index].value);
     }
   }
+  intent.set_columns(NumberOf(hashed, plan));
   for (const size_t i : not_here) {
     const ColumnVersion column = merged.columns[i];
     ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(target, column, &desired));
@@ -364,6 +396,7 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, Table& table, c
     intent.add_missing(column.column.value);
   }
   if (!missing.empty()) {
+    name();
     intent.set_sqlstate("42703");
     intent.set_cause(absl::StrCat("table ", table.shape->name.ToString(), " has no column ", absl::StrJoin(missing, ", "),
                                   " here; it is written by itself once the column is added"));
@@ -372,7 +405,7 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, Table& table, c
     const auto operation = read.exists ? RowWrite::Operation::kUpdate : RowWrite::Operation::kInsert;
     intent.set_write(IntentOf(operation));
     intent.set_values(hash.Finish());
-    ASSAY_RETURN_IF_ERROR(AddWrite(target, table, operation, std::move(written), read.xmin, plan));
+    ASSAY_RETURN_IF_ERROR(AddWrite(target, table, operation, written, read.xmin, plan));
     plan->outdated |= !read.exists && versions != target.versions_at_read;
   } else {
     // Nothing stands guard over a row that is not written: what was read is true of the versions of that moment, and the echo

@@ -45,6 +45,7 @@ struct ProjectionPlan {
   std::vector<TableWrites> writes;
   std::vector<std::vector<RowRef>> write_refs;  // Parallel to `writes` and their rows.
   std::vector<v1::ProjectionIntent::Row> rows;  // One per target.
+  std::vector<std::vector<uint32_t>> columns;   // What rows' `columns` are about.
   // A row that was not there when it was read is to be inserted, and the log has heard of a change to it since: it may have come and
   // gone, which nothing in PostgreSQL would show. Read again.
   bool outdated = false;
@@ -61,8 +62,9 @@ class ProjectionPlanner {
   // The keys to read, grouped by table in the order of `targets` (which is sorted by row). A table of which nothing is to be read is
   // named for its shape.
   absl::StatusOr<ReadRequest> Request(const std::vector<TargetRow>& targets) const;
+  // `unread`: `reply` has only shapes, and all targets are still unknown to the log.
   absl::StatusOr<ProjectionPlan> Plan(const std::vector<TargetRow>& targets, const ReadReply& reply,
-                                      const std::map<RowRef, Refusal>& refused);
+                                      const std::map<RowRef, Refusal>& refused, bool unread = false);
 
  private:
   struct Table;
@@ -83,18 +85,18 @@ class ProjectionPlanner {
     Kind kind = Kind::kMissing;
     size_t index = 0;
   };
-  absl::Status PlanRow(const TargetRow& target, Table& table, const ReadReply::Row& read, const std::map<RowRef, Refusal>& refused,
-                       ProjectionPlan* plan);
+  absl::Status PlanRow(const TargetRow& target, const RowVersions* stored, Table& table, const ReadReply::Row& read,
+                       const std::map<RowRef, Refusal>& refused, ProjectionPlan* plan);
   // False: there is nothing that this branch could write. `desired` must stay where it is.
   absl::StatusOr<bool> DesiredValue(const TargetRow& target, const ColumnVersion& column, Desired* desired);
   absl::StatusOr<Place> PlaceOf(const TargetRow& target, const Table& table, const ColumnVersion& column, bool held);
   // The write of `target`: what of its columns, by index in the shape, and as what type where that is another than here.
   struct Written {
     size_t index;
-    ColumnText text;
+    std::optional<absl::string_view> text;
     std::string as;
   };
-  absl::Status AddWrite(const TargetRow& target, Table& table, RowWrite::Operation operation, std::vector<Written> written, uint32_t xmin,
+  absl::Status AddWrite(const TargetRow& target, Table& table, RowWrite::Operation operation, absl::Span<const Written> written, uint32_t xmin,
                         ProjectionPlan* plan);
 
   TableNames* names_;
@@ -106,7 +108,7 @@ class ProjectionPlanner {
 // Over names and values, so that an echo can be compared with what was meant.
 class ValuesHash {
  public:
-  void Add(absl::string_view column, const ColumnText& value);
+  void Add(absl::string_view column, const std::optional<absl::string_view>& value);
   void Add(absl::string_view column, const TupleValue& value);
   uint64_t Finish() const { return digest_; }
 
@@ -122,5 +124,6 @@ uint64_t VersionsDigest(const RowVersions* stored);  // Null: of a row that was 
 
 // The row that an intent is about.
 RowRef RefOf(const v1::ProjectionIntent::Row& row);
+void SetRef(const RowRef& ref, v1::ProjectionIntent::Row* row);
 
 }  // namespace assay

@@ -17,6 +17,7 @@ constexpr size_t kShrunkRowsMin = 8;
 constexpr absl::Duration kOpenMax = absl::Seconds(2);
 constexpr absl::Duration kLockedMax = absl::Milliseconds(500);
 constexpr absl::string_view kBatch = "batch";
+constexpr uint32_t kIntentFormat = 2;
 // Where nothing else reads the tables. A column that some branch has and that never comes here costs next to nothing.
 constexpr absl::Duration kProbeIntervalMax = absl::Minutes(5);
 
@@ -76,6 +77,11 @@ absl::Status Projector::Load() {
   v1::ProjectionIntent intent;
   if (!intent.ParseFromString(*stored)) {
     return absl::DataLossError("the log's note of the last projection is damaged: put the newest copy of the log file back");
+  }
+  if (intent.format() != kIntentFormat) {
+    return absl::FailedPreconditionError(
+        "the log's note of the last projection was written by another version of Assay: start that one once, until `assay status` shows "
+        "nothing pending, and then this one");
   }
   intent_ = std::move(intent);
   for (const v1::ProjectionIntent::Row& row : intent_->rows()) meant_[RefOf(row)] = &row;
@@ -435,12 +441,13 @@ absl::Status Projector::Plan() {
   }
   // Between the read and here the row may have become settled, parked or changed by a captured commit.
   for (TargetRow& target : targets_) {
+    if (unread_) break;
     ASSAY_ASSIGN_OR_RETURN(target.unsettled, Unsettled(target.ref));
     if (target.unsettled == nullptr && target.pending == nullptr) {
       target.unsettled = std::make_unique<UnsettledRow>(UnsettledRow{target.ref, target.unsettled_key, false});
     }
   }
-  ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, planner_.Plan(targets_, *read_, refused_));
+  ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, planner_.Plan(targets_, *read_, refused_, unread_));
   read_.reset();
   if (plan.unknown_read > 0) assume_absent_ = plan.unknown_there == 0;
   // Under locks the read is younger than the versions that were noted before it, and nobody can have changed anything since.
@@ -452,8 +459,10 @@ absl::Status Projector::Plan() {
   ASSAY_ASSIGN_OR_RETURN(const uint64_t last, stages_->GetNumber(kBatch, 0));
   intent.set_batch(last + 1);
   intent.set_tag(tag_);
+  intent.set_format(kIntentFormat);
   HlcStamp stamp = batch_->stamp();
   for (const TargetRow& target : targets_) {
+    if (unread_) break;  // The log has nothing of them.
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
     if (stored != nullptr) stamp = std::max(stamp, Newest(*stored).stamp);
   }
@@ -464,6 +473,8 @@ absl::Status Projector::Plan() {
     range->set_from(stages_->Projected(origin).value);
     range->set_to(to.value);
   }
+  for (const std::vector<uint32_t>& columns : plan.columns) intent.add_columns()->mutable_columns()->Add(columns.begin(), columns.end());
+  intent.mutable_rows()->Reserve(static_cast<int>(plan.rows.size()));
   for (v1::ProjectionIntent::Row& row : plan.rows) *intent.add_rows() = std::move(row);
   ProjectRequest request{intent.batch(), tag_, std::move(plan.writes), locked_};
   write_refs_ = std::move(plan.write_refs);

@@ -109,7 +109,7 @@ class Projector : public ProjectionEcho {
   absl::Status DropIntent();
   void ForgetMeant();
   // Merges the batch; `intent` says how its rows came out.
-  absl::Status Settle(const v1::ProjectionIntent& intent);
+  absl::Status Settle(v1::ProjectionIntent intent);
   // `moved`: a local commit changed it before our own came by.
   absl::Status SettleRow(const v1::ProjectionIntent::Row& row, const RowVersions& before, const RowVersions& merged, bool moved);
   absl::Status RecordMeetings(const RowRef& ref, const std::string& key, const std::vector<Meeting>& meetings);

@@ -41,7 +41,8 @@ bool Projector::Meant(const RowRef& ref, ChangeKind kind, const TableShape& shap
   if (kind != ChangeKind::kDelete) {
     ValuesHash hash;
     size_t at = 0;
-    for (uint32_t column : row.columns()) {
+    if (row.columns() >= static_cast<uint32_t>(intent_->columns_size())) return false;
+    for (uint32_t column : intent_->columns(static_cast<int>(row.columns())).columns()) {
       const std::string& name = names_->ColumnNameOf(ref.table, ColumnId{column});
       // Mostly in the same order: begin after the last one.
       for (size_t tried = 0; tried < shape.columns.size(); ++tried, ++at) {
@@ -59,7 +60,7 @@ bool Projector::Meant(const RowRef& ref, ChangeKind kind, const TableShape& shap
 
 absl::Status Projector::Landed() {
   ASSAY_CHECK(intent_.has_value());
-  const v1::ProjectionIntent intent = *std::exchange(intent_, std::nullopt);
+  v1::ProjectionIntent intent = *std::exchange(intent_, std::nullopt);
   ForgetMeant();
   std::map<OriginId, Sequence> to;
   for (const v1::ProjectionIntent::Range& range : intent.ranges()) {
@@ -75,24 +76,36 @@ absl::Status Projector::Landed() {
   ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kBatchLanded, intent.batch()));
   activity_ = false;
   anchor_at_ = clock_->Now() + kAnchorInterval;
-  return Settle(intent);
+  return Settle(std::move(intent));
 }
 
-absl::Status Projector::Settle(const v1::ProjectionIntent& intent) {
+absl::Status Projector::Settle(v1::ProjectionIntent intent) {
   // Most rows are written as they were meant to be, and nothing is left to say of them.
   struct Left {
-    const v1::ProjectionIntent::Row* row;
+    v1::ProjectionIntent::Row* row;
     RowVersions before;
     bool moved;
   };
   std::vector<Left> left;
-  for (const v1::ProjectionIntent::Row& row : intent.rows()) {
+  for (v1::ProjectionIntent::Row& row : *intent.mutable_rows()) {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(RefOf(row)));
     const bool unwritten = row.write() == v1::ProjectionIntent::Row::NOTHING;
     const bool moved = !row.refused() && (unwritten || !config_.naive_projection) &&
                        VersionsDigest(stored) != row.versions();
     if (!moved && !row.refused() && row.missing().empty() && stages_->UnsettledCount() == 0) continue;
     left.push_back({&row, stored == nullptr ? RowVersions{} : *stored, moved});
+  }
+  if (std::any_of(left.begin(), left.end(), [](const Left& one) { return one.row->key().empty(); })) {
+    absl::flat_hash_map<RowRef, const PendingRow*> pending;
+    for (const PendingRow& row : batch_->rows()) pending[row.ref] = &row;
+    for (const Left& one : left) {
+      const auto at = pending.find(RefOf(*one.row));
+      if (!one.row->key().empty() || at == pending.end()) continue;
+      const Version named = at->second->newest();
+      one.row->set_key(at->second->key);
+      one.row->set_origin(named.origin.bytes.data(), named.origin.bytes.size());
+      one.row->set_sequence(named.sequence.value);
+    }
   }
   for (const auto& [row, meeting] : batch_->meetings()) ASSAY_RETURN_IF_ERROR(RecordMeetings(row->ref, row->key, {meeting}));
   const SawFunction saw = SawFromStages(stages_);

@@ -37,9 +37,7 @@ std::vector<TableName> NamesIn(const ReadRequest& request) {
 size_t BytesIn(const ProjectRequest& request) {
   size_t bytes = 0;
   for (const TableWrites& writes : request.writes) {
-    for (const RowWrite& row : writes.rows) {
-      for (const ColumnText& value : row.values) bytes += value.has_value() ? value->size() : 0;
-    }
+    for (const RowWrite& row : writes.rows) bytes += row.values.ByteSize();
   }
   return bytes;
 }

@@ -120,7 +120,7 @@ struct Converted {
   // `result` has them from column `first` on. The cause names the column and both types.
   absl::Status Check(const LocalTable& table, const TableWrites& writes, const RowWrite& row, const Result& result, int at, int first) const {
     for (size_t i = 0; i < columns.size(); ++i) {
-      const ColumnText& written = row.values[columns[i]];
+      const std::optional<absl::string_view> written = row.values[columns[i]];
       const ColumnText stored = result.Value(at, first + static_cast<int>(i));
       if (!written.has_value() || !stored.has_value()) continue;
       const std::string& name = writes.columns[columns[i]];
@@ -356,7 +356,8 @@ absl::Status CopyRows(Connection& connection, const LocalTable& table, const Tab
       if (text.size() > begin) text.push_back('\t');
       AppendCopied(key, &text);
     }
-    for (const ColumnText& value : write.values) {
+    for (size_t i = 0; i < write.values.size(); ++i) {
+      const std::optional<absl::string_view> value = write.values[i];
       text.push_back('\t');
       if (value.has_value()) {
         AppendCopied(*value, &text);

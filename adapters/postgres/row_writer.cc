@@ -60,8 +60,7 @@ void RowWriter::AddGroups(RowWrite::Operation operation) {
     Group group{table, {}};
     for (uint32_t row = 0; row < rows.size(); ++row) {
       if (rows[row].operation != operation) continue;
-      size_t size = 0;
-      for (const ColumnText& value : rows[row].values) size += value.has_value() ? value->size() : 0;
+      const size_t size = rows[row].values.ByteSize();
       if (!group.rows.empty() && (group.rows.size() == kGroupRows || bytes + size > kGroupBytes)) {
         groups_.push_back(std::exchange(group, {table, {}}));
         bytes = 0;
@@ -246,8 +245,7 @@ absl::Status RowWriter::TakeOutAndPutBack(const std::vector<Failure>& failures, 
       whole.writes.columns.push_back(name);
       const size_t of = written - writes.columns.begin();
       whole.writes.written_as.push_back(of < writes.written_as.size() ? writes.written_as[of] : "");
-      whole.writes.rows[0].values.push_back(
-          written == writes.columns.end() ? (*old)[i] : write.values[of]);
+      whole.writes.rows[0].values.push_back(written == writes.columns.end() ? (*old)[i] : write.values[of]);
     }
     wholes.push_back(std::move(whole));
   }

@@ -89,7 +89,7 @@ class ProjectionPlanTest : public ::testing::Test {
     std::vector<std::string> written;
     for (const TableWrites& writes : plan_.writes) {
       for (size_t i = 0; i < writes.columns.size(); ++i) {
-        written.push_back(writes.columns[i] + "=" + writes.rows[0].values[i].value_or("NULL"));
+        written.push_back(writes.columns[i] + "=" + std::string(writes.rows[0].values[i].value_or("NULL")));
       }
     }
     return written;

@@ -153,6 +153,49 @@ TEST_F(InterleavingTest, ARowDeletedBeforeItIsWrittenIsNotBroughtBack) {
   EXPECT_EQ(Row(a(), kSettings, "k"), std::nullopt);
 }
 
+// Rows of a table that was read before, and that nobody here has heard of, are in PostgreSQL after one call.
+TEST_F(InterleavingTest, NewRowsAreWrittenWithoutARead) {
+  Insert(a(), kSettings, {"k1", "a1", "a2", "a3"});
+  Settle();
+  Insert(a(), kSettings, {"k2", "a1", "a2", "a3"});
+  PushFrom(a());
+  RunToDatabaseCall(b());
+  Answer(b(), Lane::kDatabase);
+  EXPECT_EQ(Row(b(), kSettings, "k2"), (SimValues{"k2", "a1", "a2", "a3"}));
+}
+
+TEST_F(InterleavingTest, NewRowsOfATableThatHasChangedSinceAreReadFirst) {
+  Insert(a(), kShopProducts, {"k1", "ring", "8.2", "916", "6100", "note", "fine"});
+  Settle();
+  Insert(a(), kShopProducts, {"k2", "ring", "8.2", "916", "6100", "note", "finer"});
+  PushFrom(a());
+  RunToDatabaseCall(b());
+  ASSERT_TRUE(AddLateColumn(&b().database()));
+  Answer(b(), Lane::kDatabase);
+  EXPECT_EQ(Row(b(), kShopProducts, "k2"), std::nullopt) << "it was planned for a table without that column";
+  for (int call = 0; call < 2; ++call) {  // The read, and the projection.
+    RunToDatabaseCall(b());
+    Answer(b(), Lane::kDatabase);
+  }
+  EXPECT_EQ(Row(b(), kShopProducts, "k2"), Row(a(), kShopProducts, "k2"));
+}
+
+// It was planned without a read; the app inserts and deletes it before it is written. It comes back for a moment, and no longer.
+TEST_F(InterleavingTest, ANewRowThatCameAndWentBeforeItIsWrittenGoesAgain) {
+  Insert(a(), kSettings, {"k1", "a1", "a2", "a3"});
+  Settle();
+  Insert(a(), kSettings, {"k", "a1", "a2", "a3"});
+  PushFrom(a());
+  RunToDatabaseCall(b());
+  Insert(b(), kSettings, {"k", "b1", "b2", "b3"});
+  Delete(b(), kSettings, "k");
+  Answer(b(), Lane::kDatabase);
+  EXPECT_NE(Row(b(), kSettings, "k"), std::nullopt);
+  Settle();
+  EXPECT_EQ(Row(a(), kSettings, "k"), std::nullopt);
+  EXPECT_EQ(Row(b(), kSettings, "k"), std::nullopt);
+}
+
 TEST_F(InterleavingTest, TruncateSparesTheRowsThatWereParked) {
   Insert(a(), kPeople, {"k1", "Asha", "same@x"});
   Insert(b(), kPeople, {"k2", "Binu", "same@x"});

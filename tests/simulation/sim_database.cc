@@ -374,7 +374,7 @@ SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& write
     if (column == table->shape->columns.end()) {
       return Refusal{"42703", absl::StrCat("column \"", writes.columns[i], "\" does not exist")};
     }
-    values[column - table->shape->columns.begin()] = write.values[i];
+    values[column - table->shape->columns.begin()] = write.values.Copy(i);
   }
   return write.operation == RowWrite::Operation::kInsert
              ? InsertRow(open, writes.name, std::move(values))
@@ -439,7 +439,7 @@ void SimDatabase::Exchange(Open& open, const ProjectRequest& request, std::vecto
       for (size_t i = 0; i < write.key.size(); ++i) values[shape.key[i]] = write.key[i];
       for (size_t i = 0; i < writes.columns.size(); ++i) {
         for (size_t c = 0; c < shape.columns.size(); ++c) {
-          if (shape.columns[c].name == writes.columns[i]) values[c] = write.values[i];
+          if (shape.columns[c].name == writes.columns[i]) values[c] = write.values.Copy(i);
         }
       }
       wholes.push_back({failure, std::move(values)});
