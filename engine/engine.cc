@@ -18,6 +18,7 @@ constexpr uint32_t kFormatVersion = 1;
 constexpr absl::Duration kCheckpointInterval = absl::Minutes(1);
 // Positions that rest on no transaction of ours are made durable, and then confirmed, no more often: an idle daemon leaves the disk alone.
 constexpr absl::Duration kPositionInterval = absl::Seconds(10);
+constexpr absl::Duration kRestAfter = absl::Seconds(20);
 
 }  // namespace
 
@@ -364,7 +365,17 @@ absl::Status Engine::Parts::Work() {
   projector->ExpectMore(MaySync() && puller->more());
   if (MayProject()) ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep, captured.empty()), "project"));
   if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(pusher->Step(paused), "read what to push"));
+  ASSAY_RETURN_IF_ERROR(Rest());
   return DatabaseHalts() ? absl::OkStatus() : KeepCheckpoint();
+}
+
+absl::Status Engine::Parts::Rest() {
+  const uint64_t done = recorder->counters().events + projector->events_projected();
+  if (done != std::exchange(work_done, done)) rest_at = clock->Now() + kRestAfter;
+  if (clock->Now() < rest_at) return absl::OkStatus();
+  rest_at = absl::InfiniteFuture();
+  file->ReleaseMemory();
+  return rows->Rest();
 }
 
 absl::Status Engine::Step() {
@@ -416,8 +427,8 @@ absl::Time Engine::NextWake() const {
   const Parts& p = *parts_;
   if (HasWork()) return absl::InfinitePast();
   if (p.recorder->InTransaction()) return absl::InfiniteFuture();
-  absl::Time wake = absl::InfiniteFuture();
-  if (p.MayProject()) wake = p.projector->NextWake();
+  absl::Time wake = p.rest_at;
+  if (p.MayProject()) wake = std::min(wake, p.projector->NextWake());
   if (p.restore == RestoreState::kNormal && p.processed > p.recorder->captured().position) wake = std::min(wake, p.position_at);
   if (p.MaySync() && !p.paused) wake = std::min({wake, p.pusher->NextWake(), p.puller->NextWake()});
   if (p.MayAskHub() && !p.session->open() && !p.paused) wake = std::min(wake, p.session->NextWake());

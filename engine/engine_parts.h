@@ -72,6 +72,9 @@ struct Engine::Parts {
   absl::Time checkpoint_at = absl::InfinitePast();
   uint64_t checkpoint_size = 0;
 
+  uint64_t work_done = 0;  // Events recorded and projected, when it was last looked at.
+  absl::Time rest_at = absl::InfiniteFuture();
+
   absl::Time newest_now = absl::InfinitePast();  // The clock's newest time in this process.
 
   absl::Status Reset();
@@ -90,6 +93,8 @@ struct Engine::Parts {
   bool MaySync() const { return MayAskHub() && session->open(); }
   absl::Status Work();
   absl::Status KeepCheckpoint();
+  // Gives memory back when there has been nothing to record or project for a while.
+  absl::Status Rest();
   BranchReport Report() const;
   std::string State() const;
   // For people: the branch, if its opening is here, and the origin.

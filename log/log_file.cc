@@ -263,6 +263,8 @@ absl::Status LogFile::Execute(const std::string& sql) {
   return rc == SQLITE_OK ? absl::OkStatus() : Error(rc, "log");
 }
 
+void LogFile::ReleaseMemory() { sqlite3_db_release_memory(db_); }
+
 int64_t LogFile::SizeOnDisk() const {
   int64_t total = 0;
   for (const int which : {SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER}) {

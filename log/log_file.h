@@ -90,6 +90,8 @@ class LogFile {
 
   absl::StatusOr<Statement> Prepare(absl::string_view sql);
   absl::Status Execute(const std::string& sql);
+  // Lets go of pages that are only kept because they may be read again.
+  void ReleaseMemory();
   // Bytes on disk, the SQLite WAL included.
   int64_t SizeOnDisk() const;
 

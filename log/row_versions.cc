@@ -21,7 +21,8 @@ constexpr uint8_t kListFormat = 1;
 // Of memory, with some ten columns a row: some 250 bytes each.
 constexpr size_t kListedRowsMax = 32768;
 constexpr size_t kTidyRows = 20000;
-constexpr size_t kCachedRowsMax = 2 * kListedRowsMax;
+constexpr size_t kRestRows = 1000;  // Fewer stay on the list: a quiet shop's sales are to cost no more than a busy one's.
+constexpr size_t kCachedRowsMax = kListedRowsMax + kListedRowsMax / 2;
 constexpr size_t kListBytesMax = 256 << 10;  // Of one entry of the list.
 
 absl::Status Malformed() { return absl::DataLossError("the stored versions of a row are malformed"); }
@@ -198,6 +199,13 @@ absl::Status RowVersionStore::MakeRoom() {
 }
 
 absl::Status RowVersionStore::Tidy() { return listed_ + changed_.size() >= kTidyRows ? SortIn() : absl::OkStatus(); }
+
+absl::Status RowVersionStore::Rest() {
+  if (listed_ + changed_.size() >= kRestRows) ASSAY_RETURN_IF_ERROR(SortIn());
+  absl::erase_if(cache_, [](const auto& entry) { return entry.second.place == Place::kTable; });
+  cache_.rehash(0);
+  return absl::OkStatus();
+}
 
 absl::StatusOr<const RowVersions*> RowVersionStore::Get(const RowRef& row) {
   ASSAY_RETURN_IF_ERROR(Refresh());

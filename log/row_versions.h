@@ -69,6 +69,8 @@ class RowVersionStore {
   // Sorts the list in when it has become long, which takes some hundredths of a second: for when there is nothing better to do. Put does it at
   // the latest.
   absl::Status Tidy();
+  // Gives memory back: for when there will be nothing to do for a while.
+  absl::Status Rest();
   // Every row of `table`, in key-hash order; `visit` may neither read nor write here.
   absl::Status ForEach(TableId table, const std::function<absl::Status(const KeyHash&, const RowVersions&)>& visit);
 

@@ -22,7 +22,7 @@ TEST(HostileTest, OddNamesAndValuesArriveAsTheyAre) {
   Branch &a = fleet->branch(0), &b = fleet->branch(1);
   auto session = SqlSession::Connect(a.Url());
   ASSERT_OK(session.status());
-  for (const std::string& value : {"'; DROP TABLE sales; --", "\\", "{a,\"b\",NULL}", "NULL", "", "\n\t\x01", "🪙 सोना", "$1 %s \\x00 E'\\n'"}) {
+  for (const std::string value : {"'; DROP TABLE sales; --", "\\", "{a,\"b\",NULL}", "NULL", "", "\n\t\x01", "🪙 सोना", "$1 %s \\x00 E'\\n'"}) {
     ASSERT_OK((*session)->Run(absl::StrCat("INSERT INTO ", kOdd, " VALUES ($1, $2, $3, $4)"), {value + "k", value, value + "s", value}).status());
   }
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));

@@ -176,6 +176,13 @@ TEST_F(StoresTest, MoreRowsThanTheCacheHoldsAreAllKept) {
   ASSERT_NO_FATAL_FAILURE(expect_all());
   ASSERT_OK(file->Commit());
   ASSERT_NO_FATAL_FAILURE(expect_all());
+  ASSERT_OK(file->Begin());
+  for (uint64_t i = 1; i <= kRows / 2; ++i) ASSERT_OK(rows->Put(Row(1, absl::StrCat(i)), {.written = V(i, kA, i)}));
+  ASSERT_OK(rows->Rest());
+  file->ReleaseMemory();
+  ASSERT_NO_FATAL_FAILURE(expect_all());
+  ASSERT_OK(file->Commit());
+  ASSERT_NO_FATAL_FAILURE(expect_all());
   ASSERT_OK(Reopen());
   uint64_t count = 0;
   KeyHash last{};
