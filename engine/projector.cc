@@ -505,8 +505,8 @@ absl::Status Projector::DropIntent() {
 }
 
 absl::Status Projector::OnProjected(ProjectReply reply) {
-  // The echo may come before the reply: then all is settled already.
-  if (phase_ != Phase::kProjecting) return absl::OkStatus();
+  // The echo may come before the reply: then all is settled already, and the next projection may even wait for this reply to be made.
+  if (phase_ != Phase::kProjecting || call_.has_value()) return absl::OkStatus();
   switch (reply.outcome) {
     case ProjectReply::Outcome::kCommitted:
       Working();

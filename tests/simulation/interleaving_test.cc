@@ -180,6 +180,28 @@ TEST_F(InterleavingTest, NewRowsOfATableThatHasChangedSinceAreReadFirst) {
   EXPECT_EQ(Row(b(), kShopProducts, "k2"), Row(a(), kShopProducts, "k2"));
 }
 
+// The echo of one projection comes before its reply, and the next is planned by then: the reply is not taken for that one's.
+TEST_F(InterleavingTest, AReplyThatComesAfterItsEchoIsNotTakenForThatOfTheNext) {
+  Insert(a(), kSettings, {"k1", "a1", "a2", "a3"});
+  Settle();
+  Insert(a(), kSettings, {"k2", "a1", "a2", "a3"});
+  PushFrom(a());
+  RunToDatabaseCall(b());
+  b().MakeCall(Lane::kDatabase, false);
+  Insert(a(), kSettings, {"k3", "a1", "a2", "a3"});
+  PushFrom(a());
+  for (int round = 0; round < 20; ++round) {
+    b().engine().OnHubHint();
+    StepAndCapture(b());
+    Answer(b(), Lane::kHubPull);
+  }
+  b().GiveReply(Lane::kDatabase);
+  Insert(b(), kSettings, {"k3", "b1", "b2", "b3"});  // So that the next one does not commit.
+  Settle();
+  EXPECT_NE(Row(b(), kSettings, "k3"), std::nullopt);
+  EXPECT_EQ(Row(a(), kSettings, "k3"), Row(b(), kSettings, "k3"));
+}
+
 // It was planned without a read; the app inserts and deletes it before it is written. It comes back for a moment, and no longer.
 TEST_F(InterleavingTest, ANewRowThatCameAndWentBeforeItIsWrittenGoesAgain) {
   Insert(a(), kSettings, {"k1", "a1", "a2", "a3"});
