@@ -191,6 +191,15 @@ absl::Status LogFile::Configure() {
   ASSAY_ASSIGN_OR_RETURN(const int64_t application, Number("PRAGMA application_id"));
   ASSAY_ASSIGN_OR_RETURN(const int64_t version, Number("PRAGMA user_version"));
   if (application == kLogApplicationId && version == kLogFormatVersion) return absl::OkStatus();
+  // Its writer alone can tell how that ended, and it does not open the newer format.
+  if (application == kLogApplicationId) {
+    ASSAY_ASSIGN_OR_RETURN(const int64_t open, Number("SELECT count(*) FROM intent"));
+    if (open > 0) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          path_, " has log format ", version, " and a projection whose outcome is not settled: start the Assay that wrote it once, until "
+          "`assay status` shows nothing pending, and then this one"));
+    }
+  }
   // Format 1 has all but the list.
   const char* rest = application == kLogApplicationId ? "" : kLogSchema;
   return Annotate(Execute(absl::StrCat("BEGIN IMMEDIATE;", rest, kRowVersionList, "PRAGMA application_id = ", kLogApplicationId,

@@ -69,7 +69,7 @@ class RowVersionStore {
   // Sorts the list in when it has become long, which takes some hundredths of a second: for when there is nothing better to do. Put does it at
   // the latest.
   absl::Status Tidy();
-  // Gives memory back: for when there will be nothing to do for a while.
+  // Gives memory back: for when there will be nothing to do for a while. Ends the pointers that Get gave.
   absl::Status Rest();
   // Every row of `table`, in key-hash order; `visit` may neither read nor write here.
   absl::Status ForEach(TableId table, const std::function<absl::Status(const KeyHash&, const RowVersions&)>& visit);

@@ -115,6 +115,17 @@ TEST_F(LogFileTest, OlderFormatIsBroughtToTheNewestByTheFirstThatWrites) {
   }
 }
 
+// Else the program that could settle it would not open the log any more.
+TEST_F(LogFileTest, OlderFormatStaysWhileAProjectionIsOpen) {
+  { ASSERT_OK(LogFile::Open(path_, {}).status()); }
+  Raw("DROP TABLE row_version_recent; INSERT INTO intent VALUES (1, x'01'); PRAGMA user_version = 1");
+  const absl::Status refused = LogFile::Open(path_, {}).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused));
+  EXPECT_THAT(refused.message(), HasSubstr("not settled"));
+  Raw("DELETE FROM intent");
+  EXPECT_OK(LogFile::Open(path_, {}).status());
+}
+
 TEST_F(LogFileTest, AnothersDatabaseIsRefusedAndLeftAlone) {
   Raw("CREATE TABLE mine (x); PRAGMA application_id = 5");
   const std::string before = test::ReadFile(path_);
