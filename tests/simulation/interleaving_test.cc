@@ -81,6 +81,14 @@ class InterleavingTest : public ::testing::Test {
       Answer(branch, Lane::kHubPush);
     }
   }
+  // To B's call for a new row of A's, in a table that B has read for `earlier`.
+  void RunToCallForNewRow(const TableName& table, const SimValues& earlier, const SimValues& row) {
+    Insert(a(), table, earlier);
+    Settle();
+    Insert(a(), table, row);
+    PushFrom(a());
+    RunToDatabaseCall(b());
+  }
   static bool WasProjected(const SimBranch& branch, CaptureItem::Kind kind, const TableName& table, const std::string& key) {
     for (const WalTransaction& transaction : branch.database().wal()) {
       for (const WalItem& item : transaction.items) {
@@ -155,21 +163,13 @@ TEST_F(InterleavingTest, ARowDeletedBeforeItIsWrittenIsNotBroughtBack) {
 
 // Rows of a table that was read before, and that nobody here has heard of, are in PostgreSQL after one call.
 TEST_F(InterleavingTest, NewRowsAreWrittenWithoutARead) {
-  Insert(a(), kSettings, {"k1", "a1", "a2", "a3"});
-  Settle();
-  Insert(a(), kSettings, {"k2", "a1", "a2", "a3"});
-  PushFrom(a());
-  RunToDatabaseCall(b());
+  RunToCallForNewRow(kSettings, {"k1", "a1", "a2", "a3"}, {"k2", "a1", "a2", "a3"});
   Answer(b(), Lane::kDatabase);
   EXPECT_EQ(Row(b(), kSettings, "k2"), (SimValues{"k2", "a1", "a2", "a3"}));
 }
 
 TEST_F(InterleavingTest, NewRowsOfATableThatHasChangedSinceAreReadFirst) {
-  Insert(a(), kShopProducts, {"k1", "ring", "8.2", "916", "6100", "note", "fine"});
-  Settle();
-  Insert(a(), kShopProducts, {"k2", "ring", "8.2", "916", "6100", "note", "finer"});
-  PushFrom(a());
-  RunToDatabaseCall(b());
+  RunToCallForNewRow(kShopProducts, {"k1", "ring", "8.2", "916", "6100", "note", "fine"}, {"k2", "ring", "8.2", "916", "6100", "note", "finer"});
   ASSERT_TRUE(AddLateColumn(&b().database()));
   Answer(b(), Lane::kDatabase);
   EXPECT_EQ(Row(b(), kShopProducts, "k2"), std::nullopt) << "it was planned for a table without that column";
@@ -182,11 +182,7 @@ TEST_F(InterleavingTest, NewRowsOfATableThatHasChangedSinceAreReadFirst) {
 
 // The echo of one projection comes before its reply, and the next is planned by then: the reply is not taken for that one's.
 TEST_F(InterleavingTest, AReplyThatComesAfterItsEchoIsNotTakenForThatOfTheNext) {
-  Insert(a(), kSettings, {"k1", "a1", "a2", "a3"});
-  Settle();
-  Insert(a(), kSettings, {"k2", "a1", "a2", "a3"});
-  PushFrom(a());
-  RunToDatabaseCall(b());
+  RunToCallForNewRow(kSettings, {"k1", "a1", "a2", "a3"}, {"k2", "a1", "a2", "a3"});
   b().MakeCall(Lane::kDatabase, false);
   Insert(a(), kSettings, {"k3", "a1", "a2", "a3"});
   PushFrom(a());
@@ -204,11 +200,7 @@ TEST_F(InterleavingTest, AReplyThatComesAfterItsEchoIsNotTakenForThatOfTheNext) 
 
 // It was planned without a read; the app inserts and deletes it before it is written. It comes back for a moment, and no longer.
 TEST_F(InterleavingTest, ANewRowThatCameAndWentBeforeItIsWrittenGoesAgain) {
-  Insert(a(), kSettings, {"k1", "a1", "a2", "a3"});
-  Settle();
-  Insert(a(), kSettings, {"k", "a1", "a2", "a3"});
-  PushFrom(a());
-  RunToDatabaseCall(b());
+  RunToCallForNewRow(kSettings, {"k1", "a1", "a2", "a3"}, {"k", "a1", "a2", "a3"});
   Insert(b(), kSettings, {"k", "b1", "b2", "b3"});
   Delete(b(), kSettings, "k");
   Answer(b(), Lane::kDatabase);
