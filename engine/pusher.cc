@@ -10,10 +10,6 @@ namespace assay {
 namespace {
 
 constexpr size_t kPushBytesMax = 1 << 20;
-// Small pushes come at most so often in the long run, and so many of them at once after a rest.
-constexpr absl::Duration kSmallPushesEvery = absl::Milliseconds(10);
-constexpr int kSmallPushesAtOnce = 5;
-constexpr uint64_t kSmallPushEvents = 1000;
 
 }  // namespace
 
@@ -90,14 +86,6 @@ absl::Status Pusher::Step(bool paused) {
   }
   const ChainHead head = log_->Head(own_);
   if (*hub_last_ >= head.last) return absl::OkStatus();
-  // A quiet shop's commits go at once; of a busy shop's, several go together (GCRA, ITU-T I.371). The clock may have been set back.
-  const absl::Time now = clock_->Now();
-  const absl::Time room = due_ - (kSmallPushesAtOnce - 1) * kSmallPushesEvery;
-  if (room > now && room - now <= kSmallPushesEvery && head.last.value - hub_last_->value < kSmallPushEvents) {
-    wake_ = room;
-    return absl::OkStatus();
-  }
-  due_ = (room > now ? now : std::max(due_, now)) + kSmallPushesEvery;
   PushRequest request{own_, {}, {}};
   ASSAY_ASSIGN_OR_RETURN(request.segments,
                          log_->ReadSegments(own_, hub_last_->Next(), kPushBytesMax, /*complete_only=*/false));

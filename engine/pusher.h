@@ -56,7 +56,6 @@ class Pusher {
   absl::Time next_try_ = absl::InfinitePast();
   absl::Time wake_ = absl::InfiniteFuture();
   absl::Time last_push_ = absl::InfinitePast();
-  absl::Time due_ = absl::InfinitePast();  // When the next one would be, did they all keep their distance.
   Backoff backoff_{absl::Milliseconds(500), absl::Seconds(60)};
   LinkStatus link_;
 };

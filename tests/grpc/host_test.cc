@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "tests/support/child_process.h"
 #include "tests/support/temp_directory.h"
+#include "tools/daemon/busy_meter.h"
 #include "tools/daemon/change_log.h"
 #include "tools/daemon/engine_host.h"
 #include "tools/daemon/inbox.h"
@@ -61,6 +62,7 @@ class FakeCapture : public CaptureSource {
     if (world_->batches.empty()) return batch;
     batch = std::move(world_->batches.front());
     world_->batches.pop_front();
+    world_->changed.notify_all();
     return batch;
   }
   void Confirm(Lsn lsn) override {
@@ -74,7 +76,9 @@ class FakeCapture : public CaptureSource {
 class FakeDatabase : public Database {
  public:
   absl::StatusOr<ReadReply> Read(const ReadRequest&) override { return absl::UnavailableError("no"); }
-  ProjectReply Project(const ProjectRequest&) override { return {}; }
+  ProjectReply Project(const ProjectRequest&) override {
+    return {.outcome = ProjectReply::Outcome::kUnavailable, .status = absl::UnavailableError("no")};
+  }
   void Abandon() override {}
   absl::StatusOr<uint64_t> LastBatch() override { return 0; }
 };
@@ -265,6 +269,47 @@ TEST_F(HostTest, CommandsAndHubCallsGoTheirWay) {
   status = Await([](const DaemonStatus& s) { return s.engine.paused && s.engine.hub_interval == absl::Seconds(30); });
   EXPECT_EQ(status.engine.state, "paused");
   EXPECT_EQ(status.engine.hub_interval, absl::Seconds(30));
+}
+
+TEST_F(HostTest, BusyShopIsTakenInPortionsAndAQuietOneAtOnce) {
+  MakeLog();
+  StartHost();
+  Await([](const DaemonStatus& s) { return s.engine.state == "local-only"; });
+  absl::SleepFor(absl::Milliseconds(200));  // The first projection has been tried: for that nobody pauses.
+  // How long capture takes to ask for them all.
+  const auto takes = [&](uint64_t first, uint64_t last) {
+    const absl::Time begun = absl::Now();
+    std::unique_lock<std::mutex> lock(world_.mutex);
+    for (uint64_t lsn = first; lsn <= last; ++lsn) world_.batches.push_back(Insert(lsn));
+    world_.changed.notify_all();
+    world_.changed.wait_for(lock, std::chrono::seconds(20), [&] { return world_.batches.empty(); });
+    return absl::Now() - begun;
+  };
+  EXPECT_GE(takes(101, 150), absl::Milliseconds(200)) << "some at once, and of those behind them one portion every 50 ms";
+  absl::SleepFor(absl::Milliseconds(500));
+  absl::Duration quiet = absl::InfiniteDuration();  // The best of some: the machine may be busy, too.
+  for (uint64_t lsn = 151; lsn < 171; lsn += 2) {
+    quiet = std::min(quiet, takes(lsn, lsn + 1));
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  EXPECT_LT(quiet, absl::Milliseconds(20));
+}
+
+TEST(BusyMeterTest, FiftySalesASecondAreQuietAndABurstIsSoonOver) {
+  BusyMeter meter;
+  absl::Time now = absl::FromUnixSeconds(1000);
+  for (int i = 0; i < 1000; ++i, now += absl::Milliseconds(20)) {
+    meter.Count(1, now);
+    EXPECT_FALSE(meter.Busy(now)) << i;
+  }
+  now += absl::Seconds(1);
+  meter.Count(10, now);
+  EXPECT_FALSE(meter.Busy(now));
+  meter.Count(1, now);
+  EXPECT_TRUE(meter.Busy(now));
+  meter.Count(100'000, now);
+  EXPECT_TRUE(meter.Busy(now + absl::Milliseconds(199)));
+  EXPECT_FALSE(meter.Busy(now + absl::Milliseconds(200)));
 }
 
 TEST_F(HostTest, StopsAtOnce) {

@@ -9,6 +9,7 @@
 #include "adapters/postgres/steady_time.h"
 #include "engine/backoff.h"
 #include "log/annotate.h"
+#include "tools/daemon/busy_meter.h"
 #include "tools/daemon/system.h"
 
 namespace assay {
@@ -21,6 +22,8 @@ constexpr absl::Duration kWorksAgainAfter =
     absl::Seconds(30);  // An engine that ran so long begins a new count of failures.
 constexpr absl::Duration kCaptureWait = absl::Seconds(1);
 constexpr absl::Duration kHintWait = absl::Seconds(5);
+constexpr absl::Duration kBusyPause = absl::Milliseconds(50);
+constexpr size_t kBulkBytes = 64 << 10;
 
 DaemonStatus FirstStatus(const HostParts& parts) {
   DaemonStatus status;
@@ -34,10 +37,22 @@ DaemonStatus FirstStatus(const HostParts& parts) {
   return status;
 }
 
-size_t BytesOf(const CaptureBatch& batch) {
-  size_t bytes = batch.items.size() * sizeof(CaptureItem);
-  for (const auto& buffer : batch.buffers) bytes += buffer->size();
-  return bytes;
+struct Portion {
+  size_t bytes = 0;
+  int sales = 0;          // Transactions but for those of our own.
+  bool has_echo = false;  // What a projection waits for.
+};
+
+Portion Weigh(const CaptureBatch& batch) {
+  Portion portion{.bytes = batch.items.size() * sizeof(CaptureItem)};
+  for (const auto& buffer : batch.buffers) portion.bytes += buffer->size();
+  for (const CaptureItem& item : batch.items) {
+    portion.sales += item.kind == CaptureItem::Kind::kCommit;
+    if (item.kind != CaptureItem::Kind::kMessage || item.prefix == kAttributionPrefix) continue;
+    portion.has_echo = true;
+    --portion.sales;
+  }
+  return portion;
 }
 
 }  // namespace
@@ -112,6 +127,18 @@ void EngineHost::Sleep(absl::Time until, uint64_t generation) {
   std::unique_lock<std::mutex> lock(mutex_);
   wake_.wait_for(lock, absl::ToChronoMilliseconds(until - absl::Now()),
                  [&] { return stopping_ || generation_ != generation; });
+}
+
+// A projection does not wait for a busy shop.
+void EngineHost::AwaitEcho() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  echo_due_ = true;
+  wake_.notify_all();
+}
+
+void EngineHost::PauseCapture(uint64_t generation) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  wake_.wait_for(lock, absl::ToChronoMilliseconds(kBusyPause), [&] { return stopping_ || generation_ != generation || echo_due_; });
 }
 
 // ---- The engine's thread ----
@@ -226,8 +253,18 @@ void EngineHost::MakeDatabaseCall(const DatabaseCall& call, uint64_t generation)
     inbox_.Post(generation, [shared](Engine& engine) { engine.OnDatabaseReply(std::move(*shared)); });
   };
   Database& database = *parts_.database;
-  if (auto* read = std::get_if<DatabaseRead>(&call)) reply(database.Read(read->request));
-  if (auto* project = std::get_if<DatabaseProject>(&call)) reply(database.Project(project->request));
+  if (auto* read = std::get_if<DatabaseRead>(&call)) {
+    AwaitEcho();
+    auto rows = database.Read(read->request);
+    if (!rows.ok()) echo_due_ = false;
+    reply(std::move(rows));
+  }
+  if (auto* project = std::get_if<DatabaseProject>(&call)) {
+    AwaitEcho();
+    ProjectReply projected = database.Project(project->request);
+    if (projected.outcome != ProjectReply::Outcome::kCommitted) echo_due_ = false;
+    reply(std::move(projected));
+  }
   if (std::holds_alternative<DatabaseAbandon>(call)) database.Abandon();
   if (std::holds_alternative<DatabaseLastBatch>(call)) reply(database.LastBatch());
 }
@@ -279,6 +316,7 @@ void EngineHost::CaptureLoop() {
 }
 
 absl::Status EngineHost::StreamCapture(uint64_t generation) {
+  BusyMeter meter;
   while (!stopping_ && inbox_.generation() == generation) {
     if (!capture_wanted_) return absl::FailedPreconditionError("the database and the log do not belong together");
     if (!inbox_.WaitForRoom(kCaptureWait)) {
@@ -287,10 +325,14 @@ absl::Status EngineHost::StreamCapture(uint64_t generation) {
     }
     ASSAY_ASSIGN_OR_RETURN(CaptureBatch batch, parts_.capture->Next(kCaptureWait));
     if (batch.items.empty()) continue;
-    const size_t bytes = BytesOf(batch), items = batch.items.size();
+    const Portion portion = Weigh(batch);
+    if (portion.has_echo) echo_due_ = false;
     auto shared = std::make_shared<CaptureBatch>(std::move(batch));
     inbox_.PostCapture(
-        generation, [shared](Engine& engine) { engine.OnCapture(std::move(*shared)); }, bytes, items);
+        generation, [shared](Engine& engine) { engine.OnCapture(std::move(*shared)); }, portion.bytes, shared->items.size());
+    const absl::Time now = SteadyNow();
+    meter.Count(portion.sales, now);
+    if (portion.bytes < kBulkBytes && meter.Busy(now)) PauseCapture(generation);
   }
   return absl::OkStatus();
 }

@@ -83,6 +83,9 @@ class EngineHost : public Operator {
   void MakeHubCall(Hub& hub, Lane lane, HubCall call, uint64_t generation);
   void CaptureLoop();
   absl::Status StreamCapture(uint64_t generation);
+  // For a shop that is busy: lets more come together before the next look, unless an echo is due.
+  void PauseCapture(uint64_t generation);
+  void AwaitEcho();
   void HintLoop();
   // UNAVAILABLE, with the cause, when there is no engine to be told.
   absl::Status Tell(Inbox::Input command);
@@ -106,6 +109,7 @@ class EngineHost : public Operator {
   std::atomic<bool> stopping_{false};
   uint64_t generation_ = 0;  // Of the engine that runs; 0: none.
   bool engine_ended_ = true;
+  std::atomic<bool> echo_due_{false};  // The fence of a read, or a projection itself, is to come by in capture.
   int running_ = 0;  // Threads not yet ended.
   std::vector<std::thread> threads_;
 };
