@@ -4,7 +4,9 @@
 // Calls block; the engine never makes them itself but asks its host to (engine/engine.h), so no thread of the engine waits.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -80,6 +82,12 @@ struct CaptureItem {
 struct CaptureBatch {
   std::vector<std::unique_ptr<std::string>> buffers;
   std::vector<CaptureItem> items;
+
+  void Append(CaptureBatch more) {
+    if (items.empty()) return void(*this = std::move(more));
+    std::move(more.buffers.begin(), more.buffers.end(), std::back_inserter(buffers));
+    std::move(more.items.begin(), more.items.end(), std::back_inserter(items));
+  }
 };
 
 // What a server shows of itself and of its slot when capture is started: by this a restore or a copy is recognised

@@ -133,7 +133,7 @@ absl::Status Projector::GatherNext(size_t events_max) {
   ASSAY_ASSIGN_OR_RETURN(const bool complete, next_->Gather(events_max));
   next_looked_up_ = std::min(next_looked_up_, next_->rows().size());  // It may have begun again.
   for (; next_looked_up_ < next_->rows().size(); ++next_looked_up_) {
-    ASSAY_RETURN_IF_ERROR(rows_->Get(next_->rows()[next_looked_up_].ref).status());
+    ASSAY_RETURN_IF_ERROR(rows_->Prefetch(next_->rows()[next_looked_up_].ref));
   }
   folding_ = !complete;
   has_work_ |= !complete;

@@ -602,11 +602,12 @@ absl::Status Recorder::MoveRow(const RowRef& ref, const RowKey& key, ChangeKind 
     ASSAY_ASSIGN_OR_RETURN(unsettled, stages_->Unsettled(ref));
   }
   if (stored == nullptr && !unsettled.has_value()) return rows_->Put(ref, std::move(change));
-  const RowVersions before = stored == nullptr ? RowVersions{} : *stored;
-  RowVersions merged = before;
-  Merge(change, &merged);
+  RowVersions merged = stored == nullptr ? RowVersions{} : *stored;
   // The usual case: the clock is past everything this row has, so what PostgreSQL now holds is the fold.
-  const bool newest = claim.version > Newest(before);
+  const bool newest = claim.version > Newest(merged);
+  RowVersions before;
+  if (unsettled.has_value() || !newest || kind == ChangeKind::kInsert) before = merged;
+  Merge(change, &merged);
   const bool whole = kind != ChangeKind::kInsert || merged.columns.size() == claim.columns.size();
   if (!unsettled.has_value() && newest && whole) return rows_->Put(ref, std::move(merged));
   ASSAY_RETURN_IF_ERROR(rows_->Put(ref, merged));

@@ -18,11 +18,7 @@ namespace {
 
 constexpr uint8_t kRowVersionsFormat = 1;
 constexpr uint8_t kListFormat = 1;
-// Of memory, with some ten columns a row: some 250 bytes each.
-constexpr size_t kListedRowsMax = 32768;
-constexpr size_t kTidyRows = 20000;
 constexpr size_t kRestRows = 1000;  // Fewer stay on the list: a quiet shop's sales are to cost no more than a busy one's.
-constexpr size_t kCachedRowsMax = kListedRowsMax + kListedRowsMax / 2;
 constexpr size_t kListBytesMax = 256 << 10;  // Of one entry of the list.
 
 absl::Status Malformed() { return absl::DataLossError("the stored versions of a row are malformed"); }
@@ -117,8 +113,8 @@ absl::StatusOr<RowVersions> RowVersions::Decode(absl::string_view bytes, const E
   return row;
 }
 
-absl::StatusOr<std::unique_ptr<RowVersionStore>> RowVersionStore::Open(LogFile* file, EventLog* log) {
-  std::unique_ptr<RowVersionStore> store(new RowVersionStore(file, log));
+absl::StatusOr<std::unique_ptr<RowVersionStore>> RowVersionStore::Open(LogFile* file, EventLog* log, Limits limits) {
+  std::unique_ptr<RowVersionStore> store(new RowVersionStore(file, log, limits));
   ASSAY_ASSIGN_OR_RETURN(store->get_,
                          file->Prepare("SELECT versions FROM row_version WHERE table_id = ?1 AND key_hash = ?2"));
   ASSAY_ASSIGN_OR_RETURN(store->newest_, file->Prepare("SELECT coalesce(max(id), 0) FROM row_version_recent"));
@@ -136,6 +132,7 @@ absl::StatusOr<std::unique_ptr<RowVersionStore>> RowVersionStore::Open(LogFile* 
 
 absl::Status RowVersionStore::Load() {
   cache_.clear();
+  newest_used_.reset();
   changed_.clear();
   listed_ = 0;
   ASSAY_ASSIGN_OR_RETURN(Statement list, file_->Prepare("SELECT id, rows FROM row_version_recent ORDER BY id"));
@@ -157,8 +154,8 @@ absl::Status RowVersionStore::Load() {
       if (!reader.Varint(&table) || table > UINT32_MAX || !reader.Take(row.key.size(), &key) || !reader.Sized(&versions)) return Malformed();
       row.table = {static_cast<uint32_t>(table)};
       std::memcpy(row.key.data(), key.data(), key.size());
-      ASSAY_ASSIGN_OR_RETURN(RowVersions decoded, RowVersions::Decode(versions, *log_));
-      cache_.insert_or_assign(row, Entry{std::move(decoded), Place::kList});
+      ASSAY_RETURN_IF_ERROR(RowVersions::Decode(versions, *log_).status());
+      cache_.insert_or_assign(row, Entry{std::string(versions), Place::kList});
     }
   }
   listed_ = cache_.size();
@@ -193,43 +190,46 @@ absl::Status RowVersionStore::Refresh() {
 }
 
 absl::Status RowVersionStore::MakeRoom() {
-  if (listed_ + changed_.size() >= kListedRowsMax && file_->InTransaction()) ASSAY_RETURN_IF_ERROR(SortIn());
-  if (cache_.size() >= kCachedRowsMax) absl::erase_if(cache_, [](const auto& entry) { return entry.second.place == Place::kTable; });
+  if (listed_ + changed_.size() >= limits_.listed && file_->InTransaction()) ASSAY_RETURN_IF_ERROR(SortIn());
+  if (cache_.size() >= limits_.listed + limits_.listed / 4) absl::erase_if(cache_, [](const auto& entry) { return entry.second.place == Place::kTable; });
   return absl::OkStatus();
 }
 
-absl::Status RowVersionStore::Tidy() { return listed_ + changed_.size() >= kTidyRows ? SortIn() : absl::OkStatus(); }
+absl::Status RowVersionStore::Tidy() { return listed_ + changed_.size() >= limits_.tidy ? SortIn() : absl::OkStatus(); }
 
 absl::Status RowVersionStore::Rest() {
   if (listed_ + changed_.size() >= kRestRows) ASSAY_RETURN_IF_ERROR(SortIn());
   absl::erase_if(cache_, [](const auto& entry) { return entry.second.place == Place::kTable; });
   cache_.rehash(0);
+  newest_used_.reset();
   return absl::OkStatus();
 }
 
-absl::StatusOr<const RowVersions*> RowVersionStore::Get(const RowRef& row) {
+absl::StatusOr<const RowVersionStore::Entry*> RowVersionStore::Find(const RowRef& row) {
   ASSAY_RETURN_IF_ERROR(Refresh());
   auto found = cache_.find(row);
   // What a reader has from the table may have changed there.
-  if (found != cache_.end() && (!file_->read_only() || found->second.place != Place::kTable)) {
-    return found->second.versions ? &*found->second.versions : nullptr;
-  }
+  if (found != cache_.end() && (!file_->read_only() || found->second.place != Place::kTable)) return &found->second;
   ASSAY_RETURN_IF_ERROR(MakeRoom());
-  std::optional<RowVersions> versions;
-  if (!file_->read_only() && !filter_.MayHave(row)) {
-    found = cache_.insert_or_assign(row, Entry{}).first;
-    return nullptr;
-  }
-  get_.BindInt(1, row.table.value).BindBlob(2, View(row.key));
-  ASSAY_ASSIGN_OR_RETURN(const bool stored, get_.Step());
-  if (stored) {
-    absl::StatusOr<RowVersions> decoded = RowVersions::Decode(get_.Blob(0), *log_);
+  Entry entry;
+  if (file_->read_only() || filter_.MayHave(row)) {
+    get_.BindInt(1, row.table.value).BindBlob(2, View(row.key));
+    ASSAY_ASSIGN_OR_RETURN(const bool stored, get_.Step());
+    if (stored) entry.versions = std::string(get_.Blob(0));
     get_.Reset();
-    if (!decoded.ok()) return decoded.status();
-    versions = *std::move(decoded);
+    if (stored && entry.versions.empty()) return Malformed();
   }
-  found = cache_.insert_or_assign(row, Entry{std::move(versions)}).first;
-  return found->second.versions ? &*found->second.versions : nullptr;
+  return &cache_.insert_or_assign(row, std::move(entry)).first->second;
+}
+
+absl::StatusOr<const RowVersions*> RowVersionStore::Get(const RowRef& row) {
+  if (!file_->read_only() && newest_used_.has_value() && newest_used_->first == row) return &newest_used_->second;
+  ASSAY_ASSIGN_OR_RETURN(const Entry* entry, Find(row));
+  if (entry->versions.empty()) return nullptr;
+  newest_used_.reset();
+  ASSAY_ASSIGN_OR_RETURN(RowVersions versions, RowVersions::Decode(entry->versions, *log_));
+  newest_used_.emplace(row, std::move(versions));
+  return &newest_used_->second;
 }
 
 absl::Status RowVersionStore::Put(const RowRef& row, RowVersions versions) {
@@ -240,7 +240,8 @@ absl::Status RowVersionStore::Put(const RowRef& row, RowVersions versions) {
     found = cache_.try_emplace(row).first;
   }
   Entry& entry = found->second;
-  entry.versions = std::move(versions);
+  entry.versions = versions.Encode(*log_);
+  newest_used_.emplace(row, std::move(versions));
   if (entry.place == Place::kMemory) return absl::OkStatus();
   if (entry.place == Place::kList) --listed_;
   entry.place = Place::kMemory;
@@ -250,7 +251,7 @@ absl::Status RowVersionStore::Put(const RowRef& row, RowVersions versions) {
 
 absl::Status RowVersionStore::List() {
   if (changed_.empty()) return absl::OkStatus();
-  if (listed_ + changed_.size() >= kListedRowsMax) return SortIn();
+  if (listed_ + changed_.size() >= limits_.listed) return SortIn();
   std::string rows(1, static_cast<char>(kListFormat));
   const auto append = [&] { return append_.BindBlob(1, rows).Run(); };
   for (const RowRef& row : changed_) {
@@ -261,7 +262,7 @@ absl::Status RowVersionStore::List() {
     Entry& entry = cache_.at(row);
     PutVarint(&rows, row.table.value);
     rows.append(View(row.key).data(), row.key.size());
-    PutSized(&rows, entry.versions->Encode(*log_));
+    PutSized(&rows, entry.versions);
     entry.place = Place::kList;
   }
   listed_ += changed_.size();
@@ -277,8 +278,7 @@ absl::Status RowVersionStore::SortIn() {
   }
   std::sort(newer.begin(), newer.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   for (const auto& [row, entry] : newer) {
-    const std::string bytes = entry->versions->Encode(*log_);
-    ASSAY_RETURN_IF_ERROR(put_.BindInt(1, row.table.value).BindBlob(2, View(row.key)).BindBlob(3, bytes).Run());
+    ASSAY_RETURN_IF_ERROR(put_.BindInt(1, row.table.value).BindBlob(2, View(row.key)).BindBlob(3, entry->versions).Run());
     entry->place = Place::kTable;
     if (!filter_.MayHave(row)) filter_.Add(row);
   }
@@ -291,10 +291,14 @@ absl::Status RowVersionStore::SortIn() {
 absl::Status RowVersionStore::ForEach(TableId table,
                                       const std::function<absl::Status(const KeyHash&, const RowVersions&)>& visit) {
   ASSAY_RETURN_IF_ERROR(Refresh());
-  std::map<KeyHash, const RowVersions*> newer;
+  std::map<KeyHash, const std::string*> newer;
   for (const auto& [row, entry] : cache_) {
-    if (row.table == table && entry.place != Place::kTable) newer[row.key] = &*entry.versions;
+    if (row.table == table && entry.place != Place::kTable) newer[row.key] = &entry.versions;
   }
+  const auto decode_and_visit = [&](const KeyHash& key, absl::string_view bytes) -> absl::Status {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions versions, RowVersions::Decode(bytes, *log_));
+    return visit(key, versions);
+  };
   auto next = newer.begin();
   ASSAY_ASSIGN_OR_RETURN(
       Statement rows,
@@ -307,11 +311,10 @@ absl::Status RowVersionStore::ForEach(TableId table,
       if (rows.Blob(0).size() != key.size()) return Malformed();
       std::memcpy(key.data(), rows.Blob(0).data(), key.size());
     }
-    for (; next != newer.end() && (!row || next->first < key); ++next) ASSAY_RETURN_IF_ERROR(visit(next->first, *next->second));
+    for (; next != newer.end() && (!row || next->first < key); ++next) ASSAY_RETURN_IF_ERROR(decode_and_visit(next->first, *next->second));
     if (!row) return absl::OkStatus();
     if (next != newer.end() && next->first == key) continue;  // Visited next, as it is now.
-    ASSAY_ASSIGN_OR_RETURN(const RowVersions versions, RowVersions::Decode(rows.Blob(1), *log_));
-    ASSAY_RETURN_IF_ERROR(visit(key, versions));
+    ASSAY_RETURN_IF_ERROR(decode_and_visit(key, rows.Blob(1)));
   }
 }
 

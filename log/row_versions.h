@@ -6,7 +6,8 @@
 //
 // Keys come in no order, so a table of rows by key takes a page of writing for each row of a commit. Therefore a commit appends its
 // rows to a list, and only when that list has grown long is it sorted into the table, where then each page takes many of its rows at
-// once (as the levels of a log-structured merge tree: O'Neil et al., Acta Informatica 33, 1996). What is on the list is in memory, too.
+// once (as the levels of a log-structured merge tree: O'Neil et al., Acta Informatica 33, 1996). What is on the list is in memory, too,
+// in its compact form: the longer the list, the fewer pages a row costs.
 // Not thread-safe.
 #pragma once
 
@@ -16,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -61,10 +63,18 @@ struct RowVersions {
 
 class RowVersionStore {
  public:
-  static absl::StatusOr<std::unique_ptr<RowVersionStore>> Open(LogFile* file, EventLog* log);
+  // The longest list, and how long it may be without being sorted in when there is nothing better to do. Of memory, some 150 bytes a row.
+  struct Limits {
+    size_t listed = 131072;
+    size_t tidy = 50000;
+  };
+  static absl::StatusOr<std::unique_ptr<RowVersionStore>> Open(LogFile* file, EventLog* log) { return Open(file, log, Limits()); }
+  static absl::StatusOr<std::unique_ptr<RowVersionStore>> Open(LogFile* file, EventLog* log, Limits limits);
 
-  // nullopt: nothing was ever written under this key. The pointer is valid until the next Put or Get.
-  absl::StatusOr<const RowVersions*> Get(const RowRef& row);  // nullptr: none.
+  // nullptr: nothing was ever written under this key. The pointer is valid until the next Put or Get.
+  absl::StatusOr<const RowVersions*> Get(const RowRef& row);
+  // So that Get need not go to the disk.
+  absl::Status Prefetch(const RowRef& row) { return Find(row).status(); }
   absl::Status Put(const RowRef& row, RowVersions versions);
   // Sorts the list in when it has become long, which takes some hundredths of a second: for when there is nothing better to do. Put does it at
   // the latest.
@@ -75,7 +85,7 @@ class RowVersionStore {
   absl::Status ForEach(TableId table, const std::function<absl::Status(const KeyHash&, const RowVersions&)>& visit);
 
  private:
-  RowVersionStore(LogFile* file, EventLog* log) : file_(file), log_(log) {}
+  RowVersionStore(LogFile* file, EventLog* log, Limits limits) : file_(file), log_(log), limits_(limits) {}
   absl::Status Load();
   // Of a reader: what the writer has listed since.
   absl::Status Refresh();
@@ -91,13 +101,17 @@ class RowVersionStore {
     kMemory,  // Newer than both: not durable yet.
   };
   struct Entry {
-    std::optional<RowVersions> versions;
+    std::string versions;  // RowVersions::Encode; empty: none.
     Place place = Place::kTable;
   };
+  // Good until the next Put or Find.
+  absl::StatusOr<const Entry*> Find(const RowRef& row);
   LogFile* file_;
   LogFile::Participation participation_;
   EventLog* log_;
+  const Limits limits_;
   absl::flat_hash_map<RowRef, Entry> cache_;
+  std::optional<std::pair<RowRef, RowVersions>> newest_used_;  // A row is mostly read, changed, and read again.
   std::vector<RowRef> changed_;  // kMemory.
   size_t listed_ = 0;            // Entries that are kList.
   KeyFilter filter_;             // Of a writer: of row_version.

@@ -114,13 +114,14 @@ absl::StatusOr<std::unique_ptr<StageStore>> StageStore::Open(LogFile* file, Even
         file->Prepare("INSERT INTO conflict VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"));
   }
   StageStore* raw = store.get();
-  raw->participation_ = file->AddParticipant([] { return absl::OkStatus(); }, [raw] { return raw->Load(); });
+  raw->participation_ = file->AddParticipant([raw] { return raw->WriteValues(); }, [raw] { return raw->Load(); });
   return store;
 }
 
 absl::Status StageStore::Refresh() { return file_->read_only() ? Load() : absl::OkStatus(); }
 
 absl::Status StageStore::Load() {
+  values_.clear();
   projected_.clear();
   ASSAY_ASSIGN_OR_RETURN(Statement projected, file_->Prepare("SELECT origin, sequence FROM projected"));
   for (;;) {
@@ -142,6 +143,7 @@ absl::Status StageStore::Load() {
 }
 
 absl::StatusOr<std::optional<std::string>> StageStore::Get(absl::string_view name) {
+  if (const auto found = values_.find(name); found != values_.end()) return found->second;
   get_.BindText(1, name);
   ASSAY_ASSIGN_OR_RETURN(const bool row, get_.Step());
   if (!row) return std::nullopt;
@@ -151,7 +153,15 @@ absl::StatusOr<std::optional<std::string>> StageStore::Get(absl::string_view nam
 }
 
 absl::Status StageStore::Set(absl::string_view name, absl::string_view value) {
-  return set_.BindText(1, name).BindBlob(2, value).Run();
+  if (!file_->InTransaction()) return set_.BindText(1, name).BindBlob(2, value).Run();
+  values_[std::string(name)] = std::string(value);
+  return absl::OkStatus();
+}
+
+absl::Status StageStore::WriteValues() {
+  for (const auto& [name, value] : values_) ASSAY_RETURN_IF_ERROR(set_.BindText(1, name).BindBlob(2, value).Run());
+  values_.clear();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<uint64_t> StageStore::GetNumber(absl::string_view name, uint64_t otherwise) {

@@ -98,9 +98,12 @@ class StageStore {
  private:
   StageStore(LogFile* file, EventLog* log) : file_(file), log_(log) {}
   absl::Status Load();
+  absl::Status WriteValues();
   LogFile* file_;
   LogFile::Participation participation_;
   EventLog* log_;
+  // Set in this transaction of the log: some change with each captured one.
+  std::map<std::string, std::string, std::less<>> values_;
   std::map<OriginId, Sequence> projected_;
   int64_t unsettled_count_ = 0, parked_count_ = 0, conflict_count_ = 0;
   Statement get_, set_, set_projected_, add_seen_, seen_, unsettled_, put_unsettled_, erase_unsettled_, add_conflict_;

@@ -20,8 +20,9 @@ constexpr absl::Duration kStatusIntervalMax = absl::Seconds(10);
 constexpr absl::Duration kOldStreamMax = absl::Seconds(2);
 constexpr absl::Duration kVisibleMax = absl::Seconds(1);
 
-// Buffers are filled to this size, and a larger message gets one of its own: views into them must not move.
-constexpr size_t kBufferBytes = 256 << 10;
+// A batch's buffers grow from one to the next; a larger message gets one of its own: views into them must not move.
+constexpr size_t kFirstBufferBytes = 4 << 10;
+constexpr size_t kBufferBytesMax = 256 << 10;
 
 // The numbers (pg_attribute.attnum) of the stream's columns, which come in their order. `known` has those of columns that the catalog has
 // under the same name, 0 for the others; `last` is the highest number that the table has ever given. The catalog may be ahead: a column
@@ -270,8 +271,9 @@ absl::Status PostgresCapture::End(absl::Status status) {
 
 absl::string_view PostgresCapture::Keep(absl::string_view bytes, CaptureBatch& batch) {
   if (batch.buffers.empty() || batch.buffers.back()->capacity() - batch.buffers.back()->size() < bytes.size()) {
+    const size_t usual = std::min(kFirstBufferBytes << std::min<size_t>(batch.buffers.size(), 16), kBufferBytesMax);
     batch.buffers.push_back(std::make_unique<std::string>());
-    batch.buffers.back()->reserve(std::max(bytes.size(), kBufferBytes));
+    batch.buffers.back()->reserve(std::max(bytes.size(), usual));
   }
   std::string& buffer = *batch.buffers.back();
   const size_t at = buffer.size();

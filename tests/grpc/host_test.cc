@@ -299,17 +299,30 @@ TEST(BusyMeterTest, FiftySalesASecondAreQuietAndABurstIsSoonOver) {
   BusyMeter meter;
   absl::Time now = absl::FromUnixSeconds(1000);
   for (int i = 0; i < 1000; ++i, now += absl::Milliseconds(20)) {
-    meter.Count(1, now);
+    meter.Count(1, 10, now);
     EXPECT_FALSE(meter.Busy(now)) << i;
+    EXPECT_EQ(meter.Pause(now), absl::ZeroDuration());
   }
   now += absl::Seconds(1);
-  meter.Count(10, now);
+  meter.Count(10, 100, now);
   EXPECT_FALSE(meter.Busy(now));
-  meter.Count(1, now);
+  meter.Count(1, 10, now);
   EXPECT_TRUE(meter.Busy(now));
-  meter.Count(100'000, now);
+  meter.Count(100'000, 1'000'000, now);
   EXPECT_TRUE(meter.Busy(now + absl::Milliseconds(199)));
   EXPECT_FALSE(meter.Busy(now + absl::Milliseconds(200)));
+}
+
+TEST(BusyMeterTest, PauseIsForSomeMessagesAndNeverLong) {
+  BusyMeter meter;
+  absl::Time now = absl::FromUnixSeconds(1000);
+  meter.Count(1000, 1000, now);
+  now += absl::Milliseconds(10);
+  meter.Count(1000, 1000, now);
+  EXPECT_EQ(meter.Pause(now), 80 * absl::Microseconds(10));
+  now += absl::Milliseconds(190);
+  meter.Count(100, 1, now);
+  EXPECT_EQ(meter.Pause(now), absl::Milliseconds(50));
 }
 
 TEST_F(HostTest, StopsAtOnce) {

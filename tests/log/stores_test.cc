@@ -163,7 +163,7 @@ TEST_F(StoresTest, RolledBackRowVersionsAreForgotten) {
 }
 
 TEST_F(StoresTest, MoreRowsThanTheCacheHoldsAreAllKept) {
-  constexpr uint64_t kRows = 150000;
+  constexpr uint64_t kRows = 30000;
   ASSERT_OK(file->Begin());
   for (uint64_t i = 1; i <= kRows; ++i) ASSERT_OK(rows->Put(Row(1, absl::StrCat(i)), {.written = V(i, kA, i)}));
   const auto expect_all = [&] {
@@ -223,6 +223,22 @@ TEST_F(StoresTest, WhatWasCommittedLastCountsWhereverItIsStored) {
       }
     }
   }
+}
+
+TEST_F(StoresTest, ValuesAreThoseOfTheTransactionUntilItEnds) {
+  ASSERT_OK(file->Begin());
+  ASSERT_OK(stages->SetNumber("clock", 7));
+  ASSERT_OK(stages->SetNumber("clock", 8));
+  EXPECT_EQ(*stages->GetNumber("clock", 0), 8u);
+  ASSERT_OK(file->Commit());
+  ASSERT_OK(file->Begin());
+  ASSERT_OK(stages->SetNumber("clock", 9));
+  file->Rollback();
+  EXPECT_EQ(*stages->GetNumber("clock", 0), 8u);
+  ASSERT_OK(file->Begin());
+  ASSERT_OK(file->Commit());
+  ASSERT_OK(Reopen());
+  EXPECT_EQ(*stages->GetNumber("clock", 0), 8u);
 }
 
 TEST_F(StoresTest, DamagedRowVersionsAreRefused) {

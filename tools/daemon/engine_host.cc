@@ -22,8 +22,12 @@ constexpr absl::Duration kWorksAgainAfter =
     absl::Seconds(30);  // An engine that ran so long begins a new count of failures.
 constexpr absl::Duration kCaptureWait = absl::Seconds(1);
 constexpr absl::Duration kHintWait = absl::Seconds(5);
-constexpr absl::Duration kBusyPause = absl::Milliseconds(50);
-constexpr size_t kBulkBytes = 64 << 10;
+// What a busy shop does is gathered for so long, or until there is so much of it.
+constexpr absl::Duration kGather = absl::Milliseconds(50);
+constexpr size_t kGatherItems = 4000;
+// So short a pause, after so many messages, delays nobody.
+constexpr absl::Duration kShortPause = absl::Milliseconds(3);
+constexpr size_t kShortPauseItems = 100;
 
 DaemonStatus FirstStatus(const HostParts& parts) {
   DaemonStatus status;
@@ -37,22 +41,10 @@ DaemonStatus FirstStatus(const HostParts& parts) {
   return status;
 }
 
-struct Portion {
-  size_t bytes = 0;
-  int sales = 0;          // Transactions but for those of our own.
-  bool has_echo = false;  // What a projection waits for.
-};
-
-Portion Weigh(const CaptureBatch& batch) {
-  Portion portion{.bytes = batch.items.size() * sizeof(CaptureItem)};
-  for (const auto& buffer : batch.buffers) portion.bytes += buffer->size();
-  for (const CaptureItem& item : batch.items) {
-    portion.sales += item.kind == CaptureItem::Kind::kCommit;
-    if (item.kind != CaptureItem::Kind::kMessage || item.prefix == kAttributionPrefix) continue;
-    portion.has_echo = true;
-    --portion.sales;
-  }
-  return portion;
+size_t BytesOf(const CaptureBatch& batch) {
+  size_t bytes = batch.items.size() * sizeof(CaptureItem);
+  for (const auto& buffer : batch.buffers) bytes += buffer->size();
+  return bytes;
 }
 
 }  // namespace
@@ -136,9 +128,29 @@ void EngineHost::AwaitEcho() {
   wake_.notify_all();
 }
 
-void EngineHost::PauseCapture(uint64_t generation) {
+void EngineHost::PauseCapture(absl::Duration pause, size_t items, uint64_t generation) {
+  const bool is_short = pause <= kShortPause && items >= kShortPauseItems;
   std::unique_lock<std::mutex> lock(mutex_);
-  wake_.wait_for(lock, absl::ToChronoMilliseconds(kBusyPause), [&] { return stopping_ || generation_ != generation || echo_due_; });
+  wake_.wait_for(lock, absl::ToChronoMicroseconds(pause),
+                 [&] { return stopping_ || generation_ != generation || (echo_due_ && !is_short); });
+}
+
+EngineHost::Seen EngineHost::Look(const CaptureBatch& batch) {
+  Seen seen;
+  bool ended = true;
+  for (const CaptureItem& item : batch.items) {
+    ended = item.kind == CaptureItem::Kind::kCommit || item.kind == CaptureItem::Kind::kKeepalive;
+    if (item.kind == CaptureItem::Kind::kMessage && item.prefix != kAttributionPrefix) in_echo_ = true;
+    if (item.kind != CaptureItem::Kind::kCommit) continue;
+    if (!in_echo_) {
+      ++seen.transactions;
+    } else {
+      in_echo_ = echo_due_ = false;
+      seen.echo = true;
+    }
+  }
+  if (!ended) ++seen.transactions;
+  return seen;
 }
 
 // ---- The engine's thread ----
@@ -317,22 +329,36 @@ void EngineHost::CaptureLoop() {
 
 absl::Status EngineHost::StreamCapture(uint64_t generation) {
   BusyMeter meter;
+  CaptureBatch gathered;
+  absl::Time since;
+  in_echo_ = false;
+  const auto post = [&] {
+    if (gathered.items.empty()) return;
+    const size_t bytes = BytesOf(gathered), items = gathered.items.size();
+    auto shared = std::make_shared<CaptureBatch>(std::exchange(gathered, {}));
+    inbox_.PostCapture(
+        generation, [shared](Engine& engine) { engine.OnCapture(std::move(*shared)); }, bytes, items);
+  };
   while (!stopping_ && inbox_.generation() == generation) {
     if (!capture_wanted_) return absl::FailedPreconditionError("the database and the log do not belong together");
     if (!inbox_.WaitForRoom(kCaptureWait)) {
       if (parts_.capture_keep_alive != nullptr) ASSAY_RETURN_IF_ERROR(parts_.capture_keep_alive());
       continue;
     }
-    ASSAY_ASSIGN_OR_RETURN(CaptureBatch batch, parts_.capture->Next(kCaptureWait));
-    if (batch.items.empty()) continue;
-    const Portion portion = Weigh(batch);
-    if (portion.has_echo) echo_due_ = false;
-    auto shared = std::make_shared<CaptureBatch>(std::move(batch));
-    inbox_.PostCapture(
-        generation, [shared](Engine& engine) { engine.OnCapture(std::move(*shared)); }, portion.bytes, shared->items.size());
+    absl::StatusOr<CaptureBatch> batch = parts_.capture->Next(gathered.items.empty() ? kCaptureWait : since + kGather - SteadyNow());
+    if (!batch.ok()) {
+      post();
+      return batch.status();
+    }
     const absl::Time now = SteadyNow();
-    meter.Count(portion.sales, now);
-    if (portion.bytes < kBulkBytes && meter.Busy(now)) PauseCapture(generation);
+    const size_t items = batch->items.size();
+    const Seen seen = Look(*batch);
+    meter.Count(seen.transactions, items, now);
+    if (gathered.items.empty()) since = now;
+    gathered.Append(*std::move(batch));
+    const bool hold = meter.Busy(now) && !seen.echo && now < since + kGather && gathered.items.size() < kGatherItems;
+    if (!hold) post();
+    PauseCapture(hold ? std::min(meter.Pause(now), since + kGather - now) : meter.Pause(now), items, generation);
   }
   return absl::OkStatus();
 }
