@@ -12,10 +12,11 @@ namespace assay {
 
 class BusyMeter {
  public:
-  // A portion of so many messages was taken at `now`, which never goes back. One from within a transaction counts as a transaction.
+  // Of so many transactions the end was taken at `now`, which never goes back, and so many messages. Very many messages are busy, too.
   void Count(int transactions, size_t messages, absl::Time now) {
-    empty_at_ = std::min(std::max(empty_at_, now) + transactions * kEach, now + kMost);
-    each_ = messages == 0 ? kPauseMax : (now - last_) / static_cast<int64_t>(messages);
+    const auto count = static_cast<int64_t>(messages);
+    empty_at_ = std::min(std::max(empty_at_, now) + transactions * kEach + count * kEach / kMessages, now + kMost);
+    each_ = messages == 0 ? kPauseMax : (now - last_) / count;
     last_ = now;
   }
   bool Busy(absl::Time now) const { return empty_at_ - now > kBusy; }
@@ -25,7 +26,7 @@ class BusyMeter {
   }
 
  private:
-  static constexpr absl::Duration kEach = absl::Milliseconds(20);      // That is 50 a second.
+  static constexpr absl::Duration kEach = absl::Milliseconds(20);      // That is 50 a second, of no messages.
   static constexpr absl::Duration kBusy = absl::Milliseconds(200);     // 10 more than that.
   static constexpr absl::Duration kMost = absl::Milliseconds(400);     // Soon over when the shop is quiet again.
   static constexpr absl::Duration kPauseMax = absl::Milliseconds(50);

@@ -23,7 +23,7 @@ constexpr absl::Duration kWorksAgainAfter =
 constexpr absl::Duration kCaptureWait = absl::Seconds(1);
 constexpr absl::Duration kHintWait = absl::Seconds(5);
 // What a busy shop does is gathered for so long, or until there is so much of it.
-constexpr absl::Duration kGather = absl::Milliseconds(50);
+constexpr absl::Duration kGather = absl::Milliseconds(100);
 constexpr size_t kGatherItems = 4000;
 // So short a pause, after so many messages, delays nobody.
 constexpr absl::Duration kShortPause = absl::Milliseconds(3);
@@ -137,9 +137,8 @@ void EngineHost::PauseCapture(absl::Duration pause, size_t items, uint64_t gener
 
 EngineHost::Seen EngineHost::Look(const CaptureBatch& batch) {
   Seen seen;
-  bool ended = true;
   for (const CaptureItem& item : batch.items) {
-    ended = item.kind == CaptureItem::Kind::kCommit || item.kind == CaptureItem::Kind::kKeepalive;
+    seen.whole = item.kind == CaptureItem::Kind::kCommit || item.kind == CaptureItem::Kind::kKeepalive;
     if (item.kind == CaptureItem::Kind::kMessage && item.prefix != kAttributionPrefix) in_echo_ = true;
     if (item.kind != CaptureItem::Kind::kCommit) continue;
     if (!in_echo_) {
@@ -149,7 +148,6 @@ EngineHost::Seen EngineHost::Look(const CaptureBatch& batch) {
       seen.echo = true;
     }
   }
-  if (!ended) ++seen.transactions;
   return seen;
 }
 
@@ -356,7 +354,8 @@ absl::Status EngineHost::StreamCapture(uint64_t generation) {
     meter.Count(seen.transactions, items, now);
     if (gathered.items.empty()) since = now;
     gathered.Append(*std::move(batch));
-    const bool hold = meter.Busy(now) && !seen.echo && now < since + kGather && gathered.items.size() < kGatherItems;
+    const bool gather = !seen.whole || (meter.Busy(now) && !seen.echo);
+    const bool hold = gather && now < since + kGather && gathered.items.size() < kGatherItems;
     if (!hold) post();
     PauseCapture(hold ? std::min(meter.Pause(now), since + kGather - now) : meter.Pause(now), items, generation);
   }

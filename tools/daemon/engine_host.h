@@ -86,6 +86,7 @@ class EngineHost : public Operator {
   struct Seen {
     int transactions = 0;  // Not our own: there is one or two of them for each sale of a quiet shop elsewhere.
     bool echo = false;     // A fence or a projection came to its end.
+    bool whole = true;     // No transaction is still coming in: before its end the engine has no use for it.
   };
   Seen Look(const CaptureBatch& batch);
   // Lets more come together before the next look, unless an echo is due.
