@@ -605,7 +605,7 @@ absl::Status Recorder::MoveRow(const RowRef& ref, const RowKey& key, ChangeKind 
   RowVersions merged = stored == nullptr ? RowVersions{} : *stored;
   // The usual case: the clock is past everything this row has, so what PostgreSQL now holds is the fold.
   const bool newest = claim.version > Newest(merged);
-  RowVersions before;
+  RowVersions before;  // Not of the usual case, which has no use for it.
   if (unsettled.has_value() || !newest || kind == ChangeKind::kInsert) before = merged;
   Merge(change, &merged);
   const bool whole = kind != ChangeKind::kInsert || merged.columns.size() == claim.columns.size();

@@ -191,15 +191,19 @@ absl::Status RowVersionStore::Refresh() {
 
 absl::Status RowVersionStore::MakeRoom() {
   if (listed_ + changed_.size() >= limits_.listed && file_->InTransaction()) ASSAY_RETURN_IF_ERROR(SortIn());
-  if (cache_.size() >= limits_.listed + limits_.listed / 4) absl::erase_if(cache_, [](const auto& entry) { return entry.second.place == Place::kTable; });
+  if (cache_.size() >= limits_.listed + limits_.listed / 4) ForgetStored();
   return absl::OkStatus();
+}
+
+void RowVersionStore::ForgetStored() {
+  absl::erase_if(cache_, [](const auto& entry) { return entry.second.place == Place::kTable; });
 }
 
 absl::Status RowVersionStore::Tidy() { return listed_ + changed_.size() >= limits_.tidy ? SortIn() : absl::OkStatus(); }
 
 absl::Status RowVersionStore::Rest() {
   if (listed_ + changed_.size() >= kRestRows) ASSAY_RETURN_IF_ERROR(SortIn());
-  absl::erase_if(cache_, [](const auto& entry) { return entry.second.place == Place::kTable; });
+  ForgetStored();
   cache_.rehash(0);
   newest_used_.reset();
   return absl::OkStatus();

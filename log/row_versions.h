@@ -90,6 +90,7 @@ class RowVersionStore {
   // Of a reader: what the writer has listed since.
   absl::Status Refresh();
   absl::Status MakeRoom();
+  void ForgetStored();  // In memory: rows that are in the table as well.
   absl::Status List();
   absl::Status SortIn();
   // Reads the keys of the whole table.

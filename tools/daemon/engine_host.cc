@@ -9,7 +9,7 @@
 #include "adapters/postgres/steady_time.h"
 #include "engine/backoff.h"
 #include "log/annotate.h"
-#include "tools/daemon/busy_meter.h"
+#include "tools/daemon/capture_gatherer.h"
 #include "tools/daemon/system.h"
 
 namespace assay {
@@ -22,9 +22,6 @@ constexpr absl::Duration kWorksAgainAfter =
     absl::Seconds(30);  // An engine that ran so long begins a new count of failures.
 constexpr absl::Duration kCaptureWait = absl::Seconds(1);
 constexpr absl::Duration kHintWait = absl::Seconds(5);
-// What a busy shop does is gathered for so long, or until there is so much of it.
-constexpr absl::Duration kGather = absl::Milliseconds(100);
-constexpr size_t kGatherItems = 4000;
 // So short a pause, after so many messages, delays nobody.
 constexpr absl::Duration kShortPause = absl::Milliseconds(3);
 constexpr size_t kShortPauseItems = 100;
@@ -133,22 +130,6 @@ void EngineHost::PauseCapture(absl::Duration pause, size_t items, uint64_t gener
   std::unique_lock<std::mutex> lock(mutex_);
   wake_.wait_for(lock, absl::ToChronoMicroseconds(pause),
                  [&] { return stopping_ || generation_ != generation || (echo_due_ && !is_short); });
-}
-
-EngineHost::Seen EngineHost::Look(const CaptureBatch& batch) {
-  Seen seen;
-  for (const CaptureItem& item : batch.items) {
-    seen.whole = item.kind == CaptureItem::Kind::kCommit || item.kind == CaptureItem::Kind::kKeepalive;
-    if (item.kind == CaptureItem::Kind::kMessage && item.prefix != kAttributionPrefix) in_echo_ = true;
-    if (item.kind != CaptureItem::Kind::kCommit) continue;
-    if (!in_echo_) {
-      ++seen.transactions;
-    } else {
-      in_echo_ = echo_due_ = false;
-      seen.echo = true;
-    }
-  }
-  return seen;
 }
 
 // ---- The engine's thread ----
@@ -326,14 +307,11 @@ void EngineHost::CaptureLoop() {
 }
 
 absl::Status EngineHost::StreamCapture(uint64_t generation) {
-  BusyMeter meter;
-  CaptureBatch gathered;
-  absl::Time since;
-  in_echo_ = false;
+  CaptureGatherer gatherer;
   const auto post = [&] {
-    if (gathered.items.empty()) return;
-    const size_t bytes = BytesOf(gathered), items = gathered.items.size();
-    auto shared = std::make_shared<CaptureBatch>(std::exchange(gathered, {}));
+    if (gatherer.empty()) return;
+    auto shared = std::make_shared<CaptureBatch>(gatherer.TakePortion());
+    const size_t bytes = BytesOf(*shared), items = shared->items.size();
     inbox_.PostCapture(
         generation, [shared](Engine& engine) { engine.OnCapture(std::move(*shared)); }, bytes, items);
   };
@@ -343,21 +321,17 @@ absl::Status EngineHost::StreamCapture(uint64_t generation) {
       if (parts_.capture_keep_alive != nullptr) ASSAY_RETURN_IF_ERROR(parts_.capture_keep_alive());
       continue;
     }
-    absl::StatusOr<CaptureBatch> batch = parts_.capture->Next(gathered.items.empty() ? kCaptureWait : since + kGather - SteadyNow());
+    absl::StatusOr<CaptureBatch> batch = parts_.capture->Next(gatherer.Wait(SteadyNow(), kCaptureWait));
     if (!batch.ok()) {
       post();
       return batch.status();
     }
     const absl::Time now = SteadyNow();
     const size_t items = batch->items.size();
-    const Seen seen = Look(*batch);
-    meter.Count(seen.transactions, items, now);
-    if (gathered.items.empty()) since = now;
-    gathered.Append(*std::move(batch));
-    const bool gather = !seen.whole || (meter.Busy(now) && !seen.echo);
-    const bool hold = gather && now < since + kGather && gathered.items.size() < kGatherItems;
-    if (!hold) post();
-    PauseCapture(hold ? std::min(meter.Pause(now), since + kGather - now) : meter.Pause(now), items, generation);
+    const bool due = gatherer.Add(*std::move(batch), now);
+    if (gatherer.saw_echo()) echo_due_ = false;
+    if (due) post();
+    PauseCapture(gatherer.Pause(now), items, generation);
   }
   return absl::OkStatus();
 }

@@ -83,12 +83,6 @@ class EngineHost : public Operator {
   void MakeHubCall(Hub& hub, Lane lane, HubCall call, uint64_t generation);
   void CaptureLoop();
   absl::Status StreamCapture(uint64_t generation);
-  struct Seen {
-    int transactions = 0;  // Not our own: there is one or two of them for each sale of a quiet shop elsewhere.
-    bool echo = false;     // A fence or a projection came to its end.
-    bool whole = true;     // No transaction is still coming in: before its end the engine has no use for it.
-  };
-  Seen Look(const CaptureBatch& batch);
   // Lets more come together before the next look, unless an echo is due.
   void PauseCapture(absl::Duration pause, size_t items, uint64_t generation);
   void AwaitEcho();
@@ -115,7 +109,6 @@ class EngineHost : public Operator {
   std::atomic<bool> stopping_{false};
   uint64_t generation_ = 0;  // Of the engine that runs; 0: none.
   bool engine_ended_ = true;
-  bool in_echo_ = false;               // The capture's thread's.
   std::atomic<bool> echo_due_{false};  // The fence of a read, or a projection itself, is to come by in capture.
   int running_ = 0;  // Threads not yet ended.
   std::vector<std::thread> threads_;

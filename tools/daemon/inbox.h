@@ -18,6 +18,7 @@ namespace assay {
 class Inbox {
  public:
   using Input = std::function<void(Engine&)>;
+  static constexpr size_t kItemsPerPortion = 4000;  // As the engine's own slice.
 
   // A reply, a hint or a command. Dropped when it was meant for an engine that is gone.
   void Post(uint64_t generation, Input input);
@@ -38,7 +39,6 @@ class Inbox {
 
  private:
   static constexpr size_t kBytesMax = 32 << 20;
-  static constexpr size_t kItemsPerPortion = 4000;  // As the engine's own slice.
   struct Captured {
     Input input;
     size_t bytes, items;
