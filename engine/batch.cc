@@ -38,13 +38,27 @@ SawFunction SawFromStages(StageStore* stages) {
   };
 }
 
-Sequence Batch::Reached(const OriginId& origin) const {
-  if (auto it = to_.find(origin); it != to_.end()) return it->second;
+Sequence Batch::From(const OriginId& origin) const {
   const auto after = after_.find(origin);
   return std::max(after == after_.end() ? Sequence{} : after->second, stages_->Projected(origin));
 }
 
-bool Batch::Full() const { return rows_.size() >= rows_max_ || event_count_ >= kEventsMax || bytes_ >= kBytesMax; }
+Sequence Batch::Reached(const OriginId& origin) const {
+  const auto it = to_.find(origin);
+  return it == to_.end() ? From(origin) : it->second;
+}
+
+std::map<OriginId, Sequence> Batch::End() const {
+  std::map<OriginId, Sequence> end = to_;
+  end.insert(after_.begin(), after_.end());
+  return end;
+}
+
+bool Batch::Full() const {
+  // Of rows that change, many events become one write if only enough of them are gathered. New ones are mostly written once, and gain
+  // nothing by it.
+  return rows_.size() >= rows_max_ || new_rows_ >= new_rows_cap_ || event_count_ >= kEventsMax || bytes_ >= kBytesMax;
+}
 
 uint64_t Batch::Pending() const {
   uint64_t pending = 0;
@@ -71,7 +85,7 @@ void Batch::Forget() {
   schema_.reset();
   meetings_.clear();
   stamp_ = {};
-  event_count_ = bytes_ = 0;
+  new_rows_ = event_count_ = bytes_ = 0;
 }
 
 void Batch::Stop(const OriginId& origin, absl::Status status) {
@@ -250,6 +264,7 @@ absl::Status Batch::FoldRow(const StoredEvent& stored, const RowEvent& event) {
   if (found == index_.end()) {
     PendingRow& added = rows_.emplace_back(RowRef{schema_->table, HashEncodedKey(key_)}, key_);
     found = index_.emplace(Place{schema_->table.value, added.key}, &added).first;
+    if (event.kind == ChangeKind::kInsert) ++new_rows_;
   } else {
     bytes_ -= found->second->ByteSize();
   }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <deque>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -47,10 +48,11 @@ class Batch {
   void GiveUp(std::set<OriginId> origins) { given_up_ = std::move(origins); }
 
   // Rows at which this batch is as large as it gets, though one transaction may exceed them alone. The cap holds from the next batch on.
-  static constexpr size_t kRowsMax = 20'000;
   size_t rows_max() const { return rows_max_; }
   size_t rows_cap() const { return rows_cap_; }
   void set_rows_cap(size_t rows) { rows_cap_ = rows; }
+  // The same of rows that are new.
+  void set_new_rows_cap(size_t rows) { new_rows_cap_ = rows; }
 
   bool Empty() const { return to_.empty(); }
   bool Full() const;
@@ -58,6 +60,10 @@ class Batch {
   const std::deque<PendingRow>& rows() const { return rows_; }
   // Where the cursors go when the batch is merged.
   const std::map<OriginId, Sequence>& to() const { return to_; }
+  // The last event of the chain that it has not got, because it was projected before.
+  Sequence From(const OriginId& origin) const;
+  // What follows it begins after these.
+  std::map<OriginId, Sequence> End() const;
   HlcStamp stamp() const { return stamp_; }
   // The newest declaration of each table in each chain.
   const std::map<std::pair<OriginId, TableId>, Sequence>& declared() const { return declared_; }
@@ -113,9 +119,11 @@ class Batch {
   std::set<OriginId> given_up_;
   HlcStamp stamp_;
   size_t event_count_ = 0;
+  size_t new_rows_ = 0;
   size_t bytes_ = 0;
   size_t rows_max_ = 0;  // Of this batch.
-  size_t rows_cap_ = kRowsMax;
+  size_t rows_cap_ = std::numeric_limits<size_t>::max();
+  size_t new_rows_cap_ = std::numeric_limits<size_t>::max();
 
   // The schema of the event that was folded last.
   OriginId schema_origin_;

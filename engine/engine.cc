@@ -266,8 +266,8 @@ absl::Status Engine::Parts::Capture() {
     CaptureBatch& batch = captured.front();
     while (captured_item < batch.items.size()) {
       const CaptureItem& item = batch.items[captured_item];
-      // Between transactions only: what is recorded so far must be able to commit.
-      if (done >= kItemsPerStep && !recorder->InTransaction()) return absl::OkStatus();
+      // What is recorded so far must be able to commit.
+      if (done >= kItemsPerStep && recorder->MayCommit()) return absl::OkStatus();
       const bool ends = item.kind == CaptureItem::Kind::kCommit || item.kind == CaptureItem::Kind::kKeepalive;
       if (checking) {
         // All that is before the last captured transaction is in the log, and so is that one.
@@ -315,7 +315,7 @@ absl::Status Engine::Parts::Work() {
   if (recorder->counters().events != events_before) projector->NoteActivity();
   // A transaction of the application that is still coming in holds the log's transaction open: nothing else may join it, since
   // the stream may break off and all of it be forgotten.
-  if (recorder->InTransaction()) return absl::OkStatus();
+  if (!recorder->MayCommit()) return absl::OkStatus();
   ASSAY_RETURN_IF_ERROR(KeepPosition());
 
   for (const std::string& nonce : recorder->TakeFences()) projector->OnFence(nonce);
@@ -363,7 +363,7 @@ absl::Status Engine::Parts::Work() {
   if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(puller->Step(paused, !MayProject() || !projector->folding(), Report()), "append what was pulled"));
   projector->GiveUp(puller->GivenUp());
   projector->ExpectMore(MaySync() && puller->more());
-  if (MayProject()) ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep, captured.empty()), "project"));
+  if (MayProject()) ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep, captured.empty() || recorder->InEcho()), "project"));
   if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(pusher->Step(paused), "read what to push"));
   ASSAY_RETURN_IF_ERROR(Rest());
   return DatabaseHalts() ? absl::OkStatus() : KeepCheckpoint();
@@ -383,13 +383,13 @@ absl::Status Engine::Step() {
   absl::Status status = absl::OkStatus();
   if (!p.file->InTransaction()) status = p.file->Begin();
   if (status.ok()) status = p.Work();
-  if (status.ok() && !p.recorder->InTransaction()) status = p.file->Commit();
+  if (status.ok() && p.recorder->MayCommit()) status = p.file->Commit();
   if (!status.ok()) {
     p.file->Rollback();
     return status;
   }
   p.has_work = !p.captured.empty();
-  if (p.recorder->InTransaction()) return absl::OkStatus();
+  if (!p.recorder->MayCommit()) return absl::OkStatus();
   p.confirmed = std::min(p.processed, p.recorder->captured().position);
 
   // Only what is durable is acted upon.
@@ -418,7 +418,7 @@ std::vector<Call> Engine::TakeCalls() { return std::exchange(parts_->calls, {});
 bool Engine::HasWork() const {
   const Parts& p = *parts_;
   // While a captured transaction is coming in, everything else waits for its end: nothing to do but for what capture brings.
-  if (p.recorder->InTransaction()) return !p.captured.empty() || p.capture_restarted;
+  if (!p.recorder->MayCommit()) return !p.captured.empty() || p.capture_restarted;
   return p.has_work || !p.captured.empty() || p.database_reply.has_value() || p.push_reply.has_value() ||
          p.pull_reply.has_value() || !p.retry_requests.empty() || p.capture_restarted || p.evidence.has_value();
 }
@@ -426,7 +426,7 @@ bool Engine::HasWork() const {
 absl::Time Engine::NextWake() const {
   const Parts& p = *parts_;
   if (HasWork()) return absl::InfinitePast();
-  if (p.recorder->InTransaction()) return absl::InfiniteFuture();
+  if (!p.recorder->MayCommit()) return absl::InfiniteFuture();
   absl::Time wake = p.rest_at;
   if (p.MayProject()) wake = std::min(wake, p.projector->NextWake());
   if (p.restore == RestoreState::kNormal && p.processed > p.recorder->captured().position) wake = std::min(wake, p.position_at);

@@ -55,6 +55,8 @@ struct EngineConfig {
   // Texts that one row event may hold, new values before old ones. Every event has to pass in one piece through a hub and
   // into other databases, whose own limit is 1 GB and whose memory is less. Lowered by tests.
   size_t row_bytes_max = size_t{256} << 20;
+  // Rows at which a projection is as large as it gets (Batch::rows_max), or at half as many new ones. Lowered by tests.
+  size_t batch_rows_max = 20'000;
   // Test only: write without fence and without comparing, to prove that the tests see what the protocol prevents.
   bool naive_projection = false;
 };

@@ -17,7 +17,6 @@ constexpr size_t kShrunkRowsMin = 8;
 constexpr absl::Duration kOpenMax = absl::Seconds(2);
 constexpr absl::Duration kLockedMax = absl::Milliseconds(500);
 constexpr absl::string_view kBatch = "batch";
-constexpr uint32_t kIntentFormat = 2;
 // Where nothing else reads the tables. A column that some branch has and that never comes here costs next to nothing.
 constexpr absl::Duration kProbeIntervalMax = absl::Minutes(5);
 
@@ -37,17 +36,22 @@ Projector::Projector(const EngineConfig& config, const OriginId& own, EventLog* 
       values_(log, names),
       history_(own, names, stages),
       planner_(names, rows, &values_, &history_),
+      landing_batch_(std::make_unique<Batch>(own, log, names, stages)),
       batch_(std::make_unique<Batch>(own, log, names, stages)),
-      next_(std::make_unique<Batch>(own, log, names, stages)) {}
+      next_(std::make_unique<Batch>(own, log, names, stages)) {
+  SetRowsCap(config.batch_rows_max);
+  for (Batch* batch : {landing_batch_.get(), batch_.get(), next_.get()}) batch->set_new_rows_cap((config.batch_rows_max + 1) / 2);
+}
 
 void Projector::GiveUp(const std::set<OriginId>& origins) {
-  batch_->GiveUp(origins);
-  next_->GiveUp(origins);
+  for (Batch* batch : {landing_batch_.get(), batch_.get(), next_.get()}) batch->GiveUp(origins);
 }
 
 std::map<OriginId, absl::Status> Projector::stopped() const {
-  std::map<OriginId, absl::Status> stopped = batch_->stopped();
-  stopped.insert(next_->stopped().begin(), next_->stopped().end());
+  std::map<OriginId, absl::Status> stopped;
+  for (const Batch* batch : {landing_batch_.get(), batch_.get(), next_.get()}) {
+    stopped.insert(batch->stopped().begin(), batch->stopped().end());
+  }
   return stopped;
 }
 
@@ -58,35 +62,29 @@ std::map<OriginId, std::pair<OriginId, Sequence>> Projector::waiting_for() const
 }
 
 void Projector::DropBatch() {
-  batch_->Clear();
+  batch_->Clear(landing_.has_value() ? landing_->to() : std::map<OriginId, Sequence>());
   next_->Clear();
   next_begun_ = false;
+  ahead_.reset();
 }
 
 absl::Status Projector::Load() {
+  landing_.reset();
+  intent_.reset();
+  landing_batch_->Clear();
   DropBatch();
   values_.Clear();
   history_.Clear();
   shapes_.clear();
   call_.reset();
   Finish();
-  intent_.reset();
-  ForgetMeant();
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, stages_->Intent());
-  if (!stored.has_value()) return absl::OkStatus();
-  v1::ProjectionIntent intent;
-  if (!intent.ParseFromString(*stored)) {
-    return absl::DataLossError("the log's note of the last projection is damaged: put the newest copy of the log file back");
+  ASSAY_ASSIGN_OR_RETURN(const std::vector<std::string> stored, stages_->Intents());
+  for (const std::string& bytes : stored) {
+    ASSAY_ASSIGN_OR_RETURN(OpenIntent intent, OpenIntent::Parse(bytes));
+    landing_ = std::exchange(intent_, std::move(intent));
   }
-  if (intent.format() != kIntentFormat) {
-    return absl::FailedPreconditionError(
-        "the log's note of the last projection was written by another version of Assay: start that one once, until `assay status` shows "
-        "nothing pending, and then this one");
-  }
-  intent_ = std::move(intent);
-  for (const v1::ProjectionIntent::Row& row : intent_->rows()) meant_[RefOf(row)] = &row;
   // It may have committed: ask before anything else.
-  AskLastBatch();
+  if (intent_.has_value()) AskLastBatch();
   return absl::OkStatus();
 }
 
@@ -110,6 +108,7 @@ void Projector::Working() {
 void Projector::Failed(const absl::Status& status) {
   // It may be another server that answers next.
   shapes_.clear();
+  ahead_.reset();
   if (link_.status.code() != status.code()) link_.since = clock_->Now();
   link_.status = status;
   link_.next_try = retry_at_ = backoff_.Fail(clock_->Now(), *random_);
@@ -124,11 +123,12 @@ void Projector::AskLastBatch() {
 
 absl::Status Projector::GatherNext(size_t events_max) {
   // One that is larger than batches are meant to be is enough in memory.
-  if (batch_->Empty() || batch_->rows().size() > 2 * Batch::kRowsMax) return absl::OkStatus();
+  if (batch_->Empty() || batch_->rows().size() > 2 * config_.batch_rows_max) return absl::OkStatus();
   ASSAY_RETURN_IF_ERROR(rows_->Tidy());
   if (!std::exchange(next_begun_, true)) {
-    next_->Clear(batch_->to());
+    next_->Clear(batch_->End());
     next_looked_up_ = 0;
+    ahead_tried_ = false;
   }
   ASSAY_ASSIGN_OR_RETURN(const bool complete, next_->Gather(events_max));
   next_looked_up_ = std::min(next_looked_up_, next_->rows().size());  // It may have begun again.
@@ -137,7 +137,31 @@ absl::Status Projector::GatherNext(size_t events_max) {
   }
   folding_ = !complete;
   has_work_ |= !complete;
+  return complete && next_->Full() ? PlanNext() : absl::OkStatus();
+}
+
+absl::Status Projector::PlanNext() {
+  if (!intent_.has_value() || ahead_tried_) return absl::OkStatus();
+  ahead_tried_ = true;
+  ASSAY_ASSIGN_OR_RETURN(std::vector<TargetRow> targets, Targets(*next_));
+  ASSAY_RETURN_IF_ERROR(Look(&targets));
+  const std::optional<ReadReply> shapes = NothingToRead(targets);
+  if (!shapes.has_value()) return absl::OkStatus();
+  ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, planner_.Plan(targets, *shapes, {}, /*unread=*/true));
+  ahead_ = Ahead{std::move(targets), std::move(plan)};
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Projector::TakeAhead(ProjectionPlan* plan) {
+  if (!ahead_.has_value()) return false;
+  Ahead ahead = *std::exchange(ahead_, std::nullopt);
+  if (ahead.stale) ASSAY_RETURN_IF_ERROR(Look(&ahead.targets));
+  if (!NothingToRead(ahead.targets).has_value()) return false;
+  targets_ = std::move(ahead.targets);
+  *plan = std::move(ahead.plan);
+  tag_ = RandomHex(*random_);
+  unread_ = true;
+  return true;
 }
 
 absl::Status Projector::Step(size_t events_max, bool idle) {
@@ -154,7 +178,7 @@ absl::Status Projector::Step(size_t events_max, bool idle) {
       wake_ = retry_at_;
       return absl::OkStatus();
     case Phase::kReading:
-      if (read_.has_value() && (fence_seen_ || config_.naive_projection)) return Plan();
+      if (read_.has_value() && !landing_.has_value() && (fence_seen_ || config_.naive_projection)) return Plan();
       if (!read_.has_value() || !locked_) return absl::OkStatus();
       // The application waits for these locks: let go rather than wait long for a capture that is behind.
       if (clock_->Now() < retry_at_) {
@@ -183,8 +207,12 @@ absl::Status Projector::Step(size_t events_max, bool idle) {
 }
 
 absl::Status Projector::Gather(size_t events_max) {
+  // One large transaction is enough in memory.
+  if (landing_.has_value() && landing_batch_->rows().size() > 2 * config_.batch_rows_max) return absl::OkStatus();
   const int64_t now_ms = absl::ToUnixMillis(clock_->Now());
   if (batch_->Empty() && retry_turn_) {
+    // What lands may settle some of them.
+    if (landing_.has_value() && stages_->UnsettledCount() > 0) return absl::OkStatus();
     retry_turn_ = false;
     ASSAY_RETURN_IF_ERROR(Retry());
     if (phase_ != Phase::kGather) return absl::OkStatus();
@@ -205,11 +233,15 @@ absl::Status Projector::Gather(size_t events_max) {
       return absl::OkStatus();
     }
     retry_turn_ = true;
-    ASSAY_ASSIGN_OR_RETURN(targets_, Targets());
+    ProjectionPlan plan;
+    ASSAY_ASSIGN_OR_RETURN(const bool planned, TakeAhead(&plan));
+    if (planned) return Ask(std::move(plan));
+    ASSAY_ASSIGN_OR_RETURN(targets_, Targets(*batch_));
     phase_ = Phase::kRead;
     retry_at_ = absl::InfinitePast();
     return StartRead();
   }
+  if (landing_.has_value()) return absl::OkStatus();
   retry_turn_ = false;
   ASSAY_RETURN_IF_ERROR(Retry());
   if (phase_ != Phase::kGather) return absl::OkStatus();
@@ -237,9 +269,9 @@ absl::Status Projector::Gather(size_t events_max) {
 }
 
 // Rows of the batch that could change something in PostgreSQL. What is older than what the row has changes nothing, now or later.
-absl::StatusOr<std::vector<TargetRow>> Projector::Targets() {
+absl::StatusOr<std::vector<TargetRow>> Projector::Targets(const Batch& batch) {
   std::vector<TargetRow> targets;
-  for (const PendingRow& pending : batch_->rows()) {
+  for (const PendingRow& pending : batch.rows()) {
     TargetRow target{pending.ref, &pending, "", nullptr};
     ASSAY_ASSIGN_OR_RETURN(target.unsettled, Unsettled(pending.ref));
     if (target.unsettled == nullptr) {
@@ -275,21 +307,32 @@ absl::Status Projector::Retry() {
   return StartRead();
 }
 
-absl::Status Projector::StartRead() {
-  if (targets_.empty() && !anchoring_ && !probing_) {
-    // Nothing that PostgreSQL would show: merge without a word to it.
-    return Settle(v1::ProjectionIntent());
-  }
-  locked_ = attempts_ >= kAttemptsBeforeLocking || config_.naive_projection;
-  for (TargetRow& target : targets_) {
+absl::Status Projector::Look(std::vector<TargetRow>* targets) {
+  const auto is_on_its_way = [this](const RowRef& ref) {
+    return (landing_.has_value() && landing_->Concerns(ref)) || (intent_.has_value() && intent_->Concerns(ref));
+  };
+  for (TargetRow& target : *targets) {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
     target.versions_at_read = VersionsDigest(stored);
-    target.unknown = stored == nullptr && target.unsettled == nullptr;
+    target.unknown = stored == nullptr && target.unsettled == nullptr && !is_on_its_way(target.ref);
     target.read = locked_ || !assume_absent_ || !target.unknown || target.pending == nullptr || !target.pending->incoming().IsLive();
   }
+  return absl::OkStatus();
+}
+
+absl::Status Projector::StartRead() {
+  if (targets_.empty() && !anchoring_ && !probing_) {
+    if (landing_.has_value()) return absl::OkStatus();  // The cursors move in order.
+    // Nothing that PostgreSQL would show: merge without a word to it.
+    ASSAY_RETURN_IF_ERROR(Settle(v1::ProjectionIntent(), batch_.get()));
+    Finish();
+    return absl::OkStatus();
+  }
+  locked_ = attempts_ >= kAttemptsBeforeLocking || config_.naive_projection;
+  ASSAY_RETURN_IF_ERROR(Look(&targets_));
   tag_ = RandomHex(*random_);
   fence_.clear();
-  read_ = NothingToRead();
+  read_ = NothingToRead(targets_);
   unread_ = read_.has_value();
   if (unread_) return Plan();
   fence_ = RandomHex(*random_);
@@ -311,13 +354,13 @@ absl::Status Projector::StartRead() {
 // A read's fence brings into the log what was committed until then, and there is none here; so that the log is not far behind, only while no
 // captured change waits. A row that the application has inserted and deleted again since comes back until its own changes go by: then the
 // versions differ from those that were planned on, as they do when that happens between a read and its projection.
-std::optional<ReadReply> Projector::NothingToRead() const {
-  if (!idle_ || locked_ || probing_ || targets_.empty() || !refused_.empty()) return std::nullopt;
+std::optional<ReadReply> Projector::NothingToRead(const std::vector<TargetRow>& targets) const {
+  if (!idle_ || locked_ || probing_ || targets.empty() || !refused_.empty()) return std::nullopt;
   ReadReply reply;
-  for (size_t i = 0; i < targets_.size(); ++i) {
-    if (targets_[i].read) return std::nullopt;
-    if (i > 0 && targets_[i].ref.table == targets_[i - 1].ref.table) continue;
-    const auto shape = shapes_.find(targets_[i].ref.table);
+  for (size_t i = 0; i < targets.size(); ++i) {
+    if (targets[i].read) return std::nullopt;
+    if (i > 0 && targets[i].ref.table == targets[i - 1].ref.table) continue;
+    const auto shape = shapes_.find(targets[i].ref.table);
     if (shape == shapes_.end()) return std::nullopt;
     reply.tables.push_back({.shape = *shape->second});
   }
@@ -325,8 +368,7 @@ std::optional<ReadReply> Projector::NothingToRead() const {
 }
 
 void Projector::SetRowsCap(size_t rows) {
-  batch_->set_rows_cap(rows);
-  next_->set_rows_cap(rows);
+  for (Batch* batch : {landing_batch_.get(), batch_.get(), next_.get()}) batch->set_rows_cap(rows);
 }
 
 // The chance that a row of the batch moves grows with its rows, and with the time that they take. What stays is how often it was tried: a row that
@@ -432,7 +474,10 @@ absl::StatusOr<bool> Projector::WroteNull(TableId table, ColumnId column, const 
 }
 
 absl::Status Projector::Plan() {
-  if (!unread_) ASSAY_RETURN_IF_ERROR(NoteShapes());
+  if (!unread_) {
+    ahead_.reset();  // It is for the tables as they were.
+    ASSAY_RETURN_IF_ERROR(NoteShapes());
+  }
   if (probing_) {
     probe_at_ = clock_->Now() + probe_every_;
     probe_every_ = std::min(probe_every_ * 2, kProbeIntervalMax);
@@ -455,11 +500,14 @@ absl::Status Projector::Plan() {
     ++attempts_;
     return Shrink() ? absl::OkStatus() : StartRead();
   }
+  return Ask(std::move(plan));
+}
+
+absl::Status Projector::Ask(ProjectionPlan plan) {
   v1::ProjectionIntent intent;
   ASSAY_ASSIGN_OR_RETURN(const uint64_t last, stages_->GetNumber(kBatch, 0));
   intent.set_batch(last + 1);
   intent.set_tag(tag_);
-  intent.set_format(kIntentFormat);
   HlcStamp stamp = batch_->stamp();
   for (const TargetRow& target : targets_) {
     if (unread_) break;  // The log has nothing of them.
@@ -470,7 +518,7 @@ absl::Status Projector::Plan() {
   for (const auto& [origin, to] : batch_->to()) {
     v1::ProjectionIntent::Range* range = intent.add_ranges();
     range->set_origin(origin.bytes.data(), origin.bytes.size());
-    range->set_from(stages_->Projected(origin).value);
+    range->set_from(batch_->From(origin).value);
     range->set_to(to.value);
   }
   for (const std::vector<uint32_t>& columns : plan.columns) intent.add_columns()->mutable_columns()->Add(columns.begin(), columns.end());
@@ -479,29 +527,29 @@ absl::Status Projector::Plan() {
   ProjectRequest request{intent.batch(), tag_, std::move(plan.writes), locked_};
   write_refs_ = std::move(plan.write_refs);
   for (size_t i = 0; unread_ && i < write_refs_.size(); ++i) request.writes[i].unread = shapes_.at(write_refs_[i].front().table);
-  ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kBatch, intent.batch()));
-  ASSAY_RETURN_IF_ERROR(SetIntent(std::move(intent)));
+  ASSAY_ASSIGN_OR_RETURN(intent_, OpenIntent::Make(std::move(intent)));
+  ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kBatch, intent_->batch()));
+  ASSAY_RETURN_IF_ERROR(stages_->PutIntent(intent_->batch(), intent_->Serialize()));
   call_ = DatabaseProject{std::move(request)};
   phase_ = Phase::kProjecting;
   return absl::OkStatus();
 }
 
-absl::Status Projector::SetIntent(v1::ProjectionIntent intent) {
-  intent_ = std::move(intent);
-  ForgetMeant();
-  for (const v1::ProjectionIntent::Row& row : intent_->rows()) meant_[RefOf(row)] = &row;
-  return stages_->SetIntent(intent_->SerializeAsString());
+absl::Status Projector::DropIntent(std::optional<OpenIntent>* intent) {
+  const uint64_t batch = (*intent)->batch();
+  intent->reset();
+  return stages_->EraseIntent(batch);
 }
 
-void Projector::ForgetMeant() {
-  meant_.clear();
-  taken_out_.clear();
-}
-
-absl::Status Projector::DropIntent() {
-  intent_.reset();
-  ForgetMeant();
-  return stages_->ClearIntent();
+void Projector::Committed() {
+  if (landing_.has_value()) {
+    phase_ = Phase::kLanding;
+    return;
+  }
+  landing_ = std::exchange(intent_, std::nullopt);
+  batch_.swap(landing_batch_);
+  batch_->Clear(landing_->to());
+  Finish();
 }
 
 absl::Status Projector::OnProjected(ProjectReply reply) {
@@ -510,7 +558,7 @@ absl::Status Projector::OnProjected(ProjectReply reply) {
   switch (reply.outcome) {
     case ProjectReply::Outcome::kCommitted:
       Working();
-      phase_ = Phase::kLanding;
+      Committed();
       return absl::OkStatus();
     case ProjectReply::Outcome::kInDoubt:
       Failed(Annotate(reply.status, "commit a projection"));
@@ -546,7 +594,7 @@ absl::Status Projector::OnProjected(ProjectReply reply) {
   }
   phase_ = Phase::kRead;
   has_work_ = true;
-  return DropIntent();
+  return DropIntent(&intent_);
 }
 
 absl::Status Projector::OnLastBatch(const absl::StatusOr<uint64_t>& batch) {
@@ -556,19 +604,16 @@ absl::Status Projector::OnLastBatch(const absl::StatusOr<uint64_t>& batch) {
     return absl::OkStatus();
   }
   Working();
-  if (!intent_.has_value()) {
-    Finish();
+  // What did not commit never happened: begin again from the cursors.
+  for (std::optional<OpenIntent>* intent : {&landing_, &intent_}) {
+    if (intent->has_value() && *batch < (*intent)->batch()) ASSAY_RETURN_IF_ERROR(DropIntent(intent));
+  }
+  if (intent_.has_value()) {
+    Committed();
+  } else {
     DropBatch();
-    return absl::OkStatus();
+    Finish();
   }
-  if (*batch >= intent_->batch()) {
-    phase_ = Phase::kLanding;
-    return absl::OkStatus();
-  }
-  // It never happened: begin again from the cursors.
-  ASSAY_RETURN_IF_ERROR(DropIntent());
-  DropBatch();
-  Finish();
   return absl::OkStatus();
 }
 

@@ -7,10 +7,13 @@
 // moved. A row that moved sends the batch back to the read, and half of it at that: a batch of many rows beside a shop that sells would meet
 // a row that moved time and again, and hold many locks in the end. After a few times the rows are locked first. Batches that land grow again.
 // A row PostgreSQL will not take is parked with its cause, and the rest goes on. Rows that the log has never heard of are written without a
-// read; a batch that has no others is planned at once, on the tables as they were last seen, which Database::Project compares. The next
-// batch is gathered while this one is on its way.
+// read; a batch that has no others is planned at once, on the tables as they were last seen, which Database::Project compares.
 //
-// What a crash costs: before the intent is durable, nothing; after it, the database is asked whether the batch committed, before
+// Three batches are on their way at most: one that has committed and is to land; one that is read or projected meanwhile; and the next is gathered.
+// So what is planned while another batch is to land must not rest on that one's rows: a batch that is read is planned after its fence, which comes by
+// after the echo; one of unknown rows only is planned at once if none of them is in the batch that is to land.
+//
+// What a crash costs: before the intent is durable, nothing; after it, the database is asked which batch committed, before
 // anything else; landed is one log transaction. The reasoning is in ARCHITECTURE.md, "No stale overwrite".
 // Not thread-safe. Every call inside a LogFile transaction.
 #pragma once
@@ -22,13 +25,12 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "engine/backoff.h"
 #include "engine/batch.h"
 #include "engine/column_history.h"
 #include "engine/engine.h"
+#include "engine/open_intent.h"
 #include "engine/projection_plan.h"
 #include "engine/recorder.h"
 
@@ -48,7 +50,7 @@ class Projector : public ProjectionEcho {
   void OnFence(absl::string_view nonce);
 
   // Goes on as far as it can without an answer, gathering at most `events_max` events.
-  // `idle`: there is no captured change to be worked on first.
+  // `idle`: no captured change is to be worked on first, but for our own.
   absl::Status Step(size_t events_max, bool idle);
   std::optional<DatabaseCall> TakeCall() { return std::exchange(call_, std::nullopt); }
   bool HasWork() const { return has_work_; }
@@ -59,7 +61,10 @@ class Projector : public ProjectionEcho {
   absl::Time NextWake() const { return wake_; }
   // Something local was captured: the database's note of where it stands (assay.progress) is renewed before long, so that an older
   // copy of it is known by that.
-  void NoteActivity() { activity_ = true; }
+  void NoteActivity() {
+    activity_ = true;
+    if (ahead_.has_value()) ahead_->stale = true;
+  }
   // What waits for a time waits no longer.
   void RetryNow() { retry_at_ = std::min(retry_at_, clock_->Now()), anchor_at_ = std::min(anchor_at_, clock_->Now()), probe_at_ = clock_->Now(); }
 
@@ -84,32 +89,40 @@ class Projector : public ProjectionEcho {
     kReading,  // Waiting for the read's reply and its fence.
     kProjecting,
     kAsking,   // In doubt: waiting for LastBatch.
-    kLanding,  // Committed; waiting for the echo.
+    kLanding,  // Committed, and the batch before it is still to land.
   };
 
   absl::Status Gather(size_t events_max);
   // While PostgreSQL is at work on this batch: folds the next one, and does what else would have to be waited for later.
   absl::Status GatherNext(size_t events_max);
   void DropBatch();
-  absl::StatusOr<std::vector<TargetRow>> Targets();
+  absl::StatusOr<std::vector<TargetRow>> Targets(const Batch& batch);
+  // What is known of them before a read, and which of them need none.
+  absl::Status Look(std::vector<TargetRow>* targets);
   absl::StatusOr<std::unique_ptr<UnsettledRow>> Unsettled(const RowRef& ref);
   void SetRowsCap(size_t rows);
   absl::Status Retry();
   absl::Status StartRead();
-  // Of the targets nothing has to be looked at: the reply that has only the shapes of their tables.
-  std::optional<ReadReply> NothingToRead() const;
+  // Of `targets` nothing has to be looked at: the reply that has only the shapes of their tables.
+  std::optional<ReadReply> NothingToRead(const std::vector<TargetRow>& targets) const;
   // Somebody was in our way: gathers a batch of half the rows, if there is half a batch to be had.
   bool Shrink();
   absl::Status Plan();
+  // Makes the intent durable and asks for the projection of `targets_`.
+  absl::Status Ask(ProjectionPlan plan);
+  // Plans next_, too, if it has unknown rows only.
+  absl::Status PlanNext();
+  // True: batch_ was planned like that, and the plan still holds.
+  absl::StatusOr<bool> TakeAhead(ProjectionPlan* plan);
   // What the read says of this database's tables; a column that has appeared makes rows due.
   absl::Status NoteShapes();
   absl::Status MakeDue(TableId table, ColumnId column, HlcStamp since, const TableShape& shape);
   absl::StatusOr<bool> WroteNull(TableId table, ColumnId column, const Version& version, const TableShape& shape);
-  absl::Status SetIntent(v1::ProjectionIntent intent);
-  absl::Status DropIntent();
-  void ForgetMeant();
-  // Merges the batch; `intent` says how its rows came out.
-  absl::Status Settle(v1::ProjectionIntent intent);
+  absl::Status DropIntent(std::optional<OpenIntent>* intent);
+  // The batch has committed: it only has to land, and the next one has its turn.
+  void Committed();
+  // Merges `batch`; `intent` says how its rows came out.
+  absl::Status Settle(v1::ProjectionIntent intent, Batch* batch);
   // `moved`: a local commit changed it before our own came by.
   absl::Status SettleRow(const v1::ProjectionIntent::Row& row, const RowVersions& before, const RowVersions& merged, bool moved);
   absl::Status RecordMeetings(const RowRef& ref, const std::string& key, const std::vector<Meeting>& meetings);
@@ -128,10 +141,17 @@ class Projector : public ProjectionEcho {
   FoldValues values_;
   ColumnHistory history_;
   ProjectionPlanner planner_;
-  std::unique_ptr<Batch> batch_;
-  std::unique_ptr<Batch> next_;  // Follows batch_, once that is complete.
+  // In their order: what landing_ is about, if that was not before a restart; what is read and projected; what comes then, once that is complete.
+  std::unique_ptr<Batch> landing_batch_, batch_, next_;
   bool next_begun_ = false;
   size_t next_looked_up_ = 0;    // Of its rows.
+  struct Ahead {
+    std::vector<TargetRow> targets;
+    ProjectionPlan plan;
+    bool stale = false;  // A local change has been recorded since.
+  };
+  std::optional<Ahead> ahead_;      // Of next_, once that is full.
+  bool ahead_tried_ = false;
   bool folding_ = false;
   bool more_expected_ = false;
   absl::Time opened_ = absl::InfinitePast();  // When there was the first of batch_.
@@ -167,9 +187,8 @@ class Projector : public ProjectionEcho {
   LinkStatus link_;
   uint64_t events_projected_ = 0;
 
-  std::optional<v1::ProjectionIntent> intent_;
-  absl::flat_hash_map<RowRef, const v1::ProjectionIntent::Row*> meant_;  // Not yet seen in the echo.
-  absl::flat_hash_set<RowRef> taken_out_;  // Of those, to be updated, seen deleted and not yet back.
+  std::optional<OpenIntent> landing_;  // It has committed.
+  std::optional<OpenIntent> intent_;   // It may have. Of batch_.
   std::vector<std::vector<RowRef>> write_refs_;
 };
 

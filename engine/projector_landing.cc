@@ -20,66 +20,47 @@ absl::Duration RetryDelay(uint32_t attempts) {
 
 }  // namespace
 
+// Batches land in the order in which they committed, which is that of the WAL.
 bool Projector::Claims(absl::string_view tag, HlcStamp* stamp) {
-  if (!intent_.has_value() || tag != intent_->tag()) return false;
-  *stamp = HlcStamp{intent_->stamp()};
+  const std::optional<OpenIntent>& first = landing_.has_value() ? landing_ : intent_;
+  if (!first.has_value() || tag != first->tag()) return false;
+  *stamp = first->stamp();
   return true;
 }
 
 bool Projector::Meant(const RowRef& ref, ChangeKind kind, const TableShape& shape,
                       absl::Span<const TupleValue> tuple) {
-  auto it = meant_.find(ref);
-  if (it == meant_.end()) return false;
-  const v1::ProjectionIntent::Row& row = *it->second;
-  // Rows that exchange a unique value are taken out of their table and put back (Database::Project).
-  if (row.write() == v1::ProjectionIntent::Row::UPDATE && kind == ChangeKind::kDelete) return taken_out_.insert(ref).second;
-  if (taken_out_.contains(ref) && kind == ChangeKind::kInsert) kind = ChangeKind::kUpdate;
-  const auto expected = kind == ChangeKind::kInsert   ? v1::ProjectionIntent::Row::INSERT
-                        : kind == ChangeKind::kDelete ? v1::ProjectionIntent::Row::DELETE
-                                                      : v1::ProjectionIntent::Row::UPDATE;
-  if (row.write() != expected) return false;
-  if (kind != ChangeKind::kDelete) {
-    ValuesHash hash;
-    size_t at = 0;
-    if (row.columns() >= static_cast<uint32_t>(intent_->columns_size())) return false;
-    for (uint32_t column : intent_->columns(static_cast<int>(row.columns())).columns()) {
-      const std::string& name = names_->ColumnNameOf(ref.table, ColumnId{column});
-      // Mostly in the same order: begin after the last one.
-      for (size_t tried = 0; tried < shape.columns.size(); ++tried, ++at) {
-        if (at == shape.columns.size()) at = 0;
-        if (shape.columns[at].name != name) continue;
-        hash.Add(name, tuple[at]);
-        break;
-      }
-    }
-    if (hash.Finish() != row.values()) return false;
-  }
-  meant_.erase(it);
-  return true;
+  std::optional<OpenIntent>& first = landing_.has_value() ? landing_ : intent_;
+  return first.has_value() && first->Meant(ref, kind, shape, tuple, *names_);
 }
 
 absl::Status Projector::Landed() {
-  ASSAY_CHECK(intent_.has_value());
-  v1::ProjectionIntent intent = *std::exchange(intent_, std::nullopt);
-  ForgetMeant();
-  std::map<OriginId, Sequence> to;
-  for (const v1::ProjectionIntent::Range& range : intent.ranges()) {
-    ASSAY_ASSIGN_OR_RETURN(const OriginId origin, OriginId::FromBytes(range.origin()));
-    to[origin] = Sequence{range.to()};
-  }
+  const bool replied = landing_.has_value();  // The echo may come before the reply.
+  ASSAY_CHECK(replied || intent_.has_value());
+  OpenIntent landed = *std::exchange(replied ? landing_ : intent_, std::nullopt);
+  Batch* batch = replied ? landing_batch_.get() : batch_.get();
   // After a restart the batch is not in memory; the log has it.
-  if (batch_->to() != to) {
-    DropBatch();
-    ASSAY_RETURN_IF_ERROR(batch_->Regather(to));
-  }
-  ASSAY_RETURN_IF_ERROR(stages_->ClearIntent());
-  ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kBatchLanded, intent.batch()));
+  if (batch->to() != landed.to()) ASSAY_RETURN_IF_ERROR(batch->Regather(landed.to()));
+  ASSAY_RETURN_IF_ERROR(stages_->EraseIntent(landed.batch()));
+  ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kBatchLanded, landed.batch()));
   activity_ = false;
   anchor_at_ = clock_->Now() + kAnchorInterval;
-  return Settle(std::move(intent));
+  // What is read meanwhile was read after this had committed: what it writes is no change that came in between.
+  std::vector<TargetRow*> reread;
+  for (TargetRow& target : targets_) {
+    if (replied && landed.Concerns(target.ref)) reread.push_back(&target);
+  }
+  ASSAY_RETURN_IF_ERROR(Settle(std::move(landed).Take(), batch));
+  for (TargetRow* target : reread) {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target->ref));
+    target->versions_at_read = VersionsDigest(stored);
+  }
+  if (!replied) Finish();
+  if (phase_ == Phase::kLanding) Committed();
+  return absl::OkStatus();
 }
 
-absl::Status Projector::Settle(v1::ProjectionIntent intent) {
+absl::Status Projector::Settle(v1::ProjectionIntent intent, Batch* batch) {
   // Most rows are written as they were meant to be, and nothing is left to say of them.
   struct Left {
     v1::ProjectionIntent::Row* row;
@@ -97,7 +78,7 @@ absl::Status Projector::Settle(v1::ProjectionIntent intent) {
   }
   if (std::any_of(left.begin(), left.end(), [](const Left& one) { return one.row->key().empty(); })) {
     absl::flat_hash_map<RowRef, const PendingRow*> pending;
-    for (const PendingRow& row : batch_->rows()) pending[row.ref] = &row;
+    for (const PendingRow& row : batch->rows()) pending[row.ref] = &row;
     for (const Left& one : left) {
       const auto at = pending.find(RefOf(*one.row));
       if (!one.row->key().empty() || at == pending.end()) continue;
@@ -107,9 +88,9 @@ absl::Status Projector::Settle(v1::ProjectionIntent intent) {
       one.row->set_sequence(named.sequence.value);
     }
   }
-  for (const auto& [row, meeting] : batch_->meetings()) ASSAY_RETURN_IF_ERROR(RecordMeetings(row->ref, row->key, {meeting}));
+  for (const auto& [row, meeting] : batch->meetings()) ASSAY_RETURN_IF_ERROR(RecordMeetings(row->ref, row->key, {meeting}));
   const SawFunction saw = SawFromStages(stages_);
-  for (const PendingRow& pending : batch_->rows()) {
+  for (const PendingRow& pending : batch->rows()) {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(pending.ref));
     if (stored == nullptr) {
       ASSAY_RETURN_IF_ERROR(rows_->Put(pending.ref, pending.incoming()));
@@ -126,18 +107,17 @@ absl::Status Projector::Settle(v1::ProjectionIntent intent) {
     const RowVersions merged = stored == nullptr ? RowVersions{} : *stored;
     ASSAY_RETURN_IF_ERROR(SettleRow(*one.row, one.before, merged, one.moved));
   }
-  for (const auto& [declared, sequence] : batch_->declared()) {
+  for (const auto& [declared, sequence] : batch->declared()) {
     ASSAY_RETURN_IF_ERROR(history_.NoteDeclared(declared.first, declared.second, sequence));
   }
-  for (const auto& [origin, to] : batch_->to()) ASSAY_RETURN_IF_ERROR(stages_->SetProjected(origin, to));
+  for (const auto& [origin, to] : batch->to()) ASSAY_RETURN_IF_ERROR(stages_->SetProjected(origin, to));
   probe_every_ = kProbeMin;
-  events_projected_ += batch_->event_count();
+  events_projected_ += batch->event_count();
   // What was gathered at full size and landed may be larger the next time.
-  if (batch_->rows().size() >= batch_->rows_max()) {
-    SetRowsCap(std::min(Batch::kRowsMax, batch_->rows_cap() + batch_->rows_cap() / 8 + 1));
+  if (batch->Full()) {
+    SetRowsCap(std::min(config_.batch_rows_max, batch->rows_cap() + batch->rows_cap() / 8 + 1));
   }
-  batch_->Clear();
-  Finish();
+  batch->Clear();
   return absl::OkStatus();
 }
 

@@ -7,7 +7,7 @@
 //
 // Three things in the stream are not the application's: fences (reported by TakeFences), attribution, and our own projections, whose
 // rows are believed only as far as ProjectionEcho confirms that they were meant.
-// Not thread-safe. Every call inside a LogFile transaction, which must not commit while InTransaction().
+// Not thread-safe. Every call inside a LogFile transaction, which must not commit unless MayCommit().
 #pragma once
 
 #include <map>
@@ -73,6 +73,10 @@ class Recorder {
   absl::Status Record(const CaptureItem& item);
   // A captured transaction has begun and not ended.
   bool InTransaction() const { return in_transaction_; }
+  // False: the log's transaction has a part of a captured one, which the stream may yet forget. (Our own projections leave nothing before they land.)
+  bool MayCommit() const { return !in_transaction_ || !stamped_; }
+  // One of our own projections is coming by, so far as it was meant.
+  bool InEcho() const { return in_transaction_ && tagged_ && !stamped_; }
   // What the log has (durable once the log transaction is).
   const CapturedPosition& captured() const { return captured_; }
   // The stream begins again where the server likes: what it brings is judged by what the log has, and by nothing else. Not inside a

@@ -200,9 +200,10 @@ absl::Status LogFile::Configure() {
           "`assay status` shows nothing pending, and then this one"));
     }
   }
-  // Format 1 has all but the list.
-  const char* rest = application == kLogApplicationId ? "" : kLogSchema;
-  return Annotate(Execute(absl::StrCat("BEGIN IMMEDIATE;", rest, kRowVersionList, "PRAGMA application_id = ", kLogApplicationId,
+  const bool is_log = application == kLogApplicationId;
+  const char* schema = is_log ? "" : kLogSchema;
+  const char* list = is_log && version >= 2 ? "" : kRowVersionList;
+  return Annotate(Execute(absl::StrCat("BEGIN IMMEDIATE;", schema, list, kIntent, "PRAGMA application_id = ", kLogApplicationId,
                                        "; PRAGMA user_version = ", kLogFormatVersion, "; COMMIT")),
                   version == 0 ? "create" : "bring to the newest format");
 }

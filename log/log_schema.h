@@ -3,7 +3,16 @@
 
 namespace assay {
 
-// Of format 2.
+// Since format 3; before, there was one at most.
+inline constexpr char kIntent[] = R"sql(
+DROP TABLE IF EXISTS intent;
+CREATE TABLE intent (
+  batch  INTEGER PRIMARY KEY,
+  intent BLOB NOT NULL
+) STRICT;
+)sql";
+
+// Since format 2.
 inline constexpr char kRowVersionList[] = R"sql(
 -- Row versions newer than those of row_version, commit by commit; now and then they are moved there.
 CREATE TABLE row_version_recent (
@@ -93,11 +102,6 @@ CREATE TABLE seen (
   seen      INTEGER NOT NULL,
   PRIMARY KEY (by_origin, of_origin, sequence)
 ) STRICT, WITHOUT ROWID;
-
-CREATE TABLE intent (
-  id     INTEGER PRIMARY KEY CHECK (id = 1),
-  intent BLOB NOT NULL
-) STRICT;
 
 CREATE TABLE unsettled (
   table_id    INTEGER NOT NULL,

@@ -214,20 +214,29 @@ absl::StatusOr<Sequence> StageStore::Seen(const OriginId& by, Sequence sequence,
   return seen;
 }
 
-absl::StatusOr<std::optional<std::string>> StageStore::Intent() {
-  ASSAY_ASSIGN_OR_RETURN(Statement select, file_->Prepare("SELECT intent FROM intent"));
-  ASSAY_ASSIGN_OR_RETURN(const bool row, select.Step());
-  if (!row) return std::nullopt;
-  return std::string(select.Blob(0));
+absl::StatusOr<std::vector<std::string>> StageStore::Intents() {
+  ASSAY_ASSIGN_OR_RETURN(Statement select, file_->Prepare("SELECT intent FROM intent ORDER BY batch"));
+  std::vector<std::string> intents;
+  for (;;) {
+    ASSAY_ASSIGN_OR_RETURN(const bool row, select.Step());
+    if (!row) return intents;
+    intents.emplace_back(select.Blob(0));
+  }
 }
 
-absl::Status StageStore::SetIntent(absl::string_view intent) {
+absl::Status StageStore::PutIntent(uint64_t batch, absl::string_view intent) {
   ASSAY_CHECK(file_->InTransaction());
-  ASSAY_ASSIGN_OR_RETURN(Statement put, file_->Prepare("INSERT OR REPLACE INTO intent VALUES (1, ?1)"));
-  return put.BindBlob(1, intent).Run();
+  ASSAY_ASSIGN_OR_RETURN(Statement put, file_->Prepare("INSERT OR REPLACE INTO intent VALUES (?1, ?2)"));
+  return put.BindInt(1, Signed(batch)).BindBlob(2, intent).Run();
 }
 
-absl::Status StageStore::ClearIntent() {
+absl::Status StageStore::EraseIntent(uint64_t batch) {
+  ASSAY_CHECK(file_->InTransaction());
+  ASSAY_ASSIGN_OR_RETURN(Statement erase, file_->Prepare("DELETE FROM intent WHERE batch = ?1"));
+  return erase.BindInt(1, Signed(batch)).Run();
+}
+
+absl::Status StageStore::ClearIntents() {
   ASSAY_CHECK(file_->InTransaction());
   return file_->Execute("DELETE FROM intent");
 }

@@ -1,4 +1,4 @@
-// What the stages remember between steps: cursors, the projection intent, rows where PostgreSQL differs from the fold, and
+// What the stages remember between steps: cursors, the projections' intents, rows where PostgreSQL differs from the fold, and
 // the conflicts seen. All of it is derived or local; none of it is history. Inside the LogFile's transaction like everything.
 //
 // Not thread-safe.
@@ -73,10 +73,11 @@ class StageStore {
   absl::Status AddSeen(const OriginId& by, Sequence sequence, const OriginId& of, Sequence seen);
   absl::StatusOr<Sequence> Seen(const OriginId& by, Sequence sequence, const OriginId& of);
 
-  // The one projection whose outcome is not yet settled, as the engine serialized it.
-  absl::StatusOr<std::optional<std::string>> Intent();
-  absl::Status SetIntent(absl::string_view intent);
-  absl::Status ClearIntent();
+  // The projections whose outcomes are not settled yet, by their numbers, as the engine serialized them.
+  absl::StatusOr<std::vector<std::string>> Intents();
+  absl::Status PutIntent(uint64_t batch, absl::string_view intent);
+  absl::Status EraseIntent(uint64_t batch);
+  absl::Status ClearIntents();
 
   absl::StatusOr<std::optional<UnsettledRow>> Unsettled(const RowRef& row);
   absl::Status PutUnsettled(const UnsettledRow& row);

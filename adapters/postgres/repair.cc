@@ -21,9 +21,9 @@
 #include "adapters/postgres/sqlstate.h"
 #include "adapters/postgres/steady_time.h"
 #include "engine/captured_position.h"
+#include "engine/open_intent.h"
 #include "engine/session_gate.h"
 #include "log/annotate.h"
-#include "proto/state.pb.h"
 
 namespace assay {
 namespace {
@@ -222,12 +222,11 @@ class Repairing {
     }
     // A projection that committed and whose echo was lost is in the database, too.
     auto landed = std::make_shared<std::map<OriginId, Sequence>>();
-    v1::ProjectionIntent intent;
-    const absl::StatusOr<std::optional<std::string>> stored = old_->stages->Intent();
-    if (stored.ok() && stored->has_value() && intent.ParseFromString(**stored) && database_.batch.value_or(0) >= intent.batch()) {
-      for (const v1::ProjectionIntent::Range& range : intent.ranges()) {
-        if (absl::StatusOr<OriginId> origin = OriginId::FromBytes(range.origin()); origin.ok()) (*landed)[*origin] = {range.to()};
-      }
+    const absl::StatusOr<std::vector<std::string>> stored = old_->stages->Intents();
+    for (const std::string& bytes : stored.ok() ? *stored : std::vector<std::string>()) {
+      const absl::StatusOr<OpenIntent> intent = OpenIntent::Parse(bytes);
+      if (!intent.ok() || database_.batch.value_or(0) < intent->batch()) continue;
+      for (const auto& [origin, to] : intent->to()) (*landed)[origin] = to;
     }
     StageStore* stages = old_->stages.get();
     return [landed, stages, own = old_origin_](const RowRef& ref, std::optional<ColumnId> column,
@@ -529,7 +528,7 @@ class Repairing {
     StageStore& stages = *open.stages;
     ASSAY_RETURN_IF_ERROR(StoreCapturedPosition({.position = at}, &stages));
     // Whatever became of it: its rows were compared.
-    ASSAY_RETURN_IF_ERROR(stages.ClearIntent());
+    ASSAY_RETURN_IF_ERROR(stages.ClearIntents());
     ASSAY_RETURN_IF_ERROR(stages.SetNumber("batch_landed", new_origin_ ? 0 : evidence_.batch_asked));
     ASSAY_RETURN_IF_ERROR(NoteServer(database_.server, database_.timeline, &stages));
     ASSAY_RETURN_IF_ERROR(NoteRepair(RestoreState::kNormal, &stages));

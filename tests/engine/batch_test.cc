@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/engine.h"
 #include "tests/grpc/small_log.h"
 #include "tests/support/temp_directory.h"
 
@@ -89,6 +90,20 @@ TEST_F(BatchTest, TheNextBatchFollowsTheOneThatIsNotMergedYet) {
   }
 }
 
+// Goal: rows that come once do not wait for others, and rows that may come again do.
+TEST_F(BatchTest, NewRowsFillABatchSoonerThanChangedOnes) {
+  for (int i = 0; i < 60; ++i) Write(v1::RowChange::INSERT, std::to_string(i), "ring");
+  for (int i = 0; i < 60; ++i) Write(v1::RowChange::UPDATE, std::to_string(i), "chain");
+  ASSERT_NO_FATAL_FAILURE(Open());
+  const std::unique_ptr<Batch> inserts = NewBatch(), updates = NewBatch();
+  for (Batch* batch : {inserts.get(), updates.get()}) batch->set_rows_cap(40), batch->set_new_rows_cap(20);
+  ASSERT_TRUE(inserts->Gather(100).value());
+  EXPECT_EQ(inserts->rows().size(), 20u);
+  updates->Clear({{small_.delhi(), Sequence{log_->Head(small_.delhi()).complete.value - 60}}});
+  ASSERT_TRUE(updates->Gather(100).value());
+  EXPECT_EQ(updates->rows().size(), 40u);
+}
+
 // Goal: catch-up costs what changed, not what happened.
 // Method: rows that are changed round and round, more of them than a batch has that finds little waiting.
 TEST_F(BatchTest, ABacklogOfChangesOfTheSameRowsIsOneBatch) {
@@ -100,6 +115,7 @@ TEST_F(BatchTest, ABacklogOfChangesOfTheSameRowsIsOneBatch) {
   });
   ASSERT_NO_FATAL_FAILURE(Open());
   const std::unique_ptr<Batch> batch = NewBatch();
+  batch->set_rows_cap(EngineConfig().batch_rows_max);
   while (!batch->Gather(4000).value()) {
   }
   EXPECT_EQ(batch->to().at(small_.delhi()), log_->Head(small_.delhi()).complete) << "it ended before the rows came round again";

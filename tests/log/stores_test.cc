@@ -307,18 +307,23 @@ TEST_F(StoresTest, SeenIsTheLastEntryAtOrBefore) {
   EXPECT_EQ(*stages->Seen(kB, {1000}, kA), Sequence{0});
 }
 
-TEST_F(StoresTest, IntentIsOneAndGoesAway) {
-  EXPECT_EQ(*stages->Intent(), std::nullopt);
+TEST_F(StoresTest, IntentsAreInTheOrderOfTheirNumbersAndGoAway) {
+  EXPECT_THAT(*stages->Intents(), IsEmpty());
   ASSERT_OK(file->Begin());
-  ASSERT_OK(stages->SetIntent("first"));
-  ASSERT_OK(stages->SetIntent("second"));
+  ASSERT_OK(stages->PutIntent(10, "second"));
+  ASSERT_OK(stages->PutIntent(9, "first, as it was"));
+  ASSERT_OK(stages->PutIntent(9, "first"));
   ASSERT_OK(file->Commit());
   ASSERT_OK(Reopen());
-  EXPECT_EQ(*stages->Intent(), "second");
+  EXPECT_THAT(*stages->Intents(), ElementsAre("first", "second"));
   ASSERT_OK(file->Begin());
-  ASSERT_OK(stages->ClearIntent());
+  ASSERT_OK(stages->EraseIntent(9));
   ASSERT_OK(file->Commit());
-  EXPECT_EQ(*stages->Intent(), std::nullopt);
+  EXPECT_THAT(*stages->Intents(), ElementsAre("second"));
+  ASSERT_OK(file->Begin());
+  ASSERT_OK(stages->ClearIntents());
+  ASSERT_OK(file->Commit());
+  EXPECT_THAT(*stages->Intents(), IsEmpty());
 }
 
 TEST_F(StoresTest, UnsettledRowsAreDueInOrderAndCounted) {

@@ -75,6 +75,35 @@ class InterleavingTest : public ::testing::Test {
     }
     ASSERT_TRUE(branch.HasCallToMake(Lane::kDatabase));
   }
+  // What is at the hub comes to `branch`, whose own stream stands still.
+  static void PullWithoutCapture(SimBranch& branch) {
+    for (int round = 0; round < 20; ++round) {
+      branch.engine().OnHubHint();
+      do {
+        ASSERT_TRUE(branch.Step().ok());
+      } while (branch.engine().HasWork());
+      Answer(branch, Lane::kHubPull);
+    }
+  }
+  // Two new rows of A's: the one is in B's PostgreSQL and has not come by in capture, the other is asked for.
+  void RunToTwoOnTheirWay() {
+    RunToCallForNewRow(kSettings, {"k1", "a1", "a2", "a3"}, {"k2", "a1", "a2", "a3"});
+    Answer(b(), Lane::kDatabase);
+    Insert(a(), kSettings, {"k3", "a1", "a2", "a3"});
+    PushFrom(a());
+    PullWithoutCapture(b());
+    ASSERT_TRUE(b().HasCallToMake(Lane::kDatabase));
+  }
+  // Everything is where it should be, and what B projected was not taken for changes of its own.
+  void ExpectAllEqual() {
+    for (const char* key : {"k1", "k2", "k3"}) {
+      EXPECT_NE(Row(a(), kSettings, key), std::nullopt) << key;
+      EXPECT_EQ(Row(a(), kSettings, key), Row(b(), kSettings, key)) << key;
+    }
+    absl::StatusOr<Statement> events = b().file()->Prepare("SELECT last FROM chain WHERE origin = ?1");
+    ASSERT_TRUE(events.ok() && events->BindBlob(1, b().origin().AsBytes()).Step().ok());
+    EXPECT_EQ(events->Int(0), own_events_of_b_);
+  }
   void PushFrom(SimBranch& branch) {
     for (int round = 0; round < 20; ++round) {
       StepAndCapture(branch);
@@ -101,6 +130,7 @@ class InterleavingTest : public ::testing::Test {
     return false;
   }
 
+  const int64_t own_events_of_b_ = 1;  // The chain's opening.
   WorldClock world_;
   SeededRandom random_{1};
   SimHub hub_{&random_, &world_, false};
@@ -196,6 +226,60 @@ TEST_F(InterleavingTest, AReplyThatComesAfterItsEchoIsNotTakenForThatOfTheNext) 
   Settle();
   EXPECT_NE(Row(b(), kSettings, "k3"), std::nullopt);
   EXPECT_EQ(Row(a(), kSettings, "k3"), Row(b(), kSettings, "k3"));
+}
+
+// PostgreSQL need not wait until the log has seen the last projection come by.
+TEST_F(InterleavingTest, NewRowsAreWrittenWhileThoseBeforeAreStillToLand) {
+  ASSERT_NO_FATAL_FAILURE(RunToTwoOnTheirWay());
+  Answer(b(), Lane::kDatabase);
+  EXPECT_EQ(Row(b(), kSettings, "k3"), (SimValues{"k3", "a1", "a2", "a3"}));
+  // A third one has to wait, whatever is known of it.
+  Insert(a(), kSettings, {"k4", "a1", "a2", "a3"});
+  PushFrom(a());
+  PullWithoutCapture(b());
+  EXPECT_FALSE(b().HasCallToMake(Lane::kDatabase));
+  Settle();
+  ExpectAllEqual();
+  EXPECT_NE(Row(b(), kSettings, "k4"), std::nullopt);
+}
+
+TEST_F(InterleavingTest, TwoProjectionsOnTheirWayOutliveACrash) {
+  ASSERT_NO_FATAL_FAILURE(RunToTwoOnTheirWay());
+  b().MakeCall(Lane::kDatabase, false);  // It commits, and nobody hears of it.
+  b().Kill(/*power=*/true);
+  ASSERT_TRUE(b().Start().ok());
+  Settle();
+  ExpectAllEqual();
+}
+
+TEST_F(InterleavingTest, OfTwoProjectionsOnTheirWayTheSecondMayNotHaveCommitted) {
+  ASSERT_NO_FATAL_FAILURE(RunToTwoOnTheirWay());
+  b().database().set_fault(DatabaseFault::kUnavailable);
+  b().MakeCall(Lane::kDatabase, false);
+  b().Kill(/*power=*/false);
+  ASSERT_TRUE(b().Start().ok());
+  Settle();
+  ExpectAllEqual();
+}
+
+// It is not unknown, though the log has not got it yet.
+TEST_F(InterleavingTest, ARowOfAProjectionThatIsStillToLandIsReadBeforeItIsWrittenAgain) {
+  RunToCallForNewRow(kSettings, {"k1", "a1", "a2", "a3"}, {"k2", "a1", "a2", "a3"});
+  Answer(b(), Lane::kDatabase);
+  InOneTransaction(a(), [](SimTransaction& t) { return t.Update(kSettings, {"k2"}, {{"a", "again"}}); });
+  Insert(a(), kSettings, {"k3", "a1", "a2", "a3"});
+  PushFrom(a());
+  PullWithoutCapture(b());
+  ASSERT_TRUE(b().HasCallToMake(Lane::kDatabase));
+  Answer(b(), Lane::kDatabase);
+  EXPECT_EQ(Row(b(), kSettings, "k3"), std::nullopt) << "it was to be read first";
+  PullWithoutCapture(b());
+  EXPECT_FALSE(b().HasCallToMake(Lane::kDatabase)) << "its fence has not come by";
+  StepAndCapture(b());
+  Answer(b(), Lane::kDatabase);
+  EXPECT_EQ(Row(b(), kSettings, "k2"), (SimValues{"k2", "again", "a2", "a3"}));
+  Settle();
+  ExpectAllEqual();
 }
 
 // It was planned without a read; the app inserts and deletes it before it is written. It comes back for a moment, and no longer.

@@ -78,6 +78,11 @@ void SimBranch::MakeCall(Lane which, bool faults) {
   }
 }
 
+int64_t SimBranch::IntentsOpen() {
+  absl::StatusOr<Statement> count = file_->Prepare("SELECT count(*) FROM intent");
+  return count.ok() && count->Step().ok() ? count->Int(0) : 0;
+}
+
 void SimBranch::MakeDatabaseCall(Outstanding& outstanding, bool faults) {
   const DatabaseCall& call = std::get<DatabaseCall>(outstanding.call.call);
   if (faults && random_->Chance(faults_.database_call)) {
@@ -92,6 +97,8 @@ void SimBranch::MakeDatabaseCall(Outstanding& outstanding, bool faults) {
     if (read->request.lock) ++outcomes_["locked"];
     database_.set_between_read_and_fence(nullptr);
   } else if (const auto* project = std::get_if<DatabaseProject>(&call)) {
+    if (faults && random_->Chance(faults_.write_before_projection)) workload_.ActAtOnce();
+    if (IntentsOpen() > 1) ++outcomes_["asked before the last one landed"];
     ProjectReply reply = database_.Project(project->request);
     constexpr const char* kOutcomes[] = {"committed", "moved", "refused", "in doubt", "unavailable"};
     ++outcomes_[kOutcomes[static_cast<int>(reply.outcome)]];

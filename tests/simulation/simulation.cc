@@ -62,6 +62,7 @@ struct Simulation::Swarm {
   bool narrow_email = false;
   bool masked_table = false;
   bool wild_clocks = false;
+  size_t batch_rows_max = EngineConfig().batch_rows_max;
 
   explicit Swarm(SeededRandom& random) {
     actions = static_cast<int>(random.Between(200, 800));
@@ -97,6 +98,7 @@ struct Simulation::Swarm {
     workload.forged_tag_percent = random.Chance(20) ? 10 : 0;
     faults.database_call = random.Chance(50) ? static_cast<double>(random.Between(2, 30)) : 0;
     faults.write_inside_read = random.Chance(60) ? static_cast<double>(random.Between(10, 90)) : 0;
+    faults.write_before_projection = random.Chance(40) ? static_cast<double>(random.Between(10, 60)) : 0;
     if (random.Chance(15)) {
       // Rows so hot that they keep moving: the projection has to lock them.
       workload.rows = 1;
@@ -110,6 +112,11 @@ struct Simulation::Swarm {
     narrow_email = random.Chance(25);
     masked_table = random.Chance(30);
     wild_clocks = random.Chance(50);
+    if (random.Chance(50)) {
+      // Several projections on their way, as of rows that nobody here has heard of.
+      batch_rows_max = random.Between(1, 6);
+      workload.entry = static_cast<uint32_t>(random.Between(0, 20));
+    }
   }
 };
 
@@ -123,6 +130,7 @@ Simulation::Simulation(const SimulationOptions& options) : options_(options), ra
     config.has_hub = true;
     config.policies = ShopPolicies();
     config.naive_projection = options.naive_projection;
+    config.batch_rows_max = swarm_->batch_rows_max;
     hub_->Enrol(number, config.branch_name);
     branches_.push_back(std::make_unique<SimBranch>(number, config, swarm_->workload, swarm_->faults,
                                                     /*late_column=*/!swarm_->late_column || number == 1,

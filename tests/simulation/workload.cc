@@ -95,7 +95,7 @@ absl::Status Workload::Statement(SimTransaction& transaction, bool at_once) {
   const TableShape& shape = *table.shape;
   const RowKey key = AnyKey(table);
   switch (random_->Weighted({options_.sale, options_.edit, options_.insert, options_.erase, options_.rename,
-                             at_once ? options_.truncate : 0})) {
+                             at_once ? options_.truncate : 0, options_.entry})) {
     case 0:
       return Sale(transaction);
     case 1: {
@@ -121,8 +121,12 @@ absl::Status Workload::Statement(SimTransaction& transaction, bool at_once) {
       const uint32_t part = random_->Below(key.size());
       return transaction.Update(shape.name, key, {{shape.columns[shape.key[part]].name, other[part]}});
     }
-    default:
+    case 5:
       return transaction.Truncate(shape.name);
+    default: {
+      const std::string invoice = absl::StrCat(branch_, "-invoice-", ++counter_);
+      return transaction.Insert(kInvoices, {invoice, absl::StrCat(branch_, "-c", counter_), absl::StrCat(counter_)});
+    }
   }
 }
 
