@@ -8,6 +8,7 @@
 #include "log/bytes.h"
 #include "log/check.h"
 #include "log/event_frame.h"
+#include "log/event_place.h"
 #include "log/merkle_tree.h"
 #include "log/segment_layout.h"
 #include "log/segment_part.h"
@@ -53,7 +54,7 @@ size_t Segment::ByteSize() const {
 }
 
 size_t DecodedSegment::ByteSize() const {
-  size_t size = events_.size() * sizeof(StoredEvent);
+  size_t size = events_.size() * sizeof(StoredEvent) + restored_.size();
   for (const auto& payload : payloads_) size += payload->size();
   return size;
 }
@@ -80,16 +81,22 @@ absl::Status DecodedSegment::Unpack(const Segment& segment) {
 
   size_t budget = kPartBytesMax;
   std::vector<ByteReader> cursors;
+  std::vector<bool> whole_events;
+  std::vector<uint32_t> checks;
   std::vector<uint32_t> left;
   for (const SegmentPart& part : segment.parts) {
     tables_.push_back(std::make_unique<std::string>(part.table));
     if (part.masked) {
       if (part.payload.size() != part.event_count * sizeof(Hash)) return Malformed("not one leaf hash a masked event");
       payloads_.push_back(std::make_unique<std::string>(part.payload));
+      whole_events.push_back(true);
+      checks.push_back(0);
     } else {
-      ASSAY_ASSIGN_OR_RETURN(std::string raw, UnpackPart(part.payload, budget));
-      budget -= std::min(budget, raw.size());
-      payloads_.push_back(std::make_unique<std::string>(std::move(raw)));
+      ASSAY_ASSIGN_OR_RETURN(UnpackedPart unpacked, UnpackPart(part.payload, budget));
+      budget -= std::min(budget, unpacked.bytes.size());
+      payloads_.push_back(std::make_unique<std::string>(std::move(unpacked.bytes)));
+      whole_events.push_back(unpacked.whole_events);
+      checks.push_back(unpacked.check);
     }
     cursors.emplace_back(*payloads_.back());
     left.push_back(part.event_count);
@@ -109,18 +116,22 @@ absl::Status DecodedSegment::Unpack(const Segment& segment) {
     event.table = *tables_[part];
     const bool last_here = ++in_transaction == layout.transactions[transaction].events;
     event.ends_transaction = last_here && (i + 1 < count || segment.ends_transaction);
-    absl::string_view bytes;
     if (event.masked) {
-      cursors[part].Take(sizeof(Hash), &bytes);  // Its size was checked.
-      std::memcpy(event.leaf.data(), bytes.data(), bytes.size());
+      absl::string_view leaf;
+      cursors[part].Take(sizeof(Hash), &leaf);  // Its size was checked.
+      std::memcpy(event.leaf.data(), leaf.data(), leaf.size());
     } else {
-      if (!cursors[part].Sized(&bytes)) return Malformed("a part ends inside an event");
-      event.bytes = bytes;
-      event.leaf = LeafHash(bytes);
-      EventFrame frame;
-      absl::Status fits = ScanEvent(bytes, &frame) ? CheckEvent(event, frame) : Malformed("it is no event");
-      // A segment's first transaction may have begun before it, but at one place only.
       Sequence begins{event.sequence.value + 1 - in_transaction};
+      const EventPlace place{event.origin, event.sequence, event.stamp, begins, event.ends_transaction};
+      if (!(whole_events[part] ? cursors[part].Sized(&event.bytes)
+                               : TakeEvent(place, &cursors[part], &restored_, &event.bytes))) {
+        return Malformed("a part ends inside an event");
+      }
+      event.leaf = LeafHash(event.bytes);
+      checks[part] = PartCheck(checks[part], AsBytes(event.leaf));
+      EventFrame frame;
+      absl::Status fits = ScanEvent(event.bytes, &frame) ? CheckEvent(event, frame) : Malformed("it is no event");
+      // A segment's first transaction may have begun before it, but at one place only.
       if (transaction == 0) {
         if (first_transaction_begins_.value == 0)
           first_transaction_begins_ = {std::min(frame.transaction_first, begins.value)};
@@ -143,6 +154,8 @@ absl::Status DecodedSegment::Unpack(const Segment& segment) {
   }
   for (size_t part = 0; part < cursors.size(); ++part) {
     if (left[part] != 0 || !cursors[part].empty()) return Malformed("a part has more events than the layout");
+    if (checks[part] != 0 && !whole_events[part])
+      return Malformed("its events were packed for another place, or are others");
   }
   transaction_count_ = layout.transactions.size();
   return absl::OkStatus();

@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "log/event_place.h"
 #include "log/types.h"
 
 namespace assay {
@@ -83,6 +84,7 @@ class DecodedSegment {
   DecodedSegment() = default;
   absl::Status Unpack(const Segment& segment);
   std::vector<std::unique_ptr<std::string>> payloads_;  // Stable addresses under move.
+  ByteArena restored_;                                  // Events that were stored without what their place says.
   std::vector<std::unique_ptr<std::string>> tables_;
   std::vector<StoredEvent> events_;
   size_t transaction_count_ = 0;

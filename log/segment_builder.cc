@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "log/bytes.h"
 #include "log/check.h"
+#include "log/event_place.h"
 #include "log/segment.h"
 #include "log/segment_layout.h"
 #include "log/segment_part.h"
@@ -44,7 +44,9 @@ void SegmentBuilder::Add(const StoredEvent& event) {
   if (event.masked) {
     part.raw.append(AsBytes(event.leaf).data(), sizeof(Hash));
   } else {
-    PutSized(&part.raw, event.bytes);
+    // As a reader of this segment will know the place: it takes the transaction to begin at its first event here.
+    PutEvent({event.origin, event.sequence, event.stamp, {event.sequence.value - tail_.events}, event.ends_transaction},
+             event.bytes, &part.raw);
   }
   ++part.event_count;
   bytes_ += event.bytes.size();
@@ -114,10 +116,16 @@ Segment SegmentBuilder::Finish(bool with_leaf_hashes) {
     layout.transactions.push_back({transaction.stamp, transaction.events});
   layout.event_parts = layout_parts_;
   segment.layout = layout.Encode();
+  std::vector<uint32_t> checks(parts_.size());
+  for (size_t i = 0; i < layout_parts_.size(); ++i) {
+    uint32_t& check = checks[static_cast<uint8_t>(layout_parts_[i])];
+    check = PartCheck(check, absl::string_view(leaf_hashes_).substr(i * sizeof(Hash), sizeof(Hash)));
+  }
   if (with_leaf_hashes) segment.leaf_hashes = std::move(leaf_hashes_);
-  for (Part& part : parts_) {
-    segment.parts.push_back(
-        {std::move(part.table), part.event_count, part.masked, part.masked ? std::move(part.raw) : PackPart(part.raw)});
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    Part& part = parts_[i];
+    segment.parts.push_back({std::move(part.table), part.event_count, part.masked,
+                             part.masked ? std::move(part.raw) : PackPart(part.raw, checks[i])});
   }
   *this = std::move(rest);
   return segment;

@@ -6,25 +6,62 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "log/annotate.h"
 #include "log/bytes.h"
 #include "log/check.h"
+#include "log/part_dictionary.h"
 
 namespace assay {
 namespace {
 
 // On disk and on the wire: never change a meaning.
-enum PackingFlag : uint8_t { kRaw = 0, kZstd = 1 };
+enum PackingFlag : uint8_t {
+  kWholeRaw = 0,  // Events that repeat their place: read, and no longer written.
+  kWholeZstd = 1,
+  kRaw = 2,
+  kZstd = 3,
+  kDictionaryZstd = 4,
+};
 
 constexpr int kZstdLevel = 1;  // Level 3 takes twice as long for a few per cent.
-constexpr size_t kWorthCompressing = 128;
+constexpr size_t kWorthCompressing = 32;
+// What the frame of a small part begins with: zstd's magic number, no size, no dictionary's name; and a window of 16
+// kB, where the compressor names a smaller one.
+constexpr absl::string_view kSmallFrameHead("\x28\xb5\x2f\xfd\x00\x20", 6);
 constexpr size_t kBelievedBytes = size_t{4}
                                   << 20;  // A declared size is believed this far; beyond it, memory follows content.
+
+constexpr size_t kCheckBytes = 4;
+void PutCheck(std::string* payload, uint32_t check) {
+  for (int shift = 0; shift < 32; shift += 8) payload->push_back(static_cast<char>(check >> shift));
+}
 
 // Contexts are large; each thread that packs keeps one.
 ZSTD_CCtx* Compressor() {
   thread_local std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(), &ZSTD_freeCCtx);
   ASSAY_CHECK(context != nullptr);
   return context.get();
+}
+
+// Of small parts: with the dictionary, and without what a frame says and the part does already.
+ZSTD_CCtx* DictionaryCompressor() {
+  static const ZSTD_CDict* const dictionary =
+      ZSTD_createCDict(PartDictionary().data(), PartDictionary().size(), kZstdLevel);
+  thread_local std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(
+      [] {
+        ZSTD_CCtx* made = ZSTD_createCCtx();
+        ASSAY_CHECK(made != nullptr && !ZSTD_isError(ZSTD_CCtx_refCDict(made, dictionary)) &&
+                    !ZSTD_isError(ZSTD_CCtx_setParameter(made, ZSTD_c_contentSizeFlag, 0)) &&
+                    !ZSTD_isError(ZSTD_CCtx_setParameter(made, ZSTD_c_dictIDFlag, 0)));
+        return made;
+      }(),
+      &ZSTD_freeCCtx);
+  return context.get();
+}
+
+const ZSTD_DDict* Dictionary() {
+  static const ZSTD_DDict* const dictionary = ZSTD_createDDict(PartDictionary().data(), PartDictionary().size());
+  return dictionary;
 }
 
 ZSTD_DCtx* Decompressor() {
@@ -65,40 +102,72 @@ absl::StatusOr<std::string> Decompress(absl::string_view frame, size_t size) {
   return out;
 }
 
+// The same of a frame that was made with the dictionary.
+absl::StatusOr<std::string> DecompressSmall(absl::string_view rest, size_t size) {
+  const std::string frame = absl::StrCat(kSmallFrameHead, rest);
+  std::string out(size, '\0');
+  const size_t rc =
+      ZSTD_decompress_usingDDict(Decompressor(), out.data(), out.size(), frame.data(), frame.size(), Dictionary());
+  if (ZSTD_isError(rc)) return absl::DataLossError(absl::StrCat("zstd: ", ZSTD_getErrorName(rc)));
+  if (rc != size) return absl::DataLossError("a part unpacks to another size than it declares");
+  return out;
+}
+
 }  // namespace
 
-std::string PackPart(absl::string_view raw) {
+std::string PackPart(absl::string_view raw, uint32_t check) {
   std::string payload;
   if (raw.size() >= kWorthCompressing) {
-    payload.push_back(kZstd);
+    const bool small = raw.size() <= kDictionaryPartBytesMax;
+    payload.push_back(small ? kDictionaryZstd : kZstd);
+    PutCheck(&payload, check);
     PutVarint(&payload, raw.size());
     const size_t head = payload.size();
     payload.resize(head + ZSTD_compressBound(raw.size()));
-    const size_t rc = ZSTD_compressCCtx(Compressor(), payload.data() + head, payload.size() - head, raw.data(),
-                                        raw.size(), kZstdLevel);
+    const size_t rc = small ? ZSTD_compress2(DictionaryCompressor(), payload.data() + head, payload.size() - head,
+                                             raw.data(), raw.size())
+                            : ZSTD_compressCCtx(Compressor(), payload.data() + head, payload.size() - head, raw.data(),
+                                                raw.size(), kZstdLevel);
     ASSAY_CHECK(!ZSTD_isError(rc));
     payload.resize(head + rc);
+    if (small) {
+      ASSAY_CHECK(payload[head + 4] == kSmallFrameHead[4]);
+      payload.erase(head, kSmallFrameHead.size());
+    }
     if (payload.size() <= raw.size()) return payload;
     payload.clear();
   }
-  payload.reserve(1 + raw.size());
+  payload.reserve(1 + kCheckBytes + raw.size());
   payload.push_back(kRaw);
+  PutCheck(&payload, check);
   payload.append(raw.data(), raw.size());
   return payload;
 }
 
-absl::StatusOr<std::string> UnpackPart(absl::string_view payload, size_t bytes_max) {
+absl::StatusOr<UnpackedPart> UnpackPart(absl::string_view payload, size_t bytes_max) {
   ByteReader reader(payload);
   uint8_t flag;
   if (!reader.Byte(&flag)) return absl::DataLossError("a part without bytes");
-  if (flag == kRaw) return std::string(payload.substr(1));
-  if (flag != kZstd) {
+  if (flag > kDictionaryZstd) {
     return absl::FailedPreconditionError(
         absl::StrCat("a part is packed in a way unknown here (", flag, "): install a newer Assay"));
   }
+  UnpackedPart part{.whole_events = flag <= kWholeZstd};
+  absl::string_view check;
+  if (!part.whole_events) {
+    if (!reader.Take(kCheckBytes, &check)) return absl::DataLossError("a part is cut short");
+    part.check = PartCheck(0, check);
+  }
+  if (flag == kWholeRaw || flag == kRaw) {
+    part.bytes = std::string(payload.substr(payload.size() - reader.size()));
+    return part;
+  }
   uint64_t size;
+  if (flag == kDictionaryZstd) bytes_max = std::min(bytes_max, kDictionaryPartBytesMax);
   if (!reader.Varint(&size) || size > bytes_max) return absl::DataLossError("a part declares an impossible size");
-  return Decompress(payload.substr(payload.size() - reader.size()), size);
+  const absl::string_view frame = payload.substr(payload.size() - reader.size());
+  ASSAY_ASSIGN_OR_RETURN(part.bytes, flag == kDictionaryZstd ? DecompressSmall(frame, size) : Decompress(frame, size));
+  return part;
 }
 
 }  // namespace assay

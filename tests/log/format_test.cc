@@ -4,7 +4,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "log/log_schema.h"
+#include "log/part_dictionary.h"
 #include "log/segment_layout.h"
+#include "log/segment_part.h"
 #include "tests/log/test_events.h"
 #include "tests/support/temp_directory.h"
 
@@ -94,6 +96,28 @@ TEST_F(FormatTest, WorkedExampleIsWhatTheCodeWrites) {
   ASSERT_OK(log.file->Begin());
   EXPECT_OK(log.log->KeepCheckpoint(origin, note));
   ASSERT_OK(log.file->Commit());
+}
+
+// Goal: whoever has the page only can unpack a small part.
+// Method: the dictionary and a part are on it, and the part unpacks to what it says. (Another zstd may pack otherwise.)
+TEST_F(FormatTest, PartOfTheDictionaryIsUnpackedAsThePageSays) {
+  ExpectOnPage("the dictionary", absl::Base64Escape(PartDictionary()));
+  ExpectOnPage("its size", absl::StrCat(PartDictionary().size(), " bytes in base64"));
+  constexpr absl::string_view kPayload =
+      "04010203044fc50100f3040ddd54cf7711297a3860f53e79b337cbefd721b927418b7594d9261beb6679b565cfdc39b3b2cbedf6aad6454b"
+      "4091"
+      "c7"
+      "bd1e21974600";
+  constexpr absl::string_view kUnpacked =
+      "9b01524b080110021a2436626137623831302d396461642d313164312d383062342d30306330346664343330633822120801120e32303234"
+      "2d"
+      "30312d30312031323a220b08021207313235302e3030";
+  ExpectOnPage("a payload of packing 4", kPayload);
+  ExpectOnPage("what it unpacks to", kUnpacked);
+  ASSERT_OK_AND_ASSIGN(const UnpackedPart part, UnpackPart(absl::HexStringToBytes(kPayload)));
+  EXPECT_FALSE(part.whole_events);
+  EXPECT_EQ(part.check, 0x04030201u);
+  EXPECT_EQ(HexEncode(part.bytes), kUnpacked);
 }
 
 // A column that nobody explains is one that nobody can read.

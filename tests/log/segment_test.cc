@@ -1,5 +1,8 @@
 #include "log/segment.h"
 
+#include <zstd.h>
+
+#include "absl/strings/match.h"
 #include "log/bytes.h"
 #include "log/merkle_tree.h"
 #include "log/segment_part.h"
@@ -271,9 +274,9 @@ TEST(SegmentTest, MaskedPartShowsHashesOnly) {
 // Goal: a few kilobytes from a peer cannot ask for hundreds of gigabytes.
 // Method: many parts, each honest, each a large run of zeros packed small.
 TEST(SegmentTest, PartsTogetherDoNotUnpackToMoreThanOneMay) {
-  EXPECT_TRUE(absl::IsDataLoss(UnpackPart(PackPart(std::string(100000, 'x')), 99999).status()));
+  EXPECT_TRUE(absl::IsDataLoss(UnpackPart(PackPart(std::string(100000, 'x'), 0), 99999).status()));
   Segment segment = Pack(SmallTransactions())[0];
-  const std::string bomb = PackPart(std::string(kPartBytesMax / 2 + 1, '\0'));
+  const std::string bomb = PackPart(std::string(kPartBytesMax / 2 + 1, '\0'), 0);
   ASSERT_LT(bomb.size(), 100000u);
   for (SegmentPart& part : segment.parts) part.payload = bomb;
   const absl::Status status = DecodedSegment::Decode(segment).status();
@@ -285,31 +288,140 @@ TEST(SegmentPartTest, LargeAndSmallPartsComeBack) {
   std::string random;
   for (uint32_t x = 1; random.size() < 9000000; x = x * 1664525 + 1013904223)
     random.push_back(static_cast<char>(x >> 24));
-  for (const std::string& raw : {std::string(), std::string("x"), std::string(9000000, 'x'), random}) {
-    const std::string payload = PackPart(raw);
-    EXPECT_LE(payload.size(), raw.size() + 1);
-    ASSERT_OK_AND_ASSIGN(const std::string back, UnpackPart(payload));
-    EXPECT_TRUE(back == raw);
-    if (raw.size() > 1000) {
-      EXPECT_FALSE(UnpackPart(absl::string_view(payload).substr(0, payload.size() - 1)).ok() && payload[0] == 1);
+  for (const std::string& raw :
+       {std::string(), std::string("x"), std::string(kDictionaryPartBytesMax, 'x'),
+        std::string(kDictionaryPartBytesMax + 1, 'x'), std::string(9000000, 'x'), random, random.substr(0, 100)}) {
+    const std::string payload = PackPart(raw, 0x01020304);
+    EXPECT_LE(payload.size(), raw.size() + 5);
+    ASSERT_OK_AND_ASSIGN(const UnpackedPart back, UnpackPart(payload));
+    EXPECT_TRUE(back.bytes == raw);
+    EXPECT_FALSE(back.whole_events);
+    EXPECT_EQ(back.check, 0x01020304u);
+    if (payload.size() < raw.size()) {
+      EXPECT_TRUE(absl::IsDataLoss(UnpackPart(absl::string_view(payload).substr(0, payload.size() - 1)).status()));
     }
   }
 }
 
 TEST(SegmentPartTest, PartThatDeclaresMoreThanItHoldsIsRefusedWithoutBelievingIt) {
-  const std::string honest = PackPart(std::string(100000, 'x'));
-  ByteReader reader(absl::string_view(honest).substr(1));
-  uint64_t size;
-  ASSERT_TRUE(reader.Varint(&size));
-  for (const uint64_t lie :
-       {uint64_t{1} << 30, (uint64_t{1} << 30) + 1, UINT64_MAX, size - 1, size + 1, uint64_t{8} << 20}) {
-    std::string payload(1, '\1');
-    PutVarint(&payload, lie);
-    payload.append(honest.substr(honest.size() - reader.size()));
-    EXPECT_TRUE(absl::IsDataLoss(UnpackPart(payload).status())) << lie;
+  for (const size_t honest_size : {100000, 1000}) {
+    const std::string honest = PackPart(std::string(honest_size, 'x'), 0);
+    ByteReader reader(absl::string_view(honest).substr(5));
+    uint64_t size;
+    ASSERT_TRUE(reader.Varint(&size));
+    for (const uint64_t lie :
+         {uint64_t{1} << 30, (uint64_t{1} << 30) + 1, UINT64_MAX, size - 1, size + 1, uint64_t{8} << 20}) {
+      std::string payload = honest.substr(0, 5);
+      PutVarint(&payload, lie);
+      payload.append(honest.substr(honest.size() - reader.size()));
+      EXPECT_TRUE(absl::IsDataLoss(UnpackPart(payload).status())) << lie;
+    }
   }
   EXPECT_TRUE(absl::IsDataLoss(UnpackPart("").status()));
   EXPECT_TRUE(absl::IsFailedPrecondition(UnpackPart("\x07later").status()));
+}
+
+// Goal: an event's own bytes come back, however it begins and wherever a segment thinks that it stands.
+// Method: one event as a serializer writes it, with its fields in another order, with one twice, with another place,
+// empty, and large.
+TEST(EventPlaceTest, EveryEventComesBackAsItWas) {
+  const EventPlace place{kA, {300}, {0x018cc251f4000000}, {299}, true};
+  v1::Event event;
+  event.set_origin(std::string(kA.AsBytes()));
+  event.set_sequence(300);
+  event.set_stamp(place.stamp.value);
+  event.set_transaction_first(299);
+  event.set_ends_transaction(true);
+  event.mutable_row()->add_key("5");
+  const std::string plain = event.SerializeAsString();
+  event.mutable_row()->add_key(std::string(1 << 20, 'x'));
+  constexpr size_t kHead = 35;
+  const std::string head = plain.substr(0, kHead);
+  const std::string large = event.SerializeAsString(), turned = plain.substr(kHead) + head;
+  for (const std::string& bytes : {plain, head, plain + head, turned, large, std::string(), std::string("\x0a")}) {
+    for (const EventPlace& taken :
+         {place, EventPlace{kA, {300}, place.stamp, {298}, true}, EventPlace{kA, {301}, place.stamp, {299}, true},
+          EventPlace{kA, {300}, place.stamp, {299}, false},
+          EventPlace{test::Origin(1), {300}, place.stamp, {299}, true}}) {
+      std::string part = "before";
+      PutEvent(taken, bytes, &part);
+      const bool leaves_out = bytes.size() < 1000 && absl::StartsWith(bytes, head) &&
+                              taken.sequence == place.sequence && taken.transaction_first == place.transaction_first &&
+                              taken.origin == kA;
+      const size_t left_out = !leaves_out ? 0 : taken.ends_transaction ? kHead : kHead - 2;
+      EXPECT_LE(part.size(), 6 + bytes.size() - left_out + 4);
+      PutEvent(place, plain, &part);
+      ByteArena arena;
+      ByteReader reader(absl::string_view(part).substr(6));
+      absl::string_view first, second, none;
+      ASSERT_TRUE(TakeEvent(taken, &reader, &arena, &first));
+      ASSERT_TRUE(TakeEvent(place, &reader, &arena, &second));
+      EXPECT_TRUE(first == bytes);
+      EXPECT_TRUE(second == plain);
+      EXPECT_FALSE(TakeEvent(place, &reader, &arena, &none));
+    }
+  }
+}
+
+TEST(EventPlaceTest, WhatWasTakenFirstStaysWhileMoreIsTaken) {
+  ByteArena arena;
+  std::vector<absl::string_view> joined;
+  for (int i = 0; i < 20000; ++i) joined.push_back(arena.Join("event ", absl::StrCat(i)));
+  const ByteArena moved = std::move(arena);
+  for (int i = 0; i < 20000; ++i) EXPECT_EQ(joined[i], absl::StrCat("event ", i));
+  EXPECT_EQ(moved.size(), 20000 * 6 + 10 + 90 * 2 + 900 * 3 + 9000 * 4 + 10000 * 5);
+}
+
+// Goal: a sale that goes alone is not mostly what its place says again.
+TEST(SegmentTest, OneSmallTransactionTakesLessThanItsEvents) {
+  const TestTransaction sale = MakeTransaction(kA, 1000, 0x018cc251f4000000, {"public.a", "public.b", "public.b"});
+  size_t events = 0, parts = 0;
+  for (const v1::Event& event : sale.events) events += event.ByteSizeLong();
+  const Segment segment = Pack({sale}, false)[0];
+  for (const SegmentPart& part : segment.parts) parts += part.payload.size();
+  EXPECT_LT(parts + 3 * 30, events);
+  EXPECT_EQ(Unpack(segment), Expected(sale));
+}
+
+// Goal: events without their place are not taken for others when a segment says another place.
+// Method: the same segment under another origin, sequence, and stamp.
+TEST(SegmentTest, SegmentInAnotherPlaceIsRefused) {
+  const Segment segment = Pack(SmallTransactions(), false)[0];
+  Segment other_origin = segment, later = segment, other_stamp = segment;
+  other_origin.origin = test::Origin(1);
+  later.first = later.first.Next();
+  later.last = later.last.Next();
+  other_stamp.layout[2] ^= 1;
+  for (const Segment& moved : {other_origin, later, other_stamp}) {
+    const absl::Status status = DecodedSegment::Decode(moved).status();
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("another place"));
+  }
+}
+
+// Goal: a log written by the program before this one is read.
+// Method: its two packings, in which each event stands whole.
+TEST(SegmentTest, PartsOfWholeEventsAreRead) {
+  const std::vector<std::string> expected = Unpack(Pack(SmallTransactions())[0]);
+  Segment segment = Pack(SmallTransactions())[0];
+  ASSERT_OK_AND_ASSIGN(const DecodedSegment decoded, DecodedSegment::Decode(segment));
+  for (SegmentPart& part : segment.parts) {
+    std::string raw;
+    for (const StoredEvent& event : decoded.events()) {
+      if (event.table == part.table) PutSized(&raw, event.bytes);
+    }
+    part.payload = absl::StrCat(absl::string_view("\0", 1), raw);
+  }
+  EXPECT_EQ(Unpack(segment), expected);
+  for (SegmentPart& part : segment.parts) {
+    const std::string raw = part.payload.substr(1);
+    std::string frame(ZSTD_compressBound(raw.size()), '\0');
+    frame.resize(ZSTD_compress(frame.data(), frame.size(), raw.data(), raw.size(), 1));
+    part.payload = "\1";
+    PutVarint(&part.payload, raw.size());
+    part.payload += frame;
+  }
+  EXPECT_EQ(Unpack(segment), expected);
 }
 
 }  // namespace

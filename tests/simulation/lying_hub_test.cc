@@ -303,10 +303,10 @@ class LyingHubTest : public ::testing::Test {
 // ---- Bytes that were garbled ----
 
 // Goal: there is no bit of a segment that could be flipped and be taken.
-// Method: flip each in turn, in pull after pull.
+// Method: flip each in turn, in pull after pull; but for the few that mean nothing to zstd, where the same events come out.
 TEST_F(LyingHubTest, NoFlippedBitIsTaken) {
   const Sequence held = HeldOfB();
-  size_t bit = 0, bits = 1;
+  size_t bit = 0, bits = 1, meaningless = 0;
   lies_.pull = OfB([&](Segment& segment) {
     std::vector<char*> bytes;
     for (char& byte : segment.layout) bytes.push_back(&byte);
@@ -314,8 +314,20 @@ TEST_F(LyingHubTest, NoFlippedBitIsTaken) {
       for (char& byte : part.payload) bytes.push_back(&byte);
     }
     bits = bytes.size() * 8;
-    *bytes[bit / 8] = static_cast<char>(*bytes[bit / 8] ^ (1 << bit % 8));
-    ++bit;
+    const auto events = [](const Segment& some) {
+      std::string all;
+      const absl::StatusOr<DecodedSegment> decoded = DecodedSegment::Decode(some);
+      if (decoded.ok()) for (const StoredEvent& event : decoded->events()) absl::StrAppend(&all, event.bytes);
+      return all;
+    };
+    const std::string honest = events(segment);
+    for (bool harmless = true; harmless && bit < bits; ++bit) {
+      char& byte = *bytes[bit / 8];
+      byte = static_cast<char>(byte ^ (1 << bit % 8));
+      harmless = events(segment) == honest;
+      if (harmless) byte = static_cast<char>(byte ^ (1 << bit % 8)), ++meaningless;
+    }
+    if (bit == bits && events(segment) == honest) segment.layout.clear();
   });
   Sell(b(), "branch-2-second");
   for (int i = 0; i < 40; ++i) StepAndAnswer(b());
@@ -324,11 +336,12 @@ TEST_F(LyingHubTest, NoFlippedBitIsTaken) {
     a().engine().SyncNow();
     for (int i = 0; i < 8 && bit == before; ++i) StepAndAnswer(a());
     StepAndAnswer(a());
-    ASSERT_EQ(bit, before + 1);
+    ASSERT_GT(bit, before);
     ASSERT_EQ(HeldOfB(), held) << "bit " << before;
     world_.Advance(absl::Milliseconds(50));
   }
   EXPECT_GT(bits, 500u);
+  EXPECT_LT(meaningless, bits / 100);
   ExpectHealsByItself();
 }
 
@@ -462,7 +475,7 @@ TEST_F(LyingHubTest, AChainPresentedAsAnothersIsRefused) {
       HubHead& head = reply.heads.heads[b().origin()];
       head.complete = std::max(head.complete, segment.last);
     }
-  }, HasSubstr("another origin"));
+  }, HasSubstr("another place"));
 }
 
 TEST_F(LyingHubTest, StampsThatFallAreRefused) {
