@@ -27,7 +27,7 @@ namespace assay {
 struct HubHead {
   Sequence last;           // Stored.
   Sequence complete;       // Stored up to the end of a transaction: what others are given.
-  std::string checkpoint;  // Newest the hub keeps; may be empty.
+  std::string checkpoint;  // Newest the hub keeps; may be empty, and is in a PullReply when the request names it.
 };
 
 struct HubHeads {
@@ -38,18 +38,19 @@ struct HubHeads {
 struct PushRequest {
   OriginId origin;
   std::vector<Segment> segments;  // Consecutive; leaf hashes filled in.
-  std::string checkpoint;         // May be empty.
+  std::string checkpoint;         // As SignCheckpoint writes it; may be empty.
   std::string session;            // As opened by OpenSession; empty: none was.
 };
 
 struct PushReply {
-  HubHead head;                   // After the push; what was there already counts. Below the last sequence pushed when the hub
-                                  // held a part of a segment: it stores no overlap, so push again from head + 1.
+  Sequence last;                  // Stored, after the push; what was there already counts. Below the last sequence pushed when the hub
+                                  // held a part of a segment: it stores no overlap, so push again from there.
 };
 
 struct PullRequest {
   std::map<OriginId, Sequence> have;  // Per origin, the last sequence held; own origin included. Absent: nothing held.
   size_t bytes_max = 2 << 20;         // About; at least one segment comes when there is any.
+  std::map<OriginId, std::string> checkpoints = {};  // Per origin of `have`, the newest that is kept here; absent: none.
 };
 
 struct PullReply {

@@ -175,7 +175,10 @@ PullRequest Puller::NextRequest() {
   constexpr Sequence kNothing{uint64_t{INT64_MAX}};  // Who has that much lacks nothing.
   PullRequest request;
   left_out_.clear();
-  for (const OriginId& origin : log_->Origins()) request.have[origin] = log_->Head(origin).last;
+  for (const OriginId& origin : log_->Origins()) {
+    request.have[origin] = log_->Head(origin).last;
+    if (std::optional<std::string> kept = log_->NewestCheckpoint(origin); kept.has_value()) request.checkpoints[origin] = *std::move(kept);
+  }
   for (const auto& [origin, trouble] : troubles_) {
     if (trouble.next_try <= clock_->Now()) continue;
     request.have[origin] = kNothing;

@@ -63,13 +63,13 @@ void Pusher::OnPushed(const absl::StatusOr<PushReply>& reply) {
     return Failed(reply.status());
   }
   const Sequence before = hub_last_.value_or(Sequence{});
-  if (reply->head.last <= before) {
+  if (reply->last <= before) {
     // To push the same once more, at once and for ever, would be the answer.
     return Failed(absl::InvalidArgumentError(
-        absl::StrCat("the hub took what follows event ", before.value, ", and says that it has ", reply->head.last.value, " events")));
+        absl::StrCat("the hub took what follows event ", before.value, ", and says that it has ", reply->last.value, " events")));
   }
   last_push_ = clock_->Now();
-  TakeHubLast(reply->head.last, /*pushed=*/true);
+  TakeHubLast(reply->last, /*pushed=*/true);
 }
 
 absl::Status Pusher::Step(bool paused) {

@@ -23,6 +23,7 @@ namespace assay {
 namespace {
 
 constexpr size_t kKeyBytes = 32;
+constexpr size_t kKeyIdBytes = 4;
 constexpr size_t kSignatureBytes = 64;
 constexpr size_t kKeyFileBytesMax = 4096;
 constexpr absl::string_view kSignatureMark = "— ";
@@ -52,7 +53,7 @@ struct Descriptor {
 // C2SP signed-note: SHA-256(key name ‖ newline ‖ algorithm 1, Ed25519 ‖ public key), the first 4 bytes.
 std::string KeyId(absl::string_view name, absl::string_view public_key) {
   const Hash hash = Sha256(absl::StrCat(name, "\n", absl::string_view("\x01", 1), public_key));
-  return std::string(AsBytes(hash).substr(0, 4));
+  return std::string(AsBytes(hash).substr(0, kKeyIdBytes));
 }
 
 bool VerifySignature(absl::string_view message, absl::string_view signature, absl::string_view public_key) {
@@ -89,6 +90,12 @@ absl::StatusOr<Checkpoint> ParseBody(absl::string_view body) {
   }
   std::memcpy(checkpoint.root.data(), root.data(), root.size());
   return checkpoint;
+}
+
+// The lines that are signed.
+std::string Body(const Checkpoint& checkpoint) {
+  return absl::StrCat(checkpoint.origin.Hex(), "\n", checkpoint.size, "\n", absl::Base64Escape(AsBytes(checkpoint.root)),
+                      "\n");
 }
 
 }  // namespace
@@ -178,10 +185,24 @@ std::string SigningKey::Sign(absl::string_view message) const {
 
 std::string SignCheckpoint(const Checkpoint& checkpoint, const SigningKey& key) {
   const std::string name = checkpoint.origin.Hex();
-  const std::string body =
-      absl::StrCat(name, "\n", checkpoint.size, "\n", absl::Base64Escape(AsBytes(checkpoint.root)), "\n");
-  const std::string signature = absl::StrCat(KeyId(name, key.public_key()), key.Sign(body));
-  return absl::StrCat(body, "\n", kSignatureMark, name, " ", absl::Base64Escape(signature), "\n");
+  return CheckpointText(checkpoint, absl::StrCat(KeyId(name, key.public_key()), key.Sign(Body(checkpoint))));
+}
+
+std::string CheckpointText(const Checkpoint& checkpoint, absl::string_view signature) {
+  return absl::StrCat(Body(checkpoint), "\n", kSignatureMark, checkpoint.origin.Hex(), " ", absl::Base64Escape(signature),
+                      "\n");
+}
+
+absl::StatusOr<std::string> SignatureOf(absl::string_view text) {
+  ASSAY_ASSIGN_OR_RETURN(const Checkpoint checkpoint, ParseCheckpoint(text));
+  const size_t blank = text.rfind(' ');
+  std::string signature;
+  if (blank == absl::string_view::npos ||
+      !absl::Base64Unescape(text.substr(blank + 1, text.size() - blank - 2), &signature) ||
+      signature.size() != kKeyIdBytes + kSignatureBytes || CheckpointText(checkpoint, signature) != text) {
+    return absl::InvalidArgumentError("a checkpoint with more, or something else, than its origin's signature");
+  }
+  return signature;
 }
 
 absl::StatusOr<Checkpoint> ParseCheckpoint(absl::string_view text) {
@@ -204,8 +225,8 @@ absl::StatusOr<Checkpoint> VerifyCheckpoint(absl::string_view text, absl::string
         !absl::Base64Unescape(words[2], &signature)) {
       return absl::InvalidArgumentError("a checkpoint's signature line is a dash, a name and base64");
     }
-    if (words[1] != name || absl::string_view(signature).substr(0, 4) != key_id) continue;
-    if (VerifySignature(body, absl::string_view(signature).substr(4), public_key)) return checkpoint;
+    if (words[1] != name || absl::string_view(signature).substr(0, kKeyIdBytes) != key_id) continue;
+    if (VerifySignature(body, absl::string_view(signature).substr(kKeyIdBytes), public_key)) return checkpoint;
     return absl::DataLossError(
         absl::StrCat("the checkpoint of origin ", name, " at ", checkpoint.size, " has a bad signature"));
   }

@@ -39,6 +39,10 @@ class SigningKey {
 };
 
 std::string SignCheckpoint(const Checkpoint& checkpoint, const SigningKey& key);
+// The same, signed already: `signature` is 4 bytes of key id and 64 of Ed25519.
+std::string CheckpointText(const Checkpoint& checkpoint, absl::string_view signature);
+// The origin's signature in what SignCheckpoint wrote. INVALID_ARGUMENT when `text` is anything else.
+absl::StatusOr<std::string> SignatureOf(absl::string_view text);
 // What `text` claims, whoever signed it. INVALID_ARGUMENT when it is no checkpoint.
 absl::StatusOr<Checkpoint> ParseCheckpoint(absl::string_view text);
 // INVALID_ARGUMENT when `text` is no checkpoint; DATA_LOSS when it is not signed by `public_key`.

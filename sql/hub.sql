@@ -267,14 +267,35 @@ CREATE OR REPLACE FUNCTION assay_hub.microseconds(at timestamptz) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (extract(epoch FROM at) * 1000000)::bigint;
 
--- How many events of a segment are in part 0, 1, …: a layout's last `events` bytes each name an event's part.
+CREATE OR REPLACE FUNCTION assay_hub.u16(bytes bytea, place bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (get_byte(bytes, place::int) << 8) | get_byte(bytes, place::int + 1);
+
+-- A checkpoint's text, which is what is signed and kept, and its bytes in a frame: size (8), root (32), key id and signature (68).
+-- encode() breaks its lines after 76 characters.
+CREATE OR REPLACE FUNCTION assay_hub.checkpoint_text(id bytea, bytes bytea) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN encode(id, 'hex') || E'\n' || assay_hub.u64(bytes, 0)::text || E'\n' || encode(substr(bytes, 9, 32), 'base64') || E'\n\n\u2014 '
+    || encode(id, 'hex') || ' ' || translate(encode(substr(bytes, 41, 68), 'base64'), E'\n', '') || E'\n';
+
+CREATE OR REPLACE FUNCTION assay_hub.checkpoint_root(checkpoint text) RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN decode(split_part(checkpoint, E'\n', 3), 'base64');
+
+CREATE OR REPLACE FUNCTION assay_hub.checkpoint_bytes(checkpoint text) RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN int8send(split_part(checkpoint, E'\n', 2)::bigint) || assay_hub.checkpoint_root(checkpoint)
+    || decode(split_part(split_part(checkpoint, E'\n', 5), ' ', 3), 'base64');
+
+-- How many events of a segment are in part 0, 1, …: a layout's last `events` bytes each name an event's part. NULL when a number is left
+-- out.
 CREATE OR REPLACE FUNCTION assay_hub.events_by_part(layout bytea, events integer) RETURNS integer[]
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   parts bytea := substr(layout, octet_length(layout) - events + 1);
 BEGIN
   IF parts = decode(repeat('00', events), 'hex') THEN RETURN ARRAY[events]; END IF;  -- The usual case for large ones.
-  RETURN (SELECT array_agg(n ORDER BY part) FROM (
+  RETURN (SELECT CASE WHEN max(part) + 1 = count(*) THEN array_agg(n ORDER BY part) END FROM (
             SELECT get_byte(parts, i) AS part, count(*)::integer AS n FROM generate_series(0, events - 1) AS i GROUP BY 1) AS counted);
 END $$;
 
@@ -297,7 +318,7 @@ END $$;
 CREATE OR REPLACE FUNCTION assay_hub.whoami() RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  RETURN (SELECT jsonb_build_object('version', '2', 'number', number::text, 'name', name,
+  RETURN (SELECT jsonb_build_object('version', '3', 'number', number::text, 'name', name,
                                     'hub_time', assay_hub.microseconds(clock_timestamp())::text)
           FROM assay_hub.branch WHERE number = assay_hub.caller());
 END $$;
@@ -380,17 +401,17 @@ DECLARE
   chain         assay_hub.origin;
   id            bytea;
   checkpoint    text;
-  lines         text[];
   size          bigint;             -- Of the checkpoint.
-  place         bigint := 0;        -- In the frame, counted from 0.
-  piece         bigint;             -- Where the segment ends.
+  root          bytea;
+  place         bigint;             -- In the frame, counted from 0.
   begins        bigint;
   n             bigint;
   segments      bigint;
+  events        bigint;
+  parts         integer;
   low           bigint;             -- Its first and last sequence.
   high          bigint;
-  previous      bigint;
-  ends          boolean;
+  flags         integer;
   layout        bytea;
   leaves        bytea;
   tables        text[];
@@ -402,69 +423,68 @@ DECLARE
   complete      bigint;
   different     bigint;
 BEGIN
-  IF octet_length(frame) < 29 OR get_byte(frame, 0) <> 2 THEN
-    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'push: not a frame of version 2';
+  IF octet_length(frame) < 31 OR get_byte(frame, 0) <> 3 THEN
+    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'push: not a frame of version 3';
   END IF;
   id := substr(frame, 2, 16);
-  n := assay_hub.u32(frame, 17);
-  checkpoint := convert_from(substr(frame, 22, n::int), 'UTF8');
-  place := 21 + n;
-  n := assay_hub.u32(frame, place);
+  n := get_byte(frame, 17);
   chain := assay_hub.claim(id, me);
-  PERFORM assay_hub.check_session(id, substr(frame, place::int + 5, n::int));
-  place := place + 4 + n;
+  PERFORM assay_hub.check_session(id, substr(frame, 19, n::int));
+  place := 18 + n;
   complete := chain.complete;
 
-  IF checkpoint <> '' THEN
-    lines := string_to_array(checkpoint, E'\n');
-    IF lines[1] <> encode(id, 'hex') OR lines[2] !~ '^(0|[1-9][0-9]{0,17})$' OR lines[3] !~ '^[A-Za-z0-9+/]{43}=$' THEN
+  n := get_byte(frame, place::int);
+  IF n > 0 THEN
+    size := assay_hub.u64(frame, place + 1);
+    IF n <> 108 OR place + n >= octet_length(frame) OR size < 0 THEN
       RAISE SQLSTATE 'ZA002' USING MESSAGE = format('push: no checkpoint of chain %s', encode(id, 'hex'));
     END IF;
-    size := lines[2]::bigint;
-    IF size = chain.checkpoint_size AND split_part(chain.checkpoint, E'\n', 3) <> lines[3] THEN
-      held := decode(split_part(chain.checkpoint, E'\n', 3), 'base64');
+    checkpoint := assay_hub.checkpoint_text(id, substr(frame, place::int + 2, 108));
+    root := assay_hub.checkpoint_root(checkpoint);
+    held := assay_hub.checkpoint_root(chain.checkpoint);
+    IF size = chain.checkpoint_size AND held <> root THEN
       INSERT INTO assay_hub.fork_evidence (origin, sequence, held, pushed, held_checkpoint, pushed_checkpoint, branch, login_role)
-      VALUES (id, size, held, decode(lines[3], 'base64'), chain.checkpoint, checkpoint, me, session_user) ON CONFLICT DO NOTHING;
+      VALUES (id, size, held, root, chain.checkpoint, checkpoint, me, session_user) ON CONFLICT DO NOTHING;
       RETURN jsonb_build_object('fork', jsonb_build_object('what', 'root', 'sequence', size::text, 'held', encode(held, 'hex'),
-                                                           'pushed', encode(decode(lines[3], 'base64'), 'hex')));
+                                                           'pushed', encode(root, 'hex')));
     END IF;
   END IF;
+  place := place + 1 + n;
 
-  segments := assay_hub.u32(frame, place);
-  place := place + 4;
+  high := assay_hub.u64(frame, place) - 1;
+  segments := assay_hub.u32(frame, place + 8);
+  place := place + 12;
   FOR number IN 1 .. segments LOOP
     begins := place;
-    piece := place + 4 + assay_hub.u32(frame, place);
-    IF piece > octet_length(frame) OR substr(frame, place::int + 5, 16) <> id THEN
-      RAISE SQLSTATE 'ZA002' USING MESSAGE = format('push: segment %s is cut short or of another chain', number);
-    END IF;
-    low := assay_hub.u64(frame, place + 20);
-    high := assay_hub.u64(frame, place + 28);
-    ends := get_byte(frame, place::int + 36) = 1;
-    n := assay_hub.u32(frame, place + 37);
-    layout := substr(frame, place::int + 42, n::int);
-    place := place + 41 + n;
-    n := assay_hub.u32(frame, place);
-    leaves := substr(frame, place::int + 5, n::int);
-    place := place + 4 + n;
-    tables := '{}'; counts := '{}'; payloads := '{}';
-    n := assay_hub.u32(frame, place);
-    place := place + 4;
-    FOR part IN 1 .. least(n, 256) LOOP  -- 255 is the limit; beyond it, the segment does not end where it says.
-      n := assay_hub.u32(frame, place);
-      tables := array_append(tables, convert_from(substr(frame, place::int + 5, n::int), 'UTF8'));
-      place := place + 4 + n;
-      counts := array_append(counts, assay_hub.u32(frame, place)::integer);
-      n := assay_hub.u32(frame, place + 5);  -- Between them the flag of a masked part, which nobody pushes.
-      payloads := array_append(payloads, substr(frame, place::int + 10, n::int));
-      place := place + 9 + n;
+    events := assay_hub.u32(frame, place);
+    flags := get_byte(frame, place::int + 4);
+    low := high + 1;
+    high := high + events;
+    n := assay_hub.u32(frame, place + 5);
+    layout := substr(frame, place::int + 10, n::int);
+    place := place + 9 + n;
+    leaves := substr(frame, place::int + 1, (32 * events)::int);
+    place := place + 32 * events;
+    parts := get_byte(frame, place::int);
+    place := place + 1;
+    tables := '{}'; payloads := '{}';
+    FOR part IN 1 .. parts LOOP
+      n := assay_hub.u16(frame, place);
+      IF n > 1024 THEN RAISE SQLSTATE 'ZA002' USING MESSAGE = 'push: no name of a table is that long'; END IF;
+      tables := array_append(tables, convert_from(substr(frame, place::int + 3, n::int), 'UTF8'));
+      place := place + 2 + n;
+      n := assay_hub.u32(frame, place + 1);  -- Before it the flag of a masked part, which nobody pushes.
+      payloads := array_append(payloads, substr(frame, place::int + 6, n::int));
+      place := place + 5 + n;
     END LOOP;
-    IF place <> piece OR low < 1 OR high < low OR high - low >= 16777216 OR low <> coalesce(previous + 1, low)
-       OR octet_length(leaves) <> 32 * (high - low + 1) OR octet_length(layout) <= high - low + 1
-       OR counts <> assay_hub.events_by_part(layout, (high - low + 1)::integer) THEN
+    IF place > octet_length(frame) OR low < 1 OR events < 1 OR events > 16777216 OR flags NOT IN (2, 3)
+       OR octet_length(layout) <= events THEN
       RAISE SQLSTATE 'ZA002' USING MESSAGE = format('push: segment %s (events %s to %s) is malformed', number, low, high);
     END IF;
-    previous := high;
+    counts := assay_hub.events_by_part(layout, events::integer);
+    IF cardinality(counts) IS DISTINCT FROM parts THEN
+      RAISE SQLSTATE 'ZA002' USING MESSAGE = format('push: segment %s (events %s to %s) has not the parts of its layout', number, low, high);
+    END IF;
 
     IF low > chain.last + 1 THEN
       RAISE SQLSTATE 'ZA001' USING MESSAGE =
@@ -482,8 +502,8 @@ BEGIN
         leaves := substr(leaves, (32 * different + 1)::int, 32);
         INSERT INTO assay_hub.fork_evidence
           (origin, sequence, held, pushed, segment, held_checkpoint, pushed_checkpoint, branch, login_role)
-        VALUES (id, low + different, held, leaves, substr(frame, begins::int + 1, (piece - begins)::int), chain.checkpoint,
-                nullif(checkpoint, ''), me, session_user) ON CONFLICT DO NOTHING;
+        VALUES (id, low + different, held, leaves, id || int8send(low) || substr(frame, begins::int + 1, (place - begins)::int),
+                chain.checkpoint, checkpoint, me, session_user) ON CONFLICT DO NOTHING;
         RETURN jsonb_build_object('fork', jsonb_build_object('what', 'leaf', 'sequence', (low + different)::text,
                                                              'held', encode(held, 'hex'), 'pushed', encode(leaves, 'hex')));
       END IF;
@@ -491,13 +511,16 @@ BEGIN
       EXIT WHEN high > chain.last;
     ELSE
       INSERT INTO assay_hub.segment (origin, first, last, ends_transaction, bytes, layout, leaf_hashes, tables, event_counts, payloads)
-      VALUES (id, low, high, ends, piece - begins, layout, leaves, tables, counts, payloads);
+      VALUES (id, low, high, flags = 3, place - begins, layout, leaves, tables, counts, payloads);
       chain.last := high;
-      IF ends THEN chain.complete := high; END IF;
+      IF flags = 3 THEN chain.complete := high; END IF;
     END IF;
   END LOOP;
 
-  IF checkpoint <> '' AND size <= chain.last AND size > coalesce(chain.checkpoint_size, 0) THEN
+  IF place < octet_length(frame) AND high <= chain.last THEN
+    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'push: more bytes than segments';
+  END IF;
+  IF size <= chain.last AND size > coalesce(chain.checkpoint_size, 0) THEN
     chain.checkpoint := checkpoint;
     chain.checkpoint_size := size;
   END IF;
@@ -505,7 +528,7 @@ BEGIN
   SET last = chain.last, complete = chain.complete, checkpoint = chain.checkpoint, checkpoint_size = chain.checkpoint_size
   WHERE o.origin = id AND (o.last, o.checkpoint_size) IS DISTINCT FROM (chain.last, chain.checkpoint_size);
   IF chain.complete > complete THEN PERFORM pg_notify('assay_hub', me::text); END IF;
-  RETURN jsonb_build_object('last', chain.last::text, 'complete', chain.complete::text, 'checkpoint', chain.checkpoint);
+  RETURN jsonb_build_object('last', chain.last::text);
 END $$;
 
 -- Gives what the caller lacks, up to about the bytes it asked for: whole transactions only, each chain in order, and all chains
@@ -520,19 +543,21 @@ DECLARE
   known      bigint;
   ids        bytea[];
   sequences  bigint[];
+  roots      bytea[];
   bytes_max  bigint;
   behind     bigint;
   given      bigint;
   more       boolean;
   body       bytea;
 BEGIN
-  IF octet_length(frame) < 13 OR get_byte(frame, 0) <> 1 OR octet_length(frame) <> 13 + 24 * assay_hub.u32(frame, 9) THEN
-    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'pull: not a frame of version 1';
+  IF octet_length(frame) < 13 OR get_byte(frame, 0) <> 2 OR octet_length(frame) <> 13 + 32 * assay_hub.u32(frame, 9) THEN
+    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'pull: not a frame of version 2';
   END IF;
   bytes_max := least(assay_hub.u64(frame, 1), 67108864);
   known := assay_hub.u32(frame, 9);
-  SELECT array_agg(substr(frame, (24 * i + 14)::int, 16)), array_agg(assay_hub.u64(frame, 24 * i + 29))
-  INTO ids, sequences FROM generate_series(0, known - 1) AS i;
+  SELECT array_agg(substr(frame, (32 * i + 14)::int, 16)), array_agg(assay_hub.u64(frame, 32 * i + 29)),
+         array_agg(substr(frame, (32 * i + 38)::int, 8))
+  INTO ids, sequences, roots FROM generate_series(0, known - 1) AS i;
 
   behind := (SELECT count(*) FROM assay_hub.origin AS o LEFT JOIN unnest(ids, sequences) AS h (id, have) ON h.id = o.origin
              WHERE o.complete > coalesce(h.have, 0));
@@ -553,31 +578,36 @@ BEGIN
     SELECT * FROM summed WHERE before = 0 OR before < bytes_max
   ), encoded AS (
     SELECT p.arrived, p.origin, p.last,
-      s.origin || int8send(s.first) || int8send(s.last) || CASE WHEN s.ends_transaction THEN '\x01'::bytea ELSE '\x00' END
-      || int4send(octet_length(s.layout)) || s.layout || int4send(0) || int4send(cardinality(s.tables))
-      || (SELECT string_agg(int4send(octet_length(part.name)) || part.name || int4send(part.events)
+      s.origin || int8send(s.first) || int4send((s.last - s.first + 1)::int)
+      || CASE WHEN s.ends_transaction THEN '\x01'::bytea ELSE '\x00' END
+      || int4send(octet_length(s.layout)) || s.layout || set_byte('\x00'::bytea, 0, cardinality(s.tables))
+      || (SELECT string_agg(int2send(octet_length(part.name)::int2) || part.name
                             || CASE WHEN part.readable THEN '\x00'::bytea ELSE '\x01' END
                             || int4send(octet_length(part.payload)) || part.payload, ''::bytea ORDER BY part.i)
-          FROM (SELECT u.i, convert_to(u.name, 'UTF8') AS name, u.events, r.readable,
+          FROM (SELECT u.i, convert_to(u.name, 'UTF8') AS name, r.readable,
                        CASE WHEN r.readable THEN u.payload ELSE assay_hub.leaves_of(s.leaf_hashes, s.layout, u.i - 1) END AS payload
-                FROM unnest(s.tables, s.event_counts, s.payloads) WITH ORDINALITY AS u (name, events, payload, i)
+                FROM unnest(s.tables, s.payloads) WITH ORDINALITY AS u (name, payload, i)
                 -- The schema events a reader needs are of no table. What a branch wrote itself is not news to it.
                 CROSS JOIN LATERAL (SELECT everything OR u.name = '' OR p.branch = me OR u.name = ANY (granted) AS readable) AS r
                ) AS part) AS segment
     FROM picked AS p JOIN assay_hub.segment AS s ON s.origin = p.origin AND s.last = p.last
   )
   SELECT (SELECT count(*) FROM picked),
-         (SELECT coalesce(string_agg(int4send(octet_length(e.segment)) || e.segment, ''::bytea
-                                     ORDER BY e.arrived, e.origin, e.last), '') FROM encoded AS e),
+         (SELECT coalesce(string_agg(e.segment, ''::bytea ORDER BY e.arrived, e.origin, e.last), '') FROM encoded AS e),
          (SELECT coalesce(bool_or(h.complete > coalesce((SELECT max(p.last) FROM picked AS p WHERE p.origin = h.origin), h.have)), false)
           FROM held AS h)
   INTO given, body, more;
 
-  RETURN '\x01'::bytea || CASE WHEN more THEN '\x01'::bytea ELSE '\x00' END
+  -- Of the heads, those that are not as the caller has them; of a chain that it has and this hub has not, that it is empty.
+  RETURN '\x02'::bytea || CASE WHEN more THEN '\x01'::bytea ELSE '\x00' END
     || int8send(assay_hub.microseconds(clock_timestamp()))
-    || (SELECT int4send(count(*)::int) || coalesce(string_agg(origin || int8send(last) || int8send(complete)
-               || int4send(octet_length(coalesce(checkpoint, ''))) || convert_to(coalesce(checkpoint, ''), 'UTF8'), ''::bytea), '')
-        FROM assay_hub.origin WHERE last > 0)
+    || (SELECT int4send(count(*)::int) || coalesce(string_agg(d.id || int8send(d.last) || int8send(d.complete)
+               || CASE WHEN d.known THEN '\x00'::bytea ELSE '\x6c'::bytea || assay_hub.checkpoint_bytes(d.checkpoint) END, ''::bytea), '')
+        FROM (SELECT coalesce(o.origin, h.id) AS id, coalesce(o.last, 0) AS last, coalesce(o.complete, 0) AS complete, o.checkpoint, h.have,
+                     o.checkpoint IS NULL OR h.root IS NOT DISTINCT FROM substr(assay_hub.checkpoint_root(o.checkpoint), 1, 8) AS known
+              FROM (SELECT * FROM assay_hub.origin WHERE last > 0) AS o
+              FULL JOIN unnest(ids, sequences, roots) AS h (id, have, root) ON h.id = o.origin) AS d
+        WHERE d.last IS DISTINCT FROM d.have OR d.complete <> d.last OR NOT d.known)
     || int4send(given::int) || body;
 END $$;
 

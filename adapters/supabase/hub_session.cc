@@ -9,7 +9,7 @@
 
 namespace assay {
 namespace {
-constexpr absl::string_view kHubVersion = "2";
+constexpr absl::string_view kHubVersion = "3";
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HubSession>> HubSession::Create(HubOptions options) {

@@ -104,17 +104,18 @@ absl::StatusOr<HubHeads> SupabaseHub::Heads() {
 }
 
 absl::StatusOr<PushReply> SupabaseHub::Push(const PushRequest& request) {
-  ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.push($1::bytea)::text", {EncodePush(request)}));
+  ASSAY_ASSIGN_OR_RETURN(const std::string frame, EncodePush(request));
+  ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.push($1)::text", {frame}));
   ASSAY_ASSIGN_OR_RETURN(const JsonObject json, ParseJsonObject(text, "push"));
   if (const JsonValue* fork = Field(json, "fork"); fork != nullptr) return Fork(fork->struct_value(), request);
   PushReply reply;
-  ASSAY_ASSIGN_OR_RETURN(reply.head, ReadHead(json));
+  ASSAY_ASSIGN_OR_RETURN(reply.last.value, NumberField(json, "last"));
   return reply;
 }
 
 absl::StatusOr<PullReply> SupabaseHub::Pull(const PullRequest& request) {
-  ASSAY_ASSIGN_OR_RETURN(const std::string bytes, Call("SELECT assay_hub.pull($1::bytea)", {EncodePull(request)}));
-  ASSAY_ASSIGN_OR_RETURN(PullReply reply, DecodePullReply(bytes));
+  ASSAY_ASSIGN_OR_RETURN(const std::string bytes, Call("SELECT assay_hub.pull($1)", {EncodePull(request)}));
+  ASSAY_ASSIGN_OR_RETURN(PullReply reply, DecodePullReply(bytes, request));
   // Here, while the engine is at work on what came before. What does not decode is the engine's to judge.
   for (Segment& segment : reply.segments) {
     absl::StatusOr<DecodedSegment> decoded = DecodedSegment::Decode(segment);

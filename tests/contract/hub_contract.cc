@@ -47,8 +47,7 @@ TEST_P(HubContract, AnotherBranchPullsTheBytesThatWerePushed) {
   auto a = hub_->Connect(1), b = hub_->Connect(2);
   auto pushed = a->Push(chain.Push(chain.ByTransaction()));
   ASSERT_TRUE(pushed.ok()) << pushed.status();
-  EXPECT_EQ(pushed->head.last, chain.head());
-  EXPECT_EQ(pushed->head.complete, chain.head());
+  EXPECT_EQ(pushed->last, chain.head());
 
   auto segments = PullAll(*b, {});
   ASSERT_TRUE(segments.ok()) << segments.status();
@@ -74,7 +73,7 @@ TEST_P(HubContract, LargeSegmentsPassAsTheyAre) {
   auto a = hub_->Connect(1), b = hub_->Connect(2);
   auto pushed = a->Push(chain.Push(chain.ByTransaction()));
   ASSERT_TRUE(pushed.ok()) << pushed.status();
-  EXPECT_EQ(pushed->head.complete, chain.head());
+  EXPECT_EQ(pushed->last, chain.head());
   auto segments = PullAll(*b, {});
   ASSERT_TRUE(segments.ok()) << segments.status();
   EXPECT_EQ(segments->back().last, chain.head());
@@ -100,7 +99,7 @@ TEST_P(HubContract, PushingTheSameTwiceChangesNothing) {
   for (int i = 0; i < 2; ++i) {
     auto reply = hub->Push(chain.Push(chain.ByTransaction()));
     ASSERT_TRUE(reply.ok()) << reply.status();
-    EXPECT_EQ(reply->head.last, chain.head());
+    EXPECT_EQ(reply->last, chain.head());
   }
   auto segments = PullAll(*hub_->Connect(2), {});
   ASSERT_TRUE(segments.ok()) << segments.status();
@@ -117,12 +116,12 @@ TEST_P(HubContract, AnotherSegmentationOfTheSameEventsIsNoFork) {
   // Half of it is held: the hub may store the rest or say how far it is, and then the rest is accepted from there.
   auto reply = hub->Push(chain.Push({chain.Cut(2, 5)}));
   ASSERT_TRUE(reply.ok()) << reply.status();
-  if (reply->head.last < chain.head()) {
-    EXPECT_EQ(reply->head.last.value, 3u);
+  if (reply->last < chain.head()) {
+    EXPECT_EQ(reply->last.value, 3u);
     reply = hub->Push(chain.Push({chain.Cut(4, 5)}));
     ASSERT_TRUE(reply.ok()) << reply.status();
   }
-  EXPECT_EQ(reply->head.last, chain.head());
+  EXPECT_EQ(reply->last, chain.head());
   auto segments = PullAll(*hub_->Connect(2), {});
   ASSERT_TRUE(segments.ok()) << segments.status();
   EXPECT_EQ(segments->back().last, chain.head());
@@ -282,11 +281,44 @@ TEST_P(HubContract, NewestCheckpointIsKept) {
   EXPECT_EQ(hub->Heads()->heads[chain.origin()].checkpoint, one);
   auto reply = hub->Push(chain.Push({chain.Cut(2, 3)}, three));
   ASSERT_TRUE(reply.ok()) << reply.status();
-  EXPECT_EQ(reply->head.checkpoint, three);
+  EXPECT_EQ(hub->Heads()->heads[chain.origin()].checkpoint, three);
   ASSERT_TRUE(hub->Push(chain.Push({}, one)).ok());
   auto pulled = hub_->Connect(2)->Pull({});
   ASSERT_TRUE(pulled.ok()) << pulled.status();
   EXPECT_EQ(pulled->heads.heads[chain.origin()].checkpoint, three);
+}
+
+// Goal: a branch that pulls hears of every head and of every checkpoint that it has not got, however little a hub repeats.
+TEST_P(HubContract, PullTellsOfAllHeadsAndOfOtherCheckpointsThanItNames) {
+  TestChain chain(0xA1), other(0xB2), unknown(0xC3);
+  chain.Transaction(2);
+  const std::string three = chain.Checkpoint(3, 5);
+  ASSERT_TRUE(hub_->Connect(1)->Push(chain.Push(chain.ByTransaction(), three)).ok());
+  ASSERT_TRUE(hub_->Connect(2)->Push(other.Push(other.ByTransaction())).ok());
+  auto b = hub_->Connect(2);
+  PullRequest request{.have = {{chain.origin(), {3}}, {other.origin(), {1}}, {unknown.origin(), {5}}}};
+  for (const bool named : {false, true}) {
+    if (named) request.checkpoints[chain.origin()] = three;
+    auto reply = b->Pull(request);
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    EXPECT_THAT(reply->segments, IsEmpty());
+    ASSERT_THAT(reply->heads.heads, SizeIs(2)) << "not of the chain that the hub has not got";
+    EXPECT_EQ(reply->heads.heads[chain.origin()].last.value, 3u);
+    EXPECT_EQ(reply->heads.heads[chain.origin()].complete.value, 3u);
+    EXPECT_THAT(reply->heads.heads[chain.origin()].checkpoint, named ? testing::AnyOf("", three) : testing::Matcher<std::string>(three));
+    EXPECT_EQ(reply->heads.heads[other.origin()].last.value, 1u);
+  }
+  // Another root of the same size is for the reader to judge.
+  request.checkpoints[chain.origin()] = chain.Checkpoint(3, 7);
+  EXPECT_EQ(b->Pull(request)->heads.heads[chain.origin()].checkpoint, three);
+  // Less than the branch has, as after the hub was restored from a backup, and more.
+  request.checkpoints[chain.origin()] = three;
+  for (const uint64_t have : {2, 4, 500}) {
+    request.have[chain.origin()] = {have};
+    auto reply = b->Pull(request);
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    EXPECT_EQ(reply->heads.heads[chain.origin()].last.value, 3u);
+  }
 }
 
 TEST_P(HubContract, SecondRootOfOneSizeIsAForkAndStoresNothing) {

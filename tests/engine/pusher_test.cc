@@ -41,7 +41,7 @@ TEST(PusherTest, WhatHasArrivedIsNotTakenBackUntilTheHubItselfSaysSo) {
   EXPECT_EQ(pusher.hub_heard(), std::nullopt);
   pusher.OnHeads(told(1));
   PushReply pushed;
-  pushed.head.last = Sequence{2};
+  pushed.last = Sequence{2};
   pusher.OnPushed(pushed);
   EXPECT_EQ(pusher.hub_heard(), Sequence{2});
   pusher.OnHubHead(Sequence{1});

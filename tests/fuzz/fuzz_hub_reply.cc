@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     return 0;
   }
-  const absl::StatusOr<PullReply> reply = DecodePullReply(bytes);
+  const absl::StatusOr<PullReply> reply = DecodePullReply(bytes, {.have = {{OriginId{}, {3}}}});
   if (!reply.ok()) return 0;
   for (const Segment& segment : reply->segments) {
     const absl::StatusOr<DecodedSegment> decoded = DecodedSegment::Decode(segment);

@@ -89,7 +89,7 @@ class FakeHub : public Hub {
   explicit FakeHub(World* world) : world_(world) {}
   absl::StatusOr<HubHeads> Heads() override { return Answer(HubHeads{}); }
   absl::StatusOr<PushReply> Push(const PushRequest& request) override {
-    return Answer(PushReply{{request.segments.back().last}});
+    return Answer(PushReply{request.segments.back().last});
   }
   absl::StatusOr<PullReply> Pull(const PullRequest&) override {
     world_->With([&] { ++world_->pulls; });

@@ -46,12 +46,18 @@ class LyingHub : public Hub {
     ++lies_->pushes;
     if (!lies_->refuse_push.ok()) return lies_->refuse_push;
     absl::StatusOr<PushReply> reply = hub_->Push(request);
-    if (reply.ok() && lies_->own) lies_->own(reply->head);
+    if (reply.ok() && lies_->own) {
+      HubHead head{.last = reply->last};
+      lies_->own(head);
+      reply->last = head.last;
+    }
     return reply;
   }
   absl::StatusOr<PullReply> Pull(const PullRequest& request) override {
     lies_->pulls.push_back(request);
-    absl::StatusOr<PullReply> reply = hub_->Pull(request);
+    PullRequest all = request;
+    all.checkpoints.clear();  // Of what is left out nobody could lie.
+    absl::StatusOr<PullReply> reply = hub_->Pull(all);
     if (reply.ok() && lies_->pull) lies_->pull(*reply);
     return reply;
   }

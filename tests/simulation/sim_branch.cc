@@ -121,7 +121,7 @@ void SimBranch::MakeHubCall(Outstanding& outstanding, bool faults) {
   if (const auto* push = std::get_if<HubPush>(&call)) {
     absl::StatusOr<PushReply> reply = reaches ? hub_->Push(push->request) : lost;
     if (reaches && faults && random_->Chance(faults_.hub_duplicate)) delayed_.push_back(push->request);
-    if (answered && reply.ok()) acknowledged_ = std::max(acknowledged_, reply->head.last.value);
+    if (answered && reply.ok()) acknowledged_ = std::max(acknowledged_, reply->last.value);
     outstanding.hub_reply = answered ? std::move(reply) : absl::StatusOr<PushReply>(lost);
   } else if (const auto* pull = std::get_if<HubPull>(&call)) {
     absl::StatusOr<PullReply> reply = reaches ? hub_->Pull(pull->request) : lost;

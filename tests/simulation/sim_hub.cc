@@ -115,7 +115,7 @@ absl::StatusOr<PushReply> SimHub::Push(uint32_t branch, const PushRequest& reque
     }
   }
   if (!request.checkpoint.empty()) ASSAY_RETURN_IF_ERROR(TakeCheckpoint(request.checkpoint, &chain));
-  const PushReply reply{HeadOf(chain)};
+  const PushReply reply{HeadOf(chain).last};
   if (!chain.events.empty()) chains_[request.origin] = std::move(chain);
   return reply;
 }
@@ -143,6 +143,10 @@ uint64_t SimHub::CutLength(const Chain& chain, uint64_t first, uint64_t next) {
 absl::StatusOr<PullReply> SimHub::Pull(uint32_t branch, const PullRequest& request) {
   PullReply reply;
   reply.heads = Heads();
+  for (const auto& [origin, kept] : request.checkpoints) {
+    const auto head = reply.heads.heads.find(origin);
+    if (head != reply.heads.heads.end() && head->second.checkpoint == kept) head->second.checkpoint.clear();
+  }
   size_t bytes = 0;
   for (const auto& [origin, chain] : chains_) {
     auto have = request.have.find(origin);

@@ -175,10 +175,10 @@ TEST_F(HubAdminTest, RoleThatIsNoBranchIsNamed) {
 TEST_F(HubAdminTest, HubOfAnotherVersionIsRefused) {
   MustSql(supabase_->SuperUrl(),
           "CREATE OR REPLACE FUNCTION assay_hub.whoami() RETURNS jsonb LANGUAGE sql "
-          "RETURN '{\"version\": \"3\", \"number\": \"1\"}'::jsonb");
+          "RETURN '{\"version\": \"4\", \"number\": \"1\"}'::jsonb");
   absl::Status status = SupabaseHub::Create({.url = supabase_->BranchUrl(1)}).value()->Heads().status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("version \"3\""));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("version \"4\""));
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ void PushOverlapping(SupabaseHub& hub, const TestChain& chain, const std::vector
       ++*failures;
       return;
     }
-    while (next < segments.size() && segments[next].last <= reply->head.last) ++next;
+    while (next < segments.size() && segments[next].last <= reply->last) ++next;
   }
 }
 

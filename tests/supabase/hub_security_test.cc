@@ -39,7 +39,7 @@ class HubSecurityTest : public testing::Test {
   std::unique_ptr<SqlSession> Branch(int number) { return Session(supabase_->BranchUrl(number)); }
   std::string PushSql(const TestChain& chain) {
     return absl::StrCat("SELECT assay_hub.push('\\x",
-                        absl::BytesToHexString(EncodePush(chain.Push(chain.ByTransaction()))), "')");
+                        absl::BytesToHexString(*EncodePush(chain.Push(chain.ByTransaction()))), "')");
   }
   // The SQLSTATE with which `sql` fails, or "" when it works.
   std::string Fails(SqlSession& session, const std::string& sql) { return SqlState(session.Run(sql).status()); }
@@ -252,7 +252,7 @@ TEST_F(HubSecurityTest, MalformedPushesHarmNobody) {
   auto session = Branch(1);
   TestChain chain(0xA1);
   chain.Transaction(6);
-  const std::string frame = EncodePush(chain.Push({chain.Cut(1, 1), chain.Cut(2, 7)}, chain.Checkpoint(7)));
+  const std::string frame = *EncodePush(chain.Push({chain.Cut(1, 1), chain.Cut(2, 7)}, chain.Checkpoint(7)));
   auto push = [&](const std::string& bytes) {
     return session->Run("SELECT assay_hub.push(decode($1, 'hex'))", {absl::BytesToHexString(bytes)}).status();
   };
@@ -282,7 +282,7 @@ TEST_F(HubSecurityTest, MalformedPushesHarmNobody) {
 TEST_F(HubSecurityTest, MalformedPullsAreRefused) {
   auto session = Branch(1);
   for (const std::string hex :
-       {"", "01", "0200000000000000000000000000", "0100000000000000ff00000001", "01ffffffffffffffffffffffff"}) {
+       {"", "02", "0100000000000000000000000000", "0200000000000000ff00000001", "02ffffffffffffffffffffffff"}) {
     const std::string sqlstate = SqlState(session->Run("SELECT assay_hub.pull(decode($1, 'hex'))", {hex}).status());
     EXPECT_TRUE(sqlstate == "ZA002" || absl::StartsWith(sqlstate, "22")) << hex << ": " << sqlstate;
   }
