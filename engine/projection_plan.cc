@@ -143,7 +143,7 @@ absl::StatusOr<ReadRequest> ProjectionPlanner::Request(const std::vector<TargetR
 absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetRow>& targets, const ReadReply& reply,
                                                        const std::map<RowRef, Refusal>& refused, bool unread) {
   ProjectionPlan plan;
-  plan.rows.reserve(targets.size());
+  plan.rows.Reserve(static_cast<int>(targets.size()));
   size_t target = 0;
   for (const ReadReply::Table& read : reply.tables) {
     if (target >= targets.size()) break;
@@ -306,7 +306,7 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersio
     intent.set_refused(true);
     intent.set_sqlstate(std::string(sqlstate));
     intent.set_cause(std::string(cause));
-    plan->rows.push_back(std::move(intent));
+    plan->rows.Add(std::move(intent));
     return absl::OkStatus();
   };
   if (auto it = refused.find(target.ref); it != refused.end()) return refuse(it->second.sqlstate, it->second.cause);
@@ -319,7 +319,7 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersio
     } else {
       intent.set_versions(target.versions_at_read);
     }
-    plan->rows.push_back(std::move(intent));
+    plan->rows.Add(std::move(intent));
     return absl::OkStatus();
   }
 
@@ -412,7 +412,7 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersio
     // compares with those.
     intent.set_versions(target.versions_at_read);
   }
-  plan->rows.push_back(std::move(intent));
+  plan->rows.Add(std::move(intent));
   return absl::OkStatus();
 }
 

@@ -44,7 +44,7 @@ struct Refusal {
 struct ProjectionPlan {
   std::vector<TableWrites> writes;
   std::vector<std::vector<RowRef>> write_refs;  // Parallel to `writes` and their rows.
-  std::vector<v1::ProjectionIntent::Row> rows;  // One per target.
+  google::protobuf::RepeatedPtrField<v1::ProjectionIntent::Row> rows;  // One per target.
   std::vector<std::vector<uint32_t>> columns;   // What rows' `columns` are about.
   // A row that was not there when it was read is to be inserted, and the log has heard of a change to it since: it may have come and
   // gone, which nothing in PostgreSQL would show. Read again.

@@ -522,8 +522,7 @@ absl::Status Projector::Ask(ProjectionPlan plan) {
     range->set_to(to.value);
   }
   for (const std::vector<uint32_t>& columns : plan.columns) intent.add_columns()->mutable_columns()->Add(columns.begin(), columns.end());
-  intent.mutable_rows()->Reserve(static_cast<int>(plan.rows.size()));
-  for (v1::ProjectionIntent::Row& row : plan.rows) *intent.add_rows() = std::move(row);
+  intent.mutable_rows()->Swap(&plan.rows);
   ProjectRequest request{intent.batch(), tag_, std::move(plan.writes), locked_};
   write_refs_ = std::move(plan.write_refs);
   for (size_t i = 0; unread_ && i < write_refs_.size(); ++i) request.writes[i].unread = shapes_.at(write_refs_[i].front().table);

@@ -65,8 +65,8 @@ class RowVersionStore {
  public:
   // The longest list, and how long it may be without being sorted in when there is nothing better to do. Of memory, some 150 bytes a row.
   struct Limits {
-    size_t listed = 131072;
-    size_t tidy = 120000;
+    size_t listed = 90000;
+    size_t tidy = 80000;
   };
   static absl::StatusOr<std::unique_ptr<RowVersionStore>> Open(LogFile* file, EventLog* log) { return Open(file, log, Limits()); }
   static absl::StatusOr<std::unique_ptr<RowVersionStore>> Open(LogFile* file, EventLog* log, Limits limits);

@@ -83,7 +83,7 @@ class ProjectionPlanTest : public ::testing::Test {
     FoldValues values(log_.get(), names_.get());
     ProjectionPlanner planner(names_.get(), rows_.get(), &values, history_.get());
     plan_ = planner.Plan(targets, reply, {}).value();
-    ASSERT_EQ(plan_.rows.size(), 1u);
+    ASSERT_EQ(plan_.rows.size(), 1);
   }
   std::vector<std::string> Written() const {
     std::vector<std::string> written;
