@@ -116,7 +116,9 @@ TEST(AbsenceTest, BothSidesCatchUpWithExactProgressInLittleMemoryThroughAKill) {
   EXPECT_LT(*middle, heads[0] + kChanges) << "that was not in the middle";
   ASSERT_OK(b.StartDaemon());
   watch(1);
-  EXPECT_GE(At(b).projected, *middle) << "what was written is not forgotten";
+  Positions first;  // That it tells, once it has opened its log.
+  ASSERT_TRUE(Eventually(absl::Seconds(30), [&] { return (first = At(b)).own_head > 0; }, absl::Milliseconds(2)));
+  EXPECT_GE(first.projected, *middle) << "what was written is not forgotten";
 
   const auto through = [&] {
     for (int i = 0; i < 2; ++i) {
