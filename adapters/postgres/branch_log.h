@@ -27,9 +27,6 @@ inline constexpr char kEnrolmentFinished[] = "finished";
 inline constexpr char kEnrolmentLeft[] = "left";
 inline constexpr char kEnrolledTables[] = "enrolled_tables";
 
-// Held by whoever changes what is installed in a database. Any number will do, as long as every Assay takes the same one.
-inline constexpr char kInstallationLock[] = "7022344802686378873";
-
 // Opened together because one knows nothing of what another instance appends.
 struct OpenLog {
   std::unique_ptr<LogFile> file;

@@ -86,11 +86,7 @@ class Initialisation {
   absl::Status Check() {
     ASSAY_RETURN_IF_ERROR(CheckConfiguration(options_));
     ASSAY_ASSIGN_OR_RETURN(admin_, Connection::Open(options_.admin_url, {.application_name = "assay init"}));
-    ASSAY_ASSIGN_OR_RETURN(const Result alone,
-                           admin_->Execute("SELECT pg_catalog.pg_try_advisory_lock($1::bigint)", {kInstallationLock}));
-    if (!alone.Bool(0, 0))
-      return absl::FailedPreconditionError(
-          "another assay init or leave is at work on this database: wait for it to end");
+    ASSAY_RETURN_IF_ERROR(TakeInstallationLock(*admin_));
     ASSAY_RETURN_IF_ERROR(CheckServerIsFit(*admin_, options_.url, /*installed=*/false));
     ASSAY_ASSIGN_OR_RETURN(selection_, SelectTables(*admin_, options_.tables, options_.exclude));
     std::vector<std::string> wrong;
@@ -375,10 +371,7 @@ absl::StatusOr<LeaveReport> Leave(const LeaveOptions& options) {
   LeaveReport report;
   const absl::Time deadline = SteadyNow() + options.lock_wait;
   ASSAY_ASSIGN_OR_RETURN(const auto admin, Connection::Open(options.admin_url, {.application_name = "assay leave"}));
-  ASSAY_ASSIGN_OR_RETURN(const Result alone,
-                         admin->Execute("SELECT pg_catalog.pg_try_advisory_lock($1::bigint)", {kInstallationLock}));
-  if (!alone.Bool(0, 0))
-    return absl::FailedPreconditionError("another assay init or leave is at work on this database: wait for it to end");
+  ASSAY_RETURN_IF_ERROR(TakeInstallationLock(*admin));
   // Another database's slot is another enrolment's.
   ASSAY_ASSIGN_OR_RETURN(const Result elsewhere,
                          admin->Execute("SELECT database FROM pg_catalog.pg_replication_slots WHERE slot_name = $1 AND "

@@ -2,11 +2,30 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "adapters/postgres/sqlstate.h"
+#include "adapters/postgres/steady_time.h"
 #include "log/annotate.h"
 #include "sql/branch.sql.h"
 
 namespace assay {
+namespace {
+
+// Any number will do, as long as every Assay takes the same one.
+constexpr char kInstallationLock[] = "7022344802686378873";
+constexpr absl::Duration kLockPatience = absl::Seconds(2);
+
+}  // namespace
+
+absl::Status TakeInstallationLock(Connection& admin) {
+  for (const absl::Time until = SteadyNow() + kLockPatience;; absl::SleepFor(absl::Milliseconds(20))) {
+    ASSAY_ASSIGN_OR_RETURN(const Result alone,
+                           admin.Execute("SELECT pg_catalog.pg_try_advisory_lock($1::bigint)", {kInstallationLock}));
+    if (alone.Bool(0, 0)) return absl::OkStatus();
+    if (SteadyNow() < until) continue;
+    return absl::FailedPreconditionError("another assay init, leave or repair is at work on this database: wait for it to end");
+  }
+}
 
 absl::Status InstallSchema(Connection& admin) {
   return AnnotateSql(admin.ExecuteScript(kBranchSql).status(), "install schema assay");

@@ -85,10 +85,7 @@ class Repairing {
 
   absl::Status Prepare() {
     ASSAY_ASSIGN_OR_RETURN(admin_, Connection::Open(options_.admin_url, {.application_name = "assay repair"}));
-    ASSAY_ASSIGN_OR_RETURN(const Result alone,
-                           admin_->Execute("SELECT pg_catalog.pg_try_advisory_lock($1::bigint)", {kInstallationLock}));
-    if (alone.Bool(0, 0)) return absl::OkStatus();
-    return absl::FailedPreconditionError("an assay init, leave or repair is at work on this database: wait for it to end");
+    return TakeInstallationLock(*admin_);
   }
 
   // ---- Examined ----

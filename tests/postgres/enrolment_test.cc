@@ -173,6 +173,22 @@ TEST_F(EnrolmentTest, ALargeBaselineComesInTransactionsOfFiveThousandRows) {
   EXPECT_THAT(branch_->TransactionSizes(), ElementsAre(5000, 5000, 2000));
 }
 
+// One that has just ended is waited for: its session's lock goes a moment after it.
+TEST_F(EnrolmentTest, OneChangesTheInstallationAtATime) {
+  branch_->Sql("CREATE TABLE t (id int PRIMARY KEY)");
+  const auto other = Connection::Open(branch_->options.admin_url, {}).value();
+  ASSERT_TRUE(other->Execute("SELECT pg_advisory_lock(7022344802686378873)").ok());
+  const absl::Status refused = branch_->Init().status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(refused.message(), HasSubstr("wait for it to end"));
+  std::thread ends([&] {
+    absl::SleepFor(absl::Milliseconds(500));
+    EXPECT_TRUE(other->Execute("SELECT pg_advisory_unlock(7022344802686378873)").ok());
+  });
+  EXPECT_TRUE(branch_->Init().ok());
+  ends.join();
+}
+
 TEST_F(EnrolmentTest, InitTwiceChangesNothing) {
   branch_->Sql(
       "CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t (v) VALUES ('a'); "
