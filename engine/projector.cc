@@ -140,6 +140,7 @@ absl::Status Projector::GatherNext(size_t events_max) {
   return complete && next_->Full() ? PlanNext() : absl::OkStatus();
 }
 
+// Of a full batch, which gathers no more: the plan points into its rows.
 absl::Status Projector::PlanNext() {
   if (!intent_.has_value() || ahead_tried_) return absl::OkStatus();
   ahead_tried_ = true;
