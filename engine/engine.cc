@@ -19,6 +19,11 @@ constexpr absl::Duration kCheckpointInterval = absl::Minutes(1);
 // Positions that rest on no transaction of ours are made durable, and then confirmed, no more often: an idle daemon leaves the disk alone.
 constexpr absl::Duration kPositionInterval = absl::Seconds(10);
 constexpr absl::Duration kRestAfter = absl::Seconds(20);
+// Row versions that a busy time left in runs are brought into their table when there is nothing else, in portions short enough that a sale which
+// comes meanwhile does not feel them.
+constexpr absl::Duration kTidyAfter = absl::Seconds(5);
+constexpr absl::Duration kTidyInterval = absl::Milliseconds(20);
+constexpr size_t kTidyRows = 500;
 
 }  // namespace
 
@@ -88,7 +93,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config,
   p.clock = clock;
   ASSAY_ASSIGN_OR_RETURN(p.log, EventLog::Open(file));
   ASSAY_ASSIGN_OR_RETURN(p.names, TableNames::Open(file, p.log.get()));
-  ASSAY_ASSIGN_OR_RETURN(p.rows, RowVersionStore::Open(file, p.log.get()));
+  ASSAY_ASSIGN_OR_RETURN(p.rows, RowVersionStore::Open(file, p.log.get(), config.row_versions));
   ASSAY_ASSIGN_OR_RETURN(p.stages, StageStore::Open(file, p.log.get()));
   absl::StatusOr<OriginId> own = OwnOrigin(*p.stages);
   if (!own.ok()) return absl::FailedPreconditionError(own.status().message());
@@ -371,11 +376,20 @@ absl::Status Engine::Parts::Work() {
 
 absl::Status Engine::Parts::Rest() {
   const uint64_t done = recorder->counters().events + projector->events_projected();
-  if (done != std::exchange(work_done, done)) rest_at = clock->Now() + kRestAfter;
-  if (clock->Now() < rest_at) return absl::OkStatus();
+  const absl::Time now = clock->Now();
+  const bool worked = done != std::exchange(work_done, done);
+  if (worked) rest_at = now + kRestAfter;
+  if (worked || database_busy || pusher->busy() || puller->more()) tidy_at = now + kTidyAfter;
+  if (now < RestAt()) return absl::OkStatus();
+  if (rows->untidy()) {
+    tidy_at = now + kTidyInterval;
+    return rows->Tidy(kTidyRows);
+  }
+  ASSAY_RETURN_IF_ERROR(rows->Rest());
+  if (rows->untidy()) return absl::OkStatus();
   rest_at = absl::InfiniteFuture();
   file->ReleaseMemory();
-  return rows->Rest();
+  return absl::OkStatus();
 }
 
 absl::Status Engine::Step() {
@@ -427,7 +441,7 @@ absl::Time Engine::NextWake() const {
   const Parts& p = *parts_;
   if (HasWork()) return absl::InfinitePast();
   if (!p.recorder->MayCommit()) return absl::InfiniteFuture();
-  absl::Time wake = p.rest_at;
+  absl::Time wake = p.RestAt();
   if (p.MayProject()) wake = std::min(wake, p.projector->NextWake());
   if (p.restore == RestoreState::kNormal && p.processed > p.recorder->captured().position) wake = std::min(wake, p.position_at);
   if (p.MaySync() && !p.paused) wake = std::min({wake, p.pusher->NextWake(), p.puller->NextWake()});

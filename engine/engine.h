@@ -34,6 +34,7 @@
 #include "log/checkpoint.h"
 #include "log/event_log.h"
 #include "log/log_file.h"
+#include "log/row_versions.h"
 #include "log/stage_store.h"
 
 namespace assay {
@@ -57,6 +58,7 @@ struct EngineConfig {
   size_t row_bytes_max = size_t{256} << 20;
   // Rows at which a projection is as large as it gets (Batch::rows_max), or at half as many new ones. Lowered by tests.
   size_t batch_rows_max = 20'000;
+  RowVersionStore::Limits row_versions;                   // Lowered by tests.
   // Test only: write without fence and without comparing, to prove that the tests see what the protocol prevents.
   bool naive_projection = false;
 };

@@ -73,7 +73,7 @@ struct Engine::Parts {
   uint64_t checkpoint_size = 0;
 
   uint64_t work_done = 0;  // Events recorded and projected, when it was last looked at.
-  absl::Time rest_at = absl::InfiniteFuture();
+  absl::Time tidy_at = absl::InfiniteFuture(), rest_at = absl::InfiniteFuture();
 
   absl::Time newest_now = absl::InfinitePast();  // The clock's newest time in this process.
 
@@ -93,8 +93,9 @@ struct Engine::Parts {
   bool MaySync() const { return MayAskHub() && session->open(); }
   absl::Status Work();
   absl::Status KeepCheckpoint();
-  // Gives memory back when there has been nothing to record or project for a while.
+  // When there has been nothing to record or project for a while: puts row versions where they belong, and gives memory back.
   absl::Status Rest();
+  absl::Time RestAt() const { return rows->untidy() ? tidy_at : rest_at; }
   BranchReport Report() const;
   std::string State() const;
   // For people: the branch, if its opening is here, and the origin.

@@ -124,7 +124,6 @@ void Projector::AskLastBatch() {
 absl::Status Projector::GatherNext(size_t events_max) {
   // One that is larger than batches are meant to be is enough in memory.
   if (batch_->Empty() || batch_->rows().size() > 2 * config_.batch_rows_max) return absl::OkStatus();
-  ASSAY_RETURN_IF_ERROR(rows_->Tidy());
   if (!std::exchange(next_begun_, true)) {
     next_->Clear(batch_->End());
     next_looked_up_ = 0;

@@ -191,8 +191,9 @@ absl::Status LogFile::Configure() {
   ASSAY_ASSIGN_OR_RETURN(const int64_t application, Number("PRAGMA application_id"));
   ASSAY_ASSIGN_OR_RETURN(const int64_t version, Number("PRAGMA user_version"));
   if (application == kLogApplicationId && version == kLogFormatVersion) return absl::OkStatus();
+  const bool is_log = application == kLogApplicationId;
   // Its writer alone can tell how that ended, and it does not open the newer format.
-  if (application == kLogApplicationId) {
+  if (is_log && version < 3) {
     ASSAY_ASSIGN_OR_RETURN(const int64_t open, Number("SELECT count(*) FROM intent"));
     if (open > 0) {
       return absl::FailedPreconditionError(absl::StrCat(
@@ -200,10 +201,10 @@ absl::Status LogFile::Configure() {
           "`assay status` shows nothing pending, and then this one"));
     }
   }
-  const bool is_log = application == kLogApplicationId;
   const char* schema = is_log ? "" : kLogSchema;
   const char* list = is_log && version >= 2 ? "" : kRowVersionList;
-  return Annotate(Execute(absl::StrCat("BEGIN IMMEDIATE;", schema, list, kIntent, "PRAGMA application_id = ", kLogApplicationId,
+  const char* intent = is_log && version >= 3 ? "" : kIntent;
+  return Annotate(Execute(absl::StrCat("BEGIN IMMEDIATE;", schema, list, intent, kRowVersionRuns, "PRAGMA application_id = ", kLogApplicationId,
                                        "; PRAGMA user_version = ", kLogFormatVersion, "; COMMIT")),
                   version == 0 ? "create" : "bring to the newest format");
 }

@@ -56,7 +56,7 @@ class Statement {
 
 // "ASSY" in SQLite's application_id; the format of tables and blobs, in user_version. See FORMAT.md.
 inline constexpr int64_t kLogApplicationId = 0x41535359;
-inline constexpr int64_t kLogFormatVersion = 3;
+inline constexpr int64_t kLogFormatVersion = 4;
 
 class LogFile {
  public:

@@ -3,6 +3,16 @@
 
 namespace assay {
 
+// Since format 4.
+inline constexpr char kRowVersionRuns[] = R"sql(
+-- Row versions older than those of row_version_recent and newer than those of row_version: sorted runs of them, in blocks.
+CREATE TABLE row_version_run (
+  id   INTEGER PRIMARY KEY AUTOINCREMENT,
+  run  INTEGER NOT NULL,                -- Higher ones count before lower ones.
+  rows BLOB NOT NULL                    -- By table and key, over all blocks of the run.
+) STRICT;
+)sql";
+
 // Since format 3; before, there was one at most.
 inline constexpr char kIntent[] = R"sql(
 DROP TABLE IF EXISTS intent;

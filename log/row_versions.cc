@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
+#include <limits>
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
@@ -17,24 +17,12 @@ namespace assay {
 namespace {
 
 constexpr uint8_t kRowVersionsFormat = 1;
-constexpr uint8_t kListFormat = 1;
 constexpr size_t kRestRows = 1000;  // Fewer stay on the list: a quiet shop's sales are to cost no more than a busy one's.
 constexpr size_t kListBytesMax = 256 << 10;  // Of one entry of the list.
 
 absl::Status Malformed() { return absl::DataLossError("the stored versions of a row are malformed"); }
 
-absl::string_view View(const KeyHash& key) { return {reinterpret_cast<const char*>(key.data()), key.size()}; }
-
 }  // namespace
-
-KeyHash HashKey(absl::Span<const std::string> key) { return HashEncodedKey(EncodeKey(key)); }
-
-KeyHash HashEncodedKey(absl::string_view encoded) {
-  const Hash hash = Sha256(encoded);
-  KeyHash out;
-  std::memcpy(out.data(), hash.data(), out.size());
-  return out;
-}
 
 std::string RowVersions::Encode(EventLog& log) const {
   // Per version, the bitmap of its columns. A row's columns mostly share one or two versions.
@@ -123,10 +111,14 @@ absl::StatusOr<std::unique_ptr<RowVersionStore>> RowVersionStore::Open(LogFile* 
     ASSAY_ASSIGN_OR_RETURN(store->append_, file->Prepare("INSERT INTO row_version_recent (rows) VALUES (?1)"));
     ASSAY_ASSIGN_OR_RETURN(store->clear_, file->Prepare("DELETE FROM row_version_recent"));
   }
+  ASSAY_ASSIGN_OR_RETURN(store->runs_, RowVersionRuns::Open(file));
   ASSAY_RETURN_IF_ERROR(store->Load());
   if (!file->read_only()) ASSAY_RETURN_IF_ERROR(store->FillFilter());
   RowVersionStore* raw = store.get();
-  store->participation_ = file->AddParticipant([raw] { return raw->List(); }, [raw] { return raw->Load(); });
+  store->participation_ = file->AddParticipant([raw] { return raw->List(); }, [raw] {
+    ASSAY_RETURN_IF_ERROR(raw->runs_->Load());
+    return raw->Load();
+  });
   return store;
 }
 
@@ -140,22 +132,12 @@ absl::Status RowVersionStore::Load() {
     ASSAY_ASSIGN_OR_RETURN(const bool entry, list.Step());
     if (!entry) break;
     list_end_ = list.Int(0);
-    ByteReader reader(list.Blob(1));
-    uint8_t format;
-    if (!reader.Byte(&format)) return Malformed();
-    if (format != kListFormat) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("a list of row versions has format ", format, ", unknown here: install a newer Assay"));
-    }
-    while (!reader.empty()) {
-      uint64_t table;
-      absl::string_view key, versions;
-      RowRef row;
-      if (!reader.Varint(&table) || table > UINT32_MAX || !reader.Take(row.key.size(), &key) || !reader.Sized(&versions)) return Malformed();
-      row.table = {static_cast<uint32_t>(table)};
-      std::memcpy(row.key.data(), key.data(), key.size());
-      ASSAY_RETURN_IF_ERROR(RowVersions::Decode(versions, *log_).status());
-      cache_.insert_or_assign(row, Entry{std::string(versions), Place::kList});
+    ASSAY_ASSIGN_OR_RETURN(PackedRowsReader reader, PackedRowsReader::Open(list.Blob(1)));
+    for (;;) {
+      ASSAY_ASSIGN_OR_RETURN(const bool row, reader.Next());
+      if (!row) break;
+      ASSAY_RETURN_IF_ERROR(RowVersions::Decode(reader.versions(), *log_).status());
+      cache_.insert_or_assign(reader.row(), Entry{std::string(reader.versions()), Place::kList});
     }
   }
   listed_ = cache_.size();
@@ -182,7 +164,8 @@ absl::Status RowVersionStore::Refresh() {
   ASSAY_RETURN_IF_ERROR(newest_.Step().status());
   const int64_t newest = newest_.Int(0);
   newest_.Reset();
-  if (newest == list_end_) return absl::OkStatus();
+  ASSAY_ASSIGN_OR_RETURN(const bool sorted, runs_->Refresh());
+  if (newest == list_end_ && !sorted) return absl::OkStatus();
   // Origins that the writer has met since have numbers that the list uses.
   ASSAY_RETURN_IF_ERROR(log_->Refresh());
   list_end_ = newest;
@@ -190,19 +173,17 @@ absl::Status RowVersionStore::Refresh() {
 }
 
 absl::Status RowVersionStore::MakeRoom() {
-  if (listed_ + changed_.size() >= limits_.listed && file_->InTransaction()) ASSAY_RETURN_IF_ERROR(SortIn());
+  if (listed_ + changed_.size() >= limits_.listed && file_->InTransaction()) ASSAY_RETURN_IF_ERROR(AddRun());
   if (cache_.size() >= limits_.listed + limits_.listed / 4) ForgetStored();
   return absl::OkStatus();
 }
 
 void RowVersionStore::ForgetStored() {
-  absl::erase_if(cache_, [](const auto& entry) { return entry.second.place == Place::kTable; });
+  absl::erase_if(cache_, [](const auto& entry) { return entry.second.place == Place::kSorted; });
 }
 
-absl::Status RowVersionStore::Tidy() { return listed_ + changed_.size() >= limits_.tidy ? SortIn() : absl::OkStatus(); }
-
 absl::Status RowVersionStore::Rest() {
-  if (listed_ + changed_.size() >= kRestRows) ASSAY_RETURN_IF_ERROR(SortIn());
+  if (listed_ + changed_.size() >= kRestRows) ASSAY_RETURN_IF_ERROR(AddRun());
   ForgetStored();
   cache_.rehash(0);
   newest_used_.reset();
@@ -213,10 +194,11 @@ absl::StatusOr<const RowVersionStore::Entry*> RowVersionStore::Find(const RowRef
   ASSAY_RETURN_IF_ERROR(Refresh());
   auto found = cache_.find(row);
   // What a reader has from the table may have changed there.
-  if (found != cache_.end() && (!file_->read_only() || found->second.place != Place::kTable)) return &found->second;
+  if (found != cache_.end() && (!file_->read_only() || found->second.place != Place::kSorted)) return &found->second;
   ASSAY_RETURN_IF_ERROR(MakeRoom());
   Entry entry;
-  if (file_->read_only() || filter_.MayHave(row)) {
+  ASSAY_ASSIGN_OR_RETURN(entry.versions, runs_->Find(row));
+  if (entry.versions.empty() && (file_->read_only() || filter_.MayHave(row))) {
     get_.BindInt(1, row.table.value).BindBlob(2, View(row.key));
     ASSAY_ASSIGN_OR_RETURN(const bool stored, get_.Step());
     if (stored) entry.versions = std::string(get_.Blob(0));
@@ -239,7 +221,7 @@ absl::StatusOr<const RowVersions*> RowVersionStore::Get(const RowRef& row) {
 absl::Status RowVersionStore::Put(const RowRef& row, RowVersions versions) {
   ASSAY_CHECK(file_->InTransaction());
   auto found = cache_.find(row);
-  if (found == cache_.end() || found->second.place == Place::kTable) {
+  if (found == cache_.end() || found->second.place == Place::kSorted) {
     ASSAY_RETURN_IF_ERROR(MakeRoom());
     found = cache_.try_emplace(row).first;
   }
@@ -255,18 +237,16 @@ absl::Status RowVersionStore::Put(const RowRef& row, RowVersions versions) {
 
 absl::Status RowVersionStore::List() {
   if (changed_.empty()) return absl::OkStatus();
-  if (listed_ + changed_.size() >= limits_.listed) return SortIn();
-  std::string rows(1, static_cast<char>(kListFormat));
-  const auto append = [&] { return append_.BindBlob(1, rows).Run(); };
+  if (listed_ + changed_.size() >= limits_.listed) return AddRun();
+  PackedRowsWriter rows;
+  const auto append = [&] { return append_.BindBlob(1, rows.bytes()).Run(); };
   for (const RowRef& row : changed_) {
-    if (rows.size() >= kListBytesMax) {
+    if (rows.bytes().size() >= kListBytesMax) {
       ASSAY_RETURN_IF_ERROR(append());
-      rows.resize(1);
+      rows.Clear();
     }
     Entry& entry = cache_.at(row);
-    PutVarint(&rows, row.table.value);
-    rows.append(View(row.key).data(), row.key.size());
-    PutSized(&rows, entry.versions);
+    rows.Add(row, entry.versions);
     entry.place = Place::kList;
   }
   listed_ += changed_.size();
@@ -274,51 +254,98 @@ absl::Status RowVersionStore::List() {
   return append();
 }
 
-absl::Status RowVersionStore::SortIn() {
-  std::vector<std::pair<RowRef, Entry*>> newer;
-  newer.reserve(listed_ + changed_.size());
+absl::Status RowVersionStore::AddRun() {
+  std::vector<std::pair<RowRef, absl::string_view>> rows;
+  rows.reserve(listed_ + changed_.size());
   for (auto& [row, entry] : cache_) {
-    if (entry.place != Place::kTable) newer.emplace_back(row, &entry);
+    if (entry.place != Place::kSorted) rows.emplace_back(row, entry.versions);
+    entry.place = Place::kSorted;
   }
-  std::sort(newer.begin(), newer.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (const auto& [row, entry] : newer) {
-    ASSAY_RETURN_IF_ERROR(put_.BindInt(1, row.table.value).BindBlob(2, View(row.key)).BindBlob(3, entry->versions).Run());
-    entry->place = Place::kTable;
-    if (!filter_.MayHave(row)) filter_.Add(row);
-  }
+  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  ASSAY_RETURN_IF_ERROR(runs_->Add(rows));
   changed_.clear();
   listed_ = 0;
   ASSAY_RETURN_IF_ERROR(clear_.Run());
+  return runs_->count() > limits_.runs ? MoveToTable(std::numeric_limits<size_t>::max()) : absl::OkStatus();
+}
+
+absl::Status RowVersionStore::MoveToTable(size_t rows_max) {
+  ASSAY_RETURN_IF_ERROR(runs_->TakeOldest(rows_max, [&](const RowRef& row, absl::string_view versions) {
+    if (!filter_.MayHave(row)) filter_.Add(row);
+    return put_.BindInt(1, row.table.value).BindBlob(2, View(row.key)).BindBlob(3, versions).Run();
+  }));
   return filter_.Full() ? FillFilter() : absl::OkStatus();
 }
 
 absl::Status RowVersionStore::ForEach(TableId table,
                                       const std::function<absl::Status(const KeyHash&, const RowVersions&)>& visit) {
   ASSAY_RETURN_IF_ERROR(Refresh());
-  std::map<KeyHash, const std::string*> newer;
-  for (const auto& [row, entry] : cache_) {
-    if (row.table == table && entry.place != Place::kTable) newer[row.key] = &entry.versions;
-  }
-  const auto decode_and_visit = [&](const KeyHash& key, absl::string_view bytes) -> absl::Status {
-    ASSAY_ASSIGN_OR_RETURN(const RowVersions versions, RowVersions::Decode(bytes, *log_));
-    return visit(key, versions);
+  // Where the rows are, the newest place first, each in the order of their keys.
+  struct Source {
+    std::function<absl::StatusOr<bool>()> next;  // False: the end.
+    KeyHash key{};
+    absl::string_view versions;
+    bool more = true;
   };
-  auto next = newer.begin();
+  std::vector<Source> sources;
+  const auto add = [&](std::function<absl::StatusOr<bool>(Source&)> next) {
+    const size_t index = sources.size();
+    sources.push_back({[&sources, index, next = std::move(next)] { return next(sources[index]); }});
+  };
+
+  std::vector<std::pair<KeyHash, const std::string*>> listed;
+  for (const auto& [row, entry] : cache_) {
+    if (row.table == table && entry.place != Place::kSorted) listed.emplace_back(row.key, &entry.versions);
+  }
+  std::sort(listed.begin(), listed.end());
+  add([at = size_t{0}, &listed](Source& source) mutable -> absl::StatusOr<bool> {
+    if (at == listed.size()) return false;
+    source.key = listed[at].first;
+    source.versions = *listed[at++].second;
+    return true;
+  });
+  std::vector<RowVersionRuns::Cursor> cursors = runs_->From({table, {}});
+  for (RowVersionRuns::Cursor& cursor : cursors) {
+    add([&cursor, table](Source& source) -> absl::StatusOr<bool> {
+      ASSAY_ASSIGN_OR_RETURN(const bool row, cursor.Next());
+      if (!row || cursor.row().table != table) return false;
+      source.key = cursor.row().key;
+      source.versions = cursor.versions();
+      return true;
+    });
+  }
   ASSAY_ASSIGN_OR_RETURN(
       Statement rows,
       file_->Prepare("SELECT key_hash, versions FROM row_version WHERE table_id = ?1 ORDER BY key_hash"));
   rows.BindInt(1, table.value);
-  for (;;) {
+  add([&rows](Source& source) -> absl::StatusOr<bool> {
     ASSAY_ASSIGN_OR_RETURN(const bool row, rows.Step());
-    KeyHash key{};
-    if (row) {
-      if (rows.Blob(0).size() != key.size()) return Malformed();
-      std::memcpy(key.data(), rows.Blob(0).data(), key.size());
+    if (!row) return false;
+    if (rows.Blob(0).size() != source.key.size()) return Malformed();
+    std::memcpy(source.key.data(), rows.Blob(0).data(), source.key.size());
+    source.versions = rows.Blob(1);
+    return true;
+  });
+
+  // From the oldest on, so that a reader that meets a run which has been moved since finds it in the table.
+  for (auto source = sources.rbegin(); source != sources.rend(); ++source) {
+    ASSAY_ASSIGN_OR_RETURN(source->more, source->next());
+  }
+  for (;;) {
+    const Source* first = nullptr;
+    for (const Source& source : sources) {
+      if (source.more && (first == nullptr || source.key < first->key)) first = &source;
     }
-    for (; next != newer.end() && (!row || next->first < key); ++next) ASSAY_RETURN_IF_ERROR(decode_and_visit(next->first, *next->second));
-    if (!row) return absl::OkStatus();
-    if (next != newer.end() && next->first == key) continue;  // Visited next, as it is now.
-    ASSAY_RETURN_IF_ERROR(decode_and_visit(key, rows.Blob(1)));
+    if (first == nullptr) return absl::OkStatus();
+    const KeyHash key = first->key;
+    {
+      ASSAY_ASSIGN_OR_RETURN(const RowVersions versions, RowVersions::Decode(first->versions, *log_));
+      ASSAY_RETURN_IF_ERROR(visit(key, versions));
+    }
+    for (Source& source : sources) {
+      if (!source.more || source.key != key) continue;
+      ASSAY_ASSIGN_OR_RETURN(source.more, source.next());
+    }
   }
 }
 

@@ -5,13 +5,11 @@
 // LogFile commits.
 //
 // Keys come in no order, so a table of rows by key takes a page of writing for each row of a commit. Therefore a commit appends its
-// rows to a list, and only when that list has grown long is it sorted into the table, where then each page takes many of its rows at
-// once (as the levels of a log-structured merge tree: O'Neil et al., Acta Informatica 33, 1996). What is on the list is in memory, too,
-// in its compact form: the longer the list, the fewer pages a row costs.
+// rows to a list; when that list has grown long it is sorted into a run (log/row_version_runs); and runs go into the table when there
+// is nothing better to do. What is on the list is in memory, too, in its compact form. Newest first: list, runs, table.
 // Not thread-safe.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -22,30 +20,16 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "log/column_versions.h"
 #include "log/event_log.h"
 #include "log/key_filter.h"
 #include "log/log_file.h"
+#include "log/row_ref.h"
+#include "log/row_version_runs.h"
 #include "log/table_names.h"
 #include "log/types.h"
 
 namespace assay {
-
-// First 16 bytes of the SHA-256 of the key's texts, each preceded by its length.
-using KeyHash = std::array<uint8_t, 16>;
-KeyHash HashKey(absl::Span<const std::string> key);
-KeyHash HashEncodedKey(absl::string_view encoded);  // Of EncodeKey.
-
-struct RowRef {
-  TableId table;
-  KeyHash key{};
-  auto operator<=>(const RowRef&) const = default;
-  template <typename H>
-  friend H AbslHashValue(H h, const RowRef& row) {
-    return H::combine(std::move(h), row.table.value, row.key);
-  }
-};
 
 struct RowVersions {
   Version written;         // Newest insert or update; none: never written.
@@ -63,10 +47,9 @@ struct RowVersions {
 
 class RowVersionStore {
  public:
-  // The longest list, and how long it may be without being sorted in when there is nothing better to do. Of memory, some 150 bytes a row.
   struct Limits {
-    size_t listed = 90000;
-    size_t tidy = 80000;
+    size_t listed = 90000;  // Rows. Of memory, some 150 bytes each.
+    size_t runs = 16;       // With more of them, the oldest goes into the table at once.
   };
   static absl::StatusOr<std::unique_ptr<RowVersionStore>> Open(LogFile* file, EventLog* log) { return Open(file, log, Limits()); }
   static absl::StatusOr<std::unique_ptr<RowVersionStore>> Open(LogFile* file, EventLog* log, Limits limits);
@@ -76,9 +59,10 @@ class RowVersionStore {
   // So that Get need not go to the disk.
   absl::Status Prefetch(const RowRef& row) { return Find(row).status(); }
   absl::Status Put(const RowRef& row, RowVersions versions);
-  // Sorts the list in when it has become long, which takes some hundredths of a second: for when there is nothing better to do. Put does it at
-  // the latest.
-  absl::Status Tidy();
+  // There are runs. Tidy brings some `rows_max` rows of the oldest into the table, which takes some 4 us a row: for when there is nothing
+  // better to do.
+  bool untidy() const { return runs_->count() > 0; }
+  absl::Status Tidy(size_t rows_max) { return MoveToTable(rows_max); }
   // Gives memory back: for when there will be nothing to do for a while. Ends the pointers that Get gave.
   absl::Status Rest();
   // Every row of `table`, in key-hash order; `visit` may neither read nor write here.
@@ -90,20 +74,21 @@ class RowVersionStore {
   // Of a reader: what the writer has listed since.
   absl::Status Refresh();
   absl::Status MakeRoom();
-  void ForgetStored();  // In memory: rows that are in the table as well.
+  void ForgetStored();  // In memory: rows that are sorted.
   absl::Status List();
-  absl::Status SortIn();
+  absl::Status AddRun();  // Of what is on the list, and in memory.
+  absl::Status MoveToTable(size_t rows_max);
   // Reads the keys of the whole table.
   absl::Status FillFilter();
 
   enum class Place : uint8_t {
-    kTable,   // As it is in row_version.
+    kSorted,  // As it is in a run or in row_version.
     kList,    // Newer than that, and in row_version_recent.
     kMemory,  // Newer than both: not durable yet.
   };
   struct Entry {
     std::string versions;  // RowVersions::Encode; empty: none.
-    Place place = Place::kTable;
+    Place place = Place::kSorted;
   };
   // Good until the next Put or Find.
   absl::StatusOr<const Entry*> Find(const RowRef& row);
@@ -111,6 +96,7 @@ class RowVersionStore {
   LogFile::Participation participation_;
   EventLog* log_;
   const Limits limits_;
+  std::unique_ptr<RowVersionRuns> runs_;
   absl::flat_hash_map<RowRef, Entry> cache_;
   std::optional<std::pair<RowRef, RowVersions>> newest_used_;  // A row is mostly read, changed, and read again.
   std::vector<RowRef> changed_;  // kMemory.

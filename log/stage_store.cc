@@ -16,8 +16,6 @@ constexpr char kUnsettledColumns[] =
     "attempts "
     "FROM unsettled ";
 
-absl::string_view View(const KeyHash& key) { return {reinterpret_cast<const char*>(key.data()), key.size()}; }
-
 absl::Status Malformed(absl::string_view what) {
   return absl::DataLossError(absl::StrCat("the log's table ", what, " is malformed"));
 }

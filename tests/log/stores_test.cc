@@ -196,11 +196,27 @@ TEST_F(StoresTest, MoreRowsThanTheCacheHoldsAreAllKept) {
 }
 
 TEST_F(StoresTest, WhatWasCommittedLastCountsWhereverItIsStored) {
-  // Enough for several lists; each round changes some rows again, so that they are in the table and on the list.
+  // Enough for several lists; each round changes some rows again, so that they are in the table, in several runs and on the list.
   constexpr uint64_t kRows = 30000;
   uint64_t stamp = 0;
   std::map<KeyHash, uint64_t> expected;
-  for (const uint64_t step : {uint64_t{1}, uint64_t{3}, uint64_t{7}, uint64_t{1000}}) {
+  ASSERT_OK_AND_ASSIGN(const auto reader, LogFile::Open("log.db", {.vfs = vfs.name(), .read_only = true}));
+  ASSERT_OK_AND_ASSIGN(const auto read_log, EventLog::Open(reader.get()));
+  ASSERT_OK_AND_ASSIGN(const auto read_rows, RowVersionStore::Open(reader.get(), read_log.get()));
+  const auto expect_all = [&](RowVersionStore& store) {
+    std::vector<std::pair<KeyHash, uint64_t>> found;
+    ASSERT_OK(store.ForEach({1}, [&](const KeyHash& key, const RowVersions& versions) {
+      found.push_back({key, versions.written.stamp.value});
+      return absl::OkStatus();
+    }));
+    EXPECT_EQ(found, (std::vector<std::pair<KeyHash, uint64_t>>(expected.begin(), expected.end())));
+    for (uint64_t i = 0; i < kRows; i += 17) {
+      ASSERT_EQ((*store.Get(Row(1, absl::StrCat(i))))->written.stamp.value, expected[HashKey({absl::StrCat(i)})]) << i;
+    }
+    EXPECT_EQ(*store.Get(Row(1, "unknown")), nullptr);
+  };
+  for (const uint64_t step : {1, 3, 7, 1000, 5}) {
+    SCOPED_TRACE(step);
     ASSERT_OK(file->Begin());
     for (uint64_t i = 0; i < kRows; i += step) {
       ASSERT_OK(rows->Put(Row(1, absl::StrCat(i)), {.written = V(++stamp, kA, stamp)}));
@@ -208,21 +224,34 @@ TEST_F(StoresTest, WhatWasCommittedLastCountsWhereverItIsStored) {
     }
     ASSERT_OK(rows->Put(Row(2, "other"), {.written = V(1, kA, 1)}));
     ASSERT_OK(file->Commit());
+    EXPECT_TRUE(rows->untidy());
     for (const bool reopened : {false, true}) {
       if (reopened) {
         ASSERT_OK(Reopen());
       }
-      std::vector<std::pair<KeyHash, uint64_t>> found;
-      ASSERT_OK(rows->ForEach({1}, [&](const KeyHash& key, const RowVersions& versions) {
-        found.push_back({key, versions.written.stamp.value});
-        return absl::OkStatus();
-      }));
-      EXPECT_EQ(found, (std::vector<std::pair<KeyHash, uint64_t>>(expected.begin(), expected.end()))) << step;
-      for (uint64_t i = 0; i < kRows; i += 17) {
-        ASSERT_EQ((*rows->Get(Row(1, absl::StrCat(i))))->written.stamp.value, expected[HashKey({absl::StrCat(i)})]) << step;
-      }
+      ASSERT_NO_FATAL_FAILURE(expect_all(*rows));
+      ASSERT_NO_FATAL_FAILURE(expect_all(*read_rows));
     }
+    ASSERT_OK(file->Begin());
+    ASSERT_OK(rows->Tidy(3000));
+    ASSERT_NO_FATAL_FAILURE(expect_all(*rows));
+    file->Rollback();
+    ASSERT_NO_FATAL_FAILURE(expect_all(*rows)) << "rolled back";
+    ASSERT_OK(file->Begin());
+    ASSERT_OK(rows->Tidy(3000));
+    ASSERT_OK(file->Commit());
+    ASSERT_NO_FATAL_FAILURE(expect_all(*read_rows)) << "by a reader that had opened before";
   }
+  while (rows->untidy()) {
+    ASSERT_OK(file->Begin());
+    ASSERT_OK(rows->Tidy(5000));
+    ASSERT_OK(file->Commit());
+  }
+  ASSERT_NO_FATAL_FAILURE(expect_all(*rows));
+  ASSERT_NO_FATAL_FAILURE(expect_all(*read_rows));
+  ASSERT_OK(Reopen());
+  EXPECT_FALSE(rows->untidy());
+  ASSERT_NO_FATAL_FAILURE(expect_all(*rows));
 }
 
 TEST_F(StoresTest, ValuesAreThoseOfTheTransactionUntilItEnds) {

@@ -83,7 +83,7 @@ struct TestLog {
     ASSAY_ASSIGN_OR_RETURN(file, LogFile::Open("log.db", {.vfs = vfs.name()}));
     ASSAY_ASSIGN_OR_RETURN(log, EventLog::Open(file.get()));
     ASSAY_ASSIGN_OR_RETURN(names, TableNames::Open(file.get(), log.get()));
-    ASSAY_ASSIGN_OR_RETURN(rows, RowVersionStore::Open(file.get(), log.get(), {.listed = 4096, .tidy = 2000}));
+    ASSAY_ASSIGN_OR_RETURN(rows, RowVersionStore::Open(file.get(), log.get(), {.listed = 4096, .runs = 3}));
     ASSAY_ASSIGN_OR_RETURN(stages, StageStore::Open(file.get(), log.get()));
     return absl::OkStatus();
   }

@@ -63,6 +63,7 @@ struct Simulation::Swarm {
   bool masked_table = false;
   bool wild_clocks = false;
   size_t batch_rows_max = EngineConfig().batch_rows_max;
+  RowVersionStore::Limits row_versions;
 
   explicit Swarm(SeededRandom& random) {
     actions = static_cast<int>(random.Between(200, 800));
@@ -117,6 +118,7 @@ struct Simulation::Swarm {
       batch_rows_max = random.Between(1, 6);
       workload.entry = static_cast<uint32_t>(random.Between(0, 20));
     }
+    if (random.Chance(50)) row_versions = {.listed = random.Between(1, 30), .runs = random.Between(0, 4)};
   }
 };
 
@@ -131,6 +133,7 @@ Simulation::Simulation(const SimulationOptions& options) : options_(options), ra
     config.policies = ShopPolicies();
     config.naive_projection = options.naive_projection;
     config.batch_rows_max = swarm_->batch_rows_max;
+    config.row_versions = swarm_->row_versions;
     hub_->Enrol(number, config.branch_name);
     branches_.push_back(std::make_unique<SimBranch>(number, config, swarm_->workload, swarm_->faults,
                                                     /*late_column=*/!swarm_->late_column || number == 1,
