@@ -5,13 +5,10 @@
 
 #include <google/protobuf/util/json_util.h>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "log/annotate.h"
 #include "log/bytes.h"
 #include "log/check.h"
-#include "log/merkle_tree.h"
 
 namespace assay {
 namespace {
@@ -20,22 +17,6 @@ namespace {
 constexpr size_t kScratchBytesMax = 1 << 20;
 
 constexpr char kClock[] = "clock";
-constexpr char kWithheld[] = "withheld";
-constexpr size_t kWithheldMax = 100;
-
-uint64_t Fingerprint(const TableShape& shape) {
-  std::string text;
-  for (const TableColumn& column : shape.columns) {
-    absl::StrAppend(&text, column.name, " ", column.type);
-    if (column.number != 0) absl::StrAppend(&text, " ", column.number);
-    absl::StrAppend(&text, "\n");
-  }
-  for (uint32_t key : shape.key) absl::StrAppend(&text, key, ",");
-  const Hash hash = Sha256(text);
-  uint64_t value = 0;
-  for (int i = 0; i < 8; ++i) value = value << 8 | hash[i];
-  return value;
-}
 
 // A key value is never NULL and, with a whole old tuple, never unchanged TOAST. A part of the key that an update left alone, and that
 // is stored out of line, comes from the `old` tuple.
@@ -70,7 +51,7 @@ void SetOld(const TupleValue& value, v1::ColumnChange* column) {
 Recorder::Recorder(const EngineConfig& config, const OriginId& own, EventLog* log, TableNames* names,
                    RowVersionStore* rows, StageStore* stages, Clock* clock, ProjectionEcho* echo)
     : config_(config), own_(own), log_(log), names_(names), rows_(rows), stages_(stages), clock_(clock), echo_(echo),
-      history_(own, names, stages) {}
+      tables_(config, own, names, stages), withheld_(stages) {}
 
 absl::Status Recorder::Load() {
   ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, stages_->GetNumber(kClock, 0));
@@ -78,17 +59,8 @@ absl::Status Recorder::Load() {
   hybrid_ = HybridClock(std::max(HlcStamp{clock}, log_->Head(own_).complete_stamp));
   ASSAY_ASSIGN_OR_RETURN(captured_, LoadCapturedPosition(*stages_));
   passed_ = captured_.commit_lsn;
-  withheld_.clear();
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> withheld, stages_->Get(kWithheld));
-  ASSAY_ASSIGN_OR_RETURN(const std::vector<std::string> texts, DecodeKey(withheld.value_or("")));
-  for (size_t i = 0; i + 4 <= texts.size(); i += 4) {
-    WithheldValue& value = withheld_.emplace_back(WithheldValue{texts[i], texts[i + 1], texts[i + 2]});
-    if (!absl::SimpleAtoi(texts[i + 3], &value.bytes)) return absl::DataLossError("the log's note of large values is damaged");
-  }
-  declared_.clear();
-  history_.Clear();
-  keyed_.clear();
-  declared_in_chain_.clear();
+  ASSAY_RETURN_IF_ERROR(withheld_.Load());
+  tables_.Clear();
   seen_written_.clear();
   fences_.clear();
   in_transaction_ = holding_ = false;
@@ -136,7 +108,7 @@ absl::Status Recorder::Record(const CaptureItem& item) {
       if (known_) break;
       if (!item.relation->key.empty()) return item.kind == CaptureItem::Kind::kTruncate ? Truncate(item) : Row(item);
       CaptureItem keyed = item;
-      ASSAY_ASSIGN_OR_RETURN(keyed.relation, WithKnownKey(item.relation));
+      ASSAY_ASSIGN_OR_RETURN(keyed.relation, tables_.WithKnownKey(item.relation));
       return item.kind == CaptureItem::Kind::kTruncate ? Truncate(keyed) : Row(keyed);
     }
     case CaptureItem::Kind::kCommit:
@@ -160,7 +132,7 @@ absl::Status Recorder::Row(const CaptureItem& item) {
         "an update of ", shape.name.ToString(), " came without the row before it: run \"ALTER TABLE ",
         shape.name.ToString(), " REPLICA IDENTITY FULL\""));
   }
-  ASSAY_ASSIGN_OR_RETURN(Declared* table, Describe(item.relation));
+  ASSAY_ASSIGN_OR_RETURN(const DeclaredTable* table, tables_.Describe(item.relation));
   const bool update = item.kind == CaptureItem::Kind::kUpdate;
   ASSAY_ASSIGN_OR_RETURN(const RowKey key,
                          KeyOf(shape, tuple, update ? absl::MakeConstSpan(item.old_tuple) : absl::Span<const TupleValue>()));
@@ -187,7 +159,7 @@ absl::Status Recorder::Row(const CaptureItem& item) {
   return Insert(shape, *table, whole, key, &old_key);
 }
 
-absl::Status Recorder::Insert(const TableShape& shape, Declared& table, absl::Span<const TupleValue> tuple,
+absl::Status Recorder::Insert(const TableShape& shape, const DeclaredTable& table, absl::Span<const TupleValue> tuple,
                               const RowKey& key, const RowKey* moved_from) {
   ASSAY_ASSIGN_OR_RETURN(v1::RowChange * row, NextRow(shape, table, v1::RowChange::INSERT, key));
   const RowRef ref{table.table, HashKey(key)};
@@ -206,11 +178,11 @@ absl::Status Recorder::Insert(const TableShape& shape, Declared& table, absl::Sp
     touched.push_back(table.columns[i]);
   }
   row->set_row_replaced(ReplacedIndex(Newest(held)));
-  ASSAY_RETURN_IF_ERROR(NoteWithheld(shape, key, withheld, tuple));
+  ASSAY_RETURN_IF_ERROR(withheld_.Note(shape, key, row_, withheld, tuple));
   return MoveRow(ref, key, ChangeKind::kInsert, std::move(touched));
 }
 
-absl::Status Recorder::Update(const TableShape& shape, Declared& table, const CaptureItem& item,
+absl::Status Recorder::Update(const TableShape& shape, const DeclaredTable& table, const CaptureItem& item,
                               const RowKey& key) {
   std::vector<bool> written(shape.columns.size());
   bool any = false;
@@ -246,11 +218,11 @@ absl::Status Recorder::Update(const TableShape& shape, Declared& table, const Ca
     if (TakesRoom(old_value)) SetOld(old_value, &column);
   }
   row->set_row_replaced(ReplacedIndex(Newest(held)));
-  ASSAY_RETURN_IF_ERROR(NoteWithheld(shape, key, withheld, values));
+  ASSAY_RETURN_IF_ERROR(withheld_.Note(shape, key, row_, withheld, values));
   return MoveRow(ref, key, ChangeKind::kUpdate, std::move(touched));
 }
 
-absl::Status Recorder::Delete(const TableShape& shape, Declared& table, absl::Span<const TupleValue> tuple,
+absl::Status Recorder::Delete(const TableShape& shape, const DeclaredTable& table, absl::Span<const TupleValue> tuple,
                               const RowKey& key) {
   ASSAY_ASSIGN_OR_RETURN(v1::RowChange * row, NextRow(shape, table, v1::RowChange::DELETE, key));
   const RowRef ref{table.table, HashKey(key)};
@@ -264,12 +236,12 @@ absl::Status Recorder::Delete(const TableShape& shape, Declared& table, absl::Sp
     if (replaced != nullptr) column->set_replaced(ReplacedIndex(*replaced));
   }
   row->set_row_replaced(ReplacedIndex(Newest(held)));
-  ASSAY_RETURN_IF_ERROR(NoteWithheld(shape, key, {}, tuple));
+  ASSAY_RETURN_IF_ERROR(withheld_.Note(shape, key, row_, {}, tuple));
   return MoveRow(ref, key, ChangeKind::kDelete, {});
 }
 
 absl::Status Recorder::Truncate(const CaptureItem& item) {
-  ASSAY_ASSIGN_OR_RETURN(Declared* table, Describe(item.relation));
+  ASSAY_ASSIGN_OR_RETURN(const DeclaredTable* table, tables_.Describe(item.relation));
   // The rows that were there, in the order they were written, so that the look into the log for their last values runs forward. A
   // parked row is in the fold and not in PostgreSQL: the statement never saw it.
   std::vector<std::pair<Version, RowRef>> live;
@@ -357,112 +329,24 @@ absl::Status Recorder::MovePosition(Lsn position) {
   return StoreCapturedPosition(captured_, stages_);
 }
 
-absl::StatusOr<Recorder::Declared*> Recorder::Describe(const std::shared_ptr<const TableShape>& shape) {
-  auto it = declared_.find(shape.get());
-  if (it == declared_.end()) {
-    Declared table;
-    table.name = shape->name.ToString();
-    table.fingerprint = Fingerprint(*shape);
-    ASSAY_ASSIGN_OR_RETURN(table.table, names_->IdOf(shape->name));
-    ASSAY_RETURN_IF_ERROR(history_.Note(table.table, *shape));
-    table.is_key.resize(shape->columns.size());
-    for (uint32_t key : shape->key) table.is_key[key] = true;
-    std::map<std::string, uint32_t> ordinals;
-    for (size_t i = 0; i < shape->columns.size(); ++i) {
-      ASSAY_ASSIGN_OR_RETURN(const ColumnId column, names_->ColumnIdOf(table.table, shape->columns[i].name));
-      table.columns.push_back(column);
-      if (!table.is_key[i]) ordinals[shape->columns[i].name] = i;
-    }
-    table.moves_with.resize(shape->columns.size());
-    if (auto policy = config_.policies.find(shape->name); policy != config_.policies.end()) {
-      std::vector<std::vector<uint32_t>> groups;
-      if (policy->second.whole_row) {
-        groups.emplace_back();
-        for (const auto& [_, ordinal] : ordinals) groups.back().push_back(ordinal);
-      }
-      for (const std::vector<std::string>& group : policy->second.column_groups) {
-        groups.emplace_back();
-        for (const std::string& column : group) {
-          if (auto at = ordinals.find(column); at != ordinals.end()) groups.back().push_back(at->second);
-        }
-      }
-      for (const std::vector<uint32_t>& group : groups) {
-        for (uint32_t member : group) {
-          table.moves_with[member].insert(table.moves_with[member].end(), group.begin(), group.end());
-        }
-      }
-    }
-    it = declared_.emplace(shape.get(), std::pair(shape, std::move(table))).first;
-  }
-  return &it->second.second;
+absl::StatusOr<Sequence> Recorder::DeclareInChain(const TableShape& shape, const DeclaredTable& table) {
+  ASSAY_ASSIGN_OR_RETURN(Sequence declared, tables_.InChain(table));
+  if (declared.value != 0) return declared;
+  ASSAY_RETURN_IF_ERROR(NextEvent(table.name));
+  SetSchema(shape, table.fingerprint, event_.mutable_schema());
+  declared = Sequence{event_.sequence()};
+  ASSAY_RETURN_IF_ERROR(tables_.Declare(table, declared));
+  return declared;
 }
 
-absl::StatusOr<std::pair<uint64_t, Sequence>*> Recorder::InChain(const std::string& table) {
-  auto [in_chain, unknown] = declared_in_chain_.try_emplace(table);
-  if (unknown) {
-    ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, stages_->Get(absl::StrCat("schema:", table)));
-    uint64_t fingerprint = 0, sequence = 0;
-    if (stored.has_value()) {
-      const std::vector<std::string> parts = absl::StrSplit(*stored, ' ');
-      if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &fingerprint) || !absl::SimpleAtoi(parts[1], &sequence)) {
-        return absl::DataLossError(absl::StrCat("the log's note of the schema of ", table, " is damaged"));
-      }
-    }
-    in_chain->second = {fingerprint, Sequence{sequence}};
-  }
-  return &in_chain->second;
-}
-
-// A table that was dropped before its rows were captured has no key in the catalog any more; this chain may remember it. When nobody
-// knows it the rows are kept all the same, and nobody can write them.
-absl::StatusOr<std::shared_ptr<const TableShape>> Recorder::WithKnownKey(const std::shared_ptr<const TableShape>& shape) {
-  auto [it, unknown] = keyed_.try_emplace(shape.get(), shape, shape);
-  if (!unknown) return it->second.second;
-  ASSAY_ASSIGN_OR_RETURN(auto* in_chain, InChain(shape->name.ToString()));
-  if (in_chain->second.value == 0) return shape;
-  ASSAY_ASSIGN_OR_RETURN(const auto declared, names_->Schema(own_, in_chain->second));
-  TableShape keyed = *shape;
-  for (uint32_t ordinal : declared->key) {
-    for (uint32_t i = 0; i < keyed.columns.size(); ++i) {
-      if (keyed.columns[i].name == declared->schema.columns(ordinal).name()) keyed.key.push_back(i);
-    }
-  }
-  if (keyed.key.size() == declared->key.size()) it->second.second = std::make_shared<const TableShape>(std::move(keyed));
-  return it->second.second;
-}
-
-absl::Status Recorder::DeclareInChain(const TableShape& shape, Declared& table) {
-  ASSAY_ASSIGN_OR_RETURN(auto* in_chain, InChain(table.name));
-  if (in_chain->second.value == 0 || in_chain->first != table.fingerprint) {
-    ASSAY_RETURN_IF_ERROR(NextEvent(table.name));
-    v1::TableSchema* schema = event_.mutable_schema();
-    schema->set_schema_name(shape.name.schema);
-    schema->set_table_name(shape.name.table);
-    for (const TableColumn& column : shape.columns) {
-      v1::TableSchema::Column* added = schema->add_columns();
-      added->set_name(column.name);
-      added->set_type(column.type);
-      added->set_not_null(column.not_null);
-      added->set_number(column.number);
-    }
-    for (uint32_t key : shape.key) schema->add_key(key);
-    schema->set_fingerprint(table.fingerprint);
-    *in_chain = {table.fingerprint, Sequence{event_.sequence()}};
-    ASSAY_RETURN_IF_ERROR(
-        stages_->Set(absl::StrCat("schema:", table.name), absl::StrCat(table.fingerprint, " ", event_.sequence())));
-  }
-  table.sequence = in_chain->second;
-  return absl::OkStatus();
-}
-
-absl::StatusOr<v1::RowChange*> Recorder::NextRow(const TableShape& shape, Declared& table,
+absl::StatusOr<v1::RowChange*> Recorder::NextRow(const TableShape& shape, const DeclaredTable& table,
                                                  v1::RowChange::Operation operation, const RowKey& key) {
-  ASSAY_RETURN_IF_ERROR(DeclareInChain(shape, table));
+  ASSAY_ASSIGN_OR_RETURN(const Sequence schema, DeclareInChain(shape, table));
   ASSAY_RETURN_IF_ERROR(NextEvent(table.name));
   has_row_ = true;
   row_.Clear();
   row_.set_operation(operation);
-  row_.set_schema(table.sequence.value);
+  row_.set_schema(schema.value);
   for (const std::string& text : key) row_.add_key(text);
   return &row_;
 }
@@ -546,28 +430,6 @@ bool Recorder::TakesRoom(const TupleValue& value) {
   if (row_bytes_ + value.text.size() > config_.row_bytes_max) return false;
   row_bytes_ += value.text.size();
   return true;
-}
-
-absl::Status Recorder::NoteWithheld(const TableShape& shape, const RowKey& key, const std::vector<uint32_t>& withheld,
-                                    absl::Span<const TupleValue> tuple) {
-  if (withheld_.empty() && withheld.empty()) return absl::OkStatus();
-  const std::string table = shape.name.ToString(), encoded = EncodeKey(key);
-  const v1::RowChange& row = row_;
-  const size_t erased = std::erase_if(withheld_, [&](const WithheldValue& known) {
-    if (known.table != table || known.key != encoded) return false;
-    return row.operation() != v1::RowChange::UPDATE ||
-           std::any_of(row.columns().begin(), row.columns().end(), [&](const v1::ColumnChange& column) {
-             return shape.columns[column.ordinal()].name == known.column;
-           });
-  });
-  for (uint32_t i : withheld) withheld_.push_back({table, encoded, shape.columns[i].name, tuple[i].text.size()});
-  if (withheld_.size() > kWithheldMax) withheld_.erase(withheld_.begin(), withheld_.end() - kWithheldMax);
-  if (erased == 0 && withheld.empty()) return absl::OkStatus();
-  std::vector<std::string> texts;
-  for (const WithheldValue& value : withheld_) {
-    texts.insert(texts.end(), {value.table, value.key, value.column, absl::StrCat(value.bytes)});
-  }
-  return stages_->Set(kWithheld, EncodeKey(texts));
 }
 
 uint32_t Recorder::ReplacedIndex(const Version& version) {

@@ -15,17 +15,17 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "engine/captured_position.h"
 #include "engine/clock.h"
-#include "engine/column_history.h"
 #include "engine/database.h"
+#include "engine/declared_tables.h"
 #include "engine/engine.h"
 #include "engine/fold_values.h"
 #include "engine/hybrid_clock.h"
 #include "engine/merge.h"
+#include "engine/withheld_values.h"
 #include "log/event_log.h"
 #include "log/row_versions.h"
 #include "log/stage_store.h"
@@ -51,15 +51,6 @@ struct RecorderCounters {
   uint64_t unattributed_transactions = 0;
   uint64_t false_tags = 0;  // Rows under our tag that were not meant: recorded as local changes.
   int64_t last_commit_us = 0;
-};
-
-// A value that was written here and is too large for an event: the event names its column and nothing else, so that it still wins and
-// loses by its version, and no branch writes anything in its place. It is in this branch's PostgreSQL alone.
-struct WithheldValue {
-  std::string table;   // TableName::ToString.
-  std::string key;     // EncodeKey.
-  std::string column;
-  uint64_t bytes = 0;
 };
 
 class Recorder {
@@ -88,44 +79,26 @@ class Recorder {
   std::vector<std::string> TakeFences() { return std::exchange(fences_, {}); }
   const RecorderCounters& counters() const { return counters_; }
 
-  // Until a smaller value is written, or the row deleted; the newest kWithheldMax at most.
-  const std::vector<WithheldValue>& withheld() const { return withheld_; }
+  const std::vector<WithheldValue>& withheld() const { return withheld_.values(); }
 
   // How the rows fed from now on came to be known. `ancient`: stamped older than anything live, so that they lose but are kept; only
   // before the chain has any other transaction.
   void SetSource(v1::TransactionHeader::Source source, bool ancient);
 
  private:
-  // The shape of a table as it was last declared in this chain.
-  struct Declared {
-    TableId table;
-    std::string name;                // As SegmentPart::table.
-    uint64_t fingerprint = 0;
-    Sequence sequence;               // Of the TableSchema event.
-    std::vector<ColumnId> columns;   // Parallel to the shape.
-    std::vector<bool> is_key;
-    std::vector<std::vector<uint32_t>> moves_with;  // Per column, the ordinals its policy writes along with it.
-  };
-
   absl::Status Row(const CaptureItem& item);
-  absl::Status Insert(const TableShape& shape, Declared& table, absl::Span<const TupleValue> tuple,
+  absl::Status Insert(const TableShape& shape, const DeclaredTable& table, absl::Span<const TupleValue> tuple,
                       const RowKey& key, const RowKey* moved_from);
-  absl::Status Update(const TableShape& shape, Declared& table, const CaptureItem& item, const RowKey& key);
-  absl::Status Delete(const TableShape& shape, Declared& table, absl::Span<const TupleValue> tuple,
+  absl::Status Update(const TableShape& shape, const DeclaredTable& table, const CaptureItem& item, const RowKey& key);
+  absl::Status Delete(const TableShape& shape, const DeclaredTable& table, absl::Span<const TupleValue> tuple,
                       const RowKey& key);
   absl::Status Truncate(const CaptureItem& item);
   absl::Status Attribution(absl::string_view json);
   absl::Status Commit(const CaptureItem& item);
 
-  // The shape resolved to local numbers; nothing is written to the chain by that.
-  absl::StatusOr<Declared*> Describe(const std::shared_ptr<const TableShape>& shape);
-  // `shape` as it is, or with the key it had when it was last declared.
-  absl::StatusOr<std::shared_ptr<const TableShape>> WithKnownKey(const std::shared_ptr<const TableShape>& shape);
-  // Fingerprint and event of the table's newest declaration; sequence 0 when there is none.
-  absl::StatusOr<std::pair<uint64_t, Sequence>*> InChain(const std::string& table);
-  // Puts a TableSchema event before the first row that needs it.
-  absl::Status DeclareInChain(const TableShape& shape, Declared& table);
-  absl::StatusOr<v1::RowChange*> NextRow(const TableShape& shape, Declared& table, v1::RowChange::Operation operation,
+  // Puts a TableSchema event before the first row that needs it. Returns that event.
+  absl::StatusOr<Sequence> DeclareInChain(const TableShape& shape, const DeclaredTable& table);
+  absl::StatusOr<v1::RowChange*> NextRow(const TableShape& shape, const DeclaredTable& table, v1::RowChange::Operation operation,
                                          const RowKey& key);
   // Opens the next event in `event_`, having appended the one before. Stamps the transaction at its first.
   absl::Status NextEvent(absl::string_view table);
@@ -139,10 +112,6 @@ class Recorder {
   uint32_t ReplacedIndex(const Version& version);
   // True: `value` is to go into the event, which has that much less room from now on.
   bool TakesRoom(const TupleValue& value);
-  // What the event under way says of values too large for it: nothing of those it wrote otherwise, `withheld` of its own.
-  absl::Status NoteWithheld(const TableShape& shape, const RowKey& key, const std::vector<uint32_t>& withheld,
-                            absl::Span<const TupleValue> tuple);
-
   const EngineConfig& config_;
   const OriginId own_;
   EventLog* log_;
@@ -152,18 +121,14 @@ class Recorder {
   Clock* clock_;
   ProjectionEcho* echo_;
 
-  ColumnHistory history_;
+  DeclaredTables tables_;
+  WithheldValues withheld_;
   HybridClock hybrid_{HlcStamp{}};
   CapturedPosition captured_;
   Lsn passed_;  // Transactions up to here have been worked on.
   RecorderCounters counters_;
-  std::vector<WithheldValue> withheld_;
   v1::TransactionHeader::Source source_ = v1::TransactionHeader::LIVE;
   bool ancient_ = false;
-  absl::flat_hash_map<const TableShape*, std::pair<std::shared_ptr<const TableShape>, Declared>> declared_;
-  // Shapes that came without a key (held, so that the address stays theirs), and what stands for them.
-  std::map<const TableShape*, std::pair<std::shared_ptr<const TableShape>, std::shared_ptr<const TableShape>>> keyed_;
-  std::map<std::string, std::pair<uint64_t, Sequence>> declared_in_chain_;  // Table to fingerprint and event.
   std::map<OriginId, Sequence> seen_written_;
   std::vector<std::string> fences_;
 
