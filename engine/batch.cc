@@ -12,8 +12,8 @@ namespace {
 
 // Bounds memory, and the length of one PostgreSQL transaction beside the shop's own, as the rows do. One transaction may exceed it alone.
 constexpr size_t kBytesMax = 16 << 20;
-// Of a batch, so that a long catch-up is seen to get on.
-constexpr size_t kEventsMax = 500'000;
+// Of a batch, so that a long catch-up is seen to get on: some seconds' worth. The more of them, the fewer rows are written.
+constexpr size_t kEventsMax = 2'000'000;
 
 absl::StatusOr<v1::TransactionHeader> HeaderOf(const RowEvent& event) {
   v1::TransactionHeader header;
