@@ -246,9 +246,8 @@ absl::Status Batch::FoldRow(const StoredEvent& stored, const RowEvent& event) {
     PendingRow::Write& write = writes_.emplace_back();
     write.column = schema_->columns[column.ordinal];
     if (!column.has_value && !column.is_null) continue;
-    write.value.kind = column.is_null ? PendingRow::Value::Kind::kNull : PendingRow::Value::Kind::kText;
-    if (!column.is_null) write.value.text = column.value;
-    write.value.declared = &schema_->schema.columns(static_cast<int>(column.ordinal));
+    write.kind = column.is_null ? PendingRow::Kind::kNull : PendingRow::Kind::kText;
+    if (!column.is_null) write.text = column.value;
   }
   const auto not_before = [](const PendingRow::Write& a, const PendingRow::Write& b) { return a.column >= b.column; };
   if (std::adjacent_find(writes_.begin(), writes_.end(), not_before) != writes_.end()) {
@@ -260,22 +259,21 @@ absl::Status Batch::FoldRow(const StoredEvent& stored, const RowEvent& event) {
 
   key_.clear();
   for (const absl::string_view text : event.key) PutSized(&key_, text);
-  auto found = index_.find(Place{schema_->table.value, key_});
+  auto found = index_.find(Place(schema_->table, key_));
   if (found == index_.end()) {
-    PendingRow& added = rows_.emplace_back(RowRef{schema_->table, HashEncodedKey(key_)}, key_);
-    found = index_.emplace(Place{schema_->table.value, added.key}, &added).first;
+    found = index_.insert(&rows_.emplace_back(RowRef{schema_->table, HashEncodedKey(key_)}, key_, writes_)).first;
     if (event.kind == ChangeKind::kInsert) ++new_rows_;
   } else {
-    bytes_ -= found->second->ByteSize();
+    bytes_ -= (*found)->ByteSize();
   }
-  PendingRow& row = *found->second;
+  PendingRow& row = **found;
   const Version version{stored.stamp, stored.origin, stored.sequence};
   if (!row.OnlyOf(stored.origin)) {
     RowClaim claim{event.kind, version, {}};
     for (const PendingRow::Write& write : writes_) claim.columns.push_back(write.column);
     for (Meeting& meeting : FindMeetings(row.incoming(), VersionsOf(claim), saw_)) meetings_.push_back({&row, std::move(meeting)});
   }
-  row.Fold(version, event.kind, writes_);
+  row.Fold(version, event.kind, writes_, *schema_);
   bytes_ += row.ByteSize();
   return absl::OkStatus();
 }

@@ -5,7 +5,6 @@
 // values: a million updates of ten thousand rows become ten thousand rows. Not thread-safe.
 #pragma once
 
-#include <deque>
 #include <limits>
 #include <map>
 #include <memory>
@@ -14,11 +13,12 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "engine/database.h"
 #include "engine/merge.h"
 #include "engine/pending_row.h"
+#include "engine/pieces.h"
 #include "engine/row_event.h"
 #include "log/event_log.h"
 #include "log/row_versions.h"
@@ -57,7 +57,7 @@ class Batch {
   bool Empty() const { return to_.empty(); }
   bool Full() const;
   // In the order in which they came.
-  const std::deque<PendingRow>& rows() const { return rows_; }
+  const Pieces<PendingRow>& rows() const { return rows_; }
   // Where the cursors go when the batch is merged.
   const std::map<OriginId, Sequence>& to() const { return to_; }
   // The last event of the chain that it has not got, because it was projected before.
@@ -102,17 +102,31 @@ class Batch {
   StageStore* stages_;
   const SawFunction saw_;
 
-  // A row by its table and EncodeKey, without the cost of hashing the key for its RowRef. Points into rows_.
-  using Place = std::pair<uint32_t, absl::string_view>;
+  // A row is found by its table and EncodeKey, without the cost of hashing the key for its RowRef.
+  struct Place {
+    Place(TableId table, absl::string_view key) : table(table), key(key) {}
+    Place(const PendingRow* row) : table(row->ref.table), key(row->key()) {}  // NOLINT: it is where the row is.
+    bool operator==(const Place&) const = default;
+    TableId table;
+    absl::string_view key;
+  };
+  struct PlaceHash {
+    using is_transparent = void;
+    size_t operator()(const Place& place) const { return absl::HashOf(place.table.value, place.key); }
+  };
+  struct PlaceEqual {
+    using is_transparent = void;
+    bool operator()(const Place& a, const Place& b) const { return a == b; }
+  };
 
   std::map<OriginId, Source> sources_;
   std::optional<OriginId> in_transaction_;  // Of this chain: not between two transactions.
-  std::deque<PendingRow> rows_;
-  absl::flat_hash_map<Place, PendingRow*> index_;
+  Pieces<PendingRow> rows_;
+  absl::flat_hash_set<PendingRow*, PlaceHash, PlaceEqual> index_;
   std::map<OriginId, Sequence> after_;
   std::map<OriginId, Sequence> to_;
   std::map<std::pair<OriginId, TableId>, Sequence> declared_;
-  std::set<std::shared_ptr<const ResolvedSchema>> schemas_;  // PendingRow::Value::declared points into them.
+  std::set<std::shared_ptr<const ResolvedSchema>> schemas_;  // rows_ point at them.
   std::vector<std::pair<const PendingRow*, Meeting>> meetings_;
   std::map<OriginId, absl::Status> stopped_;
   std::map<OriginId, std::pair<OriginId, Sequence>> waiting_for_;

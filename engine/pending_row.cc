@@ -1,43 +1,33 @@
 #include "engine/pending_row.h"
 
 #include <algorithm>
-#include <utility>
+
+#include "log/check.h"
 
 namespace assay {
 namespace {
 
-constexpr size_t kUnusedMin = 64;  // Bytes not worth the copying.
+size_t BytesOf(absl::Span<const PendingRow::Write> writes) {
+  size_t bytes = 0;
+  for (const PendingRow::Write& write : writes) bytes += write.text.size();
+  return bytes;
+}
+
+// How `schema` declares the `index`th of a row's columns: mostly about there.
+const v1::TableSchema::Column& Declared(const ResolvedSchema& schema, ColumnId column, size_t index) {
+  const size_t size = schema.columns.size();
+  for (size_t tried = 0, at = std::min(index, size); tried <= size; ++tried, ++at) {
+    if (at >= size) at = 0;
+    if (schema.columns[at] == column) return schema.schema.columns(static_cast<int>(at));
+  }
+  ASSAY_CHECK(false);
+}
 
 }  // namespace
 
-void PendingRow::Set(const Value& value, Slot* slot) {
-  const size_t held = slot->kind == Value::Kind::kText ? slot->size : 0;
-  slot->kind = value.kind;
-  slot->declared = value.declared;
-  if (value.kind == Value::Kind::kText && value.text.size() <= held) {
-    std::copy(value.text.begin(), value.text.end(), texts_.begin() + static_cast<ptrdiff_t>(slot->at));
-    slot->size = static_cast<uint32_t>(value.text.size());
-    unused_ += held - value.text.size();
-    return;
-  }
-  unused_ += held;
-  slot->at = 0;
-  slot->size = 0;
-  if (value.kind != Value::Kind::kText) return;
-  if (unused_ > kUnusedMin && unused_ > texts_.size() / 2) {
-    std::string used;
-    used.reserve(texts_.size() - unused_ + value.text.size());
-    for (Slot& each : slots_) {
-      const size_t at = used.size();
-      used.append(texts_, each.at, each.size);
-      each.at = at;
-    }
-    texts_ = std::move(used);
-    unused_ = 0;
-  }
-  slot->at = texts_.size();
-  slot->size = static_cast<uint32_t>(value.text.size());
-  texts_.append(value.text.data(), value.text.size());
+PendingRow::PendingRow(const RowRef& ref, absl::string_view key, absl::Span<const Write> first)
+    : ref(ref), texts_(key, first.size(), BytesOf(first)) {
+  incoming_.columns.reserve(first.size());
 }
 
 bool PendingRow::OnlyOf(const OriginId& origin) const {
@@ -46,7 +36,7 @@ bool PendingRow::OnlyOf(const OriginId& origin) const {
   return any.IsNone() || any.origin == origin;
 }
 
-void PendingRow::Fold(const Version& version, ChangeKind kind, absl::Span<const Write> writes) {
+void PendingRow::Fold(const Version& version, ChangeKind kind, absl::Span<const Write> writes, const ResolvedSchema& schema) {
   mixed_ |= !OnlyOf(version.origin);
   if (kind == ChangeKind::kDelete) {
     incoming_.deleted = std::max(incoming_.deleted, version);
@@ -54,35 +44,37 @@ void PendingRow::Fold(const Version& version, ChangeKind kind, absl::Span<const 
   }
   incoming_.written = std::max(incoming_.written, version);
   ColumnVersions& columns = incoming_.columns;
-  if (columns.empty()) {
-    size_t bytes = 0;
-    for (const Write& write : writes) bytes += write.value.text.size();
-    columns.reserve(writes.size());
-    slots_.reserve(writes.size());
-    texts_.reserve(bytes);
+  if (columns.empty()) schema_ = &schema;
+  if (schema_ != &schema && schemas_ == nullptr) {
+    schemas_ = std::make_unique<std::vector<const ResolvedSchema*>>(columns.size(), schema_);
   }
   size_t at = 0;
   for (const Write& write : writes) {
     while (at < columns.size() && columns.ColumnAt(at) < write.column) ++at;
     if (at == columns.size() || columns.ColumnAt(at) != write.column) {
       columns.Insert(at, write.column, version);
-      slots_.insert(slots_.begin() + static_cast<ptrdiff_t>(at), Slot{});
+      texts_.Insert(at);
+      if (schemas_ != nullptr) schemas_->insert(schemas_->begin() + static_cast<ptrdiff_t>(at), &schema);
     } else if (columns.VersionAt(at) > version) {
       continue;
     } else {
       columns.Set(at, version);
+      if (schemas_ != nullptr) (*schemas_)[at] = &schema;
     }
-    Set(write.value, &slots_[at]);
+    texts_.Set(at, write.kind, write.text);
   }
 }
 
 PendingRow::Value PendingRow::ValueAt(size_t index) const {
-  const Slot& slot = slots_[index];
-  return {slot.kind, absl::string_view(texts_.data() + slot.at, slot.size), slot.declared};
+  const Kind kind = texts_.KindAt(index);
+  if (kind == Kind::kNone) return {};
+  const ResolvedSchema& schema = schemas_ == nullptr ? *schema_ : *(*schemas_)[index];
+  return {kind, texts_.TextAt(index), &Declared(schema, incoming_.columns.ColumnAt(index), index)};
 }
 
 size_t PendingRow::ByteSize() const {
-  return sizeof(*this) + key.capacity() + incoming_.columns.ByteSize() + slots_.capacity() * sizeof(Slot) + texts_.capacity();
+  const size_t schemas = schemas_ == nullptr ? 0 : sizeof(*schemas_) + schemas_->capacity() * sizeof(const ResolvedSchema*);
+  return sizeof(*this) + incoming_.columns.ByteSize() + texts_.ByteSize() + schemas;
 }
 
 }  // namespace assay

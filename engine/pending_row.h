@@ -1,16 +1,17 @@
 // What pending events say about one row: the join of their versions, and the newest values.
 //
-// A batch holds tens of thousands of these, and one large transaction some hundred thousand: all of a row's texts are in one string, and a
-// value that is replaced by one of no greater length takes its place. Not thread-safe.
+// A batch holds tens of thousands of these, and one large transaction some hundred thousand. Not thread-safe.
 #pragma once
 
-#include <string>
+#include <memory>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/merge.h"
+#include "engine/packed_row.h"
 #include "log/row_versions.h"
+#include "log/table_names.h"
 #include "log/types.h"
 #include "proto/event.pb.h"
 
@@ -18,12 +19,8 @@ namespace assay {
 
 class PendingRow {
  public:
+  using Kind = PackedRow::Kind;  // kNone: the value is too large for an event.
   struct Value {
-    enum class Kind : uint8_t {
-      kNone,  // The column was written, and the value is too large for an event.
-      kNull,
-      kText,
-    };
     Kind kind = Kind::kNone;
     absl::string_view text;
     const v1::TableSchema::Column* declared = nullptr;  // As its writer's schema has it; null with kNone.
@@ -31,17 +28,19 @@ class PendingRow {
   // One column of an event.
   struct Write {
     ColumnId column;
-    Value value;
+    Kind kind = Kind::kNone;
+    absl::string_view text;
   };
 
-  PendingRow(const RowRef& ref, std::string key) : ref(ref), key(std::move(key)) {}
-  PendingRow(const PendingRow&) = delete;  // Texts are looked at from outside.
+  // `key`: EncodeKey of its texts. With room for what `first` says.
+  PendingRow(const RowRef& ref, absl::string_view key, absl::Span<const Write> first);
 
   const RowRef ref;
-  const std::string key;  // EncodeKey of its texts.
+  absl::string_view key() const { return texts_.key(); }
 
-  // What `writes` (sorted by column, each once; none with a delete) say at `version`, which may be older than what is known.
-  void Fold(const Version& version, ChangeKind kind, absl::Span<const Write> writes);
+  // What `writes` (sorted by column, each once; none with a delete) say at `version`, which may be older than what is known. `schema` is their
+  // writer's, has their columns, and outlives this.
+  void Fold(const Version& version, ChangeKind kind, absl::Span<const Write> writes, const ResolvedSchema& schema);
 
   const RowVersions& incoming() const { return incoming_; }
   // The event to name when the row cannot be written.
@@ -53,19 +52,11 @@ class PendingRow {
   size_t ByteSize() const;  // Of memory, about.
 
  private:
-  struct Slot {
-    size_t at = 0;
-    uint32_t size = 0;
-    Value::Kind kind = Value::Kind::kNone;
-    const v1::TableSchema::Column* declared = nullptr;
-  };
-  void Set(const Value& value, Slot* slot);
-
-  RowVersions incoming_;
   bool mixed_ = false;
-  std::vector<Slot> slots_;  // Parallel to incoming_.columns.
-  std::string texts_;
-  size_t unused_ = 0;        // Bytes of texts_ that no slot is about.
+  RowVersions incoming_;
+  PackedRow texts_;                          // Parallel to incoming_.columns.
+  const ResolvedSchema* schema_ = nullptr;   // Of all columns,
+  std::unique_ptr<std::vector<const ResolvedSchema*>> schemas_;  // or of each, when a row was written under several.
 };
 
 }  // namespace assay

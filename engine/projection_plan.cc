@@ -192,8 +192,8 @@ absl::StatusOr<bool> ProjectionPlanner::DesiredValue(const TargetRow& target, co
     const size_t at = columns.LowerBound(column.column);
     if (at < columns.size() && columns[at] == column) {
       const PendingRow::Value value = target.pending->ValueAt(at);
-      if (value.kind == PendingRow::Value::Kind::kNone) return false;
-      desired->is_null = value.kind == PendingRow::Value::Kind::kNull;
+      if (value.kind == PendingRow::Kind::kNone) return false;
+      desired->is_null = value.kind == PendingRow::Kind::kNull;
       desired->text = value.text;
       desired->type = value.declared->type();
       desired->number = value.declared->number();

@@ -32,7 +32,7 @@ struct TargetRow {
   bool unknown = false;                     // The log had never heard of the row.
   bool read = true;                         // False: it is taken not to be there.
 
-  absl::string_view key() const { return pending != nullptr ? pending->key : unsettled_key; }
+  absl::string_view key() const { return pending != nullptr ? pending->key() : unsettled_key; }
 };
 
 // Why PostgreSQL would not take a row when it was tried.

@@ -125,7 +125,7 @@ class Projector : public ProjectionEcho {
   absl::Status Settle(v1::ProjectionIntent intent, Batch* batch);
   // `moved`: a local commit changed it before our own came by.
   absl::Status SettleRow(const v1::ProjectionIntent::Row& row, const RowVersions& before, const RowVersions& merged, bool moved);
-  absl::Status RecordMeetings(const RowRef& ref, const std::string& key, const std::vector<Meeting>& meetings);
+  absl::Status RecordMeetings(const RowRef& ref, absl::string_view key, const std::vector<Meeting>& meetings);
   void Finish();
   void Failed(const absl::Status& status);
   void Working();

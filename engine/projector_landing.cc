@@ -83,12 +83,12 @@ absl::Status Projector::Settle(v1::ProjectionIntent intent, Batch* batch) {
       const auto at = pending.find(RefOf(*one.row));
       if (!one.row->key().empty() || at == pending.end()) continue;
       const Version named = at->second->newest();
-      one.row->set_key(at->second->key);
+      one.row->set_key(at->second->key().data(), at->second->key().size());
       one.row->set_origin(named.origin.bytes.data(), named.origin.bytes.size());
       one.row->set_sequence(named.sequence.value);
     }
   }
-  for (const auto& [row, meeting] : batch->meetings()) ASSAY_RETURN_IF_ERROR(RecordMeetings(row->ref, row->key, {meeting}));
+  for (const auto& [row, meeting] : batch->meetings()) ASSAY_RETURN_IF_ERROR(RecordMeetings(row->ref, row->key(), {meeting}));
   const SawFunction saw = SawFromStages(stages_);
   for (const PendingRow& pending : batch->rows()) {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(pending.ref));
@@ -98,7 +98,7 @@ absl::Status Projector::Settle(v1::ProjectionIntent intent, Batch* batch) {
     }
     RowVersions merged = *stored;
     const std::vector<Meeting> meetings = FindMeetings(merged, pending.incoming(), saw);
-    if (!meetings.empty()) ASSAY_RETURN_IF_ERROR(RecordMeetings(pending.ref, pending.key, meetings));
+    if (!meetings.empty()) ASSAY_RETURN_IF_ERROR(RecordMeetings(pending.ref, pending.key(), meetings));
     Merge(pending.incoming(), &merged);
     ASSAY_RETURN_IF_ERROR(rows_->Put(pending.ref, std::move(merged)));
   }
@@ -169,8 +169,7 @@ absl::Status Projector::SettleRow(const v1::ProjectionIntent::Row& row, const Ro
   return stages_->PutUnsettled(unsettled);
 }
 
-absl::Status Projector::RecordMeetings(const RowRef& ref, const std::string& key,
-                                       const std::vector<Meeting>& meetings) {
+absl::Status Projector::RecordMeetings(const RowRef& ref, absl::string_view key, const std::vector<Meeting>& meetings) {
   for (const Meeting& meeting : meetings) {
     if (meeting.column.has_value()) {
       // Two branches that wrote the same value (as two copies of one database do) do not disagree.
@@ -180,7 +179,7 @@ absl::Status Projector::RecordMeetings(const RowRef& ref, const std::string& key
     }
     const char* rule = meeting.column.has_value() ? "newest write of the column wins"
                                                   : "a row lives if its newest write is newer than its newest delete";
-    ASSAY_RETURN_IF_ERROR(stages_->AddConflict({0, ref, key, meeting.column, meeting.winner, meeting.loser, rule,
+    ASSAY_RETURN_IF_ERROR(stages_->AddConflict({0, ref, std::string(key), meeting.column, meeting.winner, meeting.loser, rule,
                                                 absl::ToUnixMillis(clock_->Now())}));
   }
   return absl::OkStatus();

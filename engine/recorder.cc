@@ -417,7 +417,8 @@ absl::StatusOr<std::reference_wrapper<const RowVersions>> Recorder::Held(const R
   if (stages_->UnsettledCount() > 0) {
     ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> unsettled, stages_->Unsettled(row));
     if (unsettled.has_value() && unsettled->held_known) {
-      held_ = unsettled->held.value_or(RowVersions{});
+      if (!unsettled->held.has_value()) return std::cref(kNone);
+      held_ = *unsettled->held;
       return std::cref(held_);
     }
   }

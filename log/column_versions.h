@@ -1,7 +1,7 @@
 // The versions of a row's columns, sorted by column: a map from ColumnId to Version.
 //
 // A log keeps tens of thousands of rows in memory, and one large transaction has some hundred thousand; a row's columns were mostly written by
-// one event or two. So each distinct version is kept once, and a column costs 8 bytes instead of 40.
+// one event or two. So each distinct version is kept once, the first one in the object itself, and a column costs 8 bytes instead of 40.
 // Elements are made as they are looked at: no reference to one outlives the statement. Not thread-safe.
 #pragma once
 
@@ -12,6 +12,7 @@
 #include <iterator>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "log/check.h"
 #include "log/table_names.h"
 #include "log/types.h"
@@ -102,7 +103,7 @@ class ColumnVersions {
     return size() == other.size() && std::equal(begin(), end(), other.begin());
   }
   // Of memory beside the object itself.
-  size_t ByteSize() const { return slots_.capacity() * sizeof(Slot) + versions_.capacity() * sizeof(Version); }
+  size_t ByteSize() const { return slots_.capacity() * sizeof(Slot) + (versions_.capacity() == 1 ? 0 : versions_.capacity() * sizeof(Version)); }
 
  private:
   static constexpr size_t kUnusedMax = 4;
@@ -125,7 +126,7 @@ class ColumnVersions {
   }
 
   std::vector<Slot> slots_;
-  std::vector<Version> versions_;
+  absl::InlinedVector<Version, 1> versions_;
 };
 
 }  // namespace assay

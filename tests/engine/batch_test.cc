@@ -62,11 +62,11 @@ TEST_F(BatchTest, AColumnNamedWithoutAValueHasAVersionAndNothingToWrite) {
   ASSERT_EQ(batch->rows().size(), 2u);
   for (const PendingRow& row : batch->rows()) {
     ASSERT_EQ(row.incoming().columns.size(), 2u);
-    EXPECT_EQ(row.ValueAt(1).kind, PendingRow::Value::Kind::kNone);
-    if (row.key == EncodeKey({"8"})) {
-      EXPECT_EQ(row.ValueAt(0).kind, PendingRow::Value::Kind::kNone);
+    EXPECT_EQ(row.ValueAt(1).kind, PendingRow::Kind::kNone);
+    if (row.key() == EncodeKey({"8"})) {
+      EXPECT_EQ(row.ValueAt(0).kind, PendingRow::Kind::kNone);
     } else {
-      EXPECT_EQ(row.ValueAt(0).kind, PendingRow::Value::Kind::kText);
+      EXPECT_EQ(row.ValueAt(0).kind, PendingRow::Kind::kText);
       EXPECT_EQ(row.ValueAt(0).text, "ring");
     }
   }
@@ -86,7 +86,7 @@ TEST_F(BatchTest, TheNextBatchFollowsTheOneThatIsNotMergedYet) {
   EXPECT_EQ(first->rows().size() + next->rows().size(), 40u);
   EXPECT_EQ(next->to().at(small_.delhi()), log_->Head(small_.delhi()).complete);
   for (const PendingRow& row : next->rows()) {
-    for (const PendingRow& other : first->rows()) EXPECT_NE(row.key, other.key);
+    for (const PendingRow& other : first->rows()) EXPECT_NE(row.key(), other.key());
   }
 }
 
@@ -121,7 +121,7 @@ TEST_F(BatchTest, ABacklogOfChangesOfTheSameRowsIsOneBatch) {
   EXPECT_EQ(batch->to().at(small_.delhi()), log_->Head(small_.delhi()).complete) << "it ended before the rows came round again";
   ASSERT_EQ(batch->rows().size(), static_cast<size_t>(kRows));
   for (const PendingRow& row : batch->rows()) {
-    EXPECT_EQ(row.ValueAt(0).text, std::to_string(std::stoi(DecodeKey(row.key).value()[0]) + kRows * (kRounds - 1)));
+    EXPECT_EQ(row.ValueAt(0).text, std::to_string(std::stoi(DecodeKey(row.key()).value()[0]) + kRows * (kRounds - 1)));
   }
 }
 

@@ -1,9 +1,11 @@
 // Figures for the engine's own work on a change, per row: recording it where it was made, and, at a branch that catches up,
-// appending the pulled chain and folding it. No PostgreSQL, no hub, no disk: what the processor does.
+// appending the pulled chain, folding it, and projecting it. No PostgreSQL, no hub, no disk: what the processor does.
 //
 //   build/tests/engine/catch_up_benchmark
 #include <benchmark/benchmark.h>
+#include <malloc.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "absl/strings/str_format.h"
 #include "engine/batch.h"
 #include "engine/engine.h"
+#include "engine/projector.h"
 #include "engine/recorder.h"
 #include "log/check.h"
 #include "tests/support/crash_vfs.h"
@@ -91,11 +94,7 @@ class Updates {
 
   // Transaction `number`, from 0.
   void Record(Recorder& recorder, int number) {
-    CaptureItem begin;
-    begin.kind = CaptureItem::Kind::kBegin;
-    begin.commit_lsn = {static_cast<uint64_t>(number + 1) * 100'000};
-    begin.commit_time_us = int64_t{1'700'000'000'000'000} + number * 1000;
-    Must(recorder.Record(begin));
+    Begin(recorder, number);
     CaptureItem update;
     update.kind = CaptureItem::Kind::kUpdate;
     update.relation = shape_;
@@ -105,14 +104,39 @@ class Updates {
       Fill(row, round + 1, &new_texts_, &update.new_tuple);
       Must(recorder.Record(update));
     }
-    CaptureItem commit;
-    commit.kind = CaptureItem::Kind::kCommit;
-    commit.commit_lsn = begin.commit_lsn;
-    commit.end_lsn = {begin.commit_lsn.value + 8};
-    Must(recorder.Record(commit));
+    Commit(recorder, number);
+  }
+  // Instead of updates: so many new products.
+  void RecordNew(Recorder& recorder, int number, int rows) {
+    Begin(recorder, number);
+    CaptureItem insert;
+    insert.kind = CaptureItem::Kind::kInsert;
+    insert.relation = shape_;
+    for (int i = 0; i < rows; ++i) {
+      Fill(number * rows + i, 0, &new_texts_, &insert.new_tuple);
+      Must(recorder.Record(insert));
+    }
+    Commit(recorder, number);
   }
 
+  const TableShape& shape() const { return *shape_; }
+
  private:
+  static Lsn LsnOf(int number) { return {static_cast<uint64_t>(number + 1) * 100'000}; }
+  static void Begin(Recorder& recorder, int number) {
+    CaptureItem begin;
+    begin.kind = CaptureItem::Kind::kBegin;
+    begin.commit_lsn = LsnOf(number);
+    begin.commit_time_us = int64_t{1'700'000'000'000'000} + number * 1000;
+    Must(recorder.Record(begin));
+  }
+  static void Commit(Recorder& recorder, int number) {
+    CaptureItem commit;
+    commit.kind = CaptureItem::Kind::kCommit;
+    commit.commit_lsn = LsnOf(number);
+    commit.end_lsn = {LsnOf(number).value + 8};
+    Must(recorder.Record(commit));
+  }
   static void Fill(int row, int round, std::vector<std::string>* texts, std::vector<TupleValue>* tuple) {
     *texts = {absl::StrFormat("%08x-7a3f-4f21-9c0d-%012x", row * 2654435761u, row),
               absl::StrCat("SKU-", row), absl::StrCat("Bangle ", row), "gold", "22", absl::StrCat(10 + row % 500), "512.00",
@@ -198,6 +222,79 @@ void BM_Fold(benchmark::State& state) {
   state.counters["events_a_written_row"] = static_cast<double>(kUpdates) / static_cast<double>(rows);
 }
 BENCHMARK(BM_Fold)->Unit(benchmark::kMillisecond);
+
+// Of memory, in use now.
+size_t BytesInUse() {
+  const struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+// From the pulled chain to what PostgreSQL is asked for, and, as if it had come by in capture, to the row versions: new rows in transactions
+// of so many. What they take beside the log, at most, is `bytes_a_row`, of those that are on their way together.
+void BM_ProjectNew(benchmark::State& state) {
+  constexpr int kRows = 60'000;
+  const int transaction_rows = static_cast<int>(state.range(0));
+  Updates products;
+  Shop sender(1);
+  {
+    NoEcho echo;
+    Recorder recorder(sender.config, sender.own, sender.log.get(), sender.names.get(), sender.rows.get(), sender.stages.get(), &sender.clock,
+                      &echo);
+    Must(recorder.Load());
+    for (int i = 0; i < kRows / transaction_rows; ++i) {
+      Must(sender.file->Begin());
+      products.RecordNew(recorder, i, transaction_rows);
+      Must(sender.file->Commit());
+    }
+  }
+  const std::vector<Segment> chain = Must(sender.log->ReadSegments(sender.own, {1}, size_t{1} << 40, /*complete_only=*/true));
+  double bytes_a_row = 0;
+  for (auto _ : state) {
+    state.PauseTiming();
+    Shop shop(2);
+    Must(shop.file->Begin());
+    for (const Segment& segment : chain) Must(shop.log->AppendPulled(segment));
+    Must(shop.file->Commit());
+    const size_t before = BytesInUse();
+    size_t rows_max = 0, peak = 0;
+    state.ResumeTiming();
+    Must(shop.file->Begin());
+    Projector projector(shop.config, shop.own, shop.log.get(), shop.names.get(), shop.rows.get(), shop.stages.get(), &shop.clock, &shop.random);
+    Must(projector.Load());
+    while (projector.Pending() > 0) {
+      Must(projector.Step(4000, /*idle=*/true));
+      const std::optional<DatabaseCall> call = projector.TakeCall();
+      if (!call.has_value()) continue;
+      if (const auto* read = std::get_if<DatabaseRead>(&*call)) {
+        ReadReply reply;
+        for (const ReadRequest::Table& table : read->request.tables) {
+          reply.tables.push_back({products.shape(), "", std::vector<ReadReply::Row>(table.keys.size())});
+        }
+        Must(projector.OnRead(std::move(reply)));
+        projector.OnFence(read->request.fence);
+      }
+      if (const auto* project = std::get_if<DatabaseProject>(&*call)) {
+        size_t rows = 0;
+        for (const TableWrites& writes : project->request.writes) rows += writes.rows.size();
+        if (rows >= rows_max) rows_max = rows, peak = std::max(peak, BytesInUse());
+        // While PostgreSQL writes, the next one is gathered and planned.
+        do Must(projector.Step(4000, /*idle=*/true));
+        while (projector.HasWork());
+        peak = std::max(peak, BytesInUse());
+        Must(projector.OnProjected({.outcome = ProjectReply::Outcome::kCommitted}));
+        HlcStamp stamp;
+        ASSAY_CHECK(projector.Claims(project->request.tag, &stamp));
+        Must(projector.Landed());
+        peak = std::max(peak, BytesInUse());
+      }
+    }
+    Must(shop.file->Commit());
+    bytes_a_row = static_cast<double>(peak - before) / static_cast<double>(rows_max);
+  }
+  state.SetItemsProcessed(state.iterations() * kRows);
+  state.counters["bytes_a_row"] = bytes_a_row;
+}
+BENCHMARK(BM_ProjectNew)->Arg(1000)->Arg(60'000)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace assay

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <random>
@@ -15,22 +16,34 @@ namespace {
 
 using test::Origin;
 
+// A table of `columns` columns as one writer declares it; column i is column i.
+ResolvedSchema SchemaOf(uint32_t columns) {
+  ResolvedSchema schema;
+  for (uint32_t i = 0; i < columns; ++i) {
+    schema.schema.add_columns();
+    schema.columns.push_back({i});
+  }
+  return schema;
+}
+
 TEST(PendingRowTest, HoldsTheNewestValueOfEachColumn) {
   std::mt19937 random(1);
-  v1::TableSchema::Column declared;
+  const ResolvedSchema schemas[] = {SchemaOf(6), SchemaOf(8)};
   for (int round = 0; round < 2000; ++round) {
-    PendingRow row({{1}, {}}, "key");
+    PendingRow row({{1}, {}}, "key", {});
+    std::map<uint32_t, const v1::TableSchema::Column*> declared;
     std::map<uint32_t, std::pair<Version, std::optional<std::string>>> expected;
-    std::map<uint32_t, PendingRow::Value::Kind> kinds;
+    std::map<uint32_t, PendingRow::Kind> kinds;
     Version written, deleted;
     for (int event = 0; event < 30; ++event) {
       const Version version{{random() % 20 + 1}, Origin(random() % 3 + 1), {static_cast<uint64_t>(event + 1)}};
       if (random() % 8 == 0) {
-        row.Fold(version, ChangeKind::kDelete, {});
+        row.Fold(version, ChangeKind::kDelete, {}, schemas[0]);
         deleted = std::max(deleted, version);
         continue;
       }
       written = std::max(written, version);
+      const ResolvedSchema& schema = schemas[round % 2 == 0 ? 0 : random() % 2];
       std::vector<std::string> texts;
       std::vector<PendingRow::Write> writes;
       texts.reserve(6);
@@ -38,16 +51,16 @@ TEST(PendingRowTest, HoldsTheNewestValueOfEachColumn) {
         if (random() % 2 == 0) continue;
         PendingRow::Write& write = writes.emplace_back();
         write.column = {column};
-        write.value.kind = static_cast<PendingRow::Value::Kind>(random() % 4 % 3);
-        if (write.value.kind == PendingRow::Value::Kind::kText) {
-          write.value.text = texts.emplace_back(random() % 3 == 0 ? random() % 300 : random() % 20, static_cast<char>('a' + random() % 26));
+        write.kind = static_cast<PendingRow::Kind>(random() % 4 % 3);
+        if (write.kind == PendingRow::Kind::kText) {
+          write.text = texts.emplace_back(random() % 3 == 0 ? random() % 300 : random() % 20, static_cast<char>('a' + random() % 26));
         }
-        if (write.value.kind != PendingRow::Value::Kind::kNone) write.value.declared = &declared;
         if (auto at = expected.find(column); at != expected.end() && at->second.first > version) continue;
-        expected[column] = {version, std::string(write.value.text)};
-        kinds[column] = write.value.kind;
+        expected[column] = {version, std::string(write.text)};
+        kinds[column] = write.kind;
+        declared[column] = &schema.schema.columns(static_cast<int>(column));
       }
-      row.Fold(version, ChangeKind::kUpdate, writes);
+      row.Fold(version, ChangeKind::kUpdate, writes, schema);
     }
     EXPECT_EQ(row.incoming().written, written);
     EXPECT_EQ(row.incoming().deleted, deleted);
@@ -59,28 +72,46 @@ TEST(PendingRowTest, HoldsTheNewestValueOfEachColumn) {
       EXPECT_EQ(row.incoming().columns[index].version, value.first);
       const PendingRow::Value held = row.ValueAt(index++);
       EXPECT_EQ(held.kind, kinds[column]);
-      if (held.kind == PendingRow::Value::Kind::kText) {
+      if (held.kind == PendingRow::Kind::kText) {
         EXPECT_EQ(held.text, *value.second);
       }
-      EXPECT_EQ(held.declared, held.kind == PendingRow::Value::Kind::kNone ? nullptr : &declared);
+      EXPECT_EQ(held.declared, held.kind == PendingRow::Kind::kNone ? nullptr : declared[column]);
     }
+    EXPECT_EQ(row.key(), "key");
   }
 }
 
 TEST(PendingRowTest, ReplacingValuesForEverDoesNotGrowIt) {
-  v1::TableSchema::Column declared;
-  PendingRow row({{1}, {}}, "key");
+  const ResolvedSchema schema = SchemaOf(2);
+  PendingRow row({{1}, {}}, "key", {});
   size_t largest = 0;
   for (uint64_t i = 1; i <= 100'000; ++i) {
     const std::string text(i % 200, 'x');
-    const PendingRow::Write write{{1}, {PendingRow::Value::Kind::kText, text, &declared}};
-    row.Fold({{i}, Origin(1), {i}}, ChangeKind::kUpdate, {&write, 1});
+    const PendingRow::Write write{{1}, PendingRow::Kind::kText, text};
+    row.Fold({{i}, Origin(1), {i}}, ChangeKind::kUpdate, {&write, 1}, schema);
     largest = std::max(largest, row.ByteSize());
     ASSERT_EQ(row.ValueAt(0).text, text);
   }
-  EXPECT_LT(largest, 2000u);
+  EXPECT_LT(largest, 800u);
   EXPECT_TRUE(row.OnlyOf(Origin(1)));
   EXPECT_FALSE(row.OnlyOf(Origin(2)));
+}
+
+// Goal: the column lists of two writers may differ, in what they have and in where they have it.
+TEST(PendingRowTest, ADeclarationIsFoundWhereverItsSchemaHasIt) {
+  ResolvedSchema ours = SchemaOf(40), theirs = SchemaOf(40);
+  std::reverse(theirs.columns.begin(), theirs.columns.end());
+  PendingRow row({{1}, {}}, "key", {});
+  std::vector<PendingRow::Write> writes;
+  for (uint32_t i = 1; i < 40; i += 2) writes.push_back({{i}, PendingRow::Kind::kText, "x"});
+  row.Fold({{1}, Origin(1), {1}}, ChangeKind::kInsert, writes, theirs);
+  for (size_t i = 0; i < writes.size(); ++i) {
+    EXPECT_EQ(row.ValueAt(i).declared, &theirs.schema.columns(39 - static_cast<int>(writes[i].column.value)));
+  }
+  const PendingRow::Write last{{39}, PendingRow::Kind::kNull, {}};
+  row.Fold({{2}, Origin(2), {1}}, ChangeKind::kUpdate, {&last, 1}, ours);
+  EXPECT_EQ(row.ValueAt(18).declared, &theirs.schema.columns(2));
+  EXPECT_EQ(row.ValueAt(19).declared, &ours.schema.columns(39));
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ struct Receiver {
         const PendingRow::Value folded = row.ValueAt(i);
         const absl::StatusOr<ColumnText> stored = values.Value(column.version, column.column);
         // What was read in place is what the parser reads.
-        ASSAY_CHECK(stored.ok() == (folded.kind != PendingRow::Value::Kind::kNone));
+        ASSAY_CHECK(stored.ok() == (folded.kind != PendingRow::Kind::kNone));
         if (stored.ok() && stored->has_value()) ASSAY_CHECK(**stored == folded.text);
       }
     }
