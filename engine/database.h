@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -16,7 +17,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "engine/row_texts.h"
+#include "engine/packed_row.h"
+#include "log/check.h"
 #include "log/table_names.h"
 #include "log/types.h"
 
@@ -166,11 +168,11 @@ struct ReadReply {
 struct RowWrite {
   enum class Operation : uint8_t { kInsert, kUpdate, kDelete };
   Operation operation = Operation::kInsert;
-  RowKey key;
-  RowTexts values;  // Parallel to TableWrites::columns; empty for a delete.
   // Update and delete: only while the row is the version that was read. (For an insert nothing stands guard but the key itself: a row
   // that came and went since the read goes unnoticed, and is found when the echo meets versions that were not planned on.)
   uint32_t xmin = 0;
+  PackedRow row;       // The key; and texts, of which TableWrites::Value picks those to be written.
+  uint32_t order = 0;  // Index into TableWrites::orders.
 };
 
 // Writes to one table that name the same columns. Columns not named take no default on update, and NULL or the column's
@@ -178,7 +180,7 @@ struct RowWrite {
 struct TableWrites {
   TableName name;
   std::vector<std::string> columns;  // Non-key columns.
-  std::vector<RowWrite> rows;
+  std::deque<RowWrite> rows;
   // Parallel to `columns`: the type that the values were written as, where that is another than the column has here; else empty. Such a
   // value is refused, with its row, unless the column holds all of it: 1.2345 in a numeric(12,2) would be rounded in silence. May
   // be left empty: no such column.
@@ -186,6 +188,25 @@ struct TableWrites {
   // Where nothing was read for it: what the table was taken to be when this was planned. Unless it is that still, nothing is written, and the
   // outcome is kMoved without rows.
   std::shared_ptr<const TableShape> unread;
+  // Parallel to `columns`: which of a row's texts it takes. Rows are handed on as they were gathered, with all that they have, and most have the
+  // same. Empty: all rows have just these columns, in their order.
+  std::vector<std::vector<uint32_t>> orders;
+
+  // What `row`, which is an insert or an update, writes to columns[column]; nullopt: NULL.
+  std::optional<absl::string_view> Value(const RowWrite& row, size_t column) const {
+    const size_t index = orders.empty() ? column : orders[row.order][column];
+    const PackedRow::Kind kind = row.row.KindAt(index);
+    ASSAY_CHECK(kind != PackedRow::Kind::kNone);
+    if (kind == PackedRow::Kind::kNull) return std::nullopt;
+    return row.row.TextAt(index);
+  }
+  // Of all that `row` writes.
+  size_t ByteSize(const RowWrite& row) const {
+    size_t bytes = 0;
+    if (row.operation == RowWrite::Operation::kDelete) return bytes;
+    for (size_t i = 0; i < columns.size(); ++i) bytes += Value(row, i).value_or(absl::string_view()).size();
+    return bytes;
+  }
 };
 
 struct ProjectRequest {

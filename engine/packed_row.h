@@ -2,16 +2,30 @@
 //
 // A batch holds tens of thousands of these, and one large transaction some hundred thousand: so an object is one pointer, and a column costs
 // eight bytes beside its text. A text that is replaced by one of no greater length takes its place; what longer ones leave behind is given
-// back when room for the next runs out. Not thread-safe, but for many threads that read one which nobody changes.
+// back when room for the next runs out.
+//
+// A value: copies share the piece until one of them is changed. So what PostgreSQL is asked to write costs no second copy of the texts, and
+// holds them for as long as it needs them, whatever becomes of the batch that they came with. One object is not thread-safe; copies of it may
+// go to other threads.
+//
+//   PackedRow row(EncodeKey({"7"}));
+//   row.Add("ring");
+//   row.Add(std::nullopt);
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/string_view.h"
 
 namespace assay {
+
+using ColumnText = std::optional<std::string>;  // nullopt: NULL.
 
 class PackedRow {
  public:
@@ -23,9 +37,19 @@ class PackedRow {
 
   // `key`: EncodeKey of its texts. With room for so many columns, of so many bytes together; more of either is made as it is needed.
   explicit PackedRow(absl::string_view key, size_t columns = 0, size_t bytes = 0);
+  PackedRow(const PackedRow& other);
+  PackedRow(PackedRow&& other) noexcept : piece_(std::exchange(other.piece_, nullptr)) {}  // `other` may only be destroyed, or assigned to.
+  PackedRow& operator=(PackedRow other) noexcept {
+    std::swap(piece_, other.piece_);
+    return *this;
+  }
+  ~PackedRow();
 
-  absl::string_view key() const { return {bytes(), header().key_size}; }
-  size_t size() const { return header().size; }
+  absl::string_view key() const { return {bytes(), piece_->key_size}; }
+  using KeyTexts = absl::InlinedVector<absl::string_view, 4>;
+  KeyTexts KeyParts() const;  // Of a key that is well-formed.
+
+  size_t size() const { return piece_->size; }
   Kind KindAt(size_t index) const { return static_cast<Kind>(slots()[index].kind); }
   // Empty unless kText. Texts stay where they are until the next change.
   absl::string_view TextAt(size_t index) const { return {bytes() + slots()[index].at, slots()[index].size}; }
@@ -34,37 +58,38 @@ class PackedRow {
   void Insert(size_t index);
   // `text` only with kText, and none of this row's own.
   void Set(size_t index, Kind kind, absl::string_view text = {});
+  // Another column at the end.
+  void Add(std::optional<absl::string_view> text);
 
-  size_t ByteSize() const;  // Of memory beside the object itself.
+  size_t ByteSize() const;  // Of memory beside the object itself, which copies may share.
 
  private:
-  // The piece: this, then the slots, then the key and the texts.
-  struct Header {
-    uint32_t size;
-    uint32_t slots;  // There is room for.
-    uint32_t key_size;
-    uint32_t end;    // Of the bytes that are taken.
-    uint32_t bytes;  // There is room for.
-    uint32_t unused; // Of those taken: that no slot is about.
-  };
   struct Slot {
     uint32_t at;
     uint32_t size : 30;  // An event is smaller.
     uint32_t kind : 2;
   };
+  // Begins the piece; then come the slots, then the key and the texts.
+  struct Piece {
+    std::atomic<uint32_t> users;
+    uint32_t size;      // Columns.
+    uint32_t slots;     // There is room for.
+    uint32_t key_size;
+    uint32_t end;       // Of the bytes that are taken.
+    uint32_t bytes;     // There is room for.
+    uint32_t unused;    // Of those taken: that no slot is about.
+  };
 
-  const Header& header() const { return *reinterpret_cast<const Header*>(piece_.get()); }
-  Header& header() { return *reinterpret_cast<Header*>(piece_.get()); }
-  const Slot* slots() const { return reinterpret_cast<const Slot*>(piece_.get() + sizeof(Header)); }
-  Slot* slots() { return reinterpret_cast<Slot*>(piece_.get() + sizeof(Header)); }
-  const char* bytes() const { return piece_.get() + sizeof(Header) + header().slots * sizeof(Slot); }
-  char* bytes() { return piece_.get() + sizeof(Header) + header().slots * sizeof(Slot); }
+  const Slot* slots() const { return reinterpret_cast<const Slot*>(piece_ + 1); }
+  Slot* slots() { return reinterpret_cast<Slot*>(piece_ + 1); }
+  const char* bytes() const { return reinterpret_cast<const char*>(slots() + piece_->slots); }
+  char* bytes() { return reinterpret_cast<char*>(slots() + piece_->slots); }
 
-  static std::unique_ptr<char[]> NewPiece(size_t slots, size_t bytes);
-  // Moves into a piece with room for so many slots, and so many bytes more than are in use.
+  // For a change: the piece is this one's alone afterwards, with room for so many slots, and so many bytes more than are in use.
   void Move(size_t slots, size_t bytes);
+  void MakeOwn();
 
-  std::unique_ptr<char[]> piece_;
+  Piece* piece_;
 };
 
 }  // namespace assay

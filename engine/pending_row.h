@@ -49,6 +49,8 @@ class PendingRow {
   bool OnlyOf(const OriginId& origin) const;
   // Of incoming().columns[index]. Valid until the next Fold.
   Value ValueAt(size_t index) const;
+  // All of them, and the key.
+  const PackedRow& texts() const { return texts_; }
   size_t ByteSize() const;  // Of memory, about.
 
  private:

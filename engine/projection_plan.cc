@@ -40,13 +40,13 @@ v1::ProjectionIntent::Row::Write IntentOf(RowWrite::Operation operation) {
   return v1::ProjectionIntent::Row::NOTHING;
 }
 
-// The number of `columns` in the plan, where they are added if they are new.
-uint32_t NumberOf(absl::Span<const uint32_t> columns, ProjectionPlan* plan) {
-  for (size_t i = plan->columns.size(); i-- > 0;) {
-    if (absl::MakeConstSpan(plan->columns[i]) == columns) return static_cast<uint32_t>(i);
+// The number of `list` among `lists`, where it is added if it is new.
+uint32_t NumberOf(absl::Span<const uint32_t> list, std::vector<std::vector<uint32_t>>* lists) {
+  for (size_t i = lists->size(); i-- > 0;) {
+    if (absl::MakeConstSpan((*lists)[i]) == list) return static_cast<uint32_t>(i);
   }
-  plan->columns.emplace_back(columns.begin(), columns.end());
-  return static_cast<uint32_t>(plan->columns.size() - 1);
+  lists->emplace_back(list.begin(), list.end());
+  return static_cast<uint32_t>(lists->size() - 1);
 }
 
 }  // namespace
@@ -197,6 +197,7 @@ absl::StatusOr<bool> ProjectionPlanner::DesiredValue(const TargetRow& target, co
       desired->text = value.text;
       desired->type = value.declared->type();
       desired->number = value.declared->number();
+      desired->pending = at;
       return true;
     }
   }
@@ -208,6 +209,7 @@ absl::StatusOr<bool> ProjectionPlanner::DesiredValue(const TargetRow& target, co
   if (absl::IsNotFound(text.status())) return false;
   if (!text.ok()) return text.status();
   desired->is_null = !text->has_value();
+  desired->pending = Desired::kFromLog;
   desired->from_log = std::move(*text).value_or("");
   desired->text = desired->from_log;
   desired->type = {};
@@ -255,18 +257,27 @@ absl::Status ProjectionPlanner::AddWrite(const TargetRow& target, Table& table, 
     writes.name = names_->NameOf(target.ref.table);
     for (const Written& each : written) {
       writes.columns.push_back(table.shape->columns[each.index].name);
-      writes.written_as.push_back(each.as);
+      writes.written_as.emplace_back(each.as);
     }
     plan->write_refs.emplace_back();
   }
-  RowWrite& row = plan->writes[group->second].rows.emplace_back();
-  row.operation = operation;
-  row.xmin = xmin;
-  ASSAY_ASSIGN_OR_RETURN(row.key, DecodeKey(target.key()));
-  size_t bytes = 0;
-  for (const Written& each : written) bytes += each.text.has_value() ? each.text->size() : 0;
-  row.values.reserve(written.size(), bytes);
-  for (const Written& each : written) row.values.push_back(each.text);
+  TableWrites& writes = plan->writes[group->second];
+  absl::InlinedVector<uint32_t, 32> order;
+  const bool pending = target.pending != nullptr && std::all_of(written.begin(), written.end(), [](const Written& each) {
+    return each.pending != Desired::kFromLog;
+  });
+  if (pending) {
+    for (const Written& each : written) order.push_back(static_cast<uint32_t>(each.pending));
+    writes.rows.push_back({operation, xmin, target.pending->texts(), NumberOf(order, &writes.orders)});
+  } else {
+    ASSAY_RETURN_IF_ERROR(DecodeKey(target.key()).status());  // It may have come from the disk.
+    PackedRow row(target.key());
+    for (const Written& each : written) {
+      order.push_back(static_cast<uint32_t>(order.size()));
+      row.Add(each.text);
+    }
+    writes.rows.push_back({operation, xmin, std::move(row), NumberOf(order, &writes.orders)});
+  }
   plan->write_refs[group->second].push_back(target.ref);
   return absl::OkStatus();
 }
@@ -374,15 +385,15 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersio
                                               desired.number, *table.shape));
       checked = !fate.known || fate.type != local.type;
     }
-    if (!desired.is_null && desired.text.data() == desired.from_log.data()) desired.text = from_log.emplace_back(std::move(desired.from_log));
-    written.push_back({index, std::nullopt, checked ? std::string(desired.type) : ""});
+    if (desired.pending == Desired::kFromLog) desired.text = from_log.emplace_back(std::move(desired.from_log));
+    written.push_back({index, desired.pending, std::nullopt, checked ? desired.type : absl::string_view()});
     if (!desired.is_null) written.back().text = desired.text;
     if (same_type) {
       hash.Add(local.name, written.back().text);
       hashed.push_back(table.ids[index].value);
     }
   }
-  intent.set_columns(NumberOf(hashed, plan));
+  intent.set_columns(NumberOf(hashed, &plan->columns));
   for (const size_t i : not_here) {
     const ColumnVersion column = merged.columns[i];
     ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(target, column, &desired));

@@ -73,7 +73,9 @@ class ProjectionPlanner {
     absl::string_view text;
     absl::string_view type;  // As its writer has it; empty when that is not known.
     uint32_t number = 0;     // TableColumn::number, at its writer.
-    std::string from_log;    // What `text` points into, when the batch has not got it.
+    size_t pending = 0;      // Index in the pending row's texts; kFromLog when it has not got it.
+    std::string from_log;    // What `text` points into then.
+    static constexpr size_t kFromLog = SIZE_MAX;
   };
   // Where the value of a column is to go.
   struct Place {
@@ -93,8 +95,9 @@ class ProjectionPlanner {
   // The write of `target`: what of its columns, by index in the shape, and as what type where that is another than here.
   struct Written {
     size_t index;
+    size_t pending;  // As Desired.
     std::optional<absl::string_view> text;
-    std::string as;
+    absl::string_view as;
   };
   absl::Status AddWrite(const TargetRow& target, Table& table, RowWrite::Operation operation, absl::Span<const Written> written, uint32_t xmin,
                         ProjectionPlan* plan);

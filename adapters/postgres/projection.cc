@@ -37,7 +37,7 @@ std::vector<TableName> NamesIn(const ReadRequest& request) {
 size_t BytesIn(const ProjectRequest& request) {
   size_t bytes = 0;
   for (const TableWrites& writes : request.writes) {
-    for (const RowWrite& row : writes.rows) bytes += row.values.ByteSize();
+    for (const RowWrite& row : writes.rows) bytes += writes.ByteSize(row);
   }
   return bytes;
 }

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <initializer_list>
-#include <map>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/match.h"
@@ -14,6 +14,7 @@
 #include "adapters/postgres/sqlstate.h"
 #include "log/annotate.h"
 #include "log/check.h"
+#include "log/stage_store.h"
 
 namespace assay {
 namespace {
@@ -76,7 +77,8 @@ std::string SelectList(const LocalTable& table) {
   return list;
 }
 
-void AddKey(const RowKey& key, const LocalTable& table, Rows* rows) {
+template <typename Key>
+void AddKey(const Key& key, const LocalTable& table, Rows* rows) {
   ASSAY_CHECK(key.size() == table.shape.key.size());
   for (size_t i = 0; i < key.size(); ++i) (*rows)[i].Add(absl::string_view(key[i]));
 }
@@ -120,7 +122,7 @@ struct Converted {
   // `result` has them from column `first` on. The cause names the column and both types.
   absl::Status Check(const LocalTable& table, const TableWrites& writes, const RowWrite& row, const Result& result, int at, int first) const {
     for (size_t i = 0; i < columns.size(); ++i) {
-      const std::optional<absl::string_view> written = row.values[columns[i]];
+      const std::optional<absl::string_view> written = writes.Value(row, columns[i]);
       const ColumnText stored = result.Value(at, first + static_cast<int>(i));
       if (!written.has_value() || !stored.has_value()) continue;
       const std::string& name = writes.columns[columns[i]];
@@ -152,8 +154,9 @@ absl::StatusOr<std::vector<uint32_t>> InsertRows(Connection& connection, const L
   const size_t keys = table.shape.key.size();
   Rows k(keys + writes.columns.size());
   for (uint32_t row : rows) {
-    AddKey(writes.rows[row].key, table, &k);
-    for (size_t i = 0; i < writes.columns.size(); ++i) k[keys + i].Add(writes.rows[row].values[i]);
+    const RowWrite& write = writes.rows[row];
+    AddKey(write.row.KeyParts(), table, &k);
+    for (size_t i = 0; i < writes.columns.size(); ++i) k[keys + i].Add(writes.Value(write, i));
   }
   const Converted converted(table, writes);
   std::string names, values, key_names, returned_keys;
@@ -175,15 +178,15 @@ absl::StatusOr<std::vector<uint32_t>> InsertRows(Connection& connection, const L
       k.Execute(connection, absl::StrCat("INSERT INTO ", table.quoted, " AS t (", key_names, names, ") OVERRIDING SYSTEM VALUE SELECT ",
                                          values, " FROM ", k.From(), " ORDER BY k.n ON CONFLICT (", key_names,
                                          ") DO NOTHING RETURNING ", returned_keys, converted.returning)));
-  std::map<RowKey, int> done;  // To the row of the result.
+  absl::flat_hash_map<std::string, int> done;  // By EncodeKey, to the row of the result.
   for (int row = 0; row < inserted.rows(); ++row) {
     RowKey key;
     for (size_t i = 0; i < keys; ++i) key.push_back(inserted.String(row, static_cast<int>(i)));
-    done[std::move(key)] = row;
+    done[EncodeKey(key)] = row;
   }
   std::vector<uint32_t> not_done;
   for (uint32_t row : rows) {
-    const auto at = done.find(writes.rows[row].key);
+    const auto at = done.find(writes.rows[row].row.key());
     if (at == done.end()) {
       not_done.push_back(row);
     } else {
@@ -275,7 +278,10 @@ absl::StatusOr<std::vector<FoundRow>> SelectRows(Connection& connection, const L
 absl::StatusOr<std::vector<uint32_t>> OtherSpellings(Connection& connection, const LocalTable& table, const TableWrites& writes,
                                                      absl::Span<const uint32_t> rows) {
   std::vector<RowKey> keys;
-  for (uint32_t row : rows) keys.push_back(writes.rows[row].key);
+  for (uint32_t row : rows) {
+    const PackedRow::KeyTexts key = writes.rows[row].row.KeyParts();
+    keys.emplace_back(key.begin(), key.end());
+  }
   ASSAY_ASSIGN_OR_RETURN(const std::vector<FoundRow> found, SelectEqual(connection, table, keys, /*lock=*/false));
   std::vector<uint32_t> others;
   for (const FoundRow& one : found) {
@@ -296,9 +302,9 @@ absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const Lo
   for (uint32_t row : rows) {
     const RowWrite& write = writes.rows[row];
     ASSAY_CHECK(write.operation == operation);
-    AddKey(write.key, table, &k);
+    AddKey(write.row.KeyParts(), table, &k);
     if (compare_xmin) k[keys].Add(absl::string_view(absl::StrCat(write.xmin)));
-    for (size_t i = 0; update && i < writes.columns.size(); ++i) k[first_value + i].Add(write.values[i]);
+    for (size_t i = 0; update && i < writes.columns.size(); ++i) k[first_value + i].Add(writes.Value(write, i));
   }
   std::string sql;
   if (update) {
@@ -331,13 +337,13 @@ absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const Lo
 bool CanCopy(const LocalTable& table, const TableWrites& writes, absl::Span<const uint32_t> rows) {
   if (rows.size() < kWorthCopying || writes.rows[rows[0]].operation != RowWrite::Operation::kInsert) return false;
   if (!std::all_of(writes.written_as.begin(), writes.written_as.end(), [](const std::string& type) { return type.empty(); })) return false;
-  for (size_t i = 0; i < table.shape.key.size(); ++i) {
-    const std::string& type = table.shape.columns[table.shape.key[i]].type;
-    for (uint32_t row : rows) {
-      if (!IsStoredAsWritten(type, writes.rows[row].key[i])) return false;
+  return std::all_of(rows.begin(), rows.end(), [&](uint32_t row) {
+    const PackedRow::KeyTexts key = writes.rows[row].row.KeyParts();
+    for (size_t i = 0; i < key.size(); ++i) {
+      if (!IsStoredAsWritten(table.shape.columns[table.shape.key[i]].type, key[i])) return false;
     }
-  }
-  return true;
+    return true;
+  });
 }
 
 absl::Status CopyRows(Connection& connection, const LocalTable& table, const TableWrites& writes, absl::Span<const uint32_t> rows) {
@@ -352,12 +358,12 @@ absl::Status CopyRows(Connection& connection, const LocalTable& table, const Tab
   for (const uint32_t row : rows) {
     const RowWrite& write = writes.rows[row];
     const size_t begin = text.size();
-    for (const std::string& key : write.key) {
+    for (const absl::string_view key : write.row.KeyParts()) {
       if (text.size() > begin) text.push_back('\t');
       AppendCopied(key, &text);
     }
-    for (size_t i = 0; i < write.values.size(); ++i) {
-      const std::optional<absl::string_view> value = write.values[i];
+    for (size_t i = 0; i < writes.columns.size(); ++i) {
+      const std::optional<absl::string_view> value = writes.Value(write, i);
       text.push_back('\t');
       if (value.has_value()) {
         AppendCopied(*value, &text);
@@ -374,7 +380,7 @@ absl::StatusOr<std::vector<ColumnText>> TakeRow(Connection& connection, const Lo
                                                 bool compare_xmin) {
   const size_t keys = table.shape.key.size();
   Rows k(keys + 1);
-  AddKey(write.key, table, &k);
+  AddKey(write.row.KeyParts(), table, &k);
   k[keys].Add(absl::string_view(absl::StrCat(write.xmin)));
   ASSAY_ASSIGN_OR_RETURN(
       const Result result,

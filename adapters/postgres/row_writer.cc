@@ -1,6 +1,7 @@
 #include "adapters/postgres/row_writer.h"
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <set>
 #include <utility>
@@ -55,12 +56,13 @@ RowWriter::RowWriter(Connection* connection, const LocalCatalog* catalog, const 
 
 void RowWriter::AddGroups(RowWrite::Operation operation) {
   for (uint32_t table = 0; table < request_->writes.size(); ++table) {
-    const std::vector<RowWrite>& rows = request_->writes[table].rows;
+    const TableWrites& writes = request_->writes[table];
+    const std::deque<RowWrite>& rows = writes.rows;
     size_t bytes = 0;
     Group group{table, {}};
     for (uint32_t row = 0; row < rows.size(); ++row) {
       if (rows[row].operation != operation) continue;
-      const size_t size = rows[row].values.ByteSize();
+      const size_t size = writes.ByteSize(rows[row]);
       if (!group.rows.empty() && (group.rows.size() == kGroupRows || bytes + size > kGroupBytes)) {
         groups_.push_back(std::exchange(group, {table, {}}));
         bytes = 0;
@@ -88,12 +90,12 @@ bool RowWriter::RefuseUnknown() {
       const RowWrite& write = writes.rows[row];
       absl::Status status = whole;
       if (status.ok() && write.operation != RowWrite::Operation::kDelete) status = writing;
-      if (status.ok() && write.key.size() != local.shape.key.size()) {
+      const size_t parts = write.row.KeyParts().size();
+      if (status.ok() && parts != local.shape.key.size()) {
         status = StatusFromSqlstate("42804", absl::StrCat("the primary key of table ", writes.name.ToString(), " has ",
-                                                          local.shape.key.size(), " columns here, this row's ", write.key.size()));
+                                                          local.shape.key.size(), " columns here, this row's ", parts));
       }
       if (!status.ok()) Refuse({table, row, status});
-      ASSAY_CHECK(write.operation == RowWrite::Operation::kDelete || write.values.size() == writes.columns.size());
     }
   }
   return !refused_.empty();
@@ -227,7 +229,7 @@ absl::Status RowWriter::TakeOutAndPutBack(const std::vector<Failure>& failures, 
     const TableWrites& writes = request_->writes[failure.table];
     const RowWrite& write = WriteOf(failure);
     if (write.operation == RowWrite::Operation::kInsert) {
-      wholes.push_back({failure, {writes.name, writes.columns, {write}, writes.written_as}});
+      wholes.push_back({failure, {writes.name, writes.columns, {write}, writes.written_as, nullptr, writes.orders}});
       continue;
     }
     const LocalTable& local = TableOf(failure.table);
@@ -237,7 +239,8 @@ absl::Status RowWriter::TakeOutAndPutBack(const std::vector<Failure>& failures, 
       continue;
     }
     if (!old.ok()) return old.status();
-    Whole whole{failure, {writes.name, {}, {{RowWrite::Operation::kInsert, write.key, {}, 0}}}};
+    Whole whole{failure, {writes.name}};
+    PackedRow row(write.row.key());
     for (size_t i = 0; i < local.columns.size(); ++i) {
       const std::string& name = local.shape.columns[i].name;
       if (local.FindWritable(name) < 0) continue;
@@ -245,8 +248,9 @@ absl::Status RowWriter::TakeOutAndPutBack(const std::vector<Failure>& failures, 
       whole.writes.columns.push_back(name);
       const size_t of = written - writes.columns.begin();
       whole.writes.written_as.push_back(of < writes.written_as.size() ? writes.written_as[of] : "");
-      whole.writes.rows[0].values.push_back(written == writes.columns.end() ? (*old)[i] : write.values[of]);
+      row.Add(written == writes.columns.end() ? (*old)[i] : writes.Value(write, of));
     }
+    whole.writes.rows.push_back({RowWrite::Operation::kInsert, 0, std::move(row)});
     wholes.push_back(std::move(whole));
   }
   for (size_t before = wholes.size() + 1; !wholes.empty() && wholes.size() < before;) {

@@ -8,6 +8,7 @@
 #include "gmock/gmock.h"
 #include "log/annotate.h"
 #include "tests/simulation/random.h"
+#include "tests/support/row_writes.h"
 
 namespace assay::test {
 namespace {
@@ -60,12 +61,6 @@ std::string ShowRow(const ReadReply::Row& row) {
   if (!row.exists) return "absent";
   return absl::StrCat("(", absl::StrJoin(row.values, ", ", [](std::string* out, const ColumnText& v) { *out += Show(v); }), ")");
 }
-
-RowWrite InsertOf(RowKey key, Values values) { return {Operation::kInsert, std::move(key), std::move(values), 0}; }
-RowWrite UpdateOf(RowKey key, Values values, uint32_t xmin) {
-  return {Operation::kUpdate, std::move(key), std::move(values), xmin};
-}
-RowWrite DeleteOf(RowKey key, uint32_t xmin) { return {Operation::kDelete, std::move(key), {}, xmin}; }
 
 ProjectRequest Batch(uint64_t batch, std::vector<TableWrites> writes) {
   return {batch, absl::StrCat("tag ", batch), std::move(writes), false};
@@ -343,6 +338,20 @@ TEST_P(DatabaseContract, UpdateLeavesUnnamedColumnsAlone) {
   ASSERT_EQ(body_->database().Project(Batch(1, {{kItems, {"price"}, {UpdateOf({"1"}, {"120"}, xmin)}}})).outcome,
             Outcome::kCommitted);
   EXPECT_EQ(body_->Rows(kItems)[{"1"}], (Values{"1", "ring", "120", "R-1", "engraved"}));
+}
+
+TEST_P(DatabaseContract, ARowsTextsGoWhereItsOrderSays) {
+  Insert(kItems, {"3", "chain", "30", "C-3", "engraved"});
+  const uint32_t xmin = ReadRow(kItems, {"3"}).xmin;
+  TableWrites inserts{kItems, {"price", "name"}, {InsertOf({"1"}, {"ring", "not written", "10"}), InsertOf({"2"}, {"20", "bangle"})}};
+  inserts.orders = {{2, 0}, {0, 1}};
+  inserts.rows[1].order = 1;
+  TableWrites updates{kItems, {"price", "note"}, {UpdateOf({"3"}, {std::nullopt, "33"}, xmin)}};
+  updates.orders = {{1, 0}};
+  ASSERT_EQ(body_->database().Project(Batch(1, {inserts, updates})).outcome, Outcome::kCommitted);
+  EXPECT_EQ(body_->Rows(kItems)[{"1"}], (Values{"1", "ring", "10", std::nullopt, std::nullopt}));
+  EXPECT_EQ(body_->Rows(kItems)[{"2"}], (Values{"2", "bangle", "20", std::nullopt, std::nullopt}));
+  EXPECT_EQ(body_->Rows(kItems)[{"3"}], (Values{"3", "chain", "33", "C-3", std::nullopt}));
 }
 
 TEST_P(DatabaseContract, EmptyProjectionStillLeavesItsTagAndProgress) {

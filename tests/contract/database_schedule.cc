@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "tests/contract/database_contract.h"
 #include "tests/simulation/random.h"
+#include "tests/support/row_writes.h"
 
 namespace assay::test {
 namespace {
@@ -155,17 +156,14 @@ class Schedule {
     for (const Remembered& row : rows) {
       TableWrites& writes = request.writes.emplace_back();
       writes.name = row.table;
-      RowWrite& write = writes.rows.emplace_back();
-      write.key = row.key;
-      write.xmin = row.row.xmin;
       if (row.row.exists && random_.Chance(30)) {
-        write.operation = RowWrite::Operation::kDelete;
+        writes.rows.push_back(DeleteOf(row.key, row.row.xmin));
         continue;
       }
-      write.operation = row.row.exists ? RowWrite::Operation::kUpdate : RowWrite::Operation::kInsert;
+      const auto operation = row.row.exists ? RowWrite::Operation::kUpdate : RowWrite::Operation::kInsert;
       writes.columns = row.table == kItems ? std::vector<std::string>{"name", "price", "sku", "note"}
                                            : std::vector<std::string>{"quantity"};
-      write.values = NonKey(row.table);
+      writes.rows.push_back(WriteOf(operation, row.key, NonKey(row.table), row.row.xmin));
     }
     const ProjectReply reply = body_->database().Project(request);
     const char* outcomes[] = {"committed", "moved", "refused", "in doubt", "unavailable"};

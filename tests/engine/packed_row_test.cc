@@ -4,12 +4,15 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <random>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "engine/pieces.h"
+#include "log/stage_store.h"
 
 namespace assay {
 namespace {
@@ -85,6 +88,38 @@ TEST(PackedRowTest, WhatLongerTextsLeaveBehindIsGivenBack) {
   row.Set(0, Kind::kNull);
   for (int i = 0; i < 100; ++i) row.Set(1, Kind::kText, std::string(static_cast<size_t>(i), 'z'));
   EXPECT_LT(row.ByteSize(), 8000u);
+}
+
+TEST(PackedRowTest, ACopySharesThePieceUntilOneOfThemIsChanged) {
+  std::optional<PackedRow> row(EncodeKey({"7", "a"}));
+  row->Add("silver");
+  row->Add(std::nullopt);
+  PackedRow copy = *row;
+  EXPECT_EQ(copy.TextAt(0).data(), row->TextAt(0).data());
+  row->Set(0, Kind::kText, "gold");
+  EXPECT_EQ(copy.TextAt(0), "silver") << "though there was room for it";
+  PackedRow third = copy;
+  third.Insert(0);
+  EXPECT_EQ(copy.size(), 2u);
+  EXPECT_EQ(third.TextAt(1), "silver");
+  third = *row;
+  row.reset();
+  EXPECT_EQ(third.TextAt(0), "gold");
+  EXPECT_EQ(copy.KindAt(1), Kind::kNull);
+  EXPECT_EQ(copy.KeyParts(), (PackedRow::KeyTexts{"7", "a"}));
+}
+
+// One batch is folded and planned in the engine's thread while what was planned of it is written in the database's.
+TEST(PackedRowTest, CopiesGoToOtherThreads) {
+  PackedRow row("key");
+  row.Add("0");
+  std::vector<std::thread> threads;
+  for (int i = 1; i < 200; ++i) {
+    threads.emplace_back([copy = row, expected = std::to_string(i - 1)] { ASSERT_EQ(copy.TextAt(0), expected); });
+    row.Set(0, Kind::kText, std::to_string(i));
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(row.TextAt(0), "199");
 }
 
 TEST(PackedRowTest, HasManyColumns) {

@@ -89,7 +89,7 @@ class ProjectionPlanTest : public ::testing::Test {
     std::vector<std::string> written;
     for (const TableWrites& writes : plan_.writes) {
       for (size_t i = 0; i < writes.columns.size(); ++i) {
-        written.push_back(writes.columns[i] + "=" + std::string(writes.rows[0].values[i].value_or("NULL")));
+        written.push_back(writes.columns[i] + "=" + std::string(writes.Value(writes.rows[0], i).value_or("NULL")));
       }
     }
     return written;
@@ -115,6 +115,19 @@ TEST_F(ProjectionPlanTest, AColumnThatWasRenamedHereTakesWhatIsWrittenUnderItsOl
   Plan({{"title", 2}}, {{"name", 2}});
   EXPECT_THAT(Written(), ElementsAre("title=ring"));
   EXPECT_EQ(plan_.rows[0].missing_size(), 0);
+}
+
+// Method: each column is written by itself, so the row's texts are of several events; the fixture's batch is gone when the plan is looked at.
+TEST_F(ProjectionPlanTest, WhatIsToBeWrittenOutlivesTheBatch) {
+  Declare({{"note", 2}, {"name", 3}, {"price", 4}});
+  const std::string large(100'000, 'x');
+  Write(3, "120");
+  Write(1, large);
+  Write(2, std::nullopt);
+  Plan({{"name", 3}, {"note", 2}, {"price", 4}});
+  EXPECT_THAT(Written(), ElementsAre("note=" + large, "price=120"));
+  ASSERT_EQ(plan_.writes.size(), 1u);
+  EXPECT_EQ(plan_.writes[0].rows[0].row.key(), EncodeKey({"7"}));
 }
 
 TEST_F(ProjectionPlanTest, AColumnThatWasDroppedAndAnotherAddedIsNoRename) {

@@ -2,6 +2,7 @@
 #include "adapters/postgres/projection.h"
 
 #include <atomic>
+#include <deque>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/postgres/branch_database.h"
+#include "tests/support/row_writes.h"
 
 namespace assay {
 namespace {
@@ -27,11 +29,9 @@ using Operation = RowWrite::Operation;
 
 const TableName kT{"public", "t"};
 
-RowWrite Insert(RowKey key, std::vector<ColumnText> values) { return {Operation::kInsert, std::move(key), std::move(values), 0}; }
-RowWrite Update(RowKey key, std::vector<ColumnText> values, uint32_t xmin) {
-  return {Operation::kUpdate, std::move(key), std::move(values), xmin};
-}
-RowWrite Delete(RowKey key, uint32_t xmin) { return {Operation::kDelete, std::move(key), {}, xmin}; }
+RowWrite Insert(const RowKey& key, const std::vector<ColumnText>& values) { return test::InsertOf(key, values); }
+RowWrite Update(const RowKey& key, const std::vector<ColumnText>& values, uint32_t xmin) { return test::UpdateOf(key, values, xmin); }
+RowWrite Delete(const RowKey& key, uint32_t xmin) { return test::DeleteOf(key, xmin); }
 
 std::string Show(const ReadReply::Row& row) {
   if (!row.exists) return "-";
@@ -78,7 +78,7 @@ class ProjectionTest : public ::testing::Test {
   ProjectReply Project(std::vector<TableWrites> writes, bool locked = false) {
     return database_->Project({++batch_, absl::StrCat("tag ", batch_), std::move(writes), locked});
   }
-  ProjectReply Project(std::vector<std::string> columns, std::vector<RowWrite> rows, bool locked = false) {
+  ProjectReply Project(std::vector<std::string> columns, std::deque<RowWrite> rows, bool locked = false) {
     return Project({{kT, std::move(columns), std::move(rows)}}, locked);
   }
   // Rows of a reply as "row:sqlstate", in order.
@@ -309,7 +309,7 @@ TEST_F(ProjectionTest, EveryRowThatCannotBeWrittenIsNamedWithItsCause) {
         "EXCLUDE USING gist (during WITH &&)");
   Sql("INSERT INTO t VALUES (100, 1, 'taken', 'a', '[1,10)')");
   const uint32_t xmin = Xmin("100");
-  std::vector<RowWrite> rows;
+  std::deque<RowWrite> rows;
   for (int i = 0; i < 300; ++i) rows.push_back(Insert({absl::StrCat(1000 + i)}, {"1", absl::StrCat("u", i), "abc", std::nullopt}));
   rows[7] = Insert({"1"}, {std::nullopt, "a", "a", std::nullopt});
   rows[50] = Insert({"2"}, {"-1", "b", "a", std::nullopt});
@@ -380,7 +380,7 @@ TEST_F(ProjectionTest, AValueOfAnotherTypeIsRefusedUnlessAllOfItIsHeld) {
   Enrol("id int PRIMARY KEY, n numeric(12,2), t timestamp(0), i int, c char(5), d date");
   const std::vector<std::string> types = {"numeric(14,4)", "timestamp(3) without time zone", "text", "character varying(9)",
                                           "timestamp without time zone"};
-  const auto writes = [&](std::vector<RowWrite> rows) {
+  const auto writes = [&](std::deque<RowWrite> rows) {
     return std::vector<TableWrites>{{kT, {"n", "t", "i", "c", "d"}, std::move(rows), types}};
   };
   const std::vector<ColumnText> fits = {"7.5000", "2024-05-01 10:00:00", "5", "ab", "2024-05-01 00:00:00"};
@@ -424,11 +424,11 @@ TEST_F(ProjectionTest, ManyNewRowsAreStoredAsTheyAre) {
   for (const ColumnText& awkward : std::vector<ColumnText>{"a\tb", "a\nb", "a\rb", "\\", "\\N", "\\.", "\\t", "", "NULL", std::nullopt, "'\"{},;",
                                                            "größe 宝石", "\x01\x7f"}) {
     SCOPED_TRACE(awkward.value_or("NULL"));
-    std::vector<RowWrite> rows;
+    std::deque<RowWrite> rows;
     std::vector<RowKey> keys;
     for (int i = 0; i < 40; ++i) {
       rows.push_back(Insert({absl::StrCat(id++)}, {awkward}));
-      keys.push_back(rows.back().key);
+      keys.push_back(DecodeKey(rows.back().row.key()).value());
     }
     ASSERT_EQ(Project({"v"}, rows).outcome, Outcome::kCommitted);
     for (const ReadReply::Row& row : Read(keys).rows) {
@@ -442,7 +442,7 @@ TEST_F(ProjectionTest, ManyNewRowsAreStoredAsTheyAre) {
 TEST_F(ProjectionTest, AmongManyNewRowsThoseThatAreThereHaveMovedAndNothingIsWritten) {
   Enrol("id integer PRIMARY KEY, v text UNIQUE");
   Sql("INSERT INTO t VALUES (7, 'ours'), (150, 'ours too')");
-  std::vector<RowWrite> rows;
+  std::deque<RowWrite> rows;
   for (int id = 0; id < 200; ++id) rows.push_back(Insert({absl::StrCat(id)}, {absl::StrCat("v", id)}));
   EXPECT_THAT(Moved(Project({"v"}, rows)), ElementsAre(7, 150));
   EXPECT_EQ(Rows(), "7,ours;150,ours too");
@@ -453,7 +453,7 @@ TEST_F(ProjectionTest, AmongManyNewRowsThoseThatAreThereHaveMovedAndNothingIsWri
 
 TEST_F(ProjectionTest, KeyAmongManyThatWouldBeStoredInAnotherSpellingIsNamed) {
   Enrol("id numeric(8,2) PRIMARY KEY, v text");
-  std::vector<RowWrite> rows;
+  std::deque<RowWrite> rows;
   for (int id = 0; id < 100; ++id) rows.push_back(Insert({absl::StrCat(id, id == 42 ? "" : ".00")}, {"v"}));
   EXPECT_THAT(Refused(Project({"v"}, rows)), ElementsAre("42:23505"));
   EXPECT_EQ(Rows(), "");
@@ -461,7 +461,7 @@ TEST_F(ProjectionTest, KeyAmongManyThatWouldBeStoredInAnotherSpellingIsNamed) {
 
 TEST_F(ProjectionTest, ManyRowsOfWhichOneCannotBeStoredNameThatOne) {
   Enrol("id integer PRIMARY KEY, v integer CHECK (v <> 13), w varchar(3)");
-  std::vector<RowWrite> rows;
+  std::deque<RowWrite> rows;
   for (int id = 0; id < 100; ++id) rows.push_back(Insert({absl::StrCat(id)}, {absl::StrCat(id), id == 50 ? "four" : "abc"}));
   EXPECT_THAT(Refused(Project({"v", "w"}, rows)), ElementsAre("13:23514", "50:22001"));
   EXPECT_EQ(Rows(), "");
@@ -579,7 +579,7 @@ TEST_F(DeferredTest, TableWhoseDuplicatesNobodyWouldSeeIsRefused) {
 
 TEST_F(DeferredTest, EachRowThatBreaksOneIsNamedAndTheOthersPass) {
   CheckAlways();
-  std::vector<RowWrite> rows;
+  std::deque<RowWrite> rows;
   for (int i = 0; i < 100; ++i) {
     rows.push_back(Insert({absl::StrCat(100 + i)}, {absl::StrCat("u", i), absl::StrCat("w", i), std::nullopt}));
   }
@@ -595,8 +595,8 @@ TEST_F(DeferredTest, EachRowThatBreaksOneIsNamedAndTheOthersPass) {
 
 TEST_F(DeferredTest, ExchangePassesAndBesideABadRowOnlyThatIsNamed) {
   CheckAlways();
-  const std::vector<RowWrite> swap = {Update({"1"}, {"b", "bb"}, Xmin("1")), Update({"2"}, {"a", "aa"}, Xmin("2"))};
-  std::vector<RowWrite> rows = swap;
+  const std::deque<RowWrite> swap = {Update({"1"}, {"b", "bb"}, Xmin("1")), Update({"2"}, {"a", "aa"}, Xmin("2"))};
+  std::deque<RowWrite> rows = swap;
   rows.push_back(Insert({"3"}, {"a", "c"}));
   EXPECT_THAT(Refused(Project({"u", "w"}, rows)), ElementsAre("2:23505"));
   EXPECT_EQ(Project({"u", "w"}, swap).outcome, Outcome::kCommitted);
@@ -615,7 +615,7 @@ TEST_F(ProjectionTest, DeferredRuleTakesRowsThatSatisfyItTogetherAndNamesThoseTh
   Sql("CREATE FUNCTION even() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF (SELECT sum(n) FROM public.t WHERE day = NEW.day) <> 0 "
       "THEN RAISE 'day % is uneven', NEW.day; END IF; RETURN NULL; END $$; CREATE CONSTRAINT TRIGGER even AFTER INSERT OR UPDATE ON t "
       "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION even(); ALTER TABLE t ENABLE ALWAYS TRIGGER even");
-  const std::vector<RowWrite> day1 = {Insert({"1"}, {"1", "7"}), Insert({"2"}, {"1", "-7"})};
+  const std::deque<RowWrite> day1 = {Insert({"1"}, {"1", "7"}), Insert({"2"}, {"1", "-7"})};
   EXPECT_EQ(Project({"day", "n"}, day1).outcome, Outcome::kCommitted);
   const ProjectReply reply = Project({"day", "n"}, {Insert({"3"}, {"2", "0"}), Insert({"4"}, {"2", "5"}), Insert({"5"}, {"3", "0"})});
   EXPECT_THAT(Refused(reply), ElementsAre("1:P0001"));
@@ -786,7 +786,7 @@ TEST_F(LockingTest, LargestBatchUnderLocksHoldsTheApplicationUpForAMoment) {
   auto session = Session();
   for (int count : {1, 5000}) {
     std::vector<RowKey> keys;
-    std::vector<RowWrite> rows;
+    std::deque<RowWrite> rows;
     for (int i = 0; i < count; ++i) {
       keys.push_back({absl::StrCat(10 * count + i)});
       rows.push_back(Insert(keys.back(), {std::string(100, 'x')}));
@@ -843,7 +843,7 @@ TEST_F(LockingTest, RowThatStaysLockedIsRefusedByName) {
   const ReadReply::Table table = Read({{"1"}, {"2"}});
   auto app = Session();
   ASSERT_TRUE(app->Run("BEGIN; UPDATE t SET v = 'app' WHERE id = 1").ok());
-  const std::vector<RowWrite> rows = {Update({"1"}, {"x"}, table.rows[0].xmin), Update({"2"}, {"x"}, table.rows[1].xmin)};
+  const std::deque<RowWrite> rows = {Update({"1"}, {"x"}, table.rows[0].xmin), Update({"2"}, {"x"}, table.rows[1].xmin)};
   for (int i = 0; i < 2; ++i) {
     const ProjectReply reply = Project({"v"}, rows);
     EXPECT_EQ(reply.outcome, Outcome::kUnavailable);
@@ -991,7 +991,7 @@ TEST_F(ProjectionTest, MissingRoleNamesTheRemedy) {
 
 TEST_F(ProjectionTest, TenThousandRowsGoThroughInABatch) {
   Enrol("id int PRIMARY KEY, v text");
-  std::vector<RowWrite> rows;
+  std::deque<RowWrite> rows;
   std::vector<RowKey> keys;
   for (int i = 0; i < 10'000; ++i) {
     keys.push_back({absl::StrCat(i)});

@@ -13,6 +13,11 @@
 namespace assay {
 namespace {
 
+RowKey KeyOf(const RowWrite& write) {
+  const PackedRow::KeyTexts key = write.row.KeyParts();
+  return RowKey(key.begin(), key.end());
+}
+
 // PostgreSQL's complaint about a text of this type; nullopt: it takes it.
 std::optional<std::pair<std::string, std::string>> BadText(absl::string_view type, const std::string& text) {
   int64_t number = 0;
@@ -357,16 +362,17 @@ absl::StatusOr<ReadReply> SimDatabase::Read(const ReadRequest& request) {
 SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& writes, const RowWrite& write, bool compare) {
   const SimTable* table = Find(writes.name);
   if (table == nullptr) return Refusal{"42P01", absl::StrCat("relation ", writes.name.ToString(), " does not exist")};
-  const SimRowName row{writes.name, write.key};
+  const RowKey key = KeyOf(write);
+  const SimRowName row{writes.name, key};
   SimValues values;
   if (Result refusal = Touch(open, writes.name)) return refusal;
   if (write.operation == RowWrite::Operation::kInsert) {
     values.resize(table->shape->columns.size());
-    for (size_t i = 0; i < write.key.size(); ++i) values[table->shape->key[i]] = write.key[i];
+    for (size_t i = 0; i < key.size(); ++i) values[table->shape->key[i]] = key[i];
   } else {
     if (Result refusal = LockExisting(open, row, &values)) return refusal;
-    if (compare && plant_ != Plant::kNoCompare && table->rows.at(write.key).xmin != write.xmin) return Refusal{"00000", "the row moved"};
-    if (write.operation == RowWrite::Operation::kDelete) return DeleteRow(open, writes.name, write.key);
+    if (compare && plant_ != Plant::kNoCompare && table->rows.at(key).xmin != write.xmin) return Refusal{"00000", "the row moved"};
+    if (write.operation == RowWrite::Operation::kDelete) return DeleteRow(open, writes.name, key);
   }
   for (size_t i = 0; i < writes.columns.size(); ++i) {
     auto column = std::find_if(table->shape->columns.begin(), table->shape->columns.end(),
@@ -374,11 +380,11 @@ SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& write
     if (column == table->shape->columns.end()) {
       return Refusal{"42703", absl::StrCat("column \"", writes.columns[i], "\" does not exist")};
     }
-    values[column - table->shape->columns.begin()] = write.values.Copy(i);
+    values[column - table->shape->columns.begin()] = ColumnText(writes.Value(write, i));
   }
   return write.operation == RowWrite::Operation::kInsert
              ? InsertRow(open, writes.name, std::move(values))
-             : UpdateRow(open, writes.name, write.key, std::move(values));
+             : UpdateRow(open, writes.name, key, std::move(values));
 }
 
 struct SimDatabase::Failure {
@@ -431,15 +437,16 @@ void SimDatabase::Exchange(Open& open, const ProjectRequest& request, std::vecto
       const TableWrites& writes = request.writes[failure->table];
       const TableShape& shape = *tables_.at(writes.name).shape;
       const RowWrite& write = write_of(*failure);
+      const RowKey key = KeyOf(write);
       SimValues values(shape.columns.size());
       if (write.operation == RowWrite::Operation::kUpdate) {
-        values = *Current(open, {writes.name, write.key});
-        DeleteRow(open, writes.name, write.key);
+        values = *Current(open, {writes.name, key});
+        DeleteRow(open, writes.name, key);
       }
-      for (size_t i = 0; i < write.key.size(); ++i) values[shape.key[i]] = write.key[i];
+      for (size_t i = 0; i < key.size(); ++i) values[shape.key[i]] = key[i];
       for (size_t i = 0; i < writes.columns.size(); ++i) {
         for (size_t c = 0; c < shape.columns.size(); ++c) {
-          if (shape.columns[c].name == writes.columns[i]) values[c] = write.values.Copy(i);
+          if (shape.columns[c].name == writes.columns[i]) values[c] = ColumnText(writes.Value(write, i));
         }
       }
       wholes.push_back({failure, std::move(values)});
@@ -500,7 +507,7 @@ ProjectReply SimDatabase::Project(const ProjectRequest& request) {
     End(*open);
     if (refused.rows.empty()) return moved;
     for (const ProjectReply::Row& row : refused.rows) {
-      refused_.insert({request.writes[row.table].name, request.writes[row.table].rows[row.row].key});
+      refused_.insert({request.writes[row.table].name, KeyOf(request.writes[row.table].rows[row.row])});
     }
     return refused;
   }
