@@ -24,20 +24,18 @@ void Mix(uint64_t word, uint64_t* digest) {
 
 void Mix(absl::string_view text, uint64_t* digest) {
   Mix(text.size(), digest);
-  for (size_t at = 0; at < text.size(); at += 8) {
-    uint64_t word = 0;
-    for (size_t i = std::min<size_t>(8, text.size() - at); i > 0; --i) word = word << 8 | static_cast<uint8_t>(text[at + i - 1]);
-    Mix(word, digest);
+  const auto byte = [&](size_t at) { return uint64_t{static_cast<uint8_t>(text[at])}; };
+  size_t at = 0;
+  // Written out, eight bytes are one load.
+  for (; at + 8 <= text.size(); at += 8) {
+    Mix(byte(at) | byte(at + 1) << 8 | byte(at + 2) << 16 | byte(at + 3) << 24 | byte(at + 4) << 32 | byte(at + 5) << 40 |
+            byte(at + 6) << 48 | byte(at + 7) << 56,
+        digest);
   }
-}
-
-v1::ProjectionIntent::Row::Write IntentOf(RowWrite::Operation operation) {
-  switch (operation) {
-    case RowWrite::Operation::kInsert: return v1::ProjectionIntent::Row::INSERT;
-    case RowWrite::Operation::kUpdate: return v1::ProjectionIntent::Row::UPDATE;
-    case RowWrite::Operation::kDelete: return v1::ProjectionIntent::Row::DELETE;
-  }
-  return v1::ProjectionIntent::Row::NOTHING;
+  if (at == text.size()) return;
+  uint64_t word = 0;
+  for (size_t i = text.size(); i > at; --i) word = word << 8 | byte(i - 1);
+  Mix(word, digest);
 }
 
 // The number of `list` among `lists`, where it is added if it is new.
@@ -85,22 +83,6 @@ uint64_t VersionsDigest(const RowVersions* stored) {
   return stored == nullptr ? kNone : VersionsDigest(*stored);
 }
 
-RowRef RefOf(const v1::ProjectionIntent::Row& row) {
-  RowRef ref{TableId{row.table()}, {}};
-  const uint64_t words[2] = {row.key_hash_low(), row.key_hash_high()};
-  for (size_t i = 0; i < ref.key.size(); ++i) ref.key[i] = static_cast<uint8_t>(words[i / 8] >> i % 8 * 8);
-  return ref;
-}
-
-void SetRef(const RowRef& ref, v1::ProjectionIntent::Row* row) {
-  uint64_t words[2] = {0, 0};
-  static_assert(sizeof(words) == sizeof(ref.key));
-  for (size_t i = 0; i < ref.key.size(); ++i) words[i / 8] |= uint64_t{ref.key[i]} << i % 8 * 8;
-  row->set_table(ref.table.value);
-  row->set_key_hash_low(words[0]);
-  row->set_key_hash_high(words[1]);
-}
-
 // The local table as this plan sees it.
 struct ProjectionPlanner::Table {
   static constexpr size_t kNowhere = SIZE_MAX;
@@ -143,7 +125,6 @@ absl::StatusOr<ReadRequest> ProjectionPlanner::Request(const std::vector<TargetR
 absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetRow>& targets, const ReadReply& reply,
                                                        const std::map<RowRef, Refusal>& refused, bool unread) {
   ProjectionPlan plan;
-  plan.rows.Reserve(static_cast<int>(targets.size()));
   size_t target = 0;
   for (const ReadReply::Table& read : reply.tables) {
     if (target >= targets.size()) break;
@@ -259,7 +240,7 @@ absl::Status ProjectionPlanner::AddWrite(const TargetRow& target, Table& table, 
       writes.columns.push_back(table.shape->columns[each.index].name);
       writes.written_as.emplace_back(each.as);
     }
-    plan->write_refs.emplace_back();
+    plan->targets.emplace_back();
   }
   TableWrites& writes = plan->writes[group->second];
   absl::InlinedVector<uint32_t, 32> order;
@@ -278,7 +259,7 @@ absl::Status ProjectionPlanner::AddWrite(const TargetRow& target, Table& table, 
     }
     writes.rows.push_back({operation, xmin, std::move(row), NumberOf(order, &writes.orders)});
   }
-  plan->write_refs[group->second].push_back(target.ref);
+  plan->targets[group->second].push_back(static_cast<uint32_t>(plan->rows.size() - 1));
   return absl::OkStatus();
 }
 
@@ -297,27 +278,27 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersio
   }
   const RowVersions& merged = *together;
 
-  v1::ProjectionIntent::Row intent;
-  SetRef(target.ref, &intent);
-  const uint64_t versions = VersionsDigest(stored);
-  intent.set_versions(versions);
+  IntentRow& intent = plan->rows.emplace_back();
+  intent.ref = target.ref;
+  intent.versions = VersionsDigest(stored);
   // What to say of the row when it is parked.
-  const auto name = [&] {
-    intent.set_key(target.key().data(), target.key().size());
+  const auto name = [&]() -> IntentRow::Remark& {
+    IntentRow::Remark& remark = intent.MutableRemark();
+    remark.key = std::string(target.key());
     const bool named_before = target.unsettled != nullptr && target.unsettled->origin != OriginId{};
     const Version named = target.pending != nullptr ? target.pending->newest()
                           : named_before            ? Version{{}, target.unsettled->origin, target.unsettled->sequence}
                                                     : Newest(current);
-    intent.set_origin(named.origin.bytes.data(), named.origin.bytes.size());
-    intent.set_sequence(named.sequence.value);
+    remark.origin = named.origin;
+    remark.sequence = named.sequence;
+    return remark;
   };
   if (target.pending == nullptr) name();
   const auto refuse = [&](absl::string_view sqlstate, absl::string_view cause) {
-    name();
-    intent.set_refused(true);
-    intent.set_sqlstate(std::string(sqlstate));
-    intent.set_cause(std::string(cause));
-    plan->rows.Add(std::move(intent));
+    IntentRow::Remark& remark = name();
+    remark.sqlstate = std::string(sqlstate);
+    remark.cause = std::string(cause);
+    intent.refused = true;
     return absl::OkStatus();
   };
   if (auto it = refused.find(target.ref); it != refused.end()) return refuse(it->second.sqlstate, it->second.cause);
@@ -325,12 +306,10 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersio
 
   if (!merged.IsLive()) {
     if (read.exists) {
-      intent.set_write(v1::ProjectionIntent::Row::DELETE);
-      ASSAY_RETURN_IF_ERROR(AddWrite(target, table, RowWrite::Operation::kDelete, {}, read.xmin, plan));
-    } else {
-      intent.set_versions(target.versions_at_read);
+      intent.write = IntentRow::Write::kDelete;
+      return AddWrite(target, table, RowWrite::Operation::kDelete, {}, read.xmin, plan);
     }
-    plan->rows.Add(std::move(intent));
+    intent.versions = target.versions_at_read;
     return absl::OkStatus();
   }
 
@@ -393,7 +372,7 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersio
       hashed.push_back(table.ids[index].value);
     }
   }
-  intent.set_columns(NumberOf(hashed, &plan->columns));
+  intent.columns = NumberOf(hashed, &plan->columns);
   for (const size_t i : not_here) {
     const ColumnVersion column = merged.columns[i];
     ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(target, column, &desired));
@@ -404,26 +383,24 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersio
       continue;
     }
     missing.push_back(names_->ColumnNameOf(target.ref.table, column.column));
-    intent.add_missing(column.column.value);
+    intent.MutableRemark().missing.push_back(column.column.value);
   }
   if (!missing.empty()) {
-    name();
-    intent.set_sqlstate("42703");
-    intent.set_cause(absl::StrCat("table ", table.shape->name.ToString(), " has no column ", absl::StrJoin(missing, ", "),
-                                  " here; it is written by itself once the column is added"));
+    IntentRow::Remark& remark = name();
+    remark.sqlstate = "42703";
+    remark.cause = absl::StrCat("table ", table.shape->name.ToString(), " has no column ", absl::StrJoin(missing, ", "),
+                                " here; it is written by itself once the column is added");
   }
   if (!read.exists || !written.empty()) {
     const auto operation = read.exists ? RowWrite::Operation::kUpdate : RowWrite::Operation::kInsert;
-    intent.set_write(IntentOf(operation));
-    intent.set_values(hash.Finish());
-    ASSAY_RETURN_IF_ERROR(AddWrite(target, table, operation, written, read.xmin, plan));
-    plan->outdated |= !read.exists && versions != target.versions_at_read;
-  } else {
-    // Nothing stands guard over a row that is not written: what was read is true of the versions of that moment, and the echo
-    // compares with those.
-    intent.set_versions(target.versions_at_read);
+    intent.write = read.exists ? IntentRow::Write::kUpdate : IntentRow::Write::kInsert;
+    intent.values = hash.Finish();
+    plan->outdated |= !read.exists && intent.versions != target.versions_at_read;
+    return AddWrite(target, table, operation, written, read.xmin, plan);
   }
-  plan->rows.Add(std::move(intent));
+  // Nothing stands guard over a row that is not written: what was read is true of the versions of that moment, and the echo
+  // compares with those.
+  intent.versions = target.versions_at_read;
   return absl::OkStatus();
 }
 

@@ -4,6 +4,7 @@
 // Not thread-safe.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -14,10 +15,10 @@
 #include "engine/column_history.h"
 #include "engine/database.h"
 #include "engine/fold_values.h"
+#include "engine/open_intent.h"
 #include "log/row_versions.h"
 #include "log/stage_store.h"
 #include "log/table_names.h"
-#include "proto/state.pb.h"
 
 namespace assay {
 
@@ -25,14 +26,13 @@ namespace assay {
 struct TargetRow {
   RowRef ref;
   const PendingRow* pending = nullptr;      // Null: only unsettled.
-  std::string unsettled_key;                // EncodeKey of its texts, when there is nothing pending.
-  std::unique_ptr<UnsettledRow> unsettled;  // Null: it is not.
+  std::unique_ptr<UnsettledRow> unsettled;  // Null: it is not; then there is something pending.
   // When the read was asked for:
   uint64_t versions_at_read = 0;            // VersionsDigest.
   bool unknown = false;                     // The log had never heard of the row.
   bool read = true;                         // False: it is taken not to be there.
 
-  absl::string_view key() const { return pending != nullptr ? pending->key() : unsettled_key; }
+  absl::string_view key() const { return pending != nullptr ? pending->key() : unsettled->key; }
 };
 
 // Why PostgreSQL would not take a row when it was tried.
@@ -43,9 +43,9 @@ struct Refusal {
 
 struct ProjectionPlan {
   std::vector<TableWrites> writes;
-  std::vector<std::vector<RowRef>> write_refs;  // Parallel to `writes` and their rows.
-  google::protobuf::RepeatedPtrField<v1::ProjectionIntent::Row> rows;  // One per target.
-  std::vector<std::vector<uint32_t>> columns;   // What rows' `columns` are about.
+  std::vector<std::vector<uint32_t>> targets;  // Parallel to `writes` and their rows: which target it is.
+  std::deque<IntentRow> rows;                  // One per target.
+  std::vector<std::vector<uint32_t>> columns;  // What rows' `columns` are about.
   // A row that was not there when it was read is to be inserted, and the log has heard of a change to it since: it may have come and
   // gone, which nothing in PostgreSQL would show. Read again.
   bool outdated = false;
@@ -124,9 +124,5 @@ class ValuesHash {
 // Identifies a row's versions at one moment.
 uint64_t VersionsDigest(const RowVersions& versions);
 uint64_t VersionsDigest(const RowVersions* stored);  // Null: of a row that was never stored.
-
-// The row that an intent is about.
-RowRef RefOf(const v1::ProjectionIntent::Row& row);
-void SetRef(const RowRef& ref, v1::ProjectionIntent::Row* row);
 
 }  // namespace assay

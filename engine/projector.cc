@@ -94,7 +94,7 @@ void Projector::Finish() {
   refused_.clear();
   read_.reset();
   fence_.clear();
-  write_refs_.clear();
+  written_.clear();
   unread_ = locked_ = anchoring_ = probing_ = shrink_ = false;
   attempts_ = 0;
   has_work_ = true;
@@ -271,8 +271,9 @@ absl::Status Projector::Gather(size_t events_max) {
 // Rows of the batch that could change something in PostgreSQL. What is older than what the row has changes nothing, now or later.
 absl::StatusOr<std::vector<TargetRow>> Projector::Targets(const Batch& batch) {
   std::vector<TargetRow> targets;
+  targets.reserve(batch.rows().size());
   for (const PendingRow& pending : batch.rows()) {
-    TargetRow target{pending.ref, &pending, "", nullptr};
+    TargetRow target{pending.ref, &pending};
     ASSAY_ASSIGN_OR_RETURN(target.unsettled, Unsettled(pending.ref));
     if (target.unsettled == nullptr) {
       ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(pending.ref));
@@ -299,7 +300,7 @@ absl::Status Projector::Retry() {
                          stages_->UnsettledDue(absl::ToUnixMillis(clock_->Now()), kRetryRowsMax));
   if (due.empty()) return absl::OkStatus();
   for (UnsettledRow& row : due) {
-    targets_.push_back({row.row, nullptr, row.key, std::make_unique<UnsettledRow>(std::move(row))});
+    targets_.push_back({row.row, nullptr, std::make_unique<UnsettledRow>(std::move(row))});
   }
   std::sort(targets_.begin(), targets_.end(), [](const TargetRow& a, const TargetRow& b) { return a.ref < b.ref; });
   phase_ = Phase::kRead;
@@ -324,7 +325,7 @@ absl::Status Projector::StartRead() {
   if (targets_.empty() && !anchoring_ && !probing_) {
     if (landing_.has_value()) return absl::OkStatus();  // The cursors move in order.
     // Nothing that PostgreSQL would show: merge without a word to it.
-    ASSAY_RETURN_IF_ERROR(Settle(v1::ProjectionIntent(), batch_.get()));
+    ASSAY_RETURN_IF_ERROR(Settle({}, batch_.get()));
     Finish();
     return absl::OkStatus();
   }
@@ -381,7 +382,7 @@ bool Projector::Shrink() {
   targets_.clear();
   read_.reset();
   fence_.clear();
-  write_refs_.clear();
+  written_.clear();
   retry_turn_ = false;  // It is still this batch's turn.
   phase_ = Phase::kGather;
   has_work_ = true;
@@ -487,10 +488,11 @@ absl::Status Projector::Plan() {
   // Between the read and here the row may have become settled, parked or changed by a captured commit.
   for (TargetRow& target : targets_) {
     if (unread_) break;
-    ASSAY_ASSIGN_OR_RETURN(target.unsettled, Unsettled(target.ref));
-    if (target.unsettled == nullptr && target.pending == nullptr) {
-      target.unsettled = std::make_unique<UnsettledRow>(UnsettledRow{target.ref, target.unsettled_key, false});
+    ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<UnsettledRow> now, Unsettled(target.ref));
+    if (now == nullptr && target.pending == nullptr) {
+      now = std::make_unique<UnsettledRow>(UnsettledRow{target.ref, std::move(target.unsettled->key), false});
     }
+    target.unsettled = std::move(now);
   }
   ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, planner_.Plan(targets_, *read_, refused_, unread_));
   read_.reset();
@@ -522,11 +524,10 @@ absl::Status Projector::Ask(ProjectionPlan plan) {
     range->set_to(to.value);
   }
   for (const std::vector<uint32_t>& columns : plan.columns) intent.add_columns()->mutable_columns()->Add(columns.begin(), columns.end());
-  intent.mutable_rows()->Swap(&plan.rows);
   ProjectRequest request{intent.batch(), tag_, std::move(plan.writes), locked_};
-  write_refs_ = std::move(plan.write_refs);
-  for (size_t i = 0; unread_ && i < write_refs_.size(); ++i) request.writes[i].unread = shapes_.at(write_refs_[i].front().table);
-  ASSAY_ASSIGN_OR_RETURN(intent_, OpenIntent::Make(std::move(intent)));
+  written_ = std::move(plan.targets);
+  for (size_t i = 0; unread_ && i < written_.size(); ++i) request.writes[i].unread = shapes_.at(targets_[written_[i].front()].ref.table);
+  ASSAY_ASSIGN_OR_RETURN(intent_, OpenIntent::Make(std::move(intent), std::move(plan.rows)));
   ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kBatch, intent_->batch()));
   ASSAY_RETURN_IF_ERROR(stages_->PutIntent(intent_->batch(), intent_->Serialize()));
   call_ = DatabaseProject{std::move(request)};
@@ -580,8 +581,8 @@ absl::Status Projector::OnProjected(ProjectReply reply) {
         break;
       }
       for (const ProjectReply::Row& row : reply.rows) {
-        if (row.table >= write_refs_.size() || row.row >= write_refs_[row.table].size()) continue;
-        refused_[write_refs_[row.table][row.row]] = {row.sqlstate, row.cause};
+        if (row.table >= written_.size() || row.row >= written_[row.table].size()) continue;
+        refused_[targets_[written_[row.table][row.row]].ref] = {row.sqlstate, row.cause};
       }
       retry_at_ = absl::InfinitePast();
       break;

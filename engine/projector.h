@@ -18,6 +18,7 @@
 // Not thread-safe. Every call inside a LogFile transaction.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -121,10 +122,10 @@ class Projector : public ProjectionEcho {
   absl::Status DropIntent(std::optional<OpenIntent>* intent);
   // The batch has committed: it only has to land, and the next one has its turn.
   void Committed();
-  // Merges `batch`; `intent` says how its rows came out.
-  absl::Status Settle(v1::ProjectionIntent intent, Batch* batch);
+  // Merges `batch`; `rows`: how they came out.
+  absl::Status Settle(std::deque<IntentRow> rows, Batch* batch);
   // `moved`: a local commit changed it before our own came by.
-  absl::Status SettleRow(const v1::ProjectionIntent::Row& row, const RowVersions& before, const RowVersions& merged, bool moved);
+  absl::Status SettleRow(const IntentRow& row, const RowVersions& before, const RowVersions& merged, bool moved);
   absl::Status RecordMeetings(const RowRef& ref, absl::string_view key, const std::vector<Meeting>& meetings);
   void Finish();
   void Failed(const absl::Status& status);
@@ -189,7 +190,7 @@ class Projector : public ProjectionEcho {
 
   std::optional<OpenIntent> landing_;  // It has committed.
   std::optional<OpenIntent> intent_;   // It may have. Of batch_.
-  std::vector<std::vector<RowRef>> write_refs_;
+  std::vector<std::vector<uint32_t>> written_;  // ProjectionPlan::targets, of targets_.
 };
 
 }  // namespace assay

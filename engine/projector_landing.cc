@@ -50,7 +50,7 @@ absl::Status Projector::Landed() {
   for (TargetRow& target : targets_) {
     if (replied && landed.Concerns(target.ref)) reread.push_back(&target);
   }
-  ASSAY_RETURN_IF_ERROR(Settle(std::move(landed).Take(), batch));
+  ASSAY_RETURN_IF_ERROR(Settle(std::move(landed).TakeRows(), batch));
   for (TargetRow* target : reread) {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target->ref));
     target->versions_at_read = VersionsDigest(stored);
@@ -60,32 +60,32 @@ absl::Status Projector::Landed() {
   return absl::OkStatus();
 }
 
-absl::Status Projector::Settle(v1::ProjectionIntent intent, Batch* batch) {
+absl::Status Projector::Settle(std::deque<IntentRow> rows, Batch* batch) {
   // Most rows are written as they were meant to be, and nothing is left to say of them.
   struct Left {
-    v1::ProjectionIntent::Row* row;
+    IntentRow* row;
     RowVersions before;
     bool moved;
   };
   std::vector<Left> left;
-  for (v1::ProjectionIntent::Row& row : *intent.mutable_rows()) {
-    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(RefOf(row)));
-    const bool unwritten = row.write() == v1::ProjectionIntent::Row::NOTHING;
-    const bool moved = !row.refused() && (unwritten || !config_.naive_projection) &&
-                       VersionsDigest(stored) != row.versions();
-    if (!moved && !row.refused() && row.missing().empty() && stages_->UnsettledCount() == 0) continue;
+  for (IntentRow& row : rows) {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(row.ref));
+    const bool unwritten = row.write == IntentRow::Write::kNothing;
+    const bool moved = !row.refused && (unwritten || !config_.naive_projection) && VersionsDigest(stored) != row.versions;
+    if (!moved && !row.refused && row.remark().missing.empty() && stages_->UnsettledCount() == 0) continue;
     left.push_back({&row, stored == nullptr ? RowVersions{} : *stored, moved});
   }
-  if (std::any_of(left.begin(), left.end(), [](const Left& one) { return one.row->key().empty(); })) {
+  if (std::any_of(left.begin(), left.end(), [](const Left& one) { return one.row->remark().key.empty(); })) {
     absl::flat_hash_map<RowRef, const PendingRow*> pending;
     for (const PendingRow& row : batch->rows()) pending[row.ref] = &row;
     for (const Left& one : left) {
-      const auto at = pending.find(RefOf(*one.row));
-      if (!one.row->key().empty() || at == pending.end()) continue;
+      const auto at = pending.find(one.row->ref);
+      if (!one.row->remark().key.empty() || at == pending.end()) continue;
       const Version named = at->second->newest();
-      one.row->set_key(at->second->key().data(), at->second->key().size());
-      one.row->set_origin(named.origin.bytes.data(), named.origin.bytes.size());
-      one.row->set_sequence(named.sequence.value);
+      IntentRow::Remark& remark = one.row->MutableRemark();
+      remark.key = std::string(at->second->key());
+      remark.origin = named.origin;
+      remark.sequence = named.sequence;
     }
   }
   for (const auto& [row, meeting] : batch->meetings()) ASSAY_RETURN_IF_ERROR(RecordMeetings(row->ref, row->key(), {meeting}));
@@ -103,7 +103,7 @@ absl::Status Projector::Settle(v1::ProjectionIntent intent, Batch* batch) {
     ASSAY_RETURN_IF_ERROR(rows_->Put(pending.ref, std::move(merged)));
   }
   for (const Left& one : left) {
-    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(RefOf(*one.row)));
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(one.row->ref));
     const RowVersions merged = stored == nullptr ? RowVersions{} : *stored;
     ASSAY_RETURN_IF_ERROR(SettleRow(*one.row, one.before, merged, one.moved));
   }
@@ -121,12 +121,12 @@ absl::Status Projector::Settle(v1::ProjectionIntent intent, Batch* batch) {
   return absl::OkStatus();
 }
 
-absl::Status Projector::SettleRow(const v1::ProjectionIntent::Row& row, const RowVersions& before, const RowVersions& merged,
-                                  bool moved) {
-  const RowRef ref = RefOf(row);
+absl::Status Projector::SettleRow(const IntentRow& row, const RowVersions& before, const RowVersions& merged, bool moved) {
+  const RowRef& ref = row.ref;
+  const IntentRow::Remark& remark = row.remark();
   ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, stages_->Unsettled(ref));
-  const bool unwritten = row.write() == v1::ProjectionIntent::Row::NOTHING;
-  if (!row.refused() && row.missing().empty() && !moved) {
+  const bool unwritten = row.write == IntentRow::Write::kNothing;
+  if (!row.refused && remark.missing.empty() && !moved) {
     return known.has_value() ? stages_->EraseUnsettled(ref) : absl::OkStatus();
   }
   UnsettledRow unsettled = known.value_or(UnsettledRow{});
@@ -134,24 +134,25 @@ absl::Status Projector::SettleRow(const v1::ProjectionIntent::Row& row, const Ro
   if (!known.has_value() || known->cause.empty()) {
     unsettled.since_ms = now_ms;
     unsettled.attempts = 0;
-    ASSAY_ASSIGN_OR_RETURN(unsettled.origin, OriginId::FromBytes(row.origin()));
-    unsettled.sequence = Sequence{row.sequence()};
+    if (remark.key.empty()) return absl::InternalError("a projection has a row that none of its events is about");
+    unsettled.origin = remark.origin;
+    unsettled.sequence = remark.sequence;
   }
   const RowVersions held = known.has_value() && known->held_known ? known->held.value_or(RowVersions{}) : before;
   unsettled.row = ref;
-  unsettled.key = row.key();
-  unsettled.cause = row.cause();
-  unsettled.sqlstate = row.sqlstate();
+  unsettled.key = remark.key;
+  unsettled.cause = remark.cause;
+  unsettled.sqlstate = remark.sqlstate;
   if (moved) {
     // A local commit changed it before our own went by: look again, and compare every value. An update or a delete would have been
     // stopped by that; a row that was to stay as it is was not written, and one that was absent may have come and gone.
     unsettled.held_known = false;
-    if (!unwritten) unsettled.held = row.write() == v1::ProjectionIntent::Row::DELETE ? std::nullopt : std::optional(merged);
+    if (!unwritten) unsettled.held = row.write == IntentRow::Write::kDelete ? std::nullopt : std::optional(merged);
     if (unwritten && !known.has_value()) unsettled.held = before.IsLive() ? std::optional(before) : std::nullopt;
     unsettled.retry_at_ms = 0;
     return stages_->PutUnsettled(unsettled);
   }
-  if (row.refused()) {
+  if (row.refused) {
     if (!known.has_value()) {
       unsettled.held_known = true;
       unsettled.held = held;
@@ -160,7 +161,7 @@ absl::Status Projector::SettleRow(const v1::ProjectionIntent::Row& row, const Ro
     // Written but for the columns that are not here: of those PostgreSQL holds what it held.
     RowVersions written = merged;
     written.columns.EraseIf([&](const ColumnVersion& column) {
-      return std::count(row.missing().begin(), row.missing().end(), column.column.value) > 0;
+      return std::count(remark.missing.begin(), remark.missing.end(), column.column.value) > 0;
     });
     unsettled.held_known = true;
     unsettled.held = std::move(written);

@@ -75,7 +75,7 @@ class ProjectionPlanTest : public ::testing::Test {
     ASSERT_TRUE(history_->Note(table, ShapeOf(before)).ok());
     ASSERT_TRUE(history_->Note(table, ShapeOf(now)).ok());
     std::vector<TargetRow> targets;
-    for (const PendingRow& pending : batch.rows()) targets.push_back({pending.ref, &pending, "", nullptr});
+    for (const PendingRow& pending : batch.rows()) targets.push_back({pending.ref, &pending});
     ReadReply reply;
     ReadReply::Row row{.exists = true, .xmin = 1};
     row.values.resize(now.size() + 1);
@@ -83,7 +83,7 @@ class ProjectionPlanTest : public ::testing::Test {
     FoldValues values(log_.get(), names_.get());
     ProjectionPlanner planner(names_.get(), rows_.get(), &values, history_.get());
     plan_ = planner.Plan(targets, reply, {}).value();
-    ASSERT_EQ(plan_.rows.size(), 1);
+    ASSERT_EQ(plan_.rows.size(), 1u);
   }
   std::vector<std::string> Written() const {
     std::vector<std::string> written;
@@ -114,7 +114,7 @@ TEST_F(ProjectionPlanTest, AColumnThatWasRenamedHereTakesWhatIsWrittenUnderItsOl
   Write(1, "ring");
   Plan({{"title", 2}}, {{"name", 2}});
   EXPECT_THAT(Written(), ElementsAre("title=ring"));
-  EXPECT_EQ(plan_.rows[0].missing_size(), 0);
+  EXPECT_EQ(plan_.rows[0].remark().missing.size(), 0u);
 }
 
 // Method: each column is written by itself, so the row's texts are of several events; the fixture's batch is gone when the plan is looked at.
@@ -135,7 +135,7 @@ TEST_F(ProjectionPlanTest, AColumnThatWasDroppedAndAnotherAddedIsNoRename) {
   Write(1, "ring");
   Plan({{"title", 3}}, {{"name", 2}});
   EXPECT_THAT(Written(), IsEmpty());
-  EXPECT_EQ(plan_.rows[0].missing_size(), 1) << "whoever wrote it has it still";
+  EXPECT_EQ(plan_.rows[0].remark().missing.size(), 1u) << "whoever wrote it has it still";
 }
 
 TEST_F(ProjectionPlanTest, AColumnThatItsWriterHasRenamedSinceGoesToTheNewName) {
@@ -169,7 +169,7 @@ TEST_F(ProjectionPlanTest, NothingWaitsForAColumnThatItsWriterHasDroppedSince) {
   Declare({{"price", 3}});
   Plan({{"price", 9}});
   EXPECT_THAT(Written(), ElementsAre("price=9"));
-  EXPECT_EQ(plan_.rows[0].missing_size(), 0);
+  EXPECT_EQ(plan_.rows[0].remark().missing.size(), 0u);
 }
 
 // Found by EvolutionTest: the declaration that a value was written under may be in the very batch that brings it.
@@ -179,7 +179,7 @@ TEST_F(ProjectionPlanTest, ADeclarationFromBeforeAValueDoesNotTellOfItsColumn) {
   Declare({{"price", 3}, {"name", 4}});
   Write(2, "ring");
   Plan({{"price", 3}});
-  EXPECT_EQ(plan_.rows[0].missing_size(), 1);
+  EXPECT_EQ(plan_.rows[0].remark().missing.size(), 1u);
 }
 
 TEST_F(ProjectionPlanTest, AColumnOfTheSameNameMadeAnewIsAnotherOne) {
@@ -187,14 +187,14 @@ TEST_F(ProjectionPlanTest, AColumnOfTheSameNameMadeAnewIsAnotherOne) {
   Write(1, "ring");
   Declare({{"name", 4}});
   Plan({});
-  EXPECT_EQ(plan_.rows[0].missing_size(), 0) << "the value was of the column that is gone";
+  EXPECT_EQ(plan_.rows[0].remark().missing.size(), 0u) << "the value was of the column that is gone";
 }
 
 TEST_F(ProjectionPlanTest, ANullForAColumnThatIsNotHereIsRememberedUntilItAppears) {
   Declare({{"name", 2}});
   Write(1, std::nullopt);
   Plan({});
-  EXPECT_EQ(plan_.rows[0].missing_size(), 0);
+  EXPECT_EQ(plan_.rows[0].remark().missing.size(), 0u);
   const TableId table = names_->IdOf(kItems).value();
   EXPECT_THAT(history_->TablesWithNulls().value(), ElementsAre(table));
   history_->Clear();  // What was noted is in the log file.
@@ -209,7 +209,7 @@ TEST_F(ProjectionPlanTest, AValueOfAnotherTypeSaysSo) {
   Plan({{"price", 2}});
   ASSERT_EQ(plan_.writes.size(), 1u);
   EXPECT_THAT(plan_.writes[0].written_as, ElementsAre("numeric(14,4)"));
-  EXPECT_TRUE(plan_.columns.at(plan_.rows[0].columns()).empty()) << "what PostgreSQL makes of it is not known, so the echo cannot be compared";
+  EXPECT_TRUE(plan_.columns.at(plan_.rows[0].columns).empty()) << "what PostgreSQL makes of it is not known, so the echo cannot be compared";
 }
 
 TEST_F(ProjectionPlanTest, AValueOfATypeThatItsWriterHasGivenUpSinceIsConvertedHereToo) {
@@ -219,7 +219,7 @@ TEST_F(ProjectionPlanTest, AValueOfATypeThatItsWriterHasGivenUpSinceIsConvertedH
   Plan({{"price", 2}});
   ASSERT_EQ(plan_.writes.size(), 1u);
   EXPECT_THAT(plan_.writes[0].written_as, ElementsAre(""));
-  EXPECT_TRUE(plan_.columns.at(plan_.rows[0].columns()).empty());
+  EXPECT_TRUE(plan_.columns.at(plan_.rows[0].columns).empty());
 }
 
 }  // namespace
