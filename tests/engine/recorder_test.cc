@@ -187,7 +187,8 @@ TEST_F(RecorderTest, APartOfTheKeyThatIsNotSentIsTakenFromTheRowBefore) {
   Begin(200);
   CaptureItem item{.kind = CaptureItem::Kind::kUpdate};
   item.relation = shape_;
-  item.old_tuple = Tuple({"1", "far away", "a"});
+  const Row before = {"1", "far away", "a"};
+  item.old_tuple = Tuple(before);
   item.new_tuple = {{TupleValue::Kind::kText, "2"}, {TupleValue::Kind::kUnchanged, {}}, {TupleValue::Kind::kText, "b"}};
   Feed(item);
   Commit(200);
