@@ -6,6 +6,7 @@
 #include "engine/fold_values.h"
 #include "log/annotate.h"
 #include "log/bytes.h"
+#include "log/check.h"
 
 namespace assay {
 namespace {
@@ -74,7 +75,14 @@ void Batch::Clear(std::map<OriginId, Sequence> after) {
   after_ = std::move(after);
 }
 
+void Batch::Seal() {
+  sealed_ = true;
+  sources_.clear();
+  index_ = {};
+}
+
 void Batch::Forget() {
+  sealed_ = false;
   sources_.clear();
   in_transaction_.reset();
   index_.clear();
@@ -125,6 +133,7 @@ absl::StatusOr<std::map<OriginId, Batch::Source>::iterator> Batch::Earliest() {
 }
 
 absl::StatusOr<bool> Batch::Gather(size_t events_max) {
+  ASSAY_CHECK(!sealed_);
   for (auto& [origin, source] : sources_) source.waiting = false;
   waiting_for_.clear();
   if (Empty()) rows_max_ = rows_cap_;

@@ -40,6 +40,8 @@ class Batch {
   absl::StatusOr<bool> Gather(size_t events_max);
   // Forgets the rows; the next Gather goes on where the cursors in StageStore stand, or after `after` in the chains that it names.
   void Clear(std::map<OriginId, Sequence> after = {});
+  // Nothing more is folded in before Clear: gives back what only that has use for.
+  void Seal();
   // Folds exactly the events after the cursors up to `to`, which were gathered once before (by a process that is gone).
   absl::Status Regather(const std::map<OriginId, Sequence>& to);
 
@@ -119,6 +121,7 @@ class Batch {
     bool operator()(const Place& a, const Place& b) const { return a == b; }
   };
 
+  bool sealed_ = false;
   std::map<OriginId, Source> sources_;
   std::optional<OriginId> in_transaction_;  // Of this chain: not between two transactions.
   Pieces<PendingRow> rows_;

@@ -19,10 +19,10 @@ constexpr absl::Duration kCheckpointInterval = absl::Minutes(1);
 // Positions that rest on no transaction of ours are made durable, and then confirmed, no more often: an idle daemon leaves the disk alone.
 constexpr absl::Duration kPositionInterval = absl::Seconds(10);
 constexpr absl::Duration kRestAfter = absl::Seconds(20);
-// Row versions that a busy time left in runs are brought into their table when there is nothing else, in portions short enough that a sale which
-// comes meanwhile does not feel them.
+// Row versions that a busy time left in runs are brought into their table when there is nothing else: in portions of a few milliseconds, which a
+// sale that comes meanwhile does not feel, and so seldom that a daemon with nothing else to do still has next to nothing to do.
 constexpr absl::Duration kTidyAfter = absl::Seconds(5);
-constexpr absl::Duration kTidyInterval = absl::Milliseconds(20);
+constexpr absl::Duration kTidyInterval = absl::Seconds(1);
 constexpr size_t kTidyRows = 500;
 
 }  // namespace
@@ -380,16 +380,15 @@ absl::Status Engine::Parts::Rest() {
   const bool worked = done != std::exchange(work_done, done);
   if (worked) rest_at = now + kRestAfter;
   if (worked || database_busy || pusher->busy() || puller->more()) tidy_at = now + kTidyAfter;
-  if (now < RestAt()) return absl::OkStatus();
-  if (rows->untidy()) {
-    tidy_at = now + kTidyInterval;
-    return rows->Tidy(kTidyRows);
+  if (now >= rest_at) {
+    rest_at = absl::InfiniteFuture();
+    ASSAY_RETURN_IF_ERROR(rows->Rest());
+    file->ReleaseMemory();
   }
-  ASSAY_RETURN_IF_ERROR(rows->Rest());
-  if (rows->untidy()) return absl::OkStatus();
-  rest_at = absl::InfiniteFuture();
-  file->ReleaseMemory();
-  return absl::OkStatus();
+  if (!rows->untidy() || now < tidy_at) return absl::OkStatus();
+  tidy_at = now + kTidyInterval;
+  if (rest_at == absl::InfiniteFuture()) file->ReleaseMemory();  // Of the portion before.
+  return rows->Tidy(kTidyRows);
 }
 
 absl::Status Engine::Step() {

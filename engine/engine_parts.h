@@ -73,7 +73,7 @@ struct Engine::Parts {
   uint64_t checkpoint_size = 0;
 
   uint64_t work_done = 0;  // Events recorded and projected, when it was last looked at.
-  absl::Time tidy_at = absl::InfiniteFuture(), rest_at = absl::InfiniteFuture();
+  absl::Time tidy_at = absl::InfinitePast(), rest_at = absl::InfiniteFuture();
 
   absl::Time newest_now = absl::InfinitePast();  // The clock's newest time in this process.
 
@@ -95,7 +95,7 @@ struct Engine::Parts {
   absl::Status KeepCheckpoint();
   // When there has been nothing to record or project for a while: puts row versions where they belong, and gives memory back.
   absl::Status Rest();
-  absl::Time RestAt() const { return rows->untidy() ? tidy_at : rest_at; }
+  absl::Time RestAt() const { return rows->untidy() ? std::min(tidy_at, rest_at) : rest_at; }
   BranchReport Report() const;
   std::string State() const;
   // For people: the branch, if its opening is here, and the origin.

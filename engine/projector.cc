@@ -528,6 +528,7 @@ absl::Status Projector::Ask(ProjectionPlan plan) {
   written_ = std::move(plan.targets);
   for (size_t i = 0; unread_ && i < written_.size(); ++i) request.writes[i].unread = shapes_.at(targets_[written_[i].front()].ref.table);
   ASSAY_ASSIGN_OR_RETURN(intent_, OpenIntent::Make(std::move(intent), std::move(plan.rows)));
+  batch_->Seal();
   ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kBatch, intent_->batch()));
   ASSAY_RETURN_IF_ERROR(stages_->PutIntent(intent_->batch(), intent_->Serialize()));
   call_ = DatabaseProject{std::move(request)};

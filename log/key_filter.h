@@ -5,7 +5,6 @@
 // one row in eighty is looked up in vain. Not thread-safe.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -15,7 +14,7 @@ namespace assay {
 class KeyFilter {
  public:
   // For about `rows` rows.
-  explicit KeyFilter(uint64_t rows = 0) : capacity_(std::max<uint64_t>(rows, kRowsMin)), bits_(capacity_ * kBitsPerRow / 64 + 1) {}
+  explicit KeyFilter(uint64_t rows = 0) : capacity_(rows), bits_(capacity_ * kBitsPerRow / 64 + 1) {}
 
   template <typename Row>
   void Add(const Row& row) {
@@ -34,7 +33,6 @@ class KeyFilter {
   bool Full() const { return count_ > capacity_; }
 
  private:
-  static constexpr uint64_t kRowsMin = 100'000;
   static constexpr uint64_t kBitsPerRow = 10;
 
   template <typename Row, typename Visit>

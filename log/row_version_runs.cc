@@ -125,7 +125,7 @@ absl::StatusOr<std::string> RowVersionRuns::Find(const RowRef& row) {
   return std::string();
 }
 
-absl::Status RowVersionRuns::TakeOldest(size_t rows_max, absl::FunctionRef<absl::Status(const RowRef&, absl::string_view)> take) {
+absl::StatusOr<size_t> RowVersionRuns::TakeOldest(size_t rows_max, absl::FunctionRef<absl::Status(const RowRef&, absl::string_view)> take) {
   ASSAY_CHECK(!runs_.empty());
   std::vector<Block>& blocks = runs_.front().blocks;
   size_t taken = 0, done = 0;
@@ -143,7 +143,7 @@ absl::Status RowVersionRuns::TakeOldest(size_t rows_max, absl::FunctionRef<absl:
   ASSAY_RETURN_IF_ERROR(erase_.BindInt(1, last).Run());
   blocks.erase(blocks.begin(), blocks.begin() + static_cast<ptrdiff_t>(done));
   if (blocks.empty()) runs_.pop_front();
-  return absl::OkStatus();
+  return taken;
 }
 
 RowVersionRuns::Cursor::Cursor(RowVersionRuns* runs, const Run* run, const RowRef& from) : runs_(runs), run_(run), from_(from) {

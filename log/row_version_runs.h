@@ -40,7 +40,8 @@ class RowVersionRuns {
   // As the newest run that has the row has it; empty: none has.
   absl::StatusOr<std::string> Find(const RowRef& row);
   // Takes some `rows_max` rows out of the oldest run, a block at least, in order. What `take` gets is valid during the call.
-  absl::Status TakeOldest(size_t rows_max, absl::FunctionRef<absl::Status(const RowRef&, absl::string_view)> take);
+  // Returns how many.
+  absl::StatusOr<size_t> TakeOldest(size_t rows_max, absl::FunctionRef<absl::Status(const RowRef&, absl::string_view)> take);
   size_t count() const { return runs_.size(); }
 
  private:

@@ -18,6 +18,7 @@ namespace {
 
 constexpr uint8_t kRowVersionsFormat = 1;
 constexpr size_t kRestRows = 1000;  // Fewer stay on the list: a quiet shop's sales are to cost no more than a busy one's.
+constexpr uint64_t kFilterRowsMin = 100'000;
 constexpr size_t kListBytesMax = 256 << 10;  // Of one entry of the list.
 
 absl::Status Malformed() { return absl::DataLossError("the stored versions of a row are malformed"); }
@@ -147,7 +148,7 @@ absl::Status RowVersionStore::Load() {
 absl::Status RowVersionStore::FillFilter() {
   ASSAY_ASSIGN_OR_RETURN(Statement count, file_->Prepare("SELECT count(*) FROM row_version"));
   ASSAY_RETURN_IF_ERROR(count.Step().status());
-  filter_ = KeyFilter(2 * static_cast<uint64_t>(count.Int(0)));
+  filter_ = KeyFilter(std::max(kFilterRowsMin, 2 * static_cast<uint64_t>(count.Int(0))));
   ASSAY_ASSIGN_OR_RETURN(Statement keys, file_->Prepare("SELECT table_id, key_hash FROM row_version"));
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, keys.Step());
@@ -266,15 +267,24 @@ absl::Status RowVersionStore::AddRun() {
   changed_.clear();
   listed_ = 0;
   ASSAY_RETURN_IF_ERROR(clear_.Run());
-  return runs_->count() > limits_.runs ? MoveToTable(std::numeric_limits<size_t>::max()) : absl::OkStatus();
+  return runs_->count() > limits_.runs ? MoveToTable(std::numeric_limits<size_t>::max()).status() : absl::OkStatus();
 }
 
-absl::Status RowVersionStore::MoveToTable(size_t rows_max) {
-  ASSAY_RETURN_IF_ERROR(runs_->TakeOldest(rows_max, [&](const RowRef& row, absl::string_view versions) {
+absl::Status RowVersionStore::Tidy(size_t rows_max) {
+  for (size_t rows = 0; untidy() && rows < rows_max;) {
+    ASSAY_ASSIGN_OR_RETURN(const size_t moved, MoveToTable(rows_max - rows));
+    rows += moved;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<size_t> RowVersionStore::MoveToTable(size_t rows_max) {
+  ASSAY_ASSIGN_OR_RETURN(const size_t moved, runs_->TakeOldest(rows_max, [&](const RowRef& row, absl::string_view versions) {
     if (!filter_.MayHave(row)) filter_.Add(row);
     return put_.BindInt(1, row.table.value).BindBlob(2, View(row.key)).BindBlob(3, versions).Run();
   }));
-  return filter_.Full() ? FillFilter() : absl::OkStatus();
+  if (filter_.Full()) ASSAY_RETURN_IF_ERROR(FillFilter());
+  return moved;
 }
 
 absl::Status RowVersionStore::ForEach(TableId table,

@@ -48,8 +48,8 @@ struct RowVersions {
 class RowVersionStore {
  public:
   struct Limits {
-    size_t listed = 90000;  // Rows. Of memory, some 150 bytes each.
-    size_t runs = 16;       // With more of them, the oldest goes into the table at once.
+    size_t listed = 45'000;  // Rows. Of memory, some 150 bytes each.
+    size_t runs = 32;        // With more of them, the oldest goes into the table at once.
   };
   static absl::StatusOr<std::unique_ptr<RowVersionStore>> Open(LogFile* file, EventLog* log) { return Open(file, log, Limits()); }
   static absl::StatusOr<std::unique_ptr<RowVersionStore>> Open(LogFile* file, EventLog* log, Limits limits);
@@ -62,7 +62,7 @@ class RowVersionStore {
   // There are runs. Tidy brings some `rows_max` rows of the oldest into the table, which takes some 4 us a row: for when there is nothing
   // better to do.
   bool untidy() const { return runs_->count() > 0; }
-  absl::Status Tidy(size_t rows_max) { return MoveToTable(rows_max); }
+  absl::Status Tidy(size_t rows_max);
   // Gives memory back: for when there will be nothing to do for a while. Ends the pointers that Get gave.
   absl::Status Rest();
   // Every row of `table`, in key-hash order; `visit` may neither read nor write here.
@@ -77,7 +77,7 @@ class RowVersionStore {
   void ForgetStored();  // In memory: rows that are sorted.
   absl::Status List();
   absl::Status AddRun();  // Of what is on the list, and in memory.
-  absl::Status MoveToTable(size_t rows_max);
+  absl::StatusOr<size_t> MoveToTable(size_t rows_max);  // Of the oldest run. How many.
   // Reads the keys of the whole table.
   absl::Status FillFilter();
 
