@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "engine/appeared_columns.h"
 #include "engine/backoff.h"
 #include "engine/batch.h"
 #include "engine/column_history.h"
@@ -115,10 +116,8 @@ class Projector : public ProjectionEcho {
   absl::Status PlanNext();
   // True: batch_ was planned like that, and the plan still holds.
   absl::StatusOr<bool> TakeAhead(ProjectionPlan* plan);
-  // What the read says of this database's tables; a column that has appeared makes rows due.
+  // What the read says of this database's tables.
   absl::Status NoteShapes();
-  absl::Status MakeDue(TableId table, ColumnId column, HlcStamp since, const TableShape& shape);
-  absl::StatusOr<bool> WroteNull(TableId table, ColumnId column, const Version& version, const TableShape& shape);
   absl::Status DropIntent(std::optional<OpenIntent>* intent);
   // The batch has committed: it only has to land, and the next one has its turn.
   void Committed();
@@ -141,6 +140,7 @@ class Projector : public ProjectionEcho {
   Random* random_;
   FoldValues values_;
   ColumnHistory history_;
+  AppearedColumns appeared_;
   ProjectionPlanner planner_;
   // In their order: what landing_ is about, if that was not before a restart; what is read and projected; what comes then, once that is complete.
   std::unique_ptr<Batch> landing_batch_, batch_, next_;
