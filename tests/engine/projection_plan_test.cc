@@ -1,5 +1,6 @@
 // Goal: a value is written where its column has gone by now, whichever name it was written under, and nothing waits for what nobody has.
 // Method: events of another branch in a small real log, gathered; the database's answer made by hand; look at what is to be written.
+#include "engine/appeared_columns.h"
 #include "engine/projection_plan.h"
 
 #include <memory>
@@ -201,6 +202,28 @@ TEST_F(ProjectionPlanTest, ANullForAColumnThatIsNotHereIsRememberedUntilItAppear
   EXPECT_THAT(history_->TakeAppeared(table, ShapeOf({{"price", 2}})).value(), IsEmpty());
   EXPECT_EQ(history_->TakeAppeared(table, ShapeOf({{"name", 2}})).value().size(), 1u);
   EXPECT_THAT(history_->TablesWithNulls().value(), IsEmpty());
+}
+
+TEST_F(ProjectionPlanTest, ARowWhoseNullWasPassedOverIsDueWhenItsColumnAppears) {
+  Declare({{"name", 2}});
+  Write(1, std::nullopt);
+  Plan({});
+  const TableId table = names_->IdOf(kItems).value();
+  const RowRef row = plan_.rows[0].ref;
+  Batch batch(small_.mumbai(), log_.get(), names_.get(), stages_.get());
+  ASSERT_TRUE(batch.Gather(100).ok());
+  ASSERT_TRUE(rows_->Put(row, batch.rows()[0].incoming()).ok());
+  FoldValues values(log_.get(), names_.get());
+  AppearedColumns appeared(rows_.get(), stages_.get(), &values, history_.get());
+  EXPECT_FALSE(appeared.MakeRowsDue(table, ShapeOf({{"price", 2}}), absl::UnixEpoch()).value());
+  EXPECT_FALSE(stages_->Unsettled(row).value().has_value());
+  EXPECT_TRUE(appeared.MakeRowsDue(table, ShapeOf({{"name", 2}}), absl::UnixEpoch()).value());
+  const std::optional<UnsettledRow> due = stages_->Unsettled(row).value();
+  ASSERT_TRUE(due.has_value());
+  EXPECT_EQ(due->retry_at_ms, 0);
+  ASSERT_TRUE(due->held.has_value());
+  EXPECT_EQ(due->held->columns.size(), 0u) << "it may hold a default";
+  EXPECT_FALSE(appeared.MakeRowsDue(table, ShapeOf({{"name", 2}}), absl::UnixEpoch()).value()) << "once";
 }
 
 TEST_F(ProjectionPlanTest, AValueOfAnotherTypeSaysSo) {
