@@ -37,7 +37,6 @@ RowVersions VersionsOf(const RowClaim& claim) {
     return versions;
   }
   versions.written = claim.version;
-  versions.columns.reserve(claim.columns.size());
   for (ColumnId column : claim.columns) versions.columns.Append(column, claim.version);
   return versions;
 }
@@ -56,7 +55,6 @@ void Merge(const RowVersions& from, RowVersions* into) {
   }
   if (b == theirs.size()) return;
   ColumnVersions joined;
-  joined.reserve(std::max(ours.size(), theirs.size()));
   for (size_t i = 0; i < a; ++i) joined.Append(ours.ColumnAt(i), ours.VersionAt(i));
   while (a < ours.size() || b < theirs.size()) {
     if (b == theirs.size() || (a < ours.size() && ours.ColumnAt(a) < theirs.ColumnAt(b))) {

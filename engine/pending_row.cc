@@ -26,9 +26,7 @@ const v1::TableSchema::Column& Declared(const ResolvedSchema& schema, ColumnId c
 }  // namespace
 
 PendingRow::PendingRow(const RowRef& ref, absl::string_view key, absl::Span<const Write> first)
-    : ref(ref), texts_(key, first.size(), BytesOf(first)) {
-  incoming_.columns.reserve(first.size());
-}
+    : ref(ref), texts_(key, first.size(), BytesOf(first)) {}
 
 bool PendingRow::OnlyOf(const OriginId& origin) const {
   if (mixed_) return false;

@@ -94,7 +94,6 @@ absl::StatusOr<RowVersions> RowVersions::Decode(absl::string_view bytes, const E
   }
   if (!reader.empty()) return Malformed();
   if (count > 1) std::sort(columns.begin(), columns.end(), [](const auto& a, const auto& b) { return a.column < b.column; });
-  row.columns.reserve(columns.size());
   for (size_t i = 0; i < columns.size(); ++i) {
     if (i > 0 && columns[i].column == columns[i - 1].column) return Malformed();
     row.columns.Append(columns[i].column, columns[i].version);
