@@ -219,7 +219,9 @@ struct ProjectRequest {
 struct ProjectReply {
   enum class Outcome : uint8_t {
     kCommitted,    // All of it, durably.
-    kMoved,        // Nothing: `rows` are not the version that was read, or a table is not what it was taken to be (no rows).
+    kMoved,        // Nothing: `rows`, perhaps among others, are not the version that was read, or a table is not what it was taken to be (no
+                   // rows).
+    kGaveWay,      // Nothing: somebody waited for what was locked by then.
     kRefused,      // Nothing: PostgreSQL will not take `rows`, each with its cause. Also rows that stay locked (55P03).
     kInDoubt,      // COMMIT was sent and no reply came: LastBatch before anything else.
     kUnavailable,  // Nothing, for a passing reason in `status` (connection, lock timeout, deadlock, disk full).

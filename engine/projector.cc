@@ -123,8 +123,8 @@ void Projector::AskLastBatch() {
 }
 
 absl::Status Projector::GatherNext(size_t events_max) {
-  // One that is larger than batches are meant to be is enough in memory.
-  if (batch_->Empty() || batch_->rows().size() > 2 * config_.batch_rows_max) return absl::OkStatus();
+  // Bounds memory: two of the largest that batches are meant to be, or one that is larger.
+  if (batch_->Empty() || landing_batch_->rows().size() + batch_->rows().size() > config_.batch_rows_max * 3 / 2) return absl::OkStatus();
   if (!std::exchange(next_begun_, true)) {
     next_->Clear(batch_->End());
     next_looked_up_ = 0;
@@ -522,6 +522,8 @@ absl::Status Projector::OnProjected(ProjectReply reply) {
         retry_at_ = absl::InfinitePast();
         break;
       }
+      [[fallthrough]];
+    case ProjectReply::Outcome::kGaveWay:
       ++attempts_;
       shrink_ = true;
       // A row that keeps moving under locks waits for another projector, which cannot be, or a table rule: do not spin.

@@ -285,6 +285,8 @@ ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
   } else if (!writer.moved().empty()) {
     reply.outcome = ProjectReply::Outcome::kMoved;
     reply.rows = writer.moved();
+  } else if (writer.gave_way()) {
+    reply.outcome = ProjectReply::Outcome::kGaveWay;
   } else {
     return Commit();
   }

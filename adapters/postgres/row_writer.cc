@@ -17,6 +17,7 @@ namespace assay {
 namespace {
 
 constexpr size_t kGroupRows = 1000;
+constexpr absl::Duration kLookEvery = absl::Milliseconds(10);
 constexpr size_t kGroupBytes = 8 << 20;
 constexpr size_t kCauseBytes = 500;  // PostgreSQL quotes a value it cannot read, and a value can be large.
 
@@ -47,7 +48,7 @@ bool IsAboutRows(const absl::Status& status) {
 }
 
 RowWriter::RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request, absl::Time deadline)
-    : connection_(connection), catalog_(catalog), request_(request), deadline_(deadline) {
+    : connection_(connection), catalog_(catalog), request_(request), deadline_(deadline), looked_(SteadyNow()) {
   // What deletes and updates give up, inserts may take.
   AddGroups(RowWrite::Operation::kDelete);
   AddGroups(RowWrite::Operation::kUpdate);
@@ -121,8 +122,19 @@ absl::Status RowWriter::Apply(uint32_t table, absl::Span<const uint32_t> rows) {
   return absl::OkStatus();
 }
 
+absl::Status RowWriter::LookBehind() {
+  if (request_->locked || SteadyNow() < looked_ + kLookEvery) return absl::OkStatus();
+  ASSAY_ASSIGN_OR_RETURN(const Result waits, connection_->Execute("SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE NOT granted AND "
+                                                                  "pg_catalog.pg_backend_pid() = ANY (pg_catalog.pg_blocking_pids(pid)))"));
+  gave_way_ = waits.Bool(0, 0);
+  looked_ = SteadyNow();
+  return absl::OkStatus();
+}
+
 absl::Status RowWriter::Write() {
   for (const Group& group : groups_) {
+    ASSAY_RETURN_IF_ERROR(LookBehind());
+    if (gave_way_ || !moved_.empty()) return absl::OkStatus();
     const LocalTable& table = TableOf(group.table);
     const TableWrites& writes = request_->writes[group.table];
     // A row that is there after all makes the statement fail, and WriteWithCare finds out which it is.
@@ -137,7 +149,11 @@ absl::Status RowWriter::WriteWithCare() {
   refused_.clear();
   ASSAY_RETURN_IF_ERROR(connection_->ExecuteScript(kCheckNow).status());
   std::vector<Failure> failures;
-  for (const Group& group : groups_) ASSAY_RETURN_IF_ERROR(TryHalves(group.table, group.rows, &failures));
+  for (const Group& group : groups_) {
+    ASSAY_RETURN_IF_ERROR(LookBehind());
+    if (gave_way_) return absl::OkStatus();
+    ASSAY_RETURN_IF_ERROR(TryHalves(group.table, group.rows, &failures));
+  }
   ASSAY_RETURN_IF_ERROR(TryAgain(&failures));
   ASSAY_RETURN_IF_ERROR(Together(&failures));
   return Exchange(std::move(failures));

@@ -13,7 +13,11 @@
 //   RowWriter writer(&connection, &catalog, &request);
 //   absl::Status status = writer.Write();           // or an error that says nothing about a row: connection, deadlock, disk
 //   if (IsAboutRows(status)) { ROLLBACK TO …; status = writer.WriteWithCare(); }
-//   commit only if status is OK and moved() and refused() are empty
+//   commit only if status is OK, moved() and refused() are empty, and not gave_way()
+//
+// Ends early when nothing can come of it: a row has moved; or somebody waits for a lock of ours, and may be given way. An application that
+// waits for a large batch would feel it; and after a second (deadlock_timeout), if we wait for a row of its own by then, PostgreSQL would end
+// the application's transaction.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +38,8 @@ bool IsAboutRows(const absl::Status& status);
 
 class RowWriter {
  public:
-  // Tables must have been loaded. All outlive this. Nothing is begun after `deadline`: then writing ends with ABORTED.
+  // Tables must have been loaded. All outlive this. Nothing is begun after `deadline`: then writing ends with ABORTED. A locked request gives
+  // way to nobody: that its turn comes is what the locks are for.
   RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request, absl::Time deadline);
 
   // Rows that this database cannot even be asked to write: unknown table, column or form of key.
@@ -45,6 +50,7 @@ class RowWriter {
 
   const std::vector<ProjectReply::Row>& moved() const { return moved_; }
   const std::vector<ProjectReply::Row>& refused() const { return refused_; }
+  bool gave_way() const { return gave_way_; }
 
  private:
   struct Group {  // Rows of one table and one operation, few enough for one statement.
@@ -60,6 +66,8 @@ class RowWriter {
   void AddGroups(RowWrite::Operation operation);
   const LocalTable& TableOf(uint32_t table) const { return catalog_->Find(request_->writes[table].name); }
   const RowWrite& WriteOf(const Failure& failure) const { return request_->writes[failure.table].rows[failure.row]; }
+  // Looks, if that was not a moment ago, whether somebody waits for us.
+  absl::Status LookBehind();
   absl::Status Apply(uint32_t table, absl::Span<const uint32_t> rows);
   absl::Status TryHalves(uint32_t table, absl::Span<const uint32_t> rows, std::vector<Failure>* failures);
   absl::Status TryAgain(std::vector<Failure>* failures);
@@ -75,6 +83,8 @@ class RowWriter {
   std::vector<Group> groups_;  // In the order in which they are to be written.
   std::vector<ProjectReply::Row> moved_;
   std::vector<ProjectReply::Row> refused_;
+  absl::Time looked_;
+  bool gave_way_ = false;
 };
 
 }  // namespace assay

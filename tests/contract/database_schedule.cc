@@ -166,7 +166,7 @@ class Schedule {
       writes.rows.push_back(WriteOf(operation, row.key, NonKey(row.table), row.row.xmin));
     }
     const ProjectReply reply = body_->database().Project(request);
-    const char* outcomes[] = {"committed", "moved", "refused", "in doubt", "unavailable"};
+    const char* outcomes[] = {"committed", "moved", "gave way", "refused", "in doubt", "unavailable"};
     lines_.push_back(absl::StrCat("project ", outcomes[static_cast<int>(reply.outcome)]));
     for (const ProjectReply::Row& row : reply.rows) lines_.push_back(absl::StrCat(row.table, " ", row.row, " ", row.sqlstate));
     if (locked_) read_.clear();

@@ -263,15 +263,15 @@ TEST_F(ProjectionTest, EmptyBatchIsStillNotedAndTagged) {
   EXPECT_EQ(*database_->LastBatch(), 1u);
 }
 
-TEST_F(ProjectionTest, AnyRowThatMovedStopsAllAndIsNamed) {
+TEST_F(ProjectionTest, AnyRowThatMovedStopsAllAndOneIsNamed) {
   Enrol("id int PRIMARY KEY, v text");
   Sql("INSERT INTO t SELECT i, 'old' FROM generate_series(1, 5) i");
   const ReadReply::Table table = Read({{"1"}, {"2"}, {"3"}, {"4"}});
   Sql("UPDATE t SET v = v WHERE id = 1; DELETE FROM t WHERE id = 2");
-  EXPECT_THAT(Moved(Project({"v"}, {Update({"1"}, {"x"}, table.rows[0].xmin), Update({"3"}, {"x"}, table.rows[2].xmin),
-                                    Delete({"2"}, table.rows[1].xmin), Delete({"4"}, table.rows[3].xmin),
-                                    Insert({"5"}, {"x"}), Insert({"6"}, {"x"})})),
-              ElementsAre(0, 2, 4));
+  const RowWrite update = Update({"3"}, {"x"}, table.rows[2].xmin), erase = Delete({"4"}, table.rows[3].xmin), insert = Insert({"6"}, {"x"});
+  EXPECT_THAT(Moved(Project({"v"}, {update, Delete({"2"}, table.rows[1].xmin), erase, insert})), ElementsAre(1));
+  EXPECT_THAT(Moved(Project({"v"}, {Update({"1"}, {"x"}, table.rows[0].xmin), update, erase, insert})), ElementsAre(0));
+  EXPECT_THAT(Moved(Project({"v"}, {update, erase, Insert({"5"}, {"x"}), insert})), ElementsAre(2));
   EXPECT_EQ(Rows(), "1,old;3,old;4,old;5,old");
   EXPECT_EQ(*database_->LastBatch(), 0u);
 }
@@ -1002,6 +1002,59 @@ TEST_F(ProjectionTest, TenThousandRowsGoThroughInABatch) {
   for (int i = 0; i < 10'000; ++i) rows[i] = Update(keys[i], {"new"}, table.rows[i].xmin);
   ASSERT_EQ(Project({"v"}, rows).outcome, Outcome::kCommitted);
   EXPECT_EQ(Value("SELECT count(*) FROM t WHERE v = 'new'"), "10000");
+}
+
+// Goal: a shop that sells is not held up by a large batch, and its transaction is not the one that PostgreSQL ends when both would wait for ever.
+// Method: a sale holds the batch's last row and comes to want its first one while the batch is written, slowly. Without giving way
+// the batch would wait for the last row just when the sale's deadlock_timeout is over.
+TEST_F(ProjectionTest, WhoWaitsForALargeBatchIsGivenWay) {
+  Enrol("id int PRIMARY KEY, v text");
+  constexpr int kRows = 3000;
+  Sql(absl::StrCat("INSERT INTO t SELECT g, 'old' FROM generate_series(1, ", kRows, ") g;"
+                   "CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_catalog.pg_sleep(0.5); RETURN NEW; END $$;"
+                   "CREATE TRIGGER nap BEFORE UPDATE ON t FOR EACH ROW WHEN (NEW.id = 500) EXECUTE FUNCTION nap();"
+                   "ALTER TABLE t ENABLE ALWAYS TRIGGER nap"));
+  std::vector<RowKey> keys;
+  for (int i = 1; i <= kRows; ++i) keys.push_back({absl::StrCat(i)});
+  std::deque<RowWrite> rows;
+  const auto read = [&] {
+    const ReadReply::Table table = Read(keys);
+    rows.clear();
+    for (int i = 0; i < kRows; ++i) rows.push_back(Update(keys[i], {"new"}, table.rows[i].xmin));
+  };
+  read();
+  auto sale = Session();
+  ASSERT_TRUE(sale->Run(absl::StrCat("SET deadlock_timeout = '600ms'; BEGIN; UPDATE t SET v = 'sold' WHERE id = ", kRows)).ok());
+  absl::Status sold;
+  std::thread shop([&] {
+    while (Value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'assay projection' AND wait_event = 'PgSleep'") == "0") {
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+    sold = sale->Run("UPDATE t SET v = 'sold' WHERE id = 1; COMMIT").status();
+  });
+  const ProjectReply reply = Project({"v"}, rows);
+  shop.join();
+  EXPECT_EQ(reply.outcome, Outcome::kGaveWay) << reply.status;
+  EXPECT_TRUE(sold.ok()) << sold;
+  EXPECT_EQ(Value("SELECT count(*) FROM t WHERE v = 'sold'"), "2");
+  EXPECT_EQ(Value("SELECT count(*) FROM t WHERE v = 'new'"), "0");
+  // Nobody waits any more: then there is nothing to give way to.
+  read();
+  EXPECT_EQ(Project({"v"}, rows).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Value("SELECT count(*) FROM t WHERE v = 'new'"), absl::StrCat(kRows));
+}
+
+// A row that has moved ends it: what comes after would only be locked for nothing.
+TEST_F(ProjectionTest, NothingIsWrittenAfterARowThatMoved) {
+  Enrol("id int PRIMARY KEY, v text");
+  Sql("INSERT INTO t SELECT g, 'old' FROM generate_series(1, 1001) g;"
+      "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'reached'; END $$;"
+      "CREATE TRIGGER fail BEFORE UPDATE ON t FOR EACH ROW WHEN (NEW.id = 1001) EXECUTE FUNCTION fail();"
+      "ALTER TABLE t ENABLE ALWAYS TRIGGER fail");
+  std::deque<RowWrite> rows;
+  for (int i = 1; i <= 1001; ++i) rows.push_back(Update({absl::StrCat(i)}, {"new"}, Xmin(absl::StrCat(i))));
+  Sql("UPDATE t SET v = 'app' WHERE id = 1");
+  EXPECT_THAT(Moved(Project({"v"}, rows)), ElementsAre(0));
 }
 
 TEST_F(ProjectionTest, HundredMegabytesGoThrough) {

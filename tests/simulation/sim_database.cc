@@ -475,6 +475,7 @@ ProjectReply SimDatabase::Project(const ProjectRequest& request) {
   };
   if (!request.locked || fault == DatabaseFault::kUnavailable) Abandon();
   if (fault == DatabaseFault::kUnavailable) return unavailable("the connection was refused");
+  if (fault == DatabaseFault::kGaveWay && !request.locked) return {Outcome::kGaveWay, {}, {}};
   if (undecided_ != nullptr) return unavailable("an earlier projection has not ended");
   if (request.locked && locking_read_ == nullptr) return unavailable("the transaction that held the locks is gone");
 
@@ -522,7 +523,7 @@ ProjectReply SimDatabase::Project(const ProjectRequest& request) {
       if (plant_ == Plant::kTorn) RecordHalf(*open);
       Record(*open);
       Publish(*open);
-      if (fault == DatabaseFault::kNone) return {Outcome::kCommitted, {}, {}};
+      if (fault != DatabaseFault::kReplyLost) return {Outcome::kCommitted, {}, {}};
   }
   return {Outcome::kInDoubt, {}, absl::DeadlineExceededError("the connection was lost at COMMIT")};
 }

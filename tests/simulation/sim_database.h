@@ -71,6 +71,7 @@ enum class DatabaseFault : uint8_t {
   kReplyLost,         // It happened (a COMMIT too); the reply says UNAVAILABLE, or in doubt.
   kCommitNotReached,  // Project: in doubt, and the COMMIT never arrived.
   kCommitLater,       // Project: in doubt, and the server has not decided yet. See Settle.
+  kGaveWay,           // Project, unless it is locked: somebody waited for it.
 };
 
 class SimDatabase : public Database {
