@@ -366,6 +366,7 @@ absl::Status Engine::Parts::Work() {
   }
   if (MayAskHub() && !pusher->busy()) ASSAY_RETURN_IF_ERROR(session->Step(paused));
   if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(puller->Step(paused, !MayProject() || !projector->folding(), Report()), "append what was pulled"));
+  if (puller->HasCallAhead()) return absl::OkStatus();
   projector->GiveUp(puller->GivenUp());
   projector->ExpectMore(MaySync() && puller->more());
   if (MayProject()) ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep, captured.empty() || recorder->InEcho()), "project"));

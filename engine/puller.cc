@@ -53,9 +53,13 @@ void Puller::MeasureOffset(absl::Time hub_time, absl::Duration round_trip) {
 
 void Puller::OnPulled(absl::StatusOr<PullReply> reply, absl::Duration round_trip) {
   busy_ = false;
-  if (!reply.ok()) return Failed(reply.status());
+  const bool unwanted = std::exchange(unwanted_, false);
+  if (!reply.ok()) {
+    ahead_.reset();
+    return Failed(reply.status());
+  }
   MeasureOffset(reply->heads.hub_time, round_trip);
-  pulled_ = *std::move(reply);
+  if (!unwanted) pulled_.push_back(*std::move(reply));
 }
 
 void Puller::OnHeartbeat(const absl::StatusOr<HeartbeatReply>& reply, absl::Duration round_trip) {
@@ -167,8 +171,13 @@ absl::Status Puller::Append(const PullReply& reply) {
   Working();
   last_pull_ = clock_->Now();
   more_ = reply.more;
-  if (reply.more) next_pull_ = absl::InfinitePast();
+  if (reply.more && !ahead_.has_value()) next_pull_ = absl::InfinitePast();
   return absl::OkStatus();
+}
+
+// A chain in trouble may be asked for again with the next pull, or left out of it: which, is known when the reply before it is judged.
+bool Puller::MayAskAhead() const {
+  return pulled_.size() == 1 && !ahead_.has_value() && pulled_[0].more && !pulled_[0].segments.empty() && troubles_.empty();
 }
 
 PullRequest Puller::NextRequest() {
@@ -179,6 +188,11 @@ PullRequest Puller::NextRequest() {
     request.have[origin] = log_->Head(origin).last;
     if (std::optional<std::string> kept = log_->NewestCheckpoint(origin); kept.has_value()) request.checkpoints[origin] = *std::move(kept);
   }
+  for (const PullReply& reply : pulled_) {
+    for (const Segment& segment : reply.segments) {
+      if (segment.origin != own_) request.have[segment.origin] = std::max(request.have[segment.origin], segment.last);
+    }
+  }
   for (const auto& [origin, trouble] : troubles_) {
     if (trouble.next_try <= clock_->Now()) continue;
     request.have[origin] = kNothing;
@@ -187,16 +201,14 @@ PullRequest Puller::NextRequest() {
   return request;
 }
 
-absl::Status Puller::Step(bool paused, bool may_append, const BranchReport& report) {
-  wake_ = absl::InfiniteFuture();
-  if (!config_.has_hub) return absl::OkStatus();
-  more_ &= !paused;
-  if (pulled_.has_value() && !may_append) return absl::OkStatus();
-  if (pulled_.has_value()) {
-    const PullReply reply = *std::exchange(pulled_, std::nullopt);
-    ASSAY_RETURN_IF_ERROR(Append(reply));
-  }
-  if (busy_ || paused) return absl::OkStatus();
+void Puller::DropAhead() {
+  unwanted_ = pulled_.empty();  // It is still on its way.
+  pulled_.clear();
+  ahead_.reset();
+  next_pull_ = absl::InfinitePast();
+}
+
+void Puller::Ask(const BranchReport& report) {
   const absl::Time now = clock_->Now();
   if (Steady(report.state) != Steady(told_state_) && heartbeat_backoff_.failures() == 0) {
     next_heartbeat_ = std::min(next_heartbeat_, heard_ + kHeartbeatIntervalMin);
@@ -206,14 +218,40 @@ absl::Status Puller::Step(bool paused, bool may_append, const BranchReport& repo
     call_ = HubHeartbeat{report};
     told_state_ = report.state;
     busy_ = true;
-  } else if (may_try && now >= std::min(next_pull_, NextRetry())) {
+  } else if (may_try && (HasWork() || now >= std::min(next_pull_, NextRetry()))) {
     // Set before the reply is there: a hint that comes in between calls for another pull.
     next_pull_ = now + interval_;
-    call_ = HubPull{NextRequest()};
+    HubPull pull{NextRequest()};
+    if (HasWork()) ahead_ = pull.request.have;
+    call_ = std::move(pull);
     busy_ = true;
   } else {
     wake_ = std::max(next_try_, std::min({next_pull_, next_heartbeat_, NextRetry()}));
   }
+}
+
+absl::Status Puller::Step(bool paused, bool may_append, const BranchReport& report) {
+  wake_ = absl::InfiniteFuture();
+  if (!config_.has_hub) return absl::OkStatus();
+  more_ &= !paused;
+  if (!busy_ && !paused && MayAskAhead()) {
+    Ask(report);
+    if (call_.has_value()) return absl::OkStatus();
+  }
+  if (HasWork() && !may_append) return absl::OkStatus();
+  if (HasWork()) {
+    const PullReply reply = std::move(pulled_.front());
+    pulled_.pop_front();
+    ASSAY_RETURN_IF_ERROR(Append(reply));
+    if (ahead_.has_value()) {
+      const bool follows = std::all_of(ahead_->begin(), ahead_->end(), [this](const auto& had) {
+        return had.second <= log_->Head(had.first).last;
+      });
+      if (!follows) DropAhead();
+      ahead_.reset();
+    }
+  }
+  if (!busy_ && !paused && !HasWork()) Ask(report);
   return absl::OkStatus();
 }
 

@@ -1,7 +1,8 @@
 // Brings the other branches' chains here, by version vector, and tells the hub how this branch is doing.
 //
 // Pulls when a hint comes, when the hub said there is more, and every interval: losing every hint costs latency only. What is
-// pulled is appended to the log and nothing else; merging it is the projector's. Not thread-safe.
+// pulled is appended to the log and nothing else; merging it is the projector's. While there is more, the next pull is asked for before the
+// last reply is appended, so that the hub and the line do not wait for this log's disk. Not thread-safe.
 //
 // Nothing that the hub says is believed. A chain that comes with a gap, with bytes that do not verify, or otherwise than its origin
 // signed it, stands still and is named; the others go on. What was refused was not appended, so it says nothing about what the hub
@@ -12,6 +13,7 @@
 // another one, that is named as well.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -39,7 +41,9 @@ class Puller {
 
   // Inside a LogFile transaction: appends what has come, unless that should wait, and puts the next call into TakeCall when one is due.
   absl::Status Step(bool paused, bool may_append, const BranchReport& report);
-  bool HasWork() const { return pulled_.has_value(); }
+  bool HasWork() const { return !pulled_.empty(); }
+  // It should be on its way before anything else is done.
+  bool HasCallAhead() const { return call_.has_value() && HasWork(); }
   std::optional<HubCall> TakeCall() { return std::exchange(call_, std::nullopt); }
   absl::Time NextWake() const { return wake_; }
 
@@ -67,7 +71,12 @@ class Puller {
   absl::StatusOr<bool> AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments, const HubHead& head, bool more);
   absl::StatusOr<EventLog::Refusal> CheckOwn(const std::vector<const Segment*>& segments, const HubHead& head);
   void Trouble(const OriginId& origin, absl::Status status, bool for_good);
+  // What follows the replies that are still to be appended. May only be asked for when nothing speaks against their being appended.
+  bool MayAskAhead() const;
   PullRequest NextRequest();
+  // What was asked for ahead follows what was not appended in the end.
+  void DropAhead();
+  void Ask(const BranchReport& report);
   // When a chain in trouble is asked for again.
   absl::Time NextRetry() const;
   void Working();
@@ -81,7 +90,9 @@ class Puller {
   Random* random_;
   absl::Duration interval_;
   std::optional<HubCall> call_;
-  std::optional<PullReply> pulled_;
+  std::deque<PullReply> pulled_;                      // Still to be appended: one, and perhaps the one that follows it.
+  std::optional<std::map<OriginId, Sequence>> ahead_;  // PullRequest::have, of a pull that was asked for before pulled_ was appended.
+  bool unwanted_ = false;                              // The reply to the pull under way.
   bool busy_ = false;
   bool more_ = false;
   absl::Time next_pull_ = absl::InfinitePast();

@@ -1,5 +1,6 @@
 #include "tests/simulation/sim_branch.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -45,9 +46,23 @@ absl::Status SimBranch::Start() {
 
 absl::Status SimBranch::Step() {
   ASSAY_RETURN_IF_ERROR(engine_->Step());
-  for (Call& call : engine_->TakeCalls()) lane(call.lane).push_back({std::move(call)});
+  for (Call& call : engine_->TakeCalls()) {
+    if (AsksAhead(call)) ++outcomes_["asked before the last pull was appended"];
+    lane(call.lane).push_back({std::move(call)});
+  }
   capture_.Confirm(engine_->ConfirmedLsn());
   return absl::OkStatus();
+}
+
+bool SimBranch::AsksAhead(const Call& call) const {
+  const auto* hub_call = std::get_if<HubCall>(&call.call);
+  const auto* pull = hub_call == nullptr ? nullptr : std::get_if<HubPull>(hub_call);
+  if (pull == nullptr) return false;
+  const EngineStatus status = engine_->Status();
+  return std::any_of(status.origins.begin(), status.origins.end(), [&](const OriginStatus& origin) {
+    const auto have = pull->request.have.find(origin.origin);
+    return have != pull->request.have.end() && have->second > origin.head && origin.status.ok();
+  });
 }
 
 bool SimBranch::Capture() {
@@ -98,9 +113,10 @@ void SimBranch::MakeDatabaseCall(Outstanding& outstanding, bool faults) {
     database_.set_between_read_and_fence(nullptr);
   } else if (const auto* project = std::get_if<DatabaseProject>(&call)) {
     if (faults && random_->Chance(faults_.write_before_projection)) workload_.ActAtOnce();
+    if (faults && random_->Chance(faults_.gives_way)) database_.set_fault(DatabaseFault::kGaveWay);
     if (IntentsOpen() > 1) ++outcomes_["asked before the last one landed"];
     ProjectReply reply = database_.Project(project->request);
-    constexpr const char* kOutcomes[] = {"committed", "moved", "refused", "in doubt", "unavailable"};
+    constexpr const char* kOutcomes[] = {"committed", "moved", "gave way", "refused", "in doubt", "unavailable"};
     ++outcomes_[kOutcomes[static_cast<int>(reply.outcome)]];
     outstanding.database_reply = std::move(reply);
   } else if (std::holds_alternative<DatabaseLastBatch>(call)) {

@@ -55,6 +55,7 @@ struct FaultOptions {
   double database_call = 0;   // A Read, Project or LastBatch goes wrong in one of its ways.
   double write_inside_read = 0;  // The app commits between a read and its fence.
   double write_before_projection = 0;  // The app commits between a plan and its projection.
+  double gives_way = 0;       // The app waits for a projection, which gives way.
   double hub_call = 0;        // Request or reply lost.
   double hub_duplicate = 0;   // A push is delivered once more, later.
 };
@@ -119,6 +120,8 @@ class SimBranch {
     std::optional<HubReply> hub_reply;
   };
   int64_t IntentsOpen();  // In the log.
+  // A pull of what follows something that is still to be appended.
+  bool AsksAhead(const Call& call) const;
   void MakeDatabaseCall(Outstanding& outstanding, bool faults);
   void MakeHubCall(Outstanding& outstanding, bool faults);
   std::deque<Outstanding>& lane(Lane lane) { return lanes_[static_cast<size_t>(lane)]; }

@@ -152,7 +152,7 @@ absl::StatusOr<PullReply> SimHub::Pull(uint32_t branch, const PullRequest& reque
     auto have = request.have.find(origin);
     uint64_t next = have == request.have.end() ? 0 : have->second.value;  // Index of the first event to give.
     while (next < chain.complete) {
-      if (bytes >= request.bytes_max) {
+      if (bytes >= request.bytes_max || (recut_ && bytes > 0 && random_->Chance(15))) {
         reply.more = true;
         return reply;
       }

@@ -46,6 +46,7 @@ class SimHub {
     std::string nonce;
   };
 
+  // `recut`: segments are cut anew for each reply, and some replies are short.
   SimHub(SeededRandom* random, Clock* clock, bool recut) : random_(random), clock_(clock), recut_(recut) {}
 
   void Enrol(uint32_t branch, const std::string& name) { branches_[branch].name = name; }

@@ -106,6 +106,7 @@ struct Simulation::Swarm {
       workload.sale = 0;
       faults.write_inside_read = 100;
     }
+    faults.gives_way = random.Chance(30) ? static_cast<double>(random.Between(10, 60)) : 0;
     faults.hub_call = random.Chance(50) ? static_cast<double>(random.Between(2, 30)) : 0;
     faults.hub_duplicate = random.Chance(40) ? 20 : 0;
     late_column = random.Chance(30);
