@@ -49,7 +49,7 @@ struct PushReply {
 
 struct PullRequest {
   std::map<OriginId, Sequence> have;  // Per origin, the last sequence held; own origin included. Absent: nothing held.
-  size_t bytes_max = 2 << 20;         // About; at least one segment comes when there is any.
+  size_t bytes_max = 1 << 20;         // About; at least one segment comes when there is any.
   std::map<OriginId, std::string> checkpoints = {};  // Per origin of `have`, the newest that is kept here; absent: none.
 };
 

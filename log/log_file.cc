@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "log/annotate.h"
 #include "log/check.h"
+#include "log/even_vfs.h"
 #include "log/log_schema.h"
 
 namespace assay {
@@ -115,7 +116,7 @@ absl::StatusOr<std::unique_ptr<LogFile>> LogFile::Open(const std::string& path, 
   std::unique_ptr<LogFile> file(new LogFile);
   file->path_ = path;
   file->read_only_ = options.read_only;
-  const char* vfs_name = options.vfs.empty() ? nullptr : options.vfs.c_str();
+  const char* vfs_name = options.vfs.empty() ? EvenVfs::Default() : options.vfs.c_str();
   sqlite3_vfs* vfs = sqlite3_vfs_find(vfs_name);
   if (vfs == nullptr) return absl::InvalidArgumentError(absl::StrCat("SQLite has no file system called ", options.vfs));
   if (options.read_only) {

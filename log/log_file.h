@@ -61,7 +61,7 @@ inline constexpr int64_t kLogFormatVersion = 4;
 class LogFile {
  public:
   struct Options {
-    std::string vfs;         // Empty: SQLite's own. The simulation hands in one that loses what was not synced.
+    std::string vfs;         // Empty: SQLite's own, evenly (log/even_vfs). The simulation hands in one that loses what was not synced.
     bool read_only = false;
   };
 

@@ -48,7 +48,7 @@ struct RowVersions {
 class RowVersionStore {
  public:
   struct Limits {
-    size_t listed = 45'000;  // Rows. Of memory, some 150 bytes each.
+    size_t listed = 20'000;  // Rows. Of memory, some 150 bytes each.
     size_t runs = 32;        // With more of them, the oldest goes into the table at once.
   };
   static absl::StatusOr<std::unique_ptr<RowVersionStore>> Open(LogFile* file, EventLog* log) { return Open(file, log, Limits()); }
