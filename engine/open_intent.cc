@@ -14,7 +14,9 @@ constexpr uint32_t kIntentFormat = 2;
 constexpr size_t kRowBytes = 48;  // As most rows are stored.
 
 IntentRow FromStored(const v1::ProjectionIntent::Row& stored) {
-  IntentRow row{RowRef{TableId{stored.table()}, {}}, stored.columns(), stored.values(), stored.versions()};
+  constexpr uint32_t kColumnsMax = (1 << 24) - 1;  // Damaged, and no list of columns: matches nothing.
+  IntentRow row{.ref = {TableId{stored.table()}, {}}, .columns = std::min(stored.columns(), kColumnsMax),
+                .values = stored.values(), .versions = stored.versions()};
   const uint64_t words[2] = {stored.key_hash_low(), stored.key_hash_high()};
   for (size_t i = 0; i < row.ref.key.size(); ++i) row.ref.key[i] = static_cast<uint8_t>(words[i / 8] >> i % 8 * 8);
   row.write = static_cast<IntentRow::Write>(stored.write());
@@ -126,7 +128,9 @@ bool OpenIntent::Meant(const RowRef& ref, ChangeKind kind, const TableShape& sha
   IntentRow& row = **it;
   // Rows that exchange a unique value are taken out of their table and put back (Database::Project).
   if (row.write == Write::kUpdate && kind == ChangeKind::kDelete) {
-    return std::exchange(row.seen, Seen::kTakenOut) == Seen::kNothing;
+    const bool is_first = row.seen == Seen::kNothing;
+    row.seen = Seen::kTakenOut;
+    return is_first;
   }
   if (row.seen == Seen::kTakenOut && kind == ChangeKind::kInsert) kind = ChangeKind::kUpdate;
   const Write expected = kind == ChangeKind::kInsert   ? Write::kInsert

@@ -40,13 +40,13 @@ struct IntentRow {
   };
 
   RowRef ref;
-  uint32_t columns = 0;
+  uint32_t columns : 24 = 0;  // As in ProjectionIntent.Row: there are fewer lists of columns than rows.
+  Write write : 2 = Write::kNothing;
+  bool refused : 1 = false;
+  Seen seen : 2 = Seen::kNothing;  // Of its echo.
   uint64_t values = 0;
   uint64_t versions = 0;
   std::unique_ptr<Remark> own_remark;  // Null: nothing.
-  Write write = Write::kNothing;
-  bool refused = false;
-  Seen seen = Seen::kNothing;  // Of its echo.
 
   const Remark& remark() const;
   Remark& MutableRemark();

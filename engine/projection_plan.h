@@ -25,12 +25,11 @@ namespace assay {
 // A row to be brought to the fold: it has news in the batch, or is unsettled, or both.
 struct TargetRow {
   RowRef ref;
+  bool unknown = false;                     // When the read was asked for, the log had never heard of the row.
+  bool read = true;                         // False: it is taken not to be there.
   const PendingRow* pending = nullptr;      // Null: only unsettled.
   std::unique_ptr<UnsettledRow> unsettled;  // Null: it is not; then there is something pending.
-  // When the read was asked for:
-  uint64_t versions_at_read = 0;            // VersionsDigest.
-  bool unknown = false;                     // The log had never heard of the row.
-  bool read = true;                         // False: it is taken not to be there.
+  uint64_t versions_at_read = 0;            // VersionsDigest when the read was asked for.
 
   absl::string_view key() const { return pending != nullptr ? pending->key() : unsettled->key; }
 };

@@ -274,7 +274,7 @@ absl::StatusOr<std::vector<TargetRow>> Projector::Targets(const Batch& batch) {
   std::vector<TargetRow> targets;
   targets.reserve(batch.rows().size());
   for (const PendingRow& pending : batch.rows()) {
-    TargetRow target{pending.ref, &pending};
+    TargetRow target{.ref = pending.ref, .pending = &pending};
     ASSAY_ASSIGN_OR_RETURN(target.unsettled, Unsettled(pending.ref));
     if (target.unsettled == nullptr) {
       ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(pending.ref));
@@ -301,7 +301,7 @@ absl::Status Projector::Retry() {
                          stages_->UnsettledDue(absl::ToUnixMillis(clock_->Now()), kRetryRowsMax));
   if (due.empty()) return absl::OkStatus();
   for (UnsettledRow& row : due) {
-    targets_.push_back({row.row, nullptr, std::make_unique<UnsettledRow>(std::move(row))});
+    targets_.push_back({.ref = row.row, .unsettled = std::make_unique<UnsettledRow>(std::move(row))});
   }
   std::sort(targets_.begin(), targets_.end(), [](const TargetRow& a, const TargetRow& b) { return a.ref < b.ref; });
   phase_ = Phase::kRead;

@@ -76,7 +76,7 @@ class ProjectionPlanTest : public ::testing::Test {
     ASSERT_TRUE(history_->Note(table, ShapeOf(before)).ok());
     ASSERT_TRUE(history_->Note(table, ShapeOf(now)).ok());
     std::vector<TargetRow> targets;
-    for (const PendingRow& pending : batch.rows()) targets.push_back({pending.ref, &pending});
+    for (const PendingRow& pending : batch.rows()) targets.push_back({.ref = pending.ref, .pending = &pending});
     ReadReply reply;
     ReadReply::Row row{.exists = true, .xmin = 1};
     row.values.resize(now.size() + 1);
