@@ -1049,7 +1049,7 @@ TEST_F(ProjectionTest, NothingIsWrittenAfterARowThatMoved) {
   Enrol("id int PRIMARY KEY, v text");
   Sql("INSERT INTO t SELECT g, 'old' FROM generate_series(1, 1001) g;"
       "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'reached'; END $$;"
-      "CREATE TRIGGER fail BEFORE UPDATE ON t FOR EACH ROW WHEN (NEW.id = 1001) EXECUTE FUNCTION fail();"
+      "CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON t FOR EACH ROW WHEN (NEW.id = 1001) EXECUTE FUNCTION fail();"
       "ALTER TABLE t ENABLE ALWAYS TRIGGER fail");
   std::deque<RowWrite> rows;
   for (int i = 1; i <= 1001; ++i) rows.push_back(Update({absl::StrCat(i)}, {"new"}, Xmin(absl::StrCat(i))));
