@@ -71,8 +71,9 @@ class Puller {
   absl::StatusOr<bool> AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments, const HubHead& head, bool more);
   absl::StatusOr<EventLog::Refusal> CheckOwn(const std::vector<const Segment*>& segments, const HubHead& head);
   void Trouble(const OriginId& origin, absl::Status status, bool for_good);
-  // What follows the replies that are still to be appended. May only be asked for when nothing speaks against their being appended.
+  // There is more after the reply that is to be appended, and nothing that speaks against appending it.
   bool MayAskAhead() const;
+  // For what follows the log and the replies that are still to be appended.
   PullRequest NextRequest();
   // What was asked for ahead follows what was not appended in the end.
   void DropAhead();

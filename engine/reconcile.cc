@@ -16,9 +16,6 @@ namespace {
 // Rows of the fold kept in memory before they go to the temporary table, in key order so that it is written from left
 // to right.
 constexpr size_t kCachedRows = 50'000;
-// A transaction of baseline rows is as large as this: others are shown whole transactions only.
-constexpr size_t kTransactionRows = 5'000;
-constexpr size_t kTransactionBytes = 8 << 20;
 // Of a value in the list of differences.
 constexpr size_t kListedBytes = 400;
 
@@ -204,8 +201,8 @@ RowComparison CompareRow(const FoldIndex::Entry* entry, absl::Span<const ColumnI
 
 absl::Status Reconciler::BeginPass(Pass pass, Lsn at, int64_t time_us) {
   pass_ = pass;
-  at_ = at;
   time_us_ = time_us;
+  feed_.Begin(at, time_us);
   const bool evidence = pass == Pass::kCompare && choice_ == DifferenceChoice::kFleet && fresh_chain_;
   parts_.recorder->SetSource(
       pass == Pass::kCompare ? v1::TransactionHeader::RECONCILE : v1::TransactionHeader::BASELINE, evidence);
@@ -243,7 +240,7 @@ absl::Status Reconciler::Row(absl::Span<const TupleValue> tuple) {
       item.new_tuple.assign(tuple.begin(), tuple.end());
       size_t bytes = 0;
       for (const TupleValue& value : tuple) bytes += value.text.size();
-      return Feed(std::move(item), bytes);
+      return feed_.Record(shape_, std::move(item), bytes);
     }
     case RowComparison::Kind::kEqual:
       if (!writing) return absl::OkStatus();
@@ -286,7 +283,7 @@ absl::Status Reconciler::Differs(const RowRef& ref, const RowKey& key, const Fol
   CaptureItem item;
   item.kind = CaptureItem::Kind::kInsert;
   item.new_tuple.assign(tuple.begin(), tuple.end());
-  return Feed(std::move(item), 0);
+  return feed_.Record(shape_, std::move(item), 0);
 }
 
 absl::Status Reconciler::List(const RowKey& key, const FoldIndex::Entry& entry, const RowComparison& comparison,
@@ -329,34 +326,9 @@ absl::Status Reconciler::WriteUpdate(const FoldIndex::Entry& entry, absl::Span<c
     fleet.push_back(std::move(value));
     item.old_tuple[ordinal] = TupleOf(fleet.back());
   }
-  return Feed(std::move(item), bytes);
+  return feed_.Record(shape_, std::move(item), bytes);
 }
 
-absl::Status Reconciler::Feed(CaptureItem item, size_t bytes) {
-  Recorder& recorder = *parts_.recorder;
-  if (!recorder.InTransaction()) {
-    CaptureItem begin;
-    begin.kind = CaptureItem::Kind::kBegin;
-    begin.commit_lsn = at_;
-    begin.commit_time_us = time_us_;
-    ASSAY_RETURN_IF_ERROR(recorder.Record(begin));
-  }
-  item.relation = shape_;
-  ASSAY_RETURN_IF_ERROR(recorder.Record(item));
-  bytes_in_transaction_ += bytes;
-  if (++rows_in_transaction_ < kTransactionRows && bytes_in_transaction_ < kTransactionBytes) return absl::OkStatus();
-  return Commit();
-}
-
-absl::Status Reconciler::Commit() {
-  if (!parts_.recorder->InTransaction()) return absl::OkStatus();
-  rows_in_transaction_ = bytes_in_transaction_ = 0;
-  CaptureItem commit;
-  commit.kind = CaptureItem::Kind::kCommit;
-  commit.commit_lsn = commit.end_lsn = at_;
-  return parts_.recorder->Record(commit);
-}
-
-absl::Status Reconciler::EndPass() { return Commit(); }
+absl::Status Reconciler::EndPass() { return feed_.Commit(); }
 
 }  // namespace assay

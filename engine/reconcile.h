@@ -29,6 +29,7 @@
 #include "engine/database.h"
 #include "engine/fold_values.h"
 #include "engine/recorder.h"
+#include "engine/row_feed.h"
 #include "log/event_log.h"
 #include "log/log_file.h"
 #include "log/row_versions.h"
@@ -134,7 +135,7 @@ class Reconciler {
   // `fresh_chain`: nothing but the opening is in this branch's chain, so that evidence can still be stamped before it
   // all. Otherwise kFleet leaves no evidence and makes the row due to be written.
   Reconciler(const Parts& parts, FoldIndex* fold, DifferenceChoice choice, bool fresh_chain)
-      : parts_(parts), values_(parts.log, parts.names), fold_(fold), choice_(choice), fresh_chain_(fresh_chain) {}
+      : parts_(parts), values_(parts.log, parts.names), fold_(fold), choice_(choice), fresh_chain_(fresh_chain), feed_(parts.recorder) {}
 
   // `at`: the WAL position at which the rows were read; `time_us`: Unix microseconds, the events' time. kCompare may be
   // left out when the fold is empty.
@@ -157,8 +158,6 @@ class Reconciler {
   // Writes only `ordinals` of an existing row; their old values are the fleet's, as far as it has any.
   absl::Status WriteUpdate(const FoldIndex::Entry& entry, absl::Span<const TupleValue> tuple,
                            const std::vector<uint32_t>& ordinals);
-  absl::Status Feed(CaptureItem item, size_t bytes);
-  absl::Status Commit();
 
   Parts parts_;
   FoldValues values_;
@@ -167,13 +166,12 @@ class Reconciler {
   bool fresh_chain_;
 
   Pass pass_ = Pass::kCompare;
-  Lsn at_;
   int64_t time_us_ = 0;
   std::shared_ptr<const TableShape> shape_;
   TableId table_;
   std::vector<ColumnId> columns_;
   std::vector<bool> is_key_;
-  size_t rows_in_transaction_ = 0, bytes_in_transaction_ = 0;
+  RowFeed feed_;
   ReconcileReport report_;
 };
 

@@ -11,9 +11,6 @@
 namespace assay {
 namespace {
 
-// A transaction of reconciled rows is as large as this: others are shown whole transactions only.
-constexpr size_t kTransactionRows = 5'000;
-constexpr size_t kTransactionBytes = 8 << 20;
 constexpr size_t kListedBytes = 400;
 
 constexpr char kKept[] = "changed here: recorded now, and kept";
@@ -46,8 +43,8 @@ size_t BytesOf(absl::Span<const TupleValue> tuple) {
 
 absl::Status RowRepair::BeginPass(Pass pass, Lsn at, int64_t time_us) {
   pass_ = pass;
-  at_ = at;
   time_us_ = time_us;
+  feed_.Begin(at, time_us);
   parts_.recorder->SetSource(v1::TransactionHeader::RECONCILE, /*ancient=*/false);
   return fold_->ForgetSeen();
 }
@@ -176,12 +173,12 @@ absl::Status RowRepair::Absent(const RowRef& ref, const FoldIndex::Entry& entry)
   }
   ASSAY_RETURN_IF_ERROR(TakeOn(ref, entry.versions));
   const size_t bytes = BytesOf(item.old_tuple);
-  return Feed(std::move(item), bytes);
+  return feed_.Record(shape_, std::move(item), bytes);
 }
 
 absl::Status RowRepair::EndPass() {
   if (pass_ == Pass::kCompare) return LookForOlderValues();
-  return Commit();
+  return feed_.Commit();
 }
 
 // One more time through the log, for the few rows that differ.
@@ -234,7 +231,7 @@ absl::Status RowRepair::WriteInsert(absl::Span<const TupleValue> tuple) {
   CaptureItem item;
   item.kind = CaptureItem::Kind::kInsert;
   item.new_tuple.assign(tuple.begin(), tuple.end());
-  return Feed(std::move(item), BytesOf(tuple));
+  return feed_.Record(shape_, std::move(item), BytesOf(tuple));
 }
 
 absl::Status RowRepair::WriteUpdate(const FoldIndex::Entry& entry, absl::Span<const TupleValue> tuple,
@@ -259,7 +256,7 @@ absl::Status RowRepair::WriteUpdate(const FoldIndex::Entry& entry, absl::Span<co
     before.push_back(std::move(value));
     item.old_tuple[ordinal] = TupleOf(before.back());
   }
-  return Feed(std::move(item), bytes);
+  return feed_.Record(shape_, std::move(item), bytes);
 }
 
 void RowRepair::List(const RowKey& key, const std::string& column, ColumnText here, ColumnText fold,
@@ -272,31 +269,6 @@ void RowRepair::List(const RowKey& key, const std::string& column, ColumnText he
   added.here = Listed(std::move(here));
   added.fleet = Listed(std::move(fold));
   added.verdict = verdict;
-}
-
-absl::Status RowRepair::Feed(CaptureItem item, size_t bytes) {
-  Recorder& recorder = *parts_.recorder;
-  if (!recorder.InTransaction()) {
-    CaptureItem begin;
-    begin.kind = CaptureItem::Kind::kBegin;
-    begin.commit_lsn = at_;
-    begin.commit_time_us = time_us_;
-    ASSAY_RETURN_IF_ERROR(recorder.Record(begin));
-  }
-  item.relation = shape_;
-  ASSAY_RETURN_IF_ERROR(recorder.Record(item));
-  bytes_in_transaction_ += bytes;
-  if (++rows_in_transaction_ < kTransactionRows && bytes_in_transaction_ < kTransactionBytes) return absl::OkStatus();
-  return Commit();
-}
-
-absl::Status RowRepair::Commit() {
-  if (!parts_.recorder->InTransaction()) return absl::OkStatus();
-  rows_in_transaction_ = bytes_in_transaction_ = 0;
-  CaptureItem commit;
-  commit.kind = CaptureItem::Kind::kCommit;
-  commit.commit_lsn = commit.end_lsn = at_;
-  return parts_.recorder->Record(commit);
 }
 
 }  // namespace assay

@@ -22,6 +22,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "engine/reconcile.h"
+#include "engine/row_feed.h"
 
 namespace assay {
 
@@ -52,7 +53,7 @@ class RowRepair {
   enum class Pass : uint8_t { kCompare, kWrite };
 
   RowRepair(const Reconciler::Parts& parts, FoldIndex* fold, Held held, RowRepairOptions options)
-      : parts_(parts), values_(parts.log, parts.names), fold_(fold), held_(std::move(held)), options_(options) {}
+      : parts_(parts), values_(parts.log, parts.names), fold_(fold), held_(std::move(held)), options_(options), feed_(parts.recorder) {}
 
   // `at`: the WAL position at which the rows were read; `time_us`: Unix microseconds, the events' time.
   absl::Status BeginPass(Pass pass, Lsn at, int64_t time_us);
@@ -83,8 +84,6 @@ class RowRepair {
                            const std::vector<uint32_t>& ordinals);
   absl::Status WriteInsert(absl::Span<const TupleValue> tuple);
   void List(const RowKey& key, const std::string& column, ColumnText here, ColumnText fold, const std::string& verdict);
-  absl::Status Feed(CaptureItem item, size_t bytes);
-  absl::Status Commit();
 
   Reconciler::Parts parts_;
   FoldValues values_;
@@ -93,14 +92,13 @@ class RowRepair {
   RowRepairOptions options_;
 
   Pass pass_ = Pass::kCompare;
-  Lsn at_;
   int64_t time_us_ = 0;
   std::shared_ptr<const TableShape> shape_;
   TableId table_;
   std::vector<ColumnId> columns_;
   std::vector<bool> is_key_;
   absl::flat_hash_map<RowRef, std::vector<Doubt>> doubts_;
-  size_t rows_in_transaction_ = 0, bytes_in_transaction_ = 0;
+  RowFeed feed_;
   RowRepairReport report_;
 };
 
