@@ -18,7 +18,7 @@ namespace assay {
 class EvenVfs {
  public:
   // Bytes of one file.
-  static constexpr sqlite3_int64 kPiece = 512 << 10;
+  static constexpr sqlite3_int64 kPiece = 1 << 20;
 
   // Registers it under `name`. `below`: the name of what it stands on, nullptr: SQLite's own.
   EvenVfs(std::string name, const char* below);
