@@ -123,8 +123,7 @@ void Projector::AskLastBatch() {
 }
 
 absl::Status Projector::GatherNext(size_t events_max) {
-  // Bounds memory: two of the largest that batches are meant to be, or one that is larger.
-  if (batch_->Empty() || landing_batch_->rows().size() + batch_->rows().size() > config_.batch_rows_max * 3 / 2) return absl::OkStatus();
+  if (batch_->Empty() || IsMuch(landing_batch_->rows().size() + batch_->rows().size())) return absl::OkStatus();
   if (!std::exchange(next_begun_, true)) {
     next_->Clear(batch_->End());
     next_looked_up_ = 0;
@@ -208,8 +207,7 @@ absl::Status Projector::Step(size_t events_max, bool idle) {
 }
 
 absl::Status Projector::Gather(size_t events_max) {
-  // One large transaction is enough in memory.
-  if (landing_.has_value() && landing_batch_->rows().size() > 2 * config_.batch_rows_max) return absl::OkStatus();
+  if (landing_.has_value() && IsMuch(landing_batch_->rows().size())) return absl::OkStatus();
   const int64_t now_ms = absl::ToUnixMillis(clock_->Now());
   if (batch_->Empty() && retry_turn_) {
     // What lands may settle some of them.

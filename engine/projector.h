@@ -97,6 +97,8 @@ class Projector : public ProjectionEcho {
   absl::Status Gather(size_t events_max);
   // While PostgreSQL is at work on this batch: folds the next one, and does what else would have to be waited for later.
   absl::Status GatherNext(size_t events_max);
+  // So many rows in memory that no other batch is to come beside them: two of the largest that batches are meant to be, or one that is larger.
+  bool IsMuch(size_t rows) const { return rows > config_.batch_rows_max * 3 / 2; }
   void DropBatch();
   absl::StatusOr<std::vector<TargetRow>> Targets(const Batch& batch);
   // What is known of them before a read, and which of them need none.

@@ -277,6 +277,11 @@ ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
       ++lock_timeouts_;
       last_lock_timeout_ = SteadyNow();
     }
+    if (writer.gave_way()) {
+      Rollback();
+      reply.outcome = ProjectReply::Outcome::kGaveWay;
+      return reply;
+    }
     if (!status.ok()) return fail(status);
   }
   if (!writer.refused().empty()) {
@@ -285,8 +290,6 @@ ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
   } else if (!writer.moved().empty()) {
     reply.outcome = ProjectReply::Outcome::kMoved;
     reply.rows = writer.moved();
-  } else if (writer.gave_way()) {
-    reply.outcome = ProjectReply::Outcome::kGaveWay;
   } else {
     return Commit();
   }

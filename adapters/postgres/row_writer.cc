@@ -103,7 +103,7 @@ bool RowWriter::RefuseUnknown() {
 }
 
 absl::Status RowWriter::Apply(uint32_t table, absl::Span<const uint32_t> rows) {
-  if (SteadyNow() > deadline_) return absl::AbortedError("the rows took longer to write than they may be locked");
+  ASSAY_RETURN_IF_ERROR(MayGoOn());
   const TableWrites& writes = request_->writes[table];
   ASSAY_ASSIGN_OR_RETURN(const std::vector<uint32_t> moved,
                          ApplyRows(*connection_, TableOf(table), writes, rows, !request_->locked));
@@ -122,24 +122,28 @@ absl::Status RowWriter::Apply(uint32_t table, absl::Span<const uint32_t> rows) {
   return absl::OkStatus();
 }
 
-absl::Status RowWriter::LookBehind() {
+absl::Status RowWriter::MayGoOn() {
+  if (SteadyNow() > deadline_) return absl::AbortedError("the rows took longer to write than they may be locked");
   if (request_->locked || SteadyNow() < looked_ + kLookEvery) return absl::OkStatus();
   ASSAY_ASSIGN_OR_RETURN(const Result waits, connection_->Execute("SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE NOT granted AND "
                                                                   "pg_catalog.pg_backend_pid() = ANY (pg_catalog.pg_blocking_pids(pid)))"));
   gave_way_ = waits.Bool(0, 0);
   looked_ = SteadyNow();
-  return absl::OkStatus();
+  return gave_way_ ? absl::AbortedError("somebody waits for what was locked") : absl::OkStatus();
 }
 
 absl::Status RowWriter::Write() {
   for (const Group& group : groups_) {
-    ASSAY_RETURN_IF_ERROR(LookBehind());
-    if (gave_way_ || !moved_.empty()) return absl::OkStatus();
+    if (!moved_.empty()) return absl::OkStatus();
     const LocalTable& table = TableOf(group.table);
     const TableWrites& writes = request_->writes[group.table];
     // A row that is there after all makes the statement fail, and WriteWithCare finds out which it is.
-    const bool copy = CanCopy(table, writes, group.rows) && SteadyNow() <= deadline_;
-    ASSAY_RETURN_IF_ERROR(copy ? CopyRows(*connection_, table, writes, group.rows) : Apply(group.table, group.rows));
+    if (CanCopy(table, writes, group.rows)) {
+      ASSAY_RETURN_IF_ERROR(MayGoOn());
+      ASSAY_RETURN_IF_ERROR(CopyRows(*connection_, table, writes, group.rows));
+    } else {
+      ASSAY_RETURN_IF_ERROR(Apply(group.table, group.rows));
+    }
   }
   return connection_->ExecuteScript(kCheckNow).status();
 }
@@ -149,11 +153,7 @@ absl::Status RowWriter::WriteWithCare() {
   refused_.clear();
   ASSAY_RETURN_IF_ERROR(connection_->ExecuteScript(kCheckNow).status());
   std::vector<Failure> failures;
-  for (const Group& group : groups_) {
-    ASSAY_RETURN_IF_ERROR(LookBehind());
-    if (gave_way_) return absl::OkStatus();
-    ASSAY_RETURN_IF_ERROR(TryHalves(group.table, group.rows, &failures));
-  }
+  for (const Group& group : groups_) ASSAY_RETURN_IF_ERROR(TryHalves(group.table, group.rows, &failures));
   ASSAY_RETURN_IF_ERROR(TryAgain(&failures));
   ASSAY_RETURN_IF_ERROR(Together(&failures));
   return Exchange(std::move(failures));

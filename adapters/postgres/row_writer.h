@@ -13,7 +13,7 @@
 //   RowWriter writer(&connection, &catalog, &request);
 //   absl::Status status = writer.Write();           // or an error that says nothing about a row: connection, deadlock, disk
 //   if (IsAboutRows(status)) { ROLLBACK TO …; status = writer.WriteWithCare(); }
-//   commit only if status is OK, moved() and refused() are empty, and not gave_way()
+//   commit only if status is OK and moved() and refused() are empty; ABORTED and gave_way(): somebody waited
 //
 // Ends early when nothing can come of it: a row has moved; or somebody waits for a lock of ours, and may be given way. An application that
 // waits for a large batch would feel it; and after a second (deadlock_timeout), if we wait for a row of its own by then, PostgreSQL would end
@@ -66,8 +66,8 @@ class RowWriter {
   void AddGroups(RowWrite::Operation operation);
   const LocalTable& TableOf(uint32_t table) const { return catalog_->Find(request_->writes[table].name); }
   const RowWrite& WriteOf(const Failure& failure) const { return request_->writes[failure.table].rows[failure.row]; }
-  // Looks, if that was not a moment ago, whether somebody waits for us.
-  absl::Status LookBehind();
+  // Before each statement that writes. ABORTED: the deadline is over; or somebody waits for us, for whom it looks every few milliseconds.
+  absl::Status MayGoOn();
   absl::Status Apply(uint32_t table, absl::Span<const uint32_t> rows);
   absl::Status TryHalves(uint32_t table, absl::Span<const uint32_t> rows, std::vector<Failure>* failures);
   absl::Status TryAgain(std::vector<Failure>* failures);
