@@ -302,7 +302,7 @@ absl::Status Engine::Parts::KeepCheckpoint() {
   }
   checkpoint_at = clock->Now() + kCheckpointInterval;
   checkpoint_size = head.last.value;
-  return log->KeepCheckpoint(own, SignCheckpoint({own, head.last.value, log->Root(own)}, *config.signing_key));
+  return log->SignCheckpoint(own, *config.signing_key).status();
 }
 
 absl::Status Engine::Parts::Work() {

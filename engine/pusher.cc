@@ -91,8 +91,7 @@ absl::Status Pusher::Step(bool paused) {
                          log_->ReadSegments(own_, hub_last_->Next(), kPushBytesMax, /*complete_only=*/false));
   if (request.segments.empty()) return absl::OkStatus();
   if (config_.signing_key.has_value() && request.segments.back().last == head.last) {
-    request.checkpoint = SignCheckpoint({own_, head.last.value, log_->Root(own_)}, *config_.signing_key);
-    ASSAY_RETURN_IF_ERROR(log_->KeepCheckpoint(own_, request.checkpoint));
+    ASSAY_ASSIGN_OR_RETURN(request.checkpoint, log_->SignCheckpoint(own_, *config_.signing_key));
   }
   call_ = HubPush{std::move(request)};
   busy_ = true;

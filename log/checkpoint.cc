@@ -34,10 +34,6 @@ using DigestContext = std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)>;
 
 const unsigned char* Bytes(absl::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
 
-Pkey PrivateKey(absl::string_view raw) {
-  return {EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, Bytes(raw), raw.size()), &EVP_PKEY_free};
-}
-
 absl::Status Errno(absl::string_view what, const std::string& path, int error) {
   return absl::UnavailableError(absl::StrCat(what, " ", path, ": ", std::strerror(error)));
 }
@@ -100,18 +96,16 @@ std::string Body(const Checkpoint& checkpoint) {
 
 }  // namespace
 
+SigningKey::SigningKey(std::shared_ptr<EVP_PKEY> key) : key_(std::move(key)), public_key_(kKeyBytes, '\0') {
+  size_t size = kKeyBytes;
+  auto* bytes = reinterpret_cast<unsigned char*>(public_key_.data());
+  ASSAY_CHECK(EVP_PKEY_get_raw_public_key(key_.get(), bytes, &size) == 1 && size == kKeyBytes);
+}
+
 absl::StatusOr<SigningKey> SigningKey::Generate() {
   Pkey key(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"), &EVP_PKEY_free);
   if (key == nullptr) return absl::InternalError("OpenSSL cannot generate an Ed25519 key");
-  SigningKey result;
-  result.private_key_.resize(kKeyBytes);
-  size_t size = kKeyBytes;
-  auto* bytes = reinterpret_cast<unsigned char*>(result.private_key_.data());
-  ASSAY_CHECK(EVP_PKEY_get_raw_private_key(key.get(), bytes, &size) == 1 && size == kKeyBytes);
-  result.public_key_.resize(kKeyBytes);
-  bytes = reinterpret_cast<unsigned char*>(result.public_key_.data());
-  ASSAY_CHECK(EVP_PKEY_get_raw_public_key(key.get(), bytes, &size) == 1 && size == kKeyBytes);
-  return result;
+  return SigningKey(std::move(key));
 }
 
 absl::StatusOr<SigningKey> SigningKey::Load(const std::string& path) {
@@ -132,25 +126,16 @@ absl::StatusOr<SigningKey> SigningKey::Load(const std::string& path) {
   Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(count)), &BIO_free);
   Pkey key(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr), &EVP_PKEY_free);
   OPENSSL_cleanse(pem.data(), pem.size());
-  SigningKey result;
-  result.private_key_.resize(kKeyBytes);
-  result.public_key_.resize(kKeyBytes);
-  size_t private_size = kKeyBytes, public_size = kKeyBytes;
-  if (key == nullptr || EVP_PKEY_get_base_id(key.get()) != EVP_PKEY_ED25519 ||
-      EVP_PKEY_get_raw_private_key(key.get(), reinterpret_cast<unsigned char*>(result.private_key_.data()),
-                                   &private_size) != 1 ||
-      EVP_PKEY_get_raw_public_key(key.get(), reinterpret_cast<unsigned char*>(result.public_key_.data()),
-                                  &public_size) != 1) {
+  if (key == nullptr || EVP_PKEY_get_base_id(key.get()) != EVP_PKEY_ED25519) {
     return absl::FailedPreconditionError(absl::StrCat(
         path, " is not an Ed25519 private key in PEM form: restore it from a backup, or open a new origin"));
   }
-  return result;
+  return SigningKey(std::move(key));
 }
 
 absl::Status SigningKey::Save(const std::string& path) const {
-  Pkey key = PrivateKey(private_key_);
   Bio bio(BIO_new(BIO_s_mem()), &BIO_free);
-  ASSAY_CHECK(PEM_write_bio_PrivateKey(bio.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1);
+  ASSAY_CHECK(PEM_write_bio_PrivateKey(bio.get(), key_.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1);
   char* pem = nullptr;
   const long size = BIO_get_mem_data(bio.get(), &pem);
 
@@ -173,11 +158,10 @@ absl::Status SigningKey::Save(const std::string& path) const {
 }
 
 std::string SigningKey::Sign(absl::string_view message) const {
-  Pkey key = PrivateKey(private_key_);
   DigestContext context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
   std::string signature(kSignatureBytes, '\0');
   size_t size = signature.size();
-  ASSAY_CHECK(key != nullptr && EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
+  ASSAY_CHECK(EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key_.get()) == 1 &&
               EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, Bytes(message),
                              message.size()) == 1);
   return signature;

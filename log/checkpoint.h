@@ -13,6 +13,8 @@
 #include "absl/strings/string_view.h"
 #include "log/types.h"
 
+struct evp_pkey_st;  // OpenSSL's EVP_PKEY.
+
 namespace assay {
 
 struct Checkpoint {
@@ -21,7 +23,8 @@ struct Checkpoint {
   Hash root{};
 };
 
-// An origin's Ed25519 key pair. The private half lives in a file of mode 0600 beside the log and never in the log.
+// An origin's Ed25519 key pair. The private half lives in a file of mode 0600 beside the log and never in the log. Copies share one key;
+// from any thread.
 class SigningKey {
  public:
   static absl::StatusOr<SigningKey> Generate();
@@ -34,7 +37,8 @@ class SigningKey {
   std::string Sign(absl::string_view message) const;             // 64 bytes.
 
  private:
-  std::string private_key_;  // 32 bytes.
+  explicit SigningKey(std::shared_ptr<evp_pkey_st> key);
+  std::shared_ptr<evp_pkey_st> key_;  // Made once: to make it of its bytes takes as long as to sign.
   std::string public_key_;
 };
 

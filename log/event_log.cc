@@ -30,6 +30,7 @@ uint64_t Unsigned(int64_t value) { return static_cast<uint64_t>(value); }
 
 absl::StatusOr<std::unique_ptr<EventLog>> EventLog::Open(LogFile* file) {
   std::unique_ptr<EventLog> log(new EventLog(file));
+  ASSAY_ASSIGN_OR_RETURN(log->select_end_, file->Prepare("SELECT ends FROM segment WHERE origin = ?1 AND last = ?2"));
   ASSAY_ASSIGN_OR_RETURN(log->select_segment_, file->Prepare("SELECT first, last, ends, body FROM segment "
                                                              "WHERE origin = ?1 AND last >= ?2 ORDER BY last LIMIT 1"));
   if (!file->read_only()) {

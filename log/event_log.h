@@ -125,6 +125,8 @@ class EventLog {
   // when `text` is not signed by the chain's key, or contradicts the chain held here or one kept before (same size, another
   // root): then evidence of both is kept, if the caller commits. NOT_FOUND before event 1, which has the key, is held.
   absl::Status KeepCheckpoint(const OriginId& origin, absl::string_view text);
+  // The checkpoint of the chain as it is here, signed with its own key and kept. FAILED_PRECONDITION when `key` is another; else as KeepCheckpoint.
+  absl::StatusOr<std::string> SignCheckpoint(const OriginId& origin, const SigningKey& key);
   std::optional<std::string> NewestCheckpoint(const OriginId& origin) const;
 
   int64_t EventCount() const;  // Over all chains.
@@ -143,6 +145,7 @@ class EventLog {
     SegmentBuilder builder;
     std::string checkpoint;   // Newest seen; may be empty.
     Checkpoint claim;         // What it says.
+    std::string public_key;   // As event 1 says, once it was asked for.
     bool dirty = false;       // Differs from its row.
 
     bool InTransaction() const { return head.complete < head.last; }
@@ -174,8 +177,12 @@ class EventLog {
   Refusal CheckNew(const Chain& chain, const DecodedSegment& decoded, size_t skip);
   // Opening and checkpoint of a chain that was held up to `held` before this reply.
   absl::StatusOr<Refusal> CheckChain(const OriginId& origin, Sequence held, absl::string_view checkpoint);
+  // What the chain's opening has. As Opening; DATA_LOSS when event 1 opens nothing.
+  absl::StatusOr<std::string> PublicKey(const OriginId& origin);
   // As KeepCheckpoint.
   absl::StatusOr<Refusal> TakeCheckpoint(const OriginId& origin, absl::string_view text);
+  // The same of `claim`, which `text` makes and whose signature is known to be good.
+  absl::StatusOr<Refusal> TakeClaim(Chain& chain, const Checkpoint& claim, absl::string_view text);
   // `root` is ours at the size that `claim` is about. Keeps evidence when they differ.
   Refusal CheckRoot(const Chain& chain, const Checkpoint& claim, absl::string_view text, const Hash& root);
   // Puts a chain back to how it was, after the file was.
@@ -198,7 +205,7 @@ class EventLog {
   std::vector<OriginId> origins_by_index_;
   SegmentCache cache_;
   std::vector<Evidence> evidence_;  // Not written yet: what is refused is rolled back, and the evidence of it stays.
-  Statement insert_segment_, select_segment_, upsert_chain_;
+  Statement insert_segment_, select_segment_, select_end_, upsert_chain_;
 };
 
 }  // namespace assay

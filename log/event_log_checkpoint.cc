@@ -51,6 +51,14 @@ absl::StatusOr<v1::OriginOpened> EventLog::Opening(const OriginId& origin) {
   return event.origin_opened();
 }
 
+absl::StatusOr<std::string> EventLog::PublicKey(const OriginId& origin) {
+  const auto found = chains_.find(origin);
+  if (found != chains_.end() && !found->second.public_key.empty()) return found->second.public_key;
+  ASSAY_ASSIGN_OR_RETURN(const v1::OriginOpened opening, Opening(origin));
+  found->second.public_key = opening.public_key();
+  return opening.public_key();
+}
+
 EventLog::Refusal EventLog::CheckRoot(const Chain& chain, const Checkpoint& claim, absl::string_view text, const Hash& root) {
   if (claim.root == root) return {};
   KeepEvidence(chain, "checkpoint", {claim.size}, AsBytes(root), text);
@@ -67,33 +75,52 @@ absl::Status EventLog::KeepCheckpoint(const OriginId& origin, absl::string_view 
 
 absl::StatusOr<EventLog::Refusal> EventLog::TakeCheckpoint(const OriginId& origin, absl::string_view text) {
   ASSAY_CHECK(file_->InTransaction());
-  ASSAY_ASSIGN_OR_RETURN(const v1::OriginOpened opening, Opening(origin));
-  const absl::StatusOr<Checkpoint> checkpoint = VerifyCheckpoint(text, opening.public_key());
+  ASSAY_ASSIGN_OR_RETURN(const std::string public_key, PublicKey(origin));
+  const absl::StatusOr<Checkpoint> checkpoint = VerifyCheckpoint(text, public_key);
   if (!checkpoint.ok()) return Refusal{checkpoint.status()};
   if (checkpoint->origin != origin) {
     return Refusal{absl::InvalidArgumentError(
         absl::StrCat("a checkpoint of ", checkpoint->origin.Hex(), " under the name of ", origin.Hex()))};
   }
-  Chain& chain = *FindOrAdd(origin);
-  if (checkpoint->size == chain.claim.size && checkpoint->root != chain.claim.root && !chain.checkpoint.empty()) {
-    KeepEvidence(chain, "checkpoint", {checkpoint->size}, chain.checkpoint, text);
-    return Refusal{absl::DataLossError(absl::StrCat("origin ", origin.Hex(), " signed two histories of its first ",
-                                                    checkpoint->size, " events")),
+  return TakeClaim(*FindOrAdd(origin), *checkpoint, text);
+}
+
+absl::StatusOr<EventLog::Refusal> EventLog::TakeClaim(Chain& chain, const Checkpoint& claim, absl::string_view text) {
+  if (claim.size == chain.claim.size && claim.root != chain.claim.root && !chain.checkpoint.empty()) {
+    KeepEvidence(chain, "checkpoint", {claim.size}, chain.checkpoint, text);
+    return Refusal{absl::DataLossError(absl::StrCat("origin ", chain.origin.Hex(), " signed two histories of its first ", claim.size,
+                                                    " events")),
                    /*about_held=*/true, /*signed_claim=*/true};
   }
-  if (checkpoint->size <= chain.head.last.value) {
-    const absl::StatusOr<Hash> root = RootAt(origin, checkpoint->size);
+  if (claim.size <= chain.head.last.value) {
+    const absl::StatusOr<Hash> root = RootAt(chain.origin, claim.size);
     // Damaged on our own disk: the chain cannot go on, the others can.
     if (absl::IsDataLoss(root.status())) return Refusal{root.status(), /*about_held=*/true};
     ASSAY_RETURN_IF_ERROR(root.status());
-    if (Refusal refusal = CheckRoot(chain, *checkpoint, text, *root); !refusal.cause.ok()) return refusal;
+    if (Refusal refusal = CheckRoot(chain, claim, text, *root); !refusal.cause.ok()) return refusal;
   }
-  if (checkpoint->size > chain.claim.size) {
+  if (claim.size > chain.claim.size) {
     chain.checkpoint = std::string(text);
-    chain.claim = *checkpoint;
+    chain.claim = claim;
     chain.dirty = true;
   }
   return Refusal{};
+}
+
+// Nothing is to be verified of a signature that was made here; that took longer than to make it, with every push.
+absl::StatusOr<std::string> EventLog::SignCheckpoint(const OriginId& origin, const SigningKey& key) {
+  ASSAY_CHECK(file_->InTransaction());
+  ASSAY_ASSIGN_OR_RETURN(const std::string public_key, PublicKey(origin));
+  if (public_key != key.public_key()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the signing key is not the one that chain ", origin.Hex(), " was opened with: put that chain's key file back, or open a new origin"));
+  }
+  Chain& chain = *FindOrAdd(origin);
+  const Checkpoint claim{origin, chain.head.last.value, chain.tree.Root()};
+  std::string text = assay::SignCheckpoint(claim, key);
+  ASSAY_ASSIGN_OR_RETURN(Refusal refusal, TakeClaim(chain, claim, text));
+  if (!refusal.cause.ok()) return std::move(refusal.cause);
+  return text;
 }
 
 std::optional<std::string> EventLog::NewestCheckpoint(const OriginId& origin) const {

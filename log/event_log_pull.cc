@@ -56,7 +56,7 @@ absl::StatusOr<EventLog::Refusal> EventLog::AppendChain(const OriginId& origin, 
 absl::StatusOr<EventLog::Refusal> EventLog::CheckChain(const OriginId& origin, Sequence held, absl::string_view checkpoint) {
   const Sequence last = Head(origin).last;
   if (last.value == 0) return Refusal{};  // Nothing to check, and no key to check it with.
-  const absl::StatusOr<v1::OriginOpened> opening = Opening(origin);
+  const absl::StatusOr<std::string> opening = PublicKey(origin);
   if (absl::IsPermissionDenied(opening.status())) {
     return Refusal{absl::DataLossError(absl::StrCat(EventName(origin, {1}), ", which opens the chain, was withheld")), held.value > 0};
   }

@@ -54,13 +54,14 @@ absl::StatusOr<std::shared_ptr<const DecodedSegment>> EventLog::SegmentHolding(C
 
 absl::StatusOr<bool> EventLog::ContinuesAt(const Chain& chain, Sequence sequence) {
   if (sequence.value == 1) return false;
-  ASSAY_ASSIGN_OR_RETURN(Statement before, file_->Prepare("SELECT ends FROM segment WHERE origin = ?1 AND last = ?2"));
-  before.BindInt(1, chain.index.value).BindInt(2, static_cast<int64_t>(sequence.value - 1));
-  ASSAY_ASSIGN_OR_RETURN(const bool row, before.Step());
+  select_end_.BindInt(1, chain.index.value).BindInt(2, static_cast<int64_t>(sequence.value - 1));
+  ASSAY_ASSIGN_OR_RETURN(const bool row, select_end_.Step());
   if (!row)
     return absl::DataLossError(
         absl::StrCat("the log has no segment that ends at ", EventName(chain.origin, {sequence.value - 1})));
-  return before.Int(0) == 0;
+  const bool ends = select_end_.Int(0) != 0;
+  select_end_.Reset();
+  return !ends;
 }
 
 EventReader EventLog::Read(const OriginId& origin, Sequence from) {

@@ -47,6 +47,30 @@ TEST_F(KeptCheckpointTest, NewestIsKeptAndSurvivesReopening) {
   EXPECT_EQ(EvidenceCount(a_), 0);
 }
 
+TEST_F(KeptCheckpointTest, ChainIsSignedWithItsOwnKeyOnly) {
+  ASSERT_OK(a_.Commit(kA, {"t.a", "t.a"}));
+  const std::string third = Sign(a_, 3);
+  ASSERT_OK(a_.file->Begin());
+  EXPECT_EQ(*a_.log->SignCheckpoint(kA, key_), third);
+  const absl::Status other = a_.log->SignCheckpoint(kA, *SigningKey::Generate()).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(other)) << other;
+  EXPECT_THAT(other.message(), HasSubstr("put that chain's key file back"));
+  EXPECT_TRUE(absl::IsNotFound(a_.log->SignCheckpoint(test::Origin(1), key_).status()));
+  ASSERT_OK(a_.file->Commit());
+  EXPECT_OK(VerifyCheckpoint(third, key_.public_key()).status());
+  ASSERT_OK(a_.Reopen());
+  EXPECT_EQ(a_.log->NewestCheckpoint(kA), third);
+}
+
+TEST_F(KeptCheckpointTest, ChainThatWasSignedOtherwiseIsNotSignedAgain) {
+  ASSERT_OK(Keep(a_, SignCheckpoint({kA, 3, Sha256("as it was before the log was put back")}, key_)));
+  ASSERT_OK(a_.Commit(kA, {"t.a", "t.a"}));
+  ASSERT_OK(a_.file->Begin());
+  EXPECT_TRUE(absl::IsDataLoss(a_.log->SignCheckpoint(kA, key_).status()));
+  ASSERT_OK(a_.file->Commit());
+  EXPECT_EQ(EvidenceCount(a_), 1);
+}
+
 TEST_F(KeptCheckpointTest, OldRootIsFoundAtAnySize) {
   std::vector<Hash> roots = {MerkleTree().Root(), a_.log->Root(kA)};
   ASSERT_OK(a_.file->Begin());
