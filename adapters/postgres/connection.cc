@@ -105,6 +105,9 @@ std::string FirstLine(absl::string_view text) {
   return std::string(absl::StripLeadingAsciiWhitespace(text));
 }
 
+// The server keeps a plan for each, of some ten kilobytes.
+constexpr int kPreparedMax = 64;
+
 // Parameters as libpq wants them: each zero-terminated, and no text of PostgreSQL's can hold a zero.
 class Texts {
  public:
@@ -313,17 +316,25 @@ absl::StatusOr<Result> Connection::Execute(absl::string_view sql, absl::Span<con
                                   /*resultFormat=*/0) == 1);
 }
 
-absl::StatusOr<Result> Connection::ExecutePrepared(absl::string_view sql, std::initializer_list<Parameter> parameters) {
+absl::StatusOr<Result> Connection::ExecutePrepared(absl::string_view sql, absl::Span<const Parameter> parameters) {
   ASSAY_ASSIGN_OR_RETURN(const Texts texts, Texts::Of(parameters));
+  if (names_given_ >= kPreparedMax && transaction_status() != PQTRANS_INERROR) {
+    ASSAY_RETURN_IF_ERROR(ExecuteScript("DEALLOCATE ALL").status());
+    prepared_.clear();
+    names_given_ = 0;
+  }
   auto prepared = prepared_.find(sql);
   if (prepared == prepared_.end()) {
-    const std::string name = absl::StrCat("assay_", prepared_.size() + 1);
+    const std::string name = absl::StrCat("assay_", ++names_given_);
     ASSAY_RETURN_IF_ERROR(
         Finish(PQsendPrepare(connection_, name.c_str(), std::string(sql).c_str(), texts.size(), nullptr) == 1).status());
     prepared = prepared_.emplace(sql, name).first;
   }
-  return Finish(PQsendQueryPrepared(connection_, prepared->second.c_str(), texts.size(), texts.data(), nullptr, nullptr,
-                                    /*resultFormat=*/0) == 1);
+  absl::StatusOr<Result> result = Finish(PQsendQueryPrepared(connection_, prepared->second.c_str(), texts.size(), texts.data(), nullptr,
+                                                             nullptr, /*resultFormat=*/0) == 1);
+  // "cached plan must not change result type": a table has changed. As it is now, it is prepared anew the next time.
+  if (SqlstateOf(result.status()) == "0A000") prepared_.erase(prepared);
+  return result;
 }
 
 absl::StatusOr<Result> Connection::ExecuteBinary(absl::string_view sql,

@@ -119,9 +119,13 @@ class Connection {
   absl::StatusOr<Result> Execute(absl::string_view sql, std::initializer_list<Parameter> parameters) {
     return Execute(sql, absl::MakeConstSpan(parameters.begin(), parameters.size()));
   }
-  // As Execute, of one of the few statements whose text never changes: parsed and, with plan_cache_mode = force_generic_plan, planned once a
-  // session. Not through a transaction pooler.
-  absl::StatusOr<Result> ExecutePrepared(absl::string_view sql, std::initializer_list<Parameter> parameters);
+  // As Execute, of a statement whose text comes again: parsed and, with plan_cache_mode = force_generic_plan, planned once a session.
+  // 0A000: a table has changed what it returns; the next time it is as the table is then.
+  // Not through a transaction pooler.
+  absl::StatusOr<Result> ExecutePrepared(absl::string_view sql, absl::Span<const Parameter> parameters);
+  absl::StatusOr<Result> ExecutePrepared(absl::string_view sql, std::initializer_list<Parameter> parameters) {
+    return ExecutePrepared(sql, absl::MakeConstSpan(parameters.begin(), parameters.size()));
+  }
   // One statement, parameters and results in binary format: for bytea, text, and nothing whose binary form may vary.
   absl::StatusOr<Result> ExecuteBinary(absl::string_view sql, absl::Span<const absl::string_view> parameters);
   // Several statements in one string, without parameters, in one implicit transaction unless they say otherwise. The result is
@@ -159,7 +163,8 @@ class Connection {
   PGconn* connection_;
   ConnectionOptions options_;
   bool broken_ = false;
-  std::map<std::string, std::string, std::less<>> prepared_;  // The names of those that are.
+  std::map<std::string, std::string, std::less<>> prepared_;  // Statements by their text: the names of those that are.
+  int names_given_ = 0;                                       // Since there was none: some may be of statements that are outdated.
 };
 
 // "host=db.example port=5432 dbname=shop user=assay": what may be shown of a conninfo.

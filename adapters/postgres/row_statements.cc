@@ -36,7 +36,7 @@ class Rows {
   absl::StatusOr<Result> Execute(Connection& connection, const std::string& sql) {
     std::vector<Parameter> parameters;
     for (ArrayText& array : arrays_) parameters.emplace_back(array.text());
-    return connection.Execute(sql, parameters);
+    return connection.ExecutePrepared(sql, parameters);
   }
 
  private:

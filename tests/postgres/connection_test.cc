@@ -89,6 +89,29 @@ TEST(ConnectionTest, ParametersAreNeverSql) {
   EXPECT_EQ(SqlstateOf((*connection)->Execute("SELECT $1", {absl::string_view("a\0b", 3)}).status()), "22021");
 }
 
+TEST(ConnectionTest, PreparedStatementsFollowTheTableAndAreNotTooMany) {
+  ASSAY_START_POSTGRES(server, {});
+  auto connection = Connection::Open(server->Url(), {});
+  ASSERT_TRUE(connection.ok()) << connection.status();
+  ASSERT_TRUE((*connection)->ExecuteScript("CREATE TABLE public.t (a int); INSERT INTO public.t VALUES (1)").ok());
+  ASSERT_TRUE((*connection)->ExecutePrepared("SELECT a FROM public.t", {}).ok());
+  ASSERT_TRUE((*connection)->ExecuteScript("ALTER TABLE public.t ALTER a TYPE text USING 'no ' || a").ok());
+  EXPECT_EQ(SqlstateOf((*connection)->ExecutePrepared("SELECT a FROM public.t", {}).status()), "0A000");
+  const auto again = (*connection)->ExecutePrepared("SELECT a FROM public.t", {});
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->Text(0, 0), "no 1");
+
+  int most = 0;
+  for (int i = 0; i < 200; ++i) {
+    const auto one = (*connection)->ExecutePrepared(absl::StrCat("SELECT ", i, " + $1::int"), {"1"});
+    ASSERT_TRUE(one.ok()) << one.status();
+    ASSERT_EQ(one->Int64(0, 0), i + 1);
+    most = std::max(most, static_cast<int>((*connection)->Execute("SELECT count(*) FROM pg_prepared_statements")->Int64(0, 0)));
+  }
+  EXPECT_GT(most, 10);
+  EXPECT_LE(most, 64);
+}
+
 TEST(ConnectionTest, PreparedStatementIsThereForTheWholeSession) {
   ASSAY_START_POSTGRES(server, {});
   auto connection = Connection::Open(server->Url(), {});
