@@ -163,6 +163,9 @@ struct ReadReply {
     std::vector<Row> rows;            // Parallel to the request's keys. A key that does not convert to the key's type: not there.
   };
   std::vector<Table> tables;          // Parallel to the request's.
+  // Every transaction with an xid older than this had ended when the fence was emitted, so that its commit comes by before the fence. 0: not known.
+  uint32_t ended_before = 0;
+  uint64_t session = 0;               // In which this was read: another number, and perhaps another server that gives the same xids anew.
 };
 
 struct RowWrite {
@@ -235,6 +238,9 @@ struct ProjectReply {
   Outcome outcome = Outcome::kCommitted;
   std::vector<Row> rows;
   absl::Status status;
+  // kCommitted only: the xmin that all rows have which it wrote. 0: they have several, or it is not known.
+  uint32_t xmin = 0;
+  uint64_t session = 0;  // As ReadReply::session.
 };
 
 class Database {

@@ -119,6 +119,10 @@ absl::StatusOr<OpenIntent> OpenIntent::Parse(const std::string& bytes) {
   return Make(std::move(intent), std::move(rows));
 }
 
+bool OpenIntent::LeavesOut() const {
+  return std::any_of(rows_.begin(), rows_.end(), [](const IntentRow& row) { return row.refused || !row.remark().missing.empty(); });
+}
+
 bool OpenIntent::Meant(const RowRef& ref, ChangeKind kind, const TableShape& shape, absl::Span<const TupleValue> tuple,
                        TableNames& names) {
   using Write = IntentRow::Write;

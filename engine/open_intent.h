@@ -71,6 +71,8 @@ class OpenIntent {
   // True, once per row: this is what was meant to be done with it. `tuple` holds the new values (key only, of a delete).
   bool Meant(const RowRef& row, ChangeKind kind, const TableShape& shape, absl::Span<const TupleValue> tuple, TableNames& names);
 
+  // Some row is refused, or written but for columns that are not here.
+  bool LeavesOut() const;
   std::deque<IntentRow> TakeRows() && { return std::move(rows_); }
 
  private:

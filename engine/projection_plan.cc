@@ -123,7 +123,7 @@ absl::StatusOr<ReadRequest> ProjectionPlanner::Request(const std::vector<TargetR
 }
 
 absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetRow>& targets, const ReadReply& reply,
-                                                       const std::map<RowRef, Refusal>& refused, bool unread) {
+                                                       const std::map<RowRef, Refusal>& refused, VersionsOf versions) {
   ProjectionPlan plan;
   size_t target = 0;
   for (const ReadReply::Table& read : reply.tables) {
@@ -156,10 +156,7 @@ absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetR
       const ReadReply::Row& found = was_read ? read.rows[row] : kNoRow;
       if (targets[target].read) ++row;
       if (was_read && targets[target].unknown) ++plan.unknown_read, plan.unknown_there += found.exists ? 1 : 0;
-      const RowVersions* stored = nullptr;
-      if (!unread) {
-        ASSAY_ASSIGN_OR_RETURN(stored, rows_->Get(targets[target].ref));
-      }
+      ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, versions(targets[target].ref));
       ASSAY_RETURN_IF_ERROR(PlanRow(targets[target], stored, table, found, refused, &plan));
     }
   }

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "engine/batch.h"
 #include "engine/column_history.h"
@@ -55,15 +56,17 @@ struct ProjectionPlan {
 
 class ProjectionPlanner {
  public:
-  ProjectionPlanner(TableNames* names, RowVersionStore* rows, FoldValues* values, ColumnHistory* history)
-      : names_(names), rows_(rows), values_(values), history_(history) {}
+  ProjectionPlanner(TableNames* names, FoldValues* values, ColumnHistory* history) : names_(names), values_(values), history_(history) {}
 
   // The keys to read, grouped by table in the order of `targets` (which is sorted by row). A table of which nothing is to be read is
   // named for its shape.
   absl::StatusOr<ReadRequest> Request(const std::vector<TargetRow>& targets) const;
-  // `unread`: `reply` has only shapes, and all targets are still unknown to the log.
+  // What the log knows of a row when the plan is carried out; nullptr: nothing. Valid until the next call.
+  using VersionsOf = absl::FunctionRef<absl::StatusOr<const RowVersions*>(const RowRef&)>;
+  static absl::StatusOr<const RowVersions*> Unknown(const RowRef&) { return nullptr; }
+
   absl::StatusOr<ProjectionPlan> Plan(const std::vector<TargetRow>& targets, const ReadReply& reply,
-                                      const std::map<RowRef, Refusal>& refused, bool unread = false);
+                                      const std::map<RowRef, Refusal>& refused, VersionsOf versions);
 
  private:
   struct Table;
@@ -102,7 +105,6 @@ class ProjectionPlanner {
                         ProjectionPlan* plan);
 
   TableNames* names_;
-  RowVersionStore* rows_;
   FoldValues* values_;
   ColumnHistory* history_;
 };

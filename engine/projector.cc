@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "log/annotate.h"
@@ -36,7 +38,7 @@ Projector::Projector(const EngineConfig& config, const OriginId& own, EventLog* 
       values_(log, names),
       history_(own, names, stages),
       appeared_(rows, stages, &values_, &history_),
-      planner_(names, rows, &values_, &history_),
+      planner_(names, &values_, &history_),
       landing_batch_(std::make_unique<Batch>(own, log, names, stages)),
       batch_(std::make_unique<Batch>(own, log, names, stages)),
       next_(std::make_unique<Batch>(own, log, names, stages)) {
@@ -77,6 +79,7 @@ absl::Status Projector::Load() {
   values_.Clear();
   history_.Clear();
   shapes_.clear();
+  horizon_.Clear();
   call_.reset();
   Finish();
   ASSAY_ASSIGN_OR_RETURN(const std::vector<std::string> stored, stages_->Intents());
@@ -109,6 +112,7 @@ void Projector::Working() {
 void Projector::Failed(const absl::Status& status) {
   // It may be another server that answers next.
   shapes_.clear();
+  horizon_.Clear();
   ahead_.reset();
   if (link_.status.code() != status.code()) link_.since = clock_->Now();
   link_.status = status;
@@ -147,7 +151,7 @@ absl::Status Projector::PlanNext() {
   ASSAY_RETURN_IF_ERROR(Look(&targets));
   const std::optional<ReadReply> shapes = NothingToRead(targets);
   if (!shapes.has_value()) return absl::OkStatus();
-  ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, planner_.Plan(targets, *shapes, {}, /*unread=*/true));
+  ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, planner_.Plan(targets, *shapes, {}, ProjectionPlanner::Unknown));
   ahead_ = Ahead{std::move(targets), std::move(plan)};
   return absl::OkStatus();
 }
@@ -178,7 +182,7 @@ absl::Status Projector::Step(size_t events_max, bool idle) {
       wake_ = retry_at_;
       return absl::OkStatus();
     case Phase::kReading:
-      if (read_.has_value() && !landing_.has_value() && (fence_seen_ || config_.naive_projection)) return Plan();
+      if (read_.has_value() && ((!landing_.has_value() && (fence_seen_ || config_.naive_projection)) || IsInLog())) return Plan();
       if (!read_.has_value() || !locked_) return absl::OkStatus();
       // The application waits for these locks: let go rather than wait long for a capture that is behind.
       if (clock_->Now() < retry_at_) {
@@ -399,12 +403,14 @@ absl::Status Projector::OnRead(absl::StatusOr<ReadReply> reply) {
   }
   Working();
   read_ = *std::move(reply);
+  horizon_.OnRead(fence_, read_->session, read_->ended_before);
   if (locked_) retry_at_ = clock_->Now() + kLockedMax;
   has_work_ = true;
   return absl::OkStatus();
 }
 
 void Projector::OnFence(absl::string_view nonce) {
+  horizon_.OnFence(nonce);
   if (nonce != fence_) return;
   fence_seen_ = true;
   has_work_ = true;
@@ -422,6 +428,45 @@ absl::Status Projector::NoteShapes() {
   }
   return absl::OkStatus();
 }
+
+bool Projector::IsInLog() const {
+  if (!idle_ || locked_ || unread_ || anchoring_ || probing_ || config_.naive_projection || !refused_.empty() || stages_->UnsettledCount() > 0) return false;
+  if (landing_.has_value() && (landing_->LeavesOut() || landing_batch_->to() != landing_->to())) return false;
+  return std::all_of(read_->tables.begin(), read_->tables.end(), [this](const ReadReply::Table& table) {
+    return table.shape.has_value() && std::all_of(table.rows.begin(), table.rows.end(), [this](const ReadReply::Row& row) {
+      return row.exists && horizon_.Covers(read_->session, row.xmin);
+    });
+  });
+}
+
+class Projector::VersionsToBe {
+ public:
+  explicit VersionsToBe(const Projector& projector) : rows_(projector.rows_) {
+    if (!projector.landing_.has_value()) return;
+    absl::flat_hash_set<RowRef> both;
+    for (const TargetRow& target : projector.targets_) {
+      if (projector.landing_->Concerns(target.ref)) both.insert(target.ref);
+    }
+    if (both.empty()) return;
+    for (const PendingRow& row : projector.landing_batch_->rows()) {
+      if (both.contains(row.ref)) landing_[row.ref] = &row;
+    }
+  }
+
+  absl::StatusOr<const RowVersions*> operator()(const RowRef& ref) const {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
+    const auto landing = landing_.find(ref);
+    if (landing == landing_.end()) return stored;
+    merged_ = stored == nullptr ? RowVersions{} : *stored;
+    Merge(landing->second->incoming(), &merged_);
+    return &merged_;
+  }
+
+ private:
+  RowVersionStore* rows_;
+  absl::flat_hash_map<RowRef, const PendingRow*> landing_;
+  mutable RowVersions merged_;
+};
 
 absl::Status Projector::Plan() {
   if (!unread_) {
@@ -443,7 +488,9 @@ absl::Status Projector::Plan() {
     }
     target.unsettled = std::move(now);
   }
-  ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, planner_.Plan(targets_, *read_, refused_, unread_));
+  const VersionsToBe versions(*this);
+  ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, unread_ ? planner_.Plan(targets_, *read_, refused_, ProjectionPlanner::Unknown)
+                                                      : planner_.Plan(targets_, *read_, refused_, versions));
   read_.reset();
   if (plan.unknown_read > 0) assume_absent_ = plan.unknown_there == 0;
   // Under locks the read is younger than the versions that were noted before it, and nobody can have changed anything since.
@@ -465,6 +512,7 @@ absl::Status Projector::Ask(ProjectionPlan plan) {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
     if (stored != nullptr) stamp = std::max(stamp, Newest(*stored).stamp);
   }
+  if (landing_.has_value()) stamp = std::max(stamp, landing_->stamp());
   intent.set_stamp(stamp.value);
   for (const auto& [origin, to] : batch_->to()) {
     v1::ProjectionIntent::Range* range = intent.add_ranges();
@@ -503,6 +551,7 @@ void Projector::Committed() {
 }
 
 absl::Status Projector::OnProjected(ProjectReply reply) {
+  if (reply.outcome == ProjectReply::Outcome::kCommitted) horizon_.OnCommitted(reply.session, reply.xmin);
   // The echo may come before the reply: then all is settled already, and the next projection may even wait for this reply to be made.
   if (phase_ != Phase::kProjecting || call_.has_value()) return absl::OkStatus();
   switch (reply.outcome) {

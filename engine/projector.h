@@ -10,8 +10,9 @@
 // read; a batch that has no others is planned at once, on the tables as they were last seen, which Database::Project compares.
 //
 // Three batches are on their way at most: one that has committed and is to land; one that is read or projected meanwhile; and the next is gathered.
-// So what is planned while another batch is to land must not rest on that one's rows: a batch that is read is planned after its fence, which comes by
-// after the echo; one of unknown rows only is planned at once if none of them is in the batch that is to land.
+// What is planned while another batch is to land rests on what is known of that one's end: a row that is read is planned after its fence, which comes
+// by after the echo, or at once if its xmin says that nobody but that batch has written it lately (engine/xid_horizon.h); a batch of unknown rows
+// only is planned at once if none of them is in the batch that is to land.
 //
 // What a crash costs: before the intent is durable, nothing; after it, the database is asked which batch committed, before
 // anything else; landed is one log transaction. The reasoning is in ARCHITECTURE.md, "No stale overwrite".
@@ -35,6 +36,7 @@
 #include "engine/open_intent.h"
 #include "engine/projection_plan.h"
 #include "engine/recorder.h"
+#include "engine/xid_horizon.h"
 
 namespace assay {
 
@@ -104,6 +106,10 @@ class Projector : public ProjectionEcho {
   // What is known of them before a read, and which of them need none.
   absl::Status Look(std::vector<TargetRow>* targets);
   absl::StatusOr<std::unique_ptr<UnsettledRow>> Unsettled(const RowRef& ref);
+  // Every row that was read is as the log knows it, or will know it when landing_ has landed: it needs no fence.
+  bool IsInLog() const;
+  // What the log has of the rows of `targets_` when landing_ has landed.
+  class VersionsToBe;
   void SetRowsCap(size_t rows);
   absl::Status Retry();
   absl::Status StartRead();
@@ -170,6 +176,7 @@ class Projector : public ProjectionEcho {
   std::map<RowRef, Refusal> refused_;
   std::string tag_, fence_;
   bool fence_seen_ = false;
+  XidHorizon horizon_;
   std::optional<ReadReply> read_;
   bool unread_ = false;          // Planned without a read.
   bool locked_ = false;

@@ -100,6 +100,7 @@ absl::Status PostgresDatabase::EnsureSession() {
   session_.reset();
   locked_ = false;
   ASSAY_ASSIGN_OR_RETURN(session_, OpenSession(Role::kProjector));
+  ++session_number_;
   return absl::OkStatus();
 }
 
@@ -123,7 +124,7 @@ absl::StatusOr<ReadReply> PostgresDatabase::Read(const ReadRequest& request) {
   }
   absl::StatusOr<ReadReply> reply = ReadTables(request);
   if (reply.ok()) {
-    if (absl::Status status = EmitFence(request); !status.ok()) reply = AnnotateSql(status, "emit a fence");
+    if (absl::Status status = EmitFence(request, &*reply); !status.ok()) reply = AnnotateSql(status, "emit a fence");
   }
   if (!reply.ok()) {
     Rollback();
@@ -231,9 +232,15 @@ absl::StatusOr<std::set<TableName>> PostgresDatabase::LockTablesOfAbsentRows(con
   return closed;
 }
 
-absl::Status PostgresDatabase::EmitFence(const ReadRequest& request) {
+absl::Status PostgresDatabase::EmitFence(const ReadRequest& request, ReadReply* reply) {
   Connection& session = request.lock ? *fence_session_ : *session_;
-  return session.Execute("SELECT pg_catalog.pg_logical_emit_message(true, $1, $2)", {kFencePrefix, request.fence}).status();
+  // What the snapshot takes for ended had written its commit record before it was taken. Of an xid8, the xid is the lower half.
+  ASSAY_ASSIGN_OR_RETURN(const Result result, session.ExecutePrepared(
+      "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()), pg_catalog.pg_logical_emit_message(true, $1, $2)",
+      {kFencePrefix, request.fence}));
+  reply->ended_before = static_cast<uint32_t>(result.Int64(0, 0));
+  reply->session = session_number_;
+  return absl::OkStatus();
 }
 
 // ---- Writing ----
@@ -309,23 +316,26 @@ absl::Status PostgresDatabase::WriteRows(const ProjectRequest& request, RowWrite
                          "SELECT pg_catalog.pg_logical_emit_message(true, ", session_->QuoteLiteral(kProjectionPrefix), ", ",
                          session_->QuoteLiteral(request.tag), ");");
   }
+  // Its xmin is that of all that is written under the same savepoint.
   ASSAY_ASSIGN_OR_RETURN(const Result progress,
                          session_->ExecuteScript(absl::StrCat(begin, "SAVEPOINT assay_rows; UPDATE assay.progress SET batch = ",
-                                                              request.batch)));
+                                                              request.batch, " RETURNING xmin")));
   if (progress.affected() != 1) {
     return absl::FailedPreconditionError("assay.progress has no row to note the projection in: run `assay init`");
   }
+  written_xmin_ = static_cast<uint32_t>(progress.Int64(0, 0));
   const absl::Status status = writer->Write();
   if (!IsAboutRows(status)) return status;
   if (SteadyNow() - last_lock_timeout_ > kLockTimeoutsRemembered) lock_timeouts_ = 0;
   if (IsLockTimeout(status) && lock_timeouts_ < kLockTimeoutsBeforeRefusing) return status;
+  written_xmin_ = 0;  // There are savepoints within.
   ASSAY_RETURN_IF_ERROR(session_->ExecuteScript(absl::StrCat("ROLLBACK TO assay_rows; SET LOCAL lock_timeout = '50ms';"
                                                              "UPDATE assay.progress SET batch = ", request.batch)).status());
   return writer->WriteWithCare();
 }
 
 ProjectReply PostgresDatabase::Commit() {
-  ProjectReply reply;
+  ProjectReply reply{.xmin = written_xmin_, .session = session_number_};
   const auto committed = session_->ExecuteScript("COMMIT");
   locked_ = false;
   if (committed.ok() && absl::string_view(PQcmdStatus(committed->raw())) == "COMMIT") {

@@ -77,7 +77,7 @@ class PostgresDatabase final : public Database {
   absl::StatusOr<std::vector<ReadReply::Row>> ReadRows(const LocalTable& local, absl::Span<const RowKey> keys, bool lock);
   // Returns the tables that have such rows, now closed to everybody's writes.
   absl::StatusOr<std::set<TableName>> LockTablesOfAbsentRows(const ReadRequest& request);
-  absl::Status EmitFence(const ReadRequest& request);
+  absl::Status EmitFence(const ReadRequest& request, ReadReply* reply);
   // The table is what the writes that nothing was read for took it to be.
   bool IsAsPlanned(const TableWrites& writes) const;
   absl::Status WriteRows(const ProjectRequest& request, RowWriter* writer);
@@ -90,6 +90,8 @@ class PostgresDatabase final : public Database {
   std::unique_ptr<Connection> fence_session_;
   bool locked_ = false;          // A locking read's transaction is open.
   absl::Time locked_until_ = absl::InfiniteFuture();
+  uint64_t session_number_ = 0;  // Of session_.
+  uint32_t written_xmin_ = 0;    // As ProjectReply::xmin, of the transaction that is open.
   int lock_timeouts_ = 0;        // Projections that gave up on a lock lately.
   absl::Time last_lock_timeout_ = absl::InfinitePast();
 };

@@ -82,8 +82,8 @@ class ProjectionPlanTest : public ::testing::Test {
     row.values.resize(now.size() + 1);
     reply.tables.push_back({ShapeOf(now), "", {row}});
     FoldValues values(log_.get(), names_.get());
-    ProjectionPlanner planner(names_.get(), rows_.get(), &values, history_.get());
-    plan_ = planner.Plan(targets, reply, {}).value();
+    ProjectionPlanner planner(names_.get(), &values, history_.get());
+    plan_ = planner.Plan(targets, reply, {}, [this](const RowRef& ref) { return rows_->Get(ref); }).value();
     ASSERT_EQ(plan_.rows.size(), 1u);
   }
   std::vector<std::string> Written() const {

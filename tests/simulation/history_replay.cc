@@ -24,7 +24,7 @@ struct RowState {
   std::map<std::string, Version> local;   // The same, per column.
   Lsn born;                               // The commit of the app that made it.
   Lsn local_change;                       // The newest commit of the app that touched it.
-  bool came_and_went = false;             // Since the newest fence the app made the row and deleted it again.
+  Lsn went;                               // The commit of the app that made it when the app deleted it last.
 };
 
 struct EventRef {
@@ -70,8 +70,8 @@ class History::Replay {
     for (const WalItem& item : wal.items) {
       if (item.kind != CaptureItem::Kind::kMessage || item.prefix != kFencePrefix) continue;
       looked_ = ours_;
-      fence_ = ours_ = wal.commit_lsn;
-      for (auto& [name, row] : rows_) row.came_and_went = false;
+      ours_ = wal.commit_lsn;
+      fences_.push_back(wal.commit_lsn);
     }
     auto captured = captured_.find(wal.commit_lsn);
     if (captured == captured_.end()) return absl::OkStatus();
@@ -79,12 +79,11 @@ class History::Replay {
     if (stamp <= projected_stamp_) return Violation("causality", "a write does not beat what it could see");
     for (const HistoricChange& change : captured->second->changes) {
       RowState& row = rows_[change.row];
-      const bool born = row.born > fence_;
       row.local_change = wal.commit_lsn;
       if (change.operation == v1::RowChange::DELETE) {
         row.live = false;
         row.local_deleted = change.version;
-        row.came_and_went |= born;
+        row.went = row.born;
         continue;
       }
       if (!row.live) row.born = wal.commit_lsn;
@@ -118,7 +117,8 @@ class History::Replay {
                      std::vector<EventRef>* touched) {
     RowState& row = rows_[name];
     // The one thing that nothing stands guard over (RowWrite::xmin): the echo finds it, and what was deleted goes again.
-    const bool unnoticed = insert && row.came_and_went;
+    // A projection may rest on the fence of the read before the one before its own, which came by before that one's batch could be asked for.
+    const bool unnoticed = insert && row.went > (fences_.size() < 3 ? Lsn{} : fences_[fences_.size() - 3]);
     Version newest;
     for (const auto& [column, value] : values) {
       if (!insert && row.values[column] == value) continue;
@@ -282,7 +282,7 @@ class History::Replay {
   std::map<SimRowName, std::vector<EventRef>> by_row_;
   std::map<SimRowName, RowState> rows_;
   std::map<OriginId, size_t> checked_;  // Transactions known to show, from the first on.
-  Lsn fence_;                           // The newest.
+  std::vector<Lsn> fences_;
   Lsn ours_;                            // The newest fence or projection.
   Lsn looked_;                          // The one before the newest fence: the rows were read after this.
   HlcStamp projected_stamp_;            // Newest that came in by projection.

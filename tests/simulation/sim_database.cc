@@ -351,6 +351,8 @@ absl::StatusOr<ReadReply> SimDatabase::Read(const ReadRequest& request) {
   }
   if (auto action = std::exchange(between_read_and_fence_, nullptr)) action();
   if (request.lock && locking_read_ == nullptr) return absl::UnavailableError("the server went away");
+  reply.session = session_;
+  reply.ended_before = open_.empty() ? next_xid_ : open_.begin()->first;
   EmitMessage(kFencePrefix, request.fence);
   if (fault == DatabaseFault::kReplyLost) {
     Abandon();
@@ -523,7 +525,7 @@ ProjectReply SimDatabase::Project(const ProjectRequest& request) {
       if (plant_ == Plant::kTorn) RecordHalf(*open);
       Record(*open);
       Publish(*open);
-      if (fault != DatabaseFault::kReplyLost) return {Outcome::kCommitted, {}, {}};
+      if (fault != DatabaseFault::kReplyLost) return {Outcome::kCommitted, {}, {}, open->xid, session_};
   }
   return {Outcome::kInDoubt, {}, absl::DeadlineExceededError("the connection was lost at COMMIT")};
 }
@@ -557,6 +559,7 @@ void SimDatabase::Decide() {
 }
 
 void SimDatabase::Disconnect() {
+  ++session_;
   if (locking_read_ != nullptr) orphans_.push_back(std::move(locking_read_));
 }
 
@@ -574,6 +577,7 @@ void SimDatabase::Crash() {
     open.recorded ? Publish(open) : End(open);
   }
   ++crashes_;
+  ++session_;
 }
 
 absl::Status SimDatabase::WouldTake(const TableName& name, const SimValues& values) const {

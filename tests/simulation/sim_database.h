@@ -200,6 +200,7 @@ class SimDatabase : public Database {
   int lock_timeouts_ = 0;  // Projections that gave up on a lock lately.
   absl::Time last_lock_timeout_ = absl::InfinitePast();
   uint64_t crashes_ = 0;
+  uint64_t session_ = 1;
   DatabaseFault fault_ = DatabaseFault::kNone;
   Plant plant_ = Plant::kNone;
   std::function<void()> between_read_and_fence_;
