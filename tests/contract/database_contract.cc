@@ -295,6 +295,49 @@ TEST_P(DatabaseContract, EveryWriteChangesXmin) {
   EXPECT_NE(ReadRow(kItems, {"1"}).xmin, second.xmin);
 }
 
+// By this a row is known to be in the log (engine/xid_horizon.h): whoever was writing when the fence was emitted must not be taken to have ended.
+TEST_P(DatabaseContract, AReadTellsWhichTransactionsHadEnded) {
+  const auto precedes = [](uint32_t a, uint32_t b) { return static_cast<int32_t>(a - b) < 0; };
+  Insert(kItems, {"1", "ring", "100", "R-1", std::nullopt});
+  Insert(kItems, {"2", "chain", "30", "C-2", std::nullopt});
+  auto writing = body_->Begin();
+  ASSERT_OK(writing->Update(kItems, {"1"}, {{"price", "110"}}));
+  Insert(kItems, {"3", "coin", "5", "C-3", std::nullopt});  // Younger, and ends before.
+  const ReadRequest request{.tables = {{kItems, {{"1"}, {"2"}}}}, .fence = "one"};
+  const auto first = body_->database().Read(request);
+  ASSERT_OK(first.status());
+  ASSERT_NE(first->ended_before, 0u);
+  EXPECT_TRUE(precedes(first->tables[0].rows[1].xmin, first->ended_before));
+  ASSERT_OK(writing->Commit());
+  const auto second = body_->database().Read(request);
+  ASSERT_OK(second.status());
+  EXPECT_FALSE(precedes(second->tables[0].rows[0].xmin, first->ended_before)) << "it was under way when that fence was emitted";
+  EXPECT_TRUE(precedes(second->tables[0].rows[0].xmin, second->ended_before));
+  EXPECT_EQ(first->session, second->session);
+}
+
+TEST_P(DatabaseContract, AProjectionTellsTheXminOfWhatItWrote) {
+  Insert(kItems, {"1", "ring", "100", "R-1", std::nullopt});
+  TableWrites inserts{kItems, kItemColumns, {}};
+  for (int i = 2; i < 60; ++i) inserts.rows.push_back(InsertOf({absl::StrCat(i)}, {"coin", "1", absl::StrCat("C-", i), std::nullopt}));
+  const ProjectReply reply =
+      body_->database().Project(Batch(1, {{kItems, {"price"}, {UpdateOf({"1"}, {"120"}, ReadRow(kItems, {"1"}).xmin)}}, std::move(inserts)}));
+  ASSERT_EQ(reply.outcome, Outcome::kCommitted) << reply.status;
+  ASSERT_NE(reply.xmin, 0u);
+  for (const char* key : {"1", "2", "59"}) EXPECT_EQ(ReadRow(kItems, {key}).xmin, reply.xmin) << key;
+  const auto read = body_->database().Read({.fence = "two"});
+  ASSERT_OK(read.status());
+  EXPECT_EQ(read->session, reply.session);
+  body_->Crash();
+  auto after = body_->database().Read({.fence = "three"});
+  for (int i = 0; i < 100 && !after.ok(); ++i) {
+    absl::SleepFor(absl::Milliseconds(50));
+    after = body_->database().Read({.fence = "three"});
+  }
+  ASSERT_OK(after.status());
+  EXPECT_NE(after->session, reply.session);
+}
+
 TEST_P(DatabaseContract, FenceComesAfterEverythingTheReadSaw) {
   for (int i = 1; i <= 20; ++i) {
     Insert(kLines, {absl::StrCat(i), "1", "5"});
