@@ -431,12 +431,13 @@ absl::Status Projector::NoteShapes() {
 
 bool Projector::IsInLog() const {
   if (!idle_ || locked_ || unread_ || anchoring_ || probing_ || config_.naive_projection || !refused_.empty() || stages_->UnsettledCount() > 0) return false;
-  if (landing_.has_value() && (landing_->LeavesOut() || landing_batch_->to() != landing_->to())) return false;
-  return std::all_of(read_->tables.begin(), read_->tables.end(), [this](const ReadReply::Table& table) {
+  const bool covered = std::all_of(read_->tables.begin(), read_->tables.end(), [this](const ReadReply::Table& table) {
     return table.shape.has_value() && std::all_of(table.rows.begin(), table.rows.end(), [this](const ReadReply::Row& row) {
       return row.exists && horizon_.Covers(read_->session, row.xmin);
     });
   });
+  // What landing_ leaves out, PostgreSQL has not got; and after a restart its batch is not in memory.
+  return covered && (!landing_.has_value() || (!landing_->LeavesOut() && landing_batch_->to() == landing_->to()));
 }
 
 class Projector::VersionsToBe {
