@@ -238,7 +238,7 @@ struct ProjectReply {
   Outcome outcome = Outcome::kCommitted;
   std::vector<Row> rows;
   absl::Status status;
-  // kCommitted only: the xmin that all rows have which it wrote. 0: they have several, or it is not known.
+  // kCommitted only: the xmin that all rows have which it wrote, and no other row has. 0: not known, or a trigger may have had a hand in it.
   uint32_t xmin = 0;
   uint64_t session = 0;  // As ReadReply::session.
 };

@@ -430,7 +430,8 @@ absl::Status Projector::NoteShapes() {
 }
 
 bool Projector::IsInLog() const {
-  if (!idle_ || locked_ || unread_ || anchoring_ || probing_ || config_.naive_projection || !refused_.empty() || stages_->UnsettledCount() > 0) return false;
+  if (!idle_ || locked_ || unread_ || anchoring_ || probing_ || config_.naive_projection) return false;
+  if (!refused_.empty() || stages_->UnsettledCount() > 0) return false;
   const bool covered = std::all_of(read_->tables.begin(), read_->tables.end(), [this](const ReadReply::Table& table) {
     return table.shape.has_value() && std::all_of(table.rows.begin(), table.rows.end(), [this](const ReadReply::Row& row) {
       return row.exists && horizon_.Covers(read_->session, row.xmin);
@@ -513,7 +514,6 @@ absl::Status Projector::Ask(ProjectionPlan plan) {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
     if (stored != nullptr) stamp = std::max(stamp, Newest(*stored).stamp);
   }
-  if (landing_.has_value()) stamp = std::max(stamp, landing_->stamp());
   intent.set_stamp(stamp.value);
   for (const auto& [origin, to] : batch_->to()) {
     v1::ProjectionIntent::Range* range = intent.add_ranges();

@@ -219,7 +219,8 @@ void Puller::Ask(const BranchReport& report) {
     told_state_ = report.state;
     busy_ = true;
   } else if (may_try && (HasWork() || now >= std::min(next_pull_, NextRetry()))) {
-    // With a reply that is here and has more after it, at once. Set before the next one is there: a hint that comes in between calls for another pull.
+    // With a reply that is here and has more after it, at once. Set before the next one is there: a hint that comes in between calls for
+    // another pull.
     next_pull_ = now + interval_;
     HubPull pull{NextRequest()};
     if (HasWork()) ahead_ = pull.request.have;

@@ -6,6 +6,7 @@ namespace assay {
 namespace {
 
 constexpr size_t kFencesMax = 8;
+constexpr size_t kOwnMax = 64;
 constexpr uint32_t kFirstNormalXid = 3;
 
 // PostgreSQL's TransactionIdPrecedes.
@@ -40,6 +41,7 @@ void XidHorizon::OnCommitted(uint64_t session, uint32_t xmin) {
   if (xmin == 0) return;
   if (session != session_) *this = XidHorizon();
   session_ = session;
+  if (own_.size() == kOwnMax) own_.pop_front();
   own_.push_back(xmin);
 }
 

@@ -2,8 +2,8 @@
 //
 // A read's fence is preceded in the WAL by the commit of every transaction that had ended when the fence was emitted (ReadReply::ended_before). When
 // the fence has come by, the log has all of those. A row that is read later and was written by one of them, or by a projection of ours that
-// committed, is as the log knows it. (PostgreSQL's manual, 74.1 and 9.27.8: xids compare modulo 2^32, so a row that was written two billion
-// transactions ago may look new here, and waits for its fence.)
+// committed, is as the log knows it. (PostgreSQL's manual, "Transaction ID and Snapshot Information Functions"; and "Preventing Transaction ID
+// Wraparound Failures": xids compare modulo 2^32, so a row that was written two billion transactions ago may look new, and waits for its fence.)
 //
 // Of one session: in another one the server may be an older copy of itself, which gives the same xids anew. Not thread-safe.
 #pragma once
@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <deque>
 #include <string>
-#include <vector>
 
 #include "absl/strings/string_view.h"
 
@@ -41,7 +40,7 @@ class XidHorizon {
   std::deque<Fence> fences_;  // Of the last few reads.
   uint64_t session_ = 0;
   uint32_t ended_before_ = 0;  // 0: nothing is known.
-  std::vector<uint32_t> own_;  // Of projections that had not ended then.
+  std::deque<uint32_t> own_;  // Of the last projections that had not ended then: while a transaction stays open, none has.
 };
 
 }  // namespace assay

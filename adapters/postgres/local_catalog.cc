@@ -20,7 +20,8 @@ SELECT r.n, c.oid IS NOT NULL, coalesce(c.relkind, ' '),
                WHERE p.pubname = 'assay' AND x.prrelid = c.oid),
        pk.indexrelid IS NOT NULL, coalesce(pk.indimmediate, true),
        a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.format_type(a.atttypid, -1),
-       a.attnotnull, a.attgenerated <> '', k.position, k.nspname, k.oprname, unchecked.name, a.attnum
+       a.attnotnull, a.attgenerated <> '', k.position, k.nspname, k.oprname, unchecked.name, a.attnum,
+       answers.found
 FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[]) WITH ORDINALITY r (s, t, n)
 LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace ns ON ns.oid = c.relnamespace)
   ON c.relname = r.t::pg_catalog.name AND c.relname::pg_catalog.text = r.t
@@ -31,6 +32,12 @@ LEFT JOIN LATERAL (
   JOIN pg_catalog.pg_trigger g ON g.tgrelid = m.relid AND g.tgfoid = 'pg_catalog.unique_key_recheck'::pg_catalog.regproc
        AND g.tgenabled NOT IN ('A', 'R')
   JOIN pg_catalog.pg_constraint x ON x.oid = g.tgconstraint) unchecked ON true
+LEFT JOIN LATERAL (
+  SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = m.relid AND g.tgenabled IN ('A', 'R')
+                 AND g.tgfoid <> 'pg_catalog.unique_key_recheck'::pg_catalog.regproc)
+      OR EXISTS (SELECT FROM pg_catalog.pg_rewrite w WHERE w.ev_class = m.relid AND w.ev_enabled IN ('A', 'R')) AS found
+  FROM (SELECT c.oid AS relid UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p) m
+  ORDER BY 1 DESC LIMIT 1) answers ON true
 LEFT JOIN pg_catalog.pg_index pk ON pk.indrelid = c.oid AND pk.indisprimary
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN LATERAL (
@@ -72,6 +79,7 @@ std::string RefusalOf(const Result& rows, int row, const TableName& name) {
 int ReadTable(Connection& connection, const Result& rows, int first, const TableName& name, LocalTable* table) {
   table->refusal = RefusalOf(rows, first, name);
   table->shape.name = name;
+  table->answers = rows.Bool(first, 16);
   table->quoted = absl::StrCat(connection.QuoteIdentifier(name.schema), ".", connection.QuoteIdentifier(name.table));
   std::map<int64_t, uint32_t> key;
   int row = first;

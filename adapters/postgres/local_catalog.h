@@ -29,6 +29,8 @@ struct LocalTable {
   std::string refusal;     // Why it takes no part, for people; empty when it does, and then all below is set.
   std::string quoted;      // Schema-qualified.
   TableShape shape;        // Generated columns included.
+  // It has a trigger or a rule that answers a projection, too: that may change what is written, and other rows with it.
+  bool answers = false;
   std::vector<Column> columns;  // Parallel to shape.columns.
 
   // Index of the column that is named so, is not generated and no part of the key; -1 when there is none.

@@ -316,14 +316,17 @@ absl::Status PostgresDatabase::WriteRows(const ProjectRequest& request, RowWrite
                          "SELECT pg_catalog.pg_logical_emit_message(true, ", session_->QuoteLiteral(kProjectionPrefix), ", ",
                          session_->QuoteLiteral(request.tag), ");");
   }
-  // Its xmin is that of all that is written under the same savepoint.
+  // Its xmin is that of all that is written under the same savepoint: also of what somebody's trigger writes, of which nothing is known here.
   ASSAY_ASSIGN_OR_RETURN(const Result progress,
                          session_->ExecuteScript(absl::StrCat(begin, "SAVEPOINT assay_rows; UPDATE assay.progress SET batch = ",
                                                               request.batch, " RETURNING xmin")));
   if (progress.affected() != 1) {
     return absl::FailedPreconditionError("assay.progress has no row to note the projection in: run `assay init`");
   }
-  written_xmin_ = static_cast<uint32_t>(progress.Int64(0, 0));
+  const bool answered = std::any_of(request.writes.begin(), request.writes.end(), [this](const TableWrites& writes) {
+    return catalog_.Find(writes.name).answers;
+  });
+  written_xmin_ = answered ? 0 : static_cast<uint32_t>(progress.Int64(0, 0));
   const absl::Status status = writer->Write();
   if (!IsAboutRows(status)) return status;
   if (SteadyNow() - last_lock_timeout_ > kLockTimeoutsRemembered) lock_timeouts_ = 0;

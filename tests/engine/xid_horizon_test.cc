@@ -48,6 +48,14 @@ TEST(XidHorizonTest, CoversOurOwnProjections) {
   EXPECT_FALSE(horizon.Covers(1, 0));
 }
 
+// Somebody's transaction stays open for weeks, and nothing that came after it is known to have ended.
+TEST(XidHorizonTest, OfVeryManyProjectionsTheLastAreRemembered) {
+  XidHorizon horizon;
+  for (uint32_t xmin = 1000; xmin < 2000; ++xmin) horizon.OnCommitted(1, xmin);
+  EXPECT_TRUE(horizon.Covers(1, 1999));
+  EXPECT_FALSE(horizon.Covers(1, 1000));
+}
+
 TEST(XidHorizonTest, NothingHoldsInAnotherSession) {
   XidHorizon horizon;
   horizon.OnRead("a", 1, 100);

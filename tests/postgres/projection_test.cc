@@ -368,6 +368,29 @@ TEST_F(ProjectionTest, TriggersAndForeignKeysStayQuietAndGeneratedColumnsAreComp
   EXPECT_EQ(Rows("fired"), "");
 }
 
+// The engine takes rows of that xmin for what it wrote: a trigger that answers us may have written them otherwise, or others with them.
+TEST_F(ProjectionTest, NoXminIsToldWhereATriggerOrARuleAnswers) {
+  Enrol("id int PRIMARY KEY, v text");
+  EXPECT_NE(Project({"v"}, {Insert({"1"}, {"a"})}).xmin, 0u);
+  Sql("CREATE TABLE audit (id int); GRANT ALL ON audit TO PUBLIC;"
+      "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.v = upper(NEW.v); RETURN NEW; END $$;"
+      "CREATE TRIGGER shout BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION shout()");
+  const auto told = [this](const std::string& sql, const char* key) {
+    Sql(sql);
+    absl::SleepFor(absl::Milliseconds(250));  // What is known of a table is looked at anew by then.
+    Read({{key}});
+    const ProjectReply reply = Project({"v"}, {Insert({key}, {"a"})});
+    EXPECT_EQ(reply.outcome, Outcome::kCommitted) << reply.status;
+    return reply.xmin;
+  };
+  EXPECT_NE(told("SELECT 1", "2"), 0u) << "it does not fire for us";
+  EXPECT_EQ(told("ALTER TABLE t ENABLE ALWAYS TRIGGER shout", "3"), 0u);
+  EXPECT_EQ(told("ALTER TABLE t ENABLE REPLICA TRIGGER shout", "4"), 0u);
+  EXPECT_NE(told("DROP TRIGGER shout ON t", "5"), 0u);
+  EXPECT_EQ(told("CREATE RULE also AS ON DELETE TO t DO ALSO INSERT INTO audit VALUES (1); ALTER TABLE t ENABLE ALWAYS RULE also", "6"), 0u);
+  EXPECT_EQ(Rows(), "1,a;2,a;3,A;4,A;5,a;6,a");
+}
+
 TEST_F(ProjectionTest, NumbersAndTextsAreNotCutInSilence) {
   Enrol("id int PRIMARY KEY, s varchar(3), c char(3), b bit(3), n numeric(4,1)");
   EXPECT_THAT(Refused(Project({"s", "c", "b", "n"}, {Insert({"1"}, {"abcd", "a", "101", "1"}), Insert({"2"}, {"a", "abcd", "101", "1"}),
