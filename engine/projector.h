@@ -102,6 +102,7 @@ class Projector : public ProjectionEcho {
   // So many rows in memory that no other batch is to come beside them: two of the largest that batches are meant to be, or one that is larger.
   bool IsMuch(size_t rows) const { return rows > config_.batch_rows_max * 3 / 2; }
   void DropBatch();
+  std::string Nonce();
   absl::StatusOr<std::vector<TargetRow>> Targets(const Batch& batch);
   // What is known of them before a read, and which of them need none.
   absl::Status Look(std::vector<TargetRow>* targets);
