@@ -212,11 +212,21 @@ struct TableWrites {
   }
 };
 
+// Holds a projection's COMMIT back until its intent is durable in the log, so that PostgreSQL writes the rows while the log's disk is at work.
+class CommitGate {
+ public:
+  virtual ~CommitGate() = default;
+  // False: the log could not be written, and the projection must not happen. nullopt: not decided within `wait`.
+  virtual std::optional<bool> Await(absl::Duration wait) = 0;
+};
+
 struct ProjectRequest {
   uint64_t batch = 0;               // Written to assay.progress in the same transaction.
   std::string tag;                  // Content of the kProjectionPrefix message that opens it.
   std::vector<TableWrites> writes;  // May be empty: then only the message and the progress.
   bool locked = false;              // Continue the transaction a locking read left open; xmin is not compared.
+  // COMMIT waits for it, while nobody waits for the rows. Null: it waits for nothing.
+  std::shared_ptr<CommitGate> gate;
 };
 
 struct ProjectReply {
@@ -227,7 +237,7 @@ struct ProjectReply {
     kGaveWay,      // Nothing: somebody waited for what was locked by then.
     kRefused,      // Nothing: PostgreSQL will not take `rows`, each with its cause. Also rows that stay locked (55P03).
     kInDoubt,      // COMMIT was sent and no reply came: LastBatch before anything else.
-    kUnavailable,  // Nothing, for a passing reason in `status` (connection, lock timeout, deadlock, disk full).
+    kUnavailable,  // Nothing, for a passing reason in `status` (connection, lock timeout, deadlock, disk full, a gate that stayed shut).
   };
   struct Row {
     uint32_t table = 0;    // Index into ProjectRequest::writes.

@@ -392,12 +392,28 @@ absl::Status Engine::Parts::Rest() {
   return rows->Tidy(kTidyRows);
 }
 
-absl::Status Engine::Step() {
+std::optional<DatabaseCall> Engine::Parts::TakeDatabaseCall(bool early) {
+  const std::optional<DatabaseCall>& next = projector->call();
+  if (database_busy || !MayProject() || !next.has_value()) return std::nullopt;
+  // What is abandoned goes first. Locks that nobody knows of after a failure would be held for long.
+  const auto* read = std::get_if<DatabaseRead>(&*next);
+  const bool may_be_early = std::holds_alternative<DatabaseProject>(*next) || (read != nullptr && !read->request.lock);
+  if (early && (abandon || !may_be_early)) return std::nullopt;
+  database_busy = !std::holds_alternative<DatabaseAbandon>(*next);
+  return projector->TakeCall();
+}
+
+absl::Status Engine::Step(const std::function<void(Call)>& begin) {
   Parts& p = *parts_;
   absl::Status status = absl::OkStatus();
   if (!p.file->InTransaction()) status = p.file->Begin();
   if (status.ok()) status = p.Work();
-  if (status.ok() && p.recorder->MayCommit()) status = p.file->Commit();
+  if (status.ok() && p.recorder->MayCommit()) {
+    if (begin != nullptr) {
+      if (std::optional<DatabaseCall> call = p.TakeDatabaseCall(/*early=*/true)) begin({Lane::kDatabase, *std::move(call)});
+    }
+    status = p.file->Commit();
+  }
   if (!status.ok()) {
     p.file->Rollback();
     return status;
@@ -408,12 +424,7 @@ absl::Status Engine::Step() {
 
   // Only what is durable is acted upon.
   if (std::exchange(p.abandon, false)) p.calls.push_back({Lane::kDatabase, DatabaseCall(DatabaseAbandon{})});
-  if (!p.database_busy && p.MayProject()) {
-    if (std::optional<DatabaseCall> call = p.projector->TakeCall(); call.has_value()) {
-      p.database_busy = !std::holds_alternative<DatabaseAbandon>(*call);
-      p.calls.push_back({Lane::kDatabase, *std::move(call)});
-    }
-  }
+  if (std::optional<DatabaseCall> call = p.TakeDatabaseCall(/*early=*/false)) p.calls.push_back({Lane::kDatabase, *std::move(call)});
   if (std::optional<HubCall> call = p.session->TakeCall()) p.calls.push_back({Lane::kHubPush, *std::move(call)});
   if (std::optional<HubCall> call = p.pusher->TakeCall()) {
     if (auto* push = std::get_if<HubPush>(&*call)) push->request.session = p.session->session();

@@ -17,6 +17,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -125,8 +126,9 @@ class Engine {
 
   // ---- Work ----
 
-  // Does what can be done now, in slices of some milliseconds, and makes it durable.
-  absl::Status Step();
+  // Does what can be done now, in slices of some milliseconds, and makes it durable. `begin`, if there is one, is handed a call that may be made
+  // before that: a read without locks; or a projection, which the host gives a gate that it opens when Step has returned OK.
+  absl::Status Step(const std::function<void(Call)>& begin = nullptr);
   std::vector<Call> TakeCalls();
   // True: Step again at once, there is more to do without any input.
   bool HasWork() const;

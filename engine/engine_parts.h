@@ -92,6 +92,8 @@ struct Engine::Parts {
   bool MayAskHub() const;
   bool MaySync() const { return MayAskHub() && session->open(); }
   absl::Status Work();
+  // The database's next call, if it may be made now. `early`: before the log is durable.
+  std::optional<DatabaseCall> TakeDatabaseCall(bool early);
   absl::Status KeepCheckpoint();
   // When there has been nothing to record or project for a while: puts row versions where they belong, and gives memory back.
   absl::Status Rest();

@@ -56,6 +56,7 @@ class Projector : public ProjectionEcho {
   // Goes on as far as it can without an answer, gathering at most `events_max` events.
   // `idle`: no captured change is to be worked on first, but for our own.
   absl::Status Step(size_t events_max, bool idle);
+  const std::optional<DatabaseCall>& call() const { return call_; }
   std::optional<DatabaseCall> TakeCall() { return std::exchange(call_, std::nullopt); }
   bool HasWork() const { return has_work_; }
   // There are events in the log that it would fold before anything else.

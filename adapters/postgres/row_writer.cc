@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -130,6 +131,15 @@ absl::Status RowWriter::MayGoOn() {
   gave_way_ = waits.Bool(0, 0);
   looked_ = SteadyNow();
   return gave_way_ ? absl::AbortedError("somebody waits for what was locked") : absl::OkStatus();
+}
+
+absl::Status RowWriter::AwaitGate() {
+  if (request_->gate == nullptr) return absl::OkStatus();
+  for (;;) {
+    const std::optional<bool> may_commit = request_->gate->Await(kLookEvery);
+    if (may_commit.has_value()) return *may_commit ? absl::OkStatus() : absl::UnavailableError("the log could not be written");
+    ASSAY_RETURN_IF_ERROR(MayGoOn());
+  }
 }
 
 absl::Status RowWriter::Write() {

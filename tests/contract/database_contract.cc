@@ -9,6 +9,7 @@
 #include "log/annotate.h"
 #include "tests/simulation/random.h"
 #include "tests/support/row_writes.h"
+#include "tools/daemon/log_gate.h"
 
 namespace assay::test {
 namespace {
@@ -499,6 +500,24 @@ TEST_P(DatabaseContract, RowLockedByTheAppMakesTheProjectionWaitAndGiveUp) {
   EXPECT_FALSE(reply.status.ok());
   ASSERT_OK(app->Commit());
   EXPECT_EQ(body_->Rows(kLines)[(RowKey{"1", "1"})][2], "6");
+}
+
+TEST_P(DatabaseContract, AShutGateKeepsAProjectionFromHappening) {
+  ProjectRequest request = Batch(1, {{kLines, {"quantity"}, {InsertOf({"1", "1"}, {"5"})}}});
+  auto gate = std::make_shared<LogGate>();
+  gate->Decide(false);
+  request.gate = gate;
+  const ProjectReply kept = body_->database().Project(request);
+  EXPECT_EQ(kept.outcome, Outcome::kUnavailable);
+  EXPECT_FALSE(kept.status.ok());
+  EXPECT_THAT(body_->Rows(kLines), IsEmpty());
+  EXPECT_EQ(*body_->database().LastBatch(), 0u);
+  EXPECT_THAT(Stream(), IsEmpty());
+  request.gate = gate = std::make_shared<LogGate>();
+  gate->Decide(true);
+  const ProjectReply reply = body_->database().Project(request);
+  EXPECT_EQ(reply.outcome, Outcome::kCommitted) << reply.status;
+  EXPECT_EQ(body_->Rows(kLines).size(), 1u);
 }
 
 TEST_P(DatabaseContract, InDoubtIsSettledByTheLastBatch) {

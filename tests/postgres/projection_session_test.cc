@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/postgres/projection_fixture.h"
+#include "tools/daemon/log_gate.h"
 
 namespace assay {
 namespace {
@@ -346,6 +347,36 @@ TEST_P(WaitedForTest, WhoWaitsForALargeBatchIsGivenWay) {
   read();
   EXPECT_EQ(Project({"v"}, rows).outcome, Outcome::kCommitted);
   EXPECT_EQ(Value("SELECT count(*) FROM t WHERE v = 'new'"), absl::StrCat(kRows));
+}
+
+// While the log's disk takes its time, the rows are written, and nobody sees them or has to wait for them.
+TEST_F(ProjectionTest, RowsAreWrittenWhileTheLogIsAndCommittedAfterIt) {
+  Enrol("id int PRIMARY KEY, v text");
+  Sql("INSERT INTO t VALUES (1, 'old')");
+  const auto project = [&](const std::shared_ptr<CommitGate>& gate) {
+    ++batch_;
+    return database_->Project({batch_, absl::StrCat("tag ", batch_), {{kT, {"v"}, {Update({"1"}, {"new"}, Xmin("1"))}}}, false, gate});
+  };
+  const std::string waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'assay projection' AND state = 'idle in transaction'";
+  for (const bool somebody_waits : {true, false}) {
+    auto gate = std::make_shared<LogGate>();
+    std::thread log([&] {
+      while (Value(waits) == "0") absl::SleepFor(absl::Milliseconds(1));
+      EXPECT_EQ(Value("SELECT v FROM t"), "old");
+      if (somebody_waits) {
+        // Returns although the gate is still closed.
+        EXPECT_TRUE(Session()->Run("SET lock_timeout = '5s'; UPDATE t SET v = v").ok());
+      } else {
+        absl::SleepFor(absl::Milliseconds(100));
+        EXPECT_EQ(Value("SELECT v FROM t"), "old");
+      }
+      gate->Decide(true);
+    });
+    const ProjectReply reply = project(gate);
+    log.join();
+    EXPECT_EQ(reply.outcome, somebody_waits ? Outcome::kGaveWay : Outcome::kCommitted) << reply.status;
+    EXPECT_EQ(Value("SELECT v FROM t"), somebody_waits ? "old" : "new");
+  }
 }
 
 // A row that has moved ends it: what comes after would only be locked for nothing.

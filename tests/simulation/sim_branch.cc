@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "log/annotate.h"
 #include "log/check.h"
+#include "tools/daemon/log_gate.h"
 
 namespace assay {
 
@@ -45,7 +46,27 @@ absl::Status SimBranch::Start() {
 }
 
 absl::Status SimBranch::Step() {
-  ASSAY_RETURN_IF_ERROR(engine_->Step());
+  bool dies = false;
+  auto gate = std::make_shared<LogGate>();
+  const absl::Status status = engine_->Step([&](Call call) {
+    auto* project = std::get_if<DatabaseProject>(&std::get<DatabaseCall>(call.call));
+    const bool reads = project == nullptr;
+    if (!reads) project->request.gate = gate;
+    ++outcomes_[reads ? "asked to read before the log was durable" : "asked to project before the log was durable"];
+    lane(call.lane).push_back({std::move(call)});
+    // A projection waits with its commit in any case.
+    if (reads && lane(Lane::kDatabase).size() == 1 && random_->Chance(faults_.read_before_log)) MakeCall(Lane::kDatabase, /*faults=*/false);
+    dies = random_->Chance(faults_.power_before_log);
+    if (dies) vfs_.PowerLossAtSync(1);
+  });
+  gate->Decide(status.ok());
+  if (dies) {
+    ++outcomes_["lost power before the log was durable"];
+    vfs_.PowerLossAtSync(0);  // There may have been nothing to sync.
+    Kill(/*power=*/true);
+    return absl::OkStatus();
+  }
+  ASSAY_RETURN_IF_ERROR(status);
   for (Call& call : engine_->TakeCalls()) {
     if (AsksAhead(call)) ++outcomes_["asked before the last pull was appended"];
     lane(call.lane).push_back({std::move(call)});
@@ -200,6 +221,7 @@ void SimBranch::CrashDatabase() {
 }
 
 void SimBranch::Heal() {
+  faults_ = {};
   partitioned_ = false;
   clock_.SetOffset(absl::ZeroDuration());
   workload_.EndAll();

@@ -53,6 +53,8 @@ class BranchClock : public Clock {
 // Chances of faults, in percent of the occasions; drawn per seed.
 struct FaultOptions {
   double database_call = 0;   // A Read, Project or LastBatch goes wrong in one of its ways.
+  double read_before_log = 0;    // A read that may be made before the log is durable is made then.
+  double power_before_log = 0;   // The power fails when the database has been asked and the log is not durable.
   double write_inside_read = 0;  // The app commits between a read and its fence.
   double write_before_projection = 0;  // The app commits between a plan and its projection.
   double gives_way = 0;       // The app waits for a projection, which gives way.
@@ -69,7 +71,7 @@ class SimBranch {
   // Opens the log (beginning its chain the first time) and the engine over it.
   absl::Status Start();
   bool IsRunning() const { return engine_ != nullptr; }
-  // One round of the host's loop; an error is one the daemon would restart for.
+  // One round of the host's loop; an error is one the daemon would restart for. It may die of it.
   absl::Status Step();
   // Reads the stream once, or starts it. False: nothing came.
   bool Capture();
@@ -129,7 +131,7 @@ class SimBranch {
 
   const uint32_t number_;
   const EngineConfig config_;
-  const FaultOptions faults_;
+  FaultOptions faults_;
   SeededRandom* random_;
   SeededRandom engine_random_;
   BranchClock clock_;

@@ -1,6 +1,7 @@
 #include "tests/simulation/sim_database.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -513,6 +514,14 @@ ProjectReply SimDatabase::Project(const ProjectRequest& request) {
       refused_.insert({request.writes[row.table].name, KeyOf(request.writes[row.table].rows[row.row])});
     }
     return refused;
+  }
+  if (request.gate != nullptr) {
+    const std::optional<bool> may_commit = request.gate->Await(absl::ZeroDuration());
+    ASSAY_CHECK(may_commit.has_value());  // Here, nobody would ever decide.
+    if (!*may_commit) {
+      End(*open);
+      return unavailable("the log could not be written");
+    }
   }
   switch (fault) {
     case DatabaseFault::kCommitNotReached:

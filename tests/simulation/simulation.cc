@@ -100,6 +100,8 @@ struct Simulation::Swarm {
     faults.database_call = random.Chance(50) ? static_cast<double>(random.Between(2, 30)) : 0;
     faults.write_inside_read = random.Chance(60) ? static_cast<double>(random.Between(10, 90)) : 0;
     faults.write_before_projection = random.Chance(40) ? static_cast<double>(random.Between(10, 60)) : 0;
+    faults.read_before_log = random.Chance(50) ? static_cast<double>(random.Between(10, 90)) : 0;
+    faults.power_before_log = weights[kPowerFails] > 0 && random.Chance(30) ? static_cast<double>(random.Between(1, 10)) : 0;
     if (random.Chance(15)) {
       // Rows so hot that they keep moving: the projection has to lock them.
       workload.rows = 1;

@@ -103,7 +103,8 @@ TEST(SimulationTest, EverySeedHolds) {
   for (const char* what : {"app writes", "process dies", "power fails", "database crash", "stream breaks", "partition",
                            "duplicate push", "clock jumps", "hub restore", "column is added", "projected rows", "events",
                            "in doubt", "moved", "gave way", "refused", "parked rows", "asked before the last one landed",
-                           "asked before the last pull was appended"}) {
+                           "asked before the last pull was appended", "asked to read before the log was durable",
+                           "asked to project before the log was durable", "lost power before the log was durable"}) {
     EXPECT_GT(outcome.counters.count(what) > 0 ? outcome.counters.at(what) : 0, seeds / 50) << what;
   }
   EXPECT_GT(outcome.counters.count("locked"), 0u) << "a row that moves at every try is rare, and must be among the seeds";

@@ -10,6 +10,7 @@
 #include "engine/backoff.h"
 #include "log/annotate.h"
 #include "tools/daemon/capture_gatherer.h"
+#include "tools/daemon/log_gate.h"
 #include "tools/daemon/system.h"
 
 namespace assay {
@@ -193,7 +194,7 @@ absl::Status EngineHost::RunEngine() {
     if (!inputs.empty() || absl::Now() >= wake || SteadyNow() >= stepped + kStepAtLeastEvery) {
       stepped = SteadyNow();
       for (const Inbox::Input& input : inputs) input(*engine);
-      status = engine->Step();
+      status = Step(*engine, generation);
       inbox_.Done();
       if (!status.ok()) break;
       for (Call& call : engine->TakeCalls()) Make(std::move(call), generation);
@@ -209,6 +210,17 @@ absl::Status EngineHost::RunEngine() {
     }
   }
   inbox_.Begin(0);
+  return status;
+}
+
+absl::Status EngineHost::Step(Engine& engine, uint64_t generation) {
+  std::shared_ptr<LogGate> gate;
+  const absl::Status status = engine.Step([&](Call call) {
+    auto* project = std::get_if<DatabaseProject>(&std::get<DatabaseCall>(call.call));
+    if (project != nullptr) project->request.gate = gate = std::make_shared<LogGate>();
+    Make(std::move(call), generation);
+  });
+  if (gate != nullptr) gate->Decide(status.ok());
   return status;
 }
 

@@ -77,6 +77,8 @@ class EngineHost : public Operator {
  private:
   void EngineLoop();
   absl::Status RunEngine();
+  // Makes what may be made before the log is durable meanwhile.
+  absl::Status Step(Engine& engine, uint64_t generation);
   void Publish(const Engine& engine);
   void Make(Call call, uint64_t generation);
   void MakeDatabaseCall(const DatabaseCall& call, uint64_t generation);
