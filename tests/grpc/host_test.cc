@@ -2,14 +2,18 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <deque>
+#include <functional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/child_process.h"
+#include "tests/support/crash_vfs.h"
 #include "tests/support/temp_directory.h"
 #include "tools/daemon/busy_meter.h"
 #include "tools/daemon/capture_gatherer.h"
@@ -37,6 +41,8 @@ struct World {
   bool interrupted = false;
   absl::Status hub_answer = absl::UnavailableError("no route to host");
   int pulls = 0;
+  std::function<void()> before_read_reply;  // Null: no database.
+  std::vector<bool> gates;                  // Of projections, as they were decided.
 
   template <typename F>
   void With(F f) {
@@ -72,16 +78,6 @@ class FakeCapture : public CaptureSource {
 
  private:
   World* world_;
-};
-
-class FakeDatabase : public Database {
- public:
-  absl::StatusOr<ReadReply> Read(const ReadRequest&) override { return absl::UnavailableError("no"); }
-  ProjectReply Project(const ProjectRequest&) override {
-    return {.outcome = ProjectReply::Outcome::kUnavailable, .status = absl::UnavailableError("no")};
-  }
-  void Abandon() override {}
-  absl::StatusOr<uint64_t> LastBatch() override { return 0; }
 };
 
 class FakeHub : public Hub {
@@ -134,12 +130,47 @@ CaptureBatch Insert(uint64_t lsn) {
   return batch;
 }
 
+// A fence that comes by, as its own transaction.
+CaptureBatch Fence(const std::string& nonce, uint64_t number) {
+  const uint64_t lsn = 1000 + 10 * number;
+  CaptureBatch batch;
+  batch.buffers.push_back(std::make_unique<std::string>(nonce));
+  batch.items.push_back({.kind = CaptureItem::Kind::kBegin, .commit_lsn = Lsn{lsn - 1}, .commit_time_us = 1, .xid = 6});
+  batch.items.push_back({.kind = CaptureItem::Kind::kMessage, .prefix = kFencePrefix, .content = *batch.buffers[0]});
+  batch.items.push_back({.kind = CaptureItem::Kind::kCommit, .commit_lsn = Lsn{lsn - 1}, .end_lsn = Lsn{lsn}});
+  return batch;
+}
+
+class FakeDatabase : public Database {
+ public:
+  explicit FakeDatabase(World* world) : world_(world) {}
+  absl::StatusOr<ReadReply> Read(const ReadRequest& request) override {
+    if (world_->before_read_reply == nullptr) return absl::UnavailableError("no");
+    world_->With([&] { world_->batches.push_back(Fence(request.fence, ++fences_)); });
+    world_->before_read_reply();
+    return ReadReply{.session = 1};
+  }
+  ProjectReply Project(const ProjectRequest& request) override {
+    if (request.gate != nullptr) {
+      const std::optional<bool> gate = request.gate->Await(absl::Seconds(20));
+      world_->With([&] { world_->gates.push_back(gate.value()); });
+    }
+    return {.outcome = ProjectReply::Outcome::kUnavailable, .status = absl::UnavailableError("no")};
+  }
+  void Abandon() override {}
+  absl::StatusOr<uint64_t> LastBatch() override { return 0; }
+
+ private:
+  World* world_;
+  uint64_t fences_ = 0;
+};
+
 class HostTest : public ::testing::Test {
  protected:
   void MakeLog() {
     SystemClock clock;
     SystemRandom random;
-    auto file = LogFile::Open(path_, {});
+    auto file = LogFile::Open(path_, {.vfs = log_vfs_});
     ASSERT_TRUE(file.ok());
     ASSERT_TRUE(OpenBranchLog(Config(false), file->get(), &clock, &random).ok());
   }
@@ -154,9 +185,10 @@ class HostTest : public ::testing::Test {
     HostParts parts;
     parts.engine = Config(has_hub);
     parts.log_path = path_;
+    parts.log_vfs = log_vfs_;
     parts.version = "9.9";
     parts.capture = std::make_unique<FakeCapture>(&world_);
-    parts.database = std::make_unique<FakeDatabase>();
+    parts.database = std::make_unique<FakeDatabase>(&world_);
     if (has_hub) parts.push_hub = std::make_unique<FakeHub>(&world_);
     if (has_hub) parts.pull_hub = std::make_unique<FakeHub>(&world_);
     parts.interrupt = [this] { world_.With([this] { world_.interrupted = true; }); };
@@ -178,6 +210,7 @@ class HostTest : public ::testing::Test {
 
   test::TempDirectory directory_{"host"};
   const std::string path_ = directory_.path() + "/log.db";
+  std::string log_vfs_;
   World world_;
   std::vector<std::string> news_;
   std::unique_ptr<EngineHost> host_;
@@ -252,6 +285,32 @@ TEST_F(HostTest, FullDiskStopsTheEngineAndItGoesOnWhenThereIsRoom) {
   status = Await([](const DaemonStatus& s) { return s.engine.captured.value == 79; });
   EXPECT_EQ(status.engine.captured.value, 79u);
   world_.With([&] { EXPECT_GT(world_.starts, starts) << "capture begins again at what is durable"; });
+}
+
+TEST_F(HostTest, AProjectionIsToldWhetherTheLogIsDurable) {
+  test::CrashVfs disk(1);
+  log_vfs_ = disk.name();
+  MakeLog();
+  std::atomic<int> syncs_to_fail = 1;
+  world_.before_read_reply = [&] {
+    std::unique_lock<std::mutex> lock(world_.mutex);
+    world_.changed.wait_for(lock, std::chrono::seconds(20), [&] { return world_.batches.empty(); });
+    lock.unlock();
+    absl::SleepFor(absl::Milliseconds(200));  // The fence is in the log. The next that is written there is what is to be projected.
+    if (syncs_to_fail-- > 0) disk.FailSync(1);
+  };
+  StartHost();
+  world_.With([&] { world_.batches.push_back(Insert(78)); });
+  std::vector<bool> gates;
+  Await([&](const DaemonStatus&) {
+    std::lock_guard<std::mutex> lock(world_.mutex);
+    gates = world_.gates;
+    return gates.size() >= 2;
+  });
+  host_.reset();
+  ASSERT_GE(gates.size(), 2u);
+  EXPECT_FALSE(gates[0]) << "the log's disk failed";
+  EXPECT_TRUE(gates[1]);
 }
 
 TEST_F(HostTest, CommandsAndHubCallsGoTheirWay) {
