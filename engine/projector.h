@@ -3,8 +3,8 @@
 // Life of a batch: *gathered*, other branches' transactions folded row by row; *read*, the rows as PostgreSQL shows them, followed by a
 // fence: when capture delivers it, every commit the read saw is in the log; *planned*, against the row versions as they now are,
 // with an intent in the log; *projected*, one PostgreSQL transaction that commits when that intent is durable and takes effect only while every
-// row is the version that was read; *landed*, its own tagged transaction comes by in capture and only there, in WAL order, are versions merged and cursors
-// moved. A row that moved sends the batch back to the read, and half of it at that: a batch of many rows beside a shop that sells would meet
+// row is the version that was read; *landed*, its own tagged transaction comes by in capture and only there, in WAL order, are versions merged
+// and cursors moved. A row that moved sends the batch back to the read, and half of it at that: a batch of many rows beside a shop that sells would meet
 // a row that moved time and again, and hold many locks in the end. After a few times the rows are locked first. Batches that land grow again.
 // A row PostgreSQL will not take is parked with its cause, and the rest goes on. Rows that the log has never heard of are written without a
 // read; a batch that has no others is planned at once, on the tables as they were last seen, which Database::Project compares.
@@ -14,8 +14,8 @@
 // by after the echo, or at once if its xmin says that nobody but that batch has written it lately (engine/xid_horizon.h); a batch of unknown rows
 // only is planned at once if none of them is in the batch that is to land.
 //
-// What a crash costs: before the intent is durable, nothing, as PostgreSQL has not committed; after it, the database is asked which batch committed, before
-// anything else; landed is one log transaction. The reasoning is in ARCHITECTURE.md, "No stale overwrite".
+// What a crash costs: before the intent is durable, nothing, as PostgreSQL has not committed; after it, the database is asked which batch
+// committed, before anything else; landed is one log transaction. The reasoning is in ARCHITECTURE.md, "No stale overwrite".
 // Not thread-safe. Every call inside a LogFile transaction.
 #pragma once
 

@@ -68,7 +68,8 @@ class RowWriter {
   void AddGroups(RowWrite::Operation operation);
   const LocalTable& TableOf(uint32_t table) const { return catalog_->Find(request_->writes[table].name); }
   const RowWrite& WriteOf(const Failure& failure) const { return request_->writes[failure.table].rows[failure.row]; }
-  // Before each statement that writes, and while it waits. ABORTED: the deadline is over; or somebody waits for us, for whom it looks every few milliseconds.
+  // Before each statement that writes, and while it waits. ABORTED: the deadline is over; or somebody waits for us, for whom it looks every few
+  // milliseconds.
   absl::Status MayGoOn();
   absl::Status Apply(uint32_t table, absl::Span<const uint32_t> rows);
   absl::Status TryHalves(uint32_t table, absl::Span<const uint32_t> rows, std::vector<Failure>* failures);
