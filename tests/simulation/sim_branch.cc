@@ -49,9 +49,11 @@ absl::Status SimBranch::Step() {
   bool dies = false;
   auto gate = std::make_shared<LogGate>();
   const absl::Status status = engine_->Step([&](Call call) {
-    auto* project = std::get_if<DatabaseProject>(&std::get<DatabaseCall>(call.call));
-    const bool reads = project == nullptr;
-    if (!reads) project->request.gate = gate;
+    DatabaseCall& database_call = std::get<DatabaseCall>(call.call);
+    const auto* read = std::get_if<DatabaseRead>(&database_call);
+    const bool reads = read != nullptr;
+    ASSAY_CHECK(!reads || !read->request.lock);  // If the log fails, nobody knows of the locks.
+    if (!reads) std::get<DatabaseProject>(database_call).request.gate = gate;
     ++outcomes_[reads ? "asked to read before the log was durable" : "asked to project before the log was durable"];
     lane(call.lane).push_back({std::move(call)});
     // A projection waits with its commit in any case.
