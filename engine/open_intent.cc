@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "engine/projection_plan.h"
+#include "engine/row_digest.h"
 #include "log/annotate.h"
 #include "log/bytes.h"
 #include "log/proto_field.h"

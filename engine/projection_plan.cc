@@ -1,7 +1,6 @@
 #include "engine/projection_plan.h"
 
 #include <algorithm>
-#include <cstring>
 #include <list>
 #include <utility>
 
@@ -9,34 +8,13 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/row_digest.h"
 #include "log/annotate.h"
 #include "log/bytes.h"
 #include "log/check.h"
 
 namespace assay {
 namespace {
-
-// Stored with an intent, so the same in every build. Nobody gains by a collision (a tag is secret until it is used), so no cryptography.
-void Mix(uint64_t word, uint64_t* digest) {
-  *digest = (*digest ^ word) * 0x9E3779B97F4A7C15;
-  *digest ^= *digest >> 32;
-}
-
-void Mix(absl::string_view text, uint64_t* digest) {
-  Mix(text.size(), digest);
-  const auto byte = [&](size_t at) { return uint64_t{static_cast<uint8_t>(text[at])}; };
-  size_t at = 0;
-  // Written out, eight bytes are one load.
-  for (; at + 8 <= text.size(); at += 8) {
-    Mix(byte(at) | byte(at + 1) << 8 | byte(at + 2) << 16 | byte(at + 3) << 24 | byte(at + 4) << 32 | byte(at + 5) << 40 |
-            byte(at + 6) << 48 | byte(at + 7) << 56,
-        digest);
-  }
-  if (at == text.size()) return;
-  uint64_t word = 0;
-  for (size_t i = text.size(); i > at; --i) word = word << 8 | byte(i - 1);
-  Mix(word, digest);
-}
 
 // The number of `list` among `lists`, where it is added if it is new.
 uint32_t NumberOf(absl::Span<const uint32_t> list, std::vector<std::vector<uint32_t>>* lists) {
@@ -47,41 +25,9 @@ uint32_t NumberOf(absl::Span<const uint32_t> list, std::vector<std::vector<uint3
   return static_cast<uint32_t>(lists->size() - 1);
 }
 
+const RowVersions kNeverWritten;
+
 }  // namespace
-
-void ValuesHash::AddText(absl::string_view column, bool has_value, absl::string_view value) {
-  Mix(column, &digest_);
-  Mix(has_value ? 1 : 0, &digest_);
-  if (has_value) Mix(value, &digest_);
-}
-
-void ValuesHash::Add(absl::string_view column, const std::optional<absl::string_view>& value) {
-  AddText(column, value.has_value(), value.has_value() ? absl::string_view(*value) : absl::string_view());
-}
-
-void ValuesHash::Add(absl::string_view column, const TupleValue& value) { AddText(column, value.kind == TupleValue::Kind::kText, value.text); }
-
-uint64_t VersionsDigest(const RowVersions& versions) {
-  uint64_t digest = 0;
-  const auto add_version = [&](const Version& version) {
-    uint64_t origin[2];
-    static_assert(sizeof(origin) == sizeof(version.origin.bytes));
-    std::memcpy(origin, version.origin.bytes.data(), sizeof(origin));
-    for (uint64_t word : {version.stamp.value, origin[0], origin[1], version.sequence.value}) Mix(word, &digest);
-  };
-  add_version(versions.written);
-  add_version(versions.deleted);
-  for (const ColumnVersion& column : versions.columns) {
-    Mix(column.column.value, &digest);
-    add_version(column.version);
-  }
-  return digest;
-}
-
-uint64_t VersionsDigest(const RowVersions* stored) {
-  static const uint64_t kNone = VersionsDigest(RowVersions{});
-  return stored == nullptr ? kNone : VersionsDigest(*stored);
-}
 
 // The local table as this plan sees it.
 struct ProjectionPlanner::Table {
@@ -107,6 +53,61 @@ struct ProjectionPlanner::Table {
     }
     return std::nullopt;
   }
+};
+
+// A row on its way into the plan.
+struct ProjectionPlanner::PlannedRow {
+  static constexpr size_t kNone = SIZE_MAX;
+
+  PlannedRow(const TargetRow& target_row, Table& local, const ReadReply::Row& as_read, const RowVersions& stored_versions,
+             const RowVersions& with_news, IntentRow& to)
+      : target(target_row), table(local), read(as_read), stored(stored_versions), merged(with_news), intent(to) {
+    const UnsettledRow* unsettled = target.unsettled.get();
+    // Of a row that moved unseen every value is compared.
+    if (!read.exists || (unsettled != nullptr && !unsettled->held_known)) return;
+    held = unsettled == nullptr ? &stored : unsettled->held.has_value() ? &*unsettled->held : &kNeverWritten;
+  }
+
+  // PostgreSQL has this version.
+  bool IsHeld(const ColumnVersion& column) const {
+    const Version* version = held == nullptr ? nullptr : held->Find(column.column);
+    return version != nullptr && *version == column.version;
+  }
+
+  // What to say of it when it is parked.
+  IntentRow::Remark& Name() {
+    IntentRow::Remark& remark = intent.MutableRemark();
+    remark.key = std::string(target.key());
+    const bool named_before = target.unsettled != nullptr && target.unsettled->origin != OriginId{};
+    const Version named = target.pending != nullptr ? target.pending->newest()
+                          : named_before            ? Version{{}, target.unsettled->origin, target.unsettled->sequence}
+                                                    : Newest(stored);
+    remark.origin = named.origin;
+    remark.sequence = named.sequence;
+    return remark;
+  }
+
+  void Refuse(absl::string_view sqlstate, absl::string_view cause) {
+    IntentRow::Remark& remark = Name();
+    remark.sqlstate = std::string(sqlstate);
+    remark.cause = std::string(cause);
+    intent.refused = true;
+  }
+
+  const TargetRow& target;
+  Table& table;
+  const ReadReply::Row& read;
+  const RowVersions& stored;
+  const RowVersions& merged;          // With what is pending.
+  const RowVersions* held = nullptr;  // By PostgreSQL; null: that is not known by version.
+  IntentRow& intent;
+
+  // As indexes of merged.columns: by the shape's columns, the one whose value goes there, or kNone; and those that are not here. Two names may
+  // mean one column, while a rename has not been made everywhere: the newest write under any of them wins.
+  absl::InlinedVector<size_t, 32> winners;
+  std::vector<size_t> not_here;
+  absl::InlinedVector<Written, 16> written;
+  std::list<std::string> from_log;  // What their texts point into, when the batch has not got them.
 };
 
 absl::StatusOr<ReadRequest> ProjectionPlanner::Request(const std::vector<TargetRow>& targets) const {
@@ -262,142 +263,127 @@ absl::Status ProjectionPlanner::AddWrite(const TargetRow& target, Table& table, 
 
 absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersions* stored, Table& table, const ReadReply::Row& read,
                                         const std::map<RowRef, Refusal>& refused, ProjectionPlan* plan) {
-  static const RowVersions kNeverWritten;
-  const RowVersions& current = stored == nullptr ? kNeverWritten : *stored;
   RowVersions joined;
-  const RowVersions* together = &current;
+  const RowVersions* merged = stored == nullptr ? &kNeverWritten : stored;
   if (target.pending != nullptr && stored == nullptr) {
-    together = &target.pending->incoming();
+    merged = &target.pending->incoming();
   } else if (target.pending != nullptr) {
-    joined = current;
+    joined = *stored;
     Merge(target.pending->incoming(), &joined);
-    together = &joined;
+    merged = &joined;
   }
-  const RowVersions& merged = *together;
-
   IntentRow& intent = plan->rows.emplace_back();
   intent.ref = target.ref;
   intent.versions = VersionsDigest(stored);
-  // What to say of the row when it is parked.
-  const auto name = [&]() -> IntentRow::Remark& {
-    IntentRow::Remark& remark = intent.MutableRemark();
-    remark.key = std::string(target.key());
-    const bool named_before = target.unsettled != nullptr && target.unsettled->origin != OriginId{};
-    const Version named = target.pending != nullptr ? target.pending->newest()
-                          : named_before            ? Version{{}, target.unsettled->origin, target.unsettled->sequence}
-                                                    : Newest(current);
-    remark.origin = named.origin;
-    remark.sequence = named.sequence;
-    return remark;
-  };
-  if (target.pending == nullptr) name();
-  const auto refuse = [&](absl::string_view sqlstate, absl::string_view cause) {
-    IntentRow::Remark& remark = name();
-    remark.sqlstate = std::string(sqlstate);
-    remark.cause = std::string(cause);
-    intent.refused = true;
-    return absl::OkStatus();
-  };
-  if (auto it = refused.find(target.ref); it != refused.end()) return refuse(it->second.sqlstate, it->second.cause);
-  if (table.shape == nullptr) return refuse("42P01", table.refusal);
-
-  if (!merged.IsLive()) {
-    if (read.exists) {
-      intent.write = IntentRow::Write::kDelete;
-      return AddWrite(target, table, RowWrite::Operation::kDelete, {}, read.xmin, plan);
-    }
+  PlannedRow row(target, table, read, stored == nullptr ? kNeverWritten : *stored, *merged, intent);
+  if (target.pending == nullptr) row.Name();
+  if (const auto it = refused.find(target.ref); it != refused.end()) {
+    row.Refuse(it->second.sqlstate, it->second.cause);
+  } else if (table.shape == nullptr) {
+    row.Refuse("42P01", table.refusal);
+  } else if (merged->IsLive()) {
+    return PlanLiveRow(row, plan);
+  } else if (read.exists) {
+    intent.write = IntentRow::Write::kDelete;
+    return AddWrite(target, table, RowWrite::Operation::kDelete, {}, read.xmin, plan);
+  } else {
     intent.versions = target.versions_at_read;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ProjectionPlanner::PlanLiveRow(PlannedRow& row, ProjectionPlan* plan) {
+  ASSAY_RETURN_IF_ERROR(ChoosePlaces(row));
+  ASSAY_RETURN_IF_ERROR(ChooseValues(row, plan));
+  ASSAY_RETURN_IF_ERROR(NameWhatIsMissing(row));
+  const bool exists = row.read.exists;
+  if (exists && row.written.empty()) {
+    // Nothing stands guard over a row that is not written: what was read is true of the versions of that moment, and the echo
+    // compares with those.
+    row.intent.versions = row.target.versions_at_read;
     return absl::OkStatus();
   }
+  row.intent.write = exists ? IntentRow::Write::kUpdate : IntentRow::Write::kInsert;
+  plan->outdated |= !exists && row.intent.versions != row.target.versions_at_read;
+  return AddWrite(row.target, row.table, exists ? RowWrite::Operation::kUpdate : RowWrite::Operation::kInsert, row.written, row.read.xmin, plan);
+}
 
-  // What PostgreSQL holds is known by version, except for a row that moved unseen: then every value is compared.
-  const bool compare_all = !read.exists || (target.unsettled != nullptr && !target.unsettled->held_known);
-  const RowVersions& held = target.unsettled == nullptr ? current : target.unsettled->held.has_value() ? *target.unsettled->held : kNeverWritten;
-  const auto is_held = [&](const ColumnVersion& column) {
-    const Version* version = compare_all ? nullptr : held.Find(column.column);
-    return version != nullptr && *version == column.version;
-  };
-  // Two names may mean one column, while a rename has not been made everywhere: the newest write under any of them wins.
-  // As indexes of merged.columns.
-  constexpr size_t kNone = SIZE_MAX;
-  absl::InlinedVector<size_t, 32> winners(table.shape->columns.size(), kNone);
-  std::vector<size_t> not_here;
-  for (size_t i = 0; i < merged.columns.size(); ++i) {
-    const ColumnVersion column = merged.columns[i];
+absl::Status ProjectionPlanner::ChoosePlaces(PlannedRow& row) {
+  row.winners.assign(row.table.shape->columns.size(), PlannedRow::kNone);
+  for (size_t i = 0; i < row.merged.columns.size(); ++i) {
+    const ColumnVersion column = row.merged.columns[i];
     Place place{Place::Kind::kHere};
-    if (const std::optional<size_t> local = table.Writable(column.column); local.has_value()) {
+    if (const std::optional<size_t> local = row.table.Writable(column.column); local.has_value()) {
       place.index = *local;
     } else {
-      ASSAY_ASSIGN_OR_RETURN(place, PlaceOf(target, table, column, is_held(column)));
+      ASSAY_ASSIGN_OR_RETURN(place, PlaceOf(row.target, row.table, column, row.IsHeld(column)));
     }
-    if (place.kind == Place::Kind::kMissing && !is_held(column)) not_here.push_back(i);
+    if (place.kind == Place::Kind::kMissing && !row.IsHeld(column)) row.not_here.push_back(i);
     if (place.kind != Place::Kind::kHere) continue;
-    size_t& winner = winners[place.index];
-    if (winner == kNone || merged.columns.VersionAt(winner) < column.version) winner = i;
+    size_t& winner = row.winners[place.index];
+    if (winner == PlannedRow::kNone || row.merged.columns.VersionAt(winner) < column.version) winner = i;
   }
+  return absl::OkStatus();
+}
+
+absl::Status ProjectionPlanner::ChooseValues(PlannedRow& row, ProjectionPlan* plan) {
   ValuesHash hash;
   absl::InlinedVector<uint32_t, 32> hashed;
-  absl::InlinedVector<Written, 16> written;
-  std::list<std::string> from_log;  // What their texts point into, when the batch has not got them.
-  std::vector<std::string> missing;
   Desired desired;
-  for (size_t index = 0; index < winners.size(); ++index) {
-    if (winners[index] == kNone) continue;
-    const ColumnVersion column = merged.columns[winners[index]];
-    if (is_held(column)) continue;
-    const TableColumn& local = table.shape->columns[index];
-    ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(target, column, &desired));
+  for (size_t index = 0; index < row.winners.size(); ++index) {
+    if (row.winners[index] == PlannedRow::kNone) continue;
+    const ColumnVersion column = row.merged.columns[row.winners[index]];
+    if (row.IsHeld(column)) continue;
+    ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(row.target, column, &desired));
     if (!is_known) continue;
-    if (read.exists && index < read.values.size() && read.values[index].has_value() != desired.is_null &&
-        (desired.is_null || *read.values[index] == desired.text)) {
+    if (row.read.exists && index < row.read.values.size() && row.read.values[index].has_value() != desired.is_null &&
+        (desired.is_null || *row.read.values[index] == desired.text)) {
       continue;
     }
+    const TableColumn& local = row.table.shape->columns[index];
     const bool same_type = desired.type.empty() || desired.type == local.type;
     bool checked = !same_type;
     if (checked) {
       // Once its writer's column has the type it has here, the value was converted there, too.
       ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate,
-                             history_->FateOf(column.version, target.ref.table, names_->ColumnNameOf(target.ref.table, column.column),
-                                              desired.number, *table.shape));
+                             history_->FateOf(column.version, row.target.ref.table, names_->ColumnNameOf(row.target.ref.table, column.column),
+                                              desired.number, *row.table.shape));
       checked = !fate.known || fate.type != local.type;
     }
-    if (desired.pending == Desired::kFromLog) desired.text = from_log.emplace_back(std::move(desired.from_log));
-    written.push_back({index, desired.pending, std::nullopt, checked ? desired.type : absl::string_view()});
-    if (!desired.is_null) written.back().text = desired.text;
+    if (desired.pending == Desired::kFromLog) desired.text = row.from_log.emplace_back(std::move(desired.from_log));
+    Written& written = row.written.emplace_back(Written{index, desired.pending, std::nullopt, checked ? desired.type : absl::string_view()});
+    if (!desired.is_null) written.text = desired.text;
     if (same_type) {
-      hash.Add(local.name, written.back().text);
-      hashed.push_back(table.ids[index].value);
+      hash.Add(local.name, written.text);
+      hashed.push_back(row.table.ids[index].value);
     }
   }
-  intent.columns = NumberOf(hashed, &plan->columns);
-  for (const size_t i : not_here) {
-    const ColumnVersion column = merged.columns[i];
-    ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(target, column, &desired));
+  row.intent.columns = NumberOf(hashed, &plan->columns);
+  row.intent.values = hash.Finish();
+  return absl::OkStatus();
+}
+
+absl::Status ProjectionPlanner::NameWhatIsMissing(PlannedRow& row) {
+  const TableId table = row.target.ref.table;
+  std::vector<std::string> missing;
+  Desired desired;
+  for (const size_t i : row.not_here) {
+    const ColumnVersion column = row.merged.columns[i];
+    ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(row.target, column, &desired));
     if (!is_known) continue;
     if (desired.is_null) {
       // No loss yet; but should the column appear with another default, the row is looked at again.
-      ASSAY_RETURN_IF_ERROR(history_->NoteNull(target.ref.table, column.column, column.version.stamp));
+      ASSAY_RETURN_IF_ERROR(history_->NoteNull(table, column.column, column.version.stamp));
       continue;
     }
-    missing.push_back(names_->ColumnNameOf(target.ref.table, column.column));
-    intent.MutableRemark().missing.push_back(column.column.value);
+    missing.push_back(names_->ColumnNameOf(table, column.column));
+    row.intent.MutableRemark().missing.push_back(column.column.value);
   }
-  if (!missing.empty()) {
-    IntentRow::Remark& remark = name();
-    remark.sqlstate = "42703";
-    remark.cause = absl::StrCat("table ", table.shape->name.ToString(), " has no column ", absl::StrJoin(missing, ", "),
-                                " here; it is written by itself once the column is added");
-  }
-  if (!read.exists || !written.empty()) {
-    const auto operation = read.exists ? RowWrite::Operation::kUpdate : RowWrite::Operation::kInsert;
-    intent.write = read.exists ? IntentRow::Write::kUpdate : IntentRow::Write::kInsert;
-    intent.values = hash.Finish();
-    plan->outdated |= !read.exists && intent.versions != target.versions_at_read;
-    return AddWrite(target, table, operation, written, read.xmin, plan);
-  }
-  // Nothing stands guard over a row that is not written: what was read is true of the versions of that moment, and the echo
-  // compares with those.
-  intent.versions = target.versions_at_read;
+  if (missing.empty()) return absl::OkStatus();
+  IntentRow::Remark& remark = row.Name();
+  remark.sqlstate = "42703";
+  remark.cause = absl::StrCat("table ", row.table.shape->name.ToString(), " has no column ", absl::StrJoin(missing, ", "),
+                              " here; it is written by itself once the column is added");
   return absl::OkStatus();
 }
 

@@ -89,8 +89,13 @@ class ProjectionPlanner {
     Kind kind = Kind::kMissing;
     size_t index = 0;
   };
+  struct PlannedRow;
   absl::Status PlanRow(const TargetRow& target, const RowVersions* stored, Table& table, const ReadReply::Row& read,
                        const std::map<RowRef, Refusal>& refused, ProjectionPlan* plan);
+  absl::Status PlanLiveRow(PlannedRow& row, ProjectionPlan* plan);
+  absl::Status ChoosePlaces(PlannedRow& row);
+  absl::Status ChooseValues(PlannedRow& row, ProjectionPlan* plan);
+  absl::Status NameWhatIsMissing(PlannedRow& row);
   // False: there is nothing that this branch could write. `desired` must stay where it is.
   absl::StatusOr<bool> DesiredValue(const TargetRow& target, const ColumnVersion& column, Desired* desired);
   absl::StatusOr<Place> PlaceOf(const TargetRow& target, const Table& table, const ColumnVersion& column, bool held);
@@ -108,22 +113,5 @@ class ProjectionPlanner {
   FoldValues* values_;
   ColumnHistory* history_;
 };
-
-// Over names and values, so that an echo can be compared with what was meant.
-class ValuesHash {
- public:
-  void Add(absl::string_view column, const std::optional<absl::string_view>& value);
-  void Add(absl::string_view column, const TupleValue& value);
-  uint64_t Finish() const { return digest_; }
-
- private:
-  void AddText(absl::string_view column, bool has_value, absl::string_view value);
-
-  uint64_t digest_ = 0;
-};
-
-// Identifies a row's versions at one moment.
-uint64_t VersionsDigest(const RowVersions& versions);
-uint64_t VersionsDigest(const RowVersions* stored);  // Null: of a row that was never stored.
 
 }  // namespace assay

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "engine/projector.h"
+#include "engine/row_digest.h"
 #include "log/annotate.h"
 #include "log/check.h"
 

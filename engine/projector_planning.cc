@@ -5,6 +5,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "engine/projector.h"
+#include "engine/row_digest.h"
 #include "log/annotate.h"
 
 namespace assay {

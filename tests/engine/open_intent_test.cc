@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "engine/projection_plan.h"
+#include "engine/row_digest.h"
 #include "log/event_log.h"
 #include "log/log_file.h"
 #include "log/stage_store.h"
