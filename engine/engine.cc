@@ -386,10 +386,11 @@ absl::Status Engine::Parts::Rest() {
     ASSAY_RETURN_IF_ERROR(rows->Rest());
     file->ReleaseMemory();
   }
-  if (!rows->untidy() || now < tidy_at) return absl::OkStatus();
+  if (!Untidy() || now < tidy_at) return absl::OkStatus();
   tidy_at = now + kTidyInterval;
   if (rest_at == absl::InfiniteFuture()) file->ReleaseMemory();  // Of the portion before.
-  return rows->Tidy(kTidyRows);
+  if (rows->untidy()) ASSAY_RETURN_IF_ERROR(rows->Tidy(kTidyRows));
+  return log->Repack(config.repack_events);
 }
 
 std::optional<DatabaseCall> Engine::Parts::TakeDatabaseCall(bool early) {

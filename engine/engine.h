@@ -60,6 +60,7 @@ struct EngineConfig {
   // Rows at which a projection is as large as it gets (Batch::rows_max), or at half as many new ones. Lowered by tests.
   size_t batch_rows_max = 20'000;
   RowVersionStore::Limits row_versions;                   // Lowered by tests.
+  size_t repack_events = 1024;                            // EventLog::Repack, so many at a time. Lowered by tests.
   // Test only: write without fence and without comparing, to prove that the tests see what the protocol prevents.
   bool naive_projection = false;
 };

@@ -1,5 +1,5 @@
 // Appending: heads, trees and segments. What others wrote comes in through event_log_pull.cc; reading is in event_log_read.cc,
-// checkpoints in event_log_checkpoint.cc.
+// checkpoints in event_log_checkpoint.cc, and what is done with small segments in event_log_repack.cc.
 #include "log/event_log.h"
 
 #include <utility>
@@ -72,9 +72,11 @@ absl::Status EventLog::Load() {
     ASSAY_ASSIGN_OR_RETURN(Statement chains, file_->Prepare(kSelectChains));
     for (;;) {
       ASSAY_ASSIGN_OR_RETURN(const bool row, chains.Step());
-      if (!row) return CheckSegmentEnds();
+      if (!row) break;
       ASSAY_RETURN_IF_ERROR(LoadChain(chains));
     }
+    ASSAY_RETURN_IF_ERROR(LoadRepacked());
+    return CheckSegmentEnds();
   };
   absl::Status status = load();
   if (snapshot) status.Update(file_->Commit());
@@ -219,15 +221,20 @@ absl::Status EventLog::Advance(Chain& chain, const StoredEvent& event) {
 
 absl::Status EventLog::Store(Chain& chain, const Segment& segment) {
   ASSAY_CHECK(segment.first == chain.stored.Next());
-  const std::string body = EncodeSegmentBody(segment);
-  ASSAY_RETURN_IF_ERROR(insert_segment_.BindInt(1, chain.index.value)
-                            .BindInt(2, Signed(segment.last.value))
-                            .BindInt(3, Signed(segment.first.value))
-                            .BindInt(4, segment.ends_transaction ? 1 : 0)
-                            .BindBlob(5, body)
-                            .Run());
+  ASSAY_RETURN_IF_ERROR(InsertSegment(chain, segment));
+  if (chain.repacked == chain.stored && !segment.IsSmall()) chain.repacked = segment.last;
   chain.stored = segment.last;
   return absl::OkStatus();
+}
+
+absl::Status EventLog::InsertSegment(const Chain& chain, const Segment& segment) {
+  const std::string body = EncodeSegmentBody(segment);
+  return insert_segment_.BindInt(1, chain.index.value)
+      .BindInt(2, Signed(segment.last.value))
+      .BindInt(3, Signed(segment.first.value))
+      .BindInt(4, segment.ends_transaction ? 1 : 0)
+      .BindBlob(5, body)
+      .Run();
 }
 
 absl::Status EventLog::Flush(Chain& chain, bool with_piece) {

@@ -2,7 +2,7 @@
 //
 // A chain is dense from 1. `head` is how far it is held; `complete` how far whole transactions are held: nobody reads past
 // `complete`. Appends are buffered into segments and written when the LogFile commits; nothing here changes or deletes an
-// event. Callers open the transaction: every Append is inside LogFile::Begin and Commit.
+// event, though Repack puts events into other segments. Callers open the transaction: every Append is inside LogFile::Begin and Commit.
 //
 //   ASSAY_RETURN_IF_ERROR(log.Append(event, serialized));
 //   EventReader reader = log.Read(origin, Sequence{42});
@@ -131,6 +131,13 @@ class EventLog {
 
   int64_t EventCount() const;  // Over all chains.
 
+  // Sales that come one by one leave a segment each, and take twice the room that they need. True: of some chain `events` or more have come since
+  // it was last looked at.
+  bool ShouldRepack(size_t events) const;
+  // Packs about so many of them together, the oldest of one chain; nothing if ShouldRepack says no. For when there is nothing else to
+  // do: 4 us an event.
+  absl::Status Repack(size_t events);
+
  private:
   friend class EventReader;
   explicit EventLog(LogFile* file) : file_(file) {}
@@ -141,6 +148,7 @@ class EventLog {
     ChainHead head;
     HlcStamp last_stamp;      // Of event `head.last`.
     Sequence stored;          // Written as segments; what follows is in `builder`.
+    Sequence repacked;        // Segments up to there are not looked at again.
     MerkleTree tree;
     SegmentBuilder builder;
     std::string checkpoint;   // Newest seen; may be empty.
@@ -189,6 +197,10 @@ class EventLog {
   void Restore(const OriginId& origin, std::optional<Chain> before);
   void KeepEvidence(const Chain& chain, absl::string_view kind, Sequence at, absl::string_view held, absl::string_view offered);
   absl::Status StoreEvidence();
+  absl::Status InsertSegment(const Chain& chain, const Segment& segment);
+  absl::Status RepackChain(Chain& chain, size_t events);
+  absl::Status LoadRepacked();
+  absl::Status StoreRepacked();
 
   // The stored segment that holds `sequence`. DATA_LOSS when there is none.
   absl::StatusOr<std::shared_ptr<const DecodedSegment>> SegmentHolding(Chain& chain, Sequence sequence);

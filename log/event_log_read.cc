@@ -10,10 +10,6 @@
 namespace assay {
 namespace {
 
-// A stored segment at least this large is pushed as it is; smaller ones are packed together first.
-constexpr size_t kPushAsStoredEvents = 256;
-constexpr size_t kPushAsStoredBytes = 64 << 10;
-
 void FillLeafHashes(const DecodedSegment& decoded, Segment* segment) {
   segment->leaf_hashes.reserve(decoded.events().size() * sizeof(Hash));
   for (const StoredEvent& event : decoded.events())
@@ -123,8 +119,8 @@ absl::StatusOr<std::vector<Segment>> EventLog::ReadSegments(const OriginId& orig
     } else if (next == from) {
       ASSAY_ASSIGN_OR_RETURN(continues, ContinuesAt(chain, next));
     }
-    const bool large = decoded.events().size() >= kPushAsStoredEvents || stored->ByteSize() >= kPushAsStoredBytes;
-    if (skip == 0 && large) {
+    // Small ones are packed together first.
+    if (skip == 0 && !stored->IsSmall()) {
       while (builder && !builder->empty()) emit(builder->Finish(true));
       builder.reset();
       FillLeafHashes(decoded, &*stored);

@@ -53,6 +53,11 @@ size_t Segment::ByteSize() const {
   return size;
 }
 
+bool Segment::IsSmall() const {
+  constexpr size_t kEvents = 256, kBytes = 64 << 10;
+  return last.value - first.value + 1 < kEvents && ByteSize() < kBytes;
+}
+
 size_t DecodedSegment::ByteSize() const {
   size_t size = events_.size() * sizeof(StoredEvent) + restored_.size();
   for (const auto& payload : payloads_) size += payload->size();

@@ -49,6 +49,8 @@ struct Segment {
   std::shared_ptr<const DecodedSegment> decoded;
 
   size_t ByteSize() const;
+  // Packed together with its neighbours it would take much less room.
+  bool IsSmall() const;
 };
 
 // One event as a reader of a segment meets it.

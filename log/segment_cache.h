@@ -1,7 +1,7 @@
 // The decoded segments read last, within a bound of memory, so that reading neighbours by name does not unpack them
 // again.
 //
-// Stored segments never change, so nothing here goes stale, but a rollback takes segments away: Clear. Not thread-safe.
+// Events never change, so nothing here goes stale, but a rollback takes segments away: Clear. Not thread-safe.
 #pragma once
 
 #include <list>

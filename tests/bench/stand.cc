@@ -67,6 +67,18 @@ absl::StatusOr<uint64_t> LogWatch::OwnHead() {
   return log_->Head(own).last.value;
 }
 
+absl::StatusOr<int64_t> LogWatch::BytesInUse() {
+  ASSAY_ASSIGN_OR_RETURN(Statement bytes, file_->Prepare("SELECT (page_count - freelist_count) * page_size "
+                                                         "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"));
+  ASSAY_RETURN_IF_ERROR(bytes.Step().status());
+  return bytes.Int(0);
+}
+
+absl::StatusOr<bool> LogWatch::Repacked() {
+  ASSAY_RETURN_IF_ERROR(log_->Refresh());
+  return !log_->ShouldRepack(EngineConfig().repack_events);
+}
+
 // ---- Stand ----
 
 absl::StatusOr<std::unique_ptr<Stand>> Stand::Create(const BenchOptions& options, int branches) {

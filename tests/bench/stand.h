@@ -50,6 +50,10 @@ class LogWatch {
   absl::StatusOr<uint64_t> CapturedLsn();
   absl::StatusOr<int64_t> Events();
   absl::StatusOr<uint64_t> OwnHead();
+  // Of the file's pages that are in use: the next events go into the others.
+  absl::StatusOr<int64_t> BytesInUse();
+  // Small segments have been packed together.
+  absl::StatusOr<bool> Repacked();
 
  private:
   std::unique_ptr<LogFile> file_;

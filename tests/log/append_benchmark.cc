@@ -167,6 +167,34 @@ void BM_Read(benchmark::State& state) {
 }
 BENCHMARK(BM_Read)->Unit(benchmark::kMillisecond);
 
+// A portion of the size that the engine takes, of segments with as many events as a sale has.
+void BM_Repack(benchmark::State& state) {
+  constexpr size_t kSale = 8, kPortion = 1024;
+  test::CrashVfs vfs(1);
+  auto file = *LogFile::Open("log.db", {.vfs = vfs.name()});
+  auto log = *EventLog::Open(file.get());
+  Events events;
+  uint64_t sequence = 0;
+  size_t bytes = 0;
+  for (auto _ : state) {
+    state.PauseTiming();
+    while (!log->ShouldRepack(kPortion)) {
+      ASSAY_CHECK(file->Begin().ok());
+      for (size_t i = 0; i < kSale; ++i) {
+        const std::string& next = events.Next(++sequence);
+        bytes = next.size();
+        ASSAY_CHECK(log->Append(events.event(), "public.products", next).ok());
+      }
+      ASSAY_CHECK(file->Commit().ok());
+    }
+    ASSAY_CHECK(file->Begin().ok());
+    state.ResumeTiming();
+    ASSAY_CHECK(log->Repack(kPortion).ok() && file->Commit().ok());
+  }
+  Report(state, static_cast<int64_t>(sequence), bytes);
+}
+BENCHMARK(BM_Repack)->Unit(benchmark::kMillisecond);
+
 void BM_PutRowVersions(benchmark::State& state) {
   test::CrashVfs vfs(1);
   auto file = *LogFile::Open("log.db", {.vfs = vfs.name()});

@@ -1,5 +1,5 @@
 // Goal: the event log is a map from (origin, sequence) to bytes, whatever is done to it in whatever order.
-// Method: random transactions, pulls in random pieces, rollbacks and reopenings on two logs, held against a std::map.
+// Method: random transactions, pulls in random pieces, repacking, rollbacks and reopenings on two logs, held against a std::map.
 #include <map>
 #include <random>
 
@@ -54,7 +54,7 @@ TEST_P(EventLogModelTest, LogIsAMapFromNameToBytes) {
 
   for (int step = 0; step < 120; ++step) {
     const OriginId& origin = origins[below(2)];
-    switch (below(6)) {
+    switch (below(7)) {
       case 0:
       case 1: {  // A few transactions, some of them large; sometimes all taken back.
         const Model before = model;
@@ -94,6 +94,17 @@ TEST_P(EventLogModelTest, LogIsAMapFromNameToBytes) {
           for (Segment& segment : segments) segment.leaf_hashes.clear();
         }
         ASSERT_OK(puller.Pull(segments));
+        break;
+      }
+      case 6: {
+        TestLog& log = below(2) == 0 ? writer : puller;
+        ASSERT_OK(log.file->Begin());
+        ASSERT_OK(log.log->Repack(1 + below(20)));
+        if (below(4) == 0) {
+          log.file->Rollback();
+        } else {
+          ASSERT_OK(log.file->Commit());
+        }
         break;
       }
     }

@@ -1,4 +1,5 @@
-// What the engine does when there is nothing to do: row versions that a busy time left in runs come into their table, and then it sleeps.
+// What the engine does when there is nothing to do: row versions that a busy time left in runs come into their table, segments of a
+// sale each are packed together, and then it sleeps.
 #include <memory>
 
 #include "gtest/gtest.h"
@@ -14,6 +15,7 @@ class RestingTest : public ::testing::Test {
     config.branch_name = "branch-1";
     config.branch_number = 1;
     config.row_versions = {.listed = 20, .runs = 1000};
+    config.repack_events = 100;
     branch_ = std::make_unique<SimBranch>(1, config, WorkloadOptions(), FaultOptions(), true, 12, &world_, &hub_, &random_);
     ASSERT_TRUE(branch_->Start().ok());
   }
@@ -73,6 +75,16 @@ TEST_F(RestingTest, RunsComeIntoTheTableWhenItIsQuietAndNotBefore) {
   EXPECT_GE(Count("row_version"), inserted_ - 20);
   // Then nothing is left to do but for the positions and the anchor.
   EXPECT_LT(Sleep(absl::Minutes(10)), 200);
+}
+
+TEST_F(RestingTest, SegmentsAreRepackedWhenItIsQuietAndNotBefore) {
+  for (int second = 0; second < 20; ++second) {
+    Insert(50);
+    Sleep(absl::Seconds(1));
+  }
+  EXPECT_GT(Count("segment"), 1000);
+  Sleep(absl::Minutes(2));
+  EXPECT_LT(Count("segment"), 120);
 }
 
 TEST_F(RestingTest, SaleThatComesInBetweenWaitsForOnePortionAtMost) {

@@ -64,6 +64,7 @@ struct Simulation::Swarm {
   bool wild_clocks = false;
   size_t batch_rows_max = EngineConfig().batch_rows_max;
   RowVersionStore::Limits row_versions;
+  size_t repack_events = EngineConfig().repack_events;
 
   explicit Swarm(SeededRandom& random) {
     actions = static_cast<int>(random.Between(200, 800));
@@ -122,6 +123,7 @@ struct Simulation::Swarm {
       workload.entry = static_cast<uint32_t>(random.Between(0, 20));
     }
     if (random.Chance(50)) row_versions = {.listed = random.Between(1, 30), .runs = random.Between(0, 4)};
+    if (random.Chance(50)) repack_events = random.Between(2, 30);
   }
 };
 
@@ -137,6 +139,7 @@ Simulation::Simulation(const SimulationOptions& options) : options_(options), ra
     config.naive_projection = options.naive_projection;
     config.batch_rows_max = swarm_->batch_rows_max;
     config.row_versions = swarm_->row_versions;
+    config.repack_events = swarm_->repack_events;
     hub_->Enrol(number, config.branch_name);
     branches_.push_back(std::make_unique<SimBranch>(number, config, swarm_->workload, swarm_->faults,
                                                     /*late_column=*/!swarm_->late_column || number == 1,
