@@ -6,6 +6,7 @@
 
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
+#include "engine/column_text.h"
 #include "engine/merge.h"
 #include "log/annotate.h"
 #include "log/check.h"
@@ -16,25 +17,6 @@ namespace {
 // Rows of the fold kept in memory before they go to the temporary table, in key order so that it is written from left
 // to right.
 constexpr size_t kCachedRows = 50'000;
-// Of a value in the list of differences.
-constexpr size_t kListedBytes = 400;
-
-ColumnText Listed(ColumnText text) {
-  if (text.has_value() && text->size() > kListedBytes) {
-    const size_t size = text->size();
-    text->resize(kListedBytes);
-    absl::StrAppend(&*text, "… (", size, " bytes)");
-  }
-  return text;
-}
-
-ColumnText TextOf(const TupleValue& value) {
-  return value.kind == TupleValue::Kind::kText ? ColumnText(std::string(value.text)) : std::nullopt;
-}
-
-TupleValue TupleOf(const ColumnText& text) {
-  return text.has_value() ? TupleValue{TupleValue::Kind::kText, *text} : TupleValue{TupleValue::Kind::kNull, {}};
-}
 
 }  // namespace
 
@@ -295,7 +277,7 @@ absl::Status Reconciler::List(const RowKey& key, const FoldIndex::Entry& entry, 
     if (report_.differences.size() == kDifferencesListed) break;
     ASSAY_ASSIGN_OR_RETURN(ColumnText fleet, values_.Value(*entry.versions.Find(columns_[ordinal]), columns_[ordinal]));
     report_.differences.push_back(
-        {shape_->name, key, shape_->columns[ordinal].name, Listed(TextOf(tuple[ordinal])), Listed(std::move(fleet))});
+        {shape_->name, key, shape_->columns[ordinal].name, ListedText(TextOf(tuple[ordinal])), ListedText(fleet)});
   }
   return absl::OkStatus();
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/column_text.h"
 #include "engine/merge.h"
 #include "log/annotate.h"
 #include "log/check.h"
@@ -11,27 +12,8 @@
 namespace assay {
 namespace {
 
-constexpr size_t kListedBytes = 400;
-
 constexpr char kKept[] = "changed here: recorded now, and kept";
 constexpr char kStale[] = "an older value: brought up to date";
-
-ColumnText Listed(ColumnText text) {
-  if (text.has_value() && text->size() > kListedBytes) {
-    const size_t size = text->size();
-    text->resize(kListedBytes);
-    absl::StrAppend(&*text, "… (", size, " bytes)");
-  }
-  return text;
-}
-
-ColumnText TextOf(const TupleValue& value) {
-  return value.kind == TupleValue::Kind::kText ? ColumnText(std::string(value.text)) : std::nullopt;
-}
-
-TupleValue TupleOf(const ColumnText& text) {
-  return text.has_value() ? TupleValue{TupleValue::Kind::kText, *text} : TupleValue{TupleValue::Kind::kNull, {}};
-}
 
 size_t BytesOf(absl::Span<const TupleValue> tuple) {
   size_t bytes = 0;
@@ -259,15 +241,15 @@ absl::Status RowRepair::WriteUpdate(const FoldIndex::Entry& entry, absl::Span<co
   return feed_.Record(shape_, std::move(item), bytes);
 }
 
-void RowRepair::List(const RowKey& key, const std::string& column, ColumnText here, ColumnText fold,
+void RowRepair::List(const RowKey& key, const std::string& column, const ColumnText& here, const ColumnText& fold,
                      const std::string& verdict) {
   if (report_.differences.size() == kDifferencesListed) return;
   RowRepairReport::Difference& added = report_.differences.emplace_back();
   added.table = shape_->name;
   added.key = key;
   added.column = column;
-  added.here = Listed(std::move(here));
-  added.fleet = Listed(std::move(fold));
+  added.here = ListedText(here);
+  added.fleet = ListedText(fold);
   added.verdict = verdict;
 }
 

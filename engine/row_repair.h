@@ -83,7 +83,7 @@ class RowRepair {
   absl::Status WriteUpdate(const FoldIndex::Entry& entry, absl::Span<const TupleValue> tuple,
                            const std::vector<uint32_t>& ordinals);
   absl::Status WriteInsert(absl::Span<const TupleValue> tuple);
-  void List(const RowKey& key, const std::string& column, ColumnText here, ColumnText fold, const std::string& verdict);
+  void List(const RowKey& key, const std::string& column, const ColumnText& here, const ColumnText& fold, const std::string& verdict);
 
   Reconciler::Parts parts_;
   FoldValues values_;

@@ -11,14 +11,17 @@
 #include "absl/strings/str_cat.h"
 #include "adapters/postgres/sqlstate.h"
 #include "adapters/postgres/steady_time.h"
+#include "engine/column_text.h"
 #include "log/annotate.h"
 #include "log/check.h"
 
 namespace assay {
 namespace {
 
-constexpr size_t kGroupRows = 1000;
-constexpr absl::Duration kLookEvery = absl::Milliseconds(10);
+constexpr size_t kGroupRowsMax = 1000;
+// Of rows that are there, which somebody may come to wait for: it is between statements that they are given way.
+constexpr size_t kGroupRowsThereMax = 100;
+constexpr absl::Duration kLookEvery = absl::Milliseconds(3);
 constexpr size_t kGroupBytes = 8 << 20;
 constexpr size_t kCauseBytes = 500;  // PostgreSQL quotes a value it cannot read, and a value can be large.
 
@@ -304,11 +307,7 @@ absl::Status RowWriter::TakeOutAndPutBack(const std::vector<Failure>& failures, 
 }
 
 void RowWriter::Refuse(const Failure& failure) {
-  const absl::string_view message = failure.status.message();
-  size_t size = std::min(message.size(), kCauseBytes);
-  // Not in the middle of a character.
-  while (size > 0 && size < message.size() && (static_cast<uint8_t>(message[size]) & 0xc0) == 0x80) --size;
-  refused_.push_back({failure.table, failure.row, SqlstateOf(failure.status), std::string(message.substr(0, size))});
+  refused_.push_back({failure.table, failure.row, SqlstateOf(failure.status), std::string(CutText(failure.status.message(), kCauseBytes))});
 }
 
 }  // namespace assay

@@ -5,6 +5,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "adapters/grpc/proto_text.h"
+#include "engine/column_text.h"
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
 
@@ -57,11 +58,7 @@ std::string TimeText(const LogEvent& event) {
 void PrintEventLine(const LogEvent& event) {
   constexpr size_t kChangesMax = 160;
   std::string changes = Printable(ChangesText(event));
-  if (changes.size() > kChangesMax) {
-    size_t cut = kChangesMax;
-    while (cut > 0 && (changes[cut] & 0xc0) == 0x80) --cut;
-    changes = absl::StrCat(changes.substr(0, cut), "…");
-  }
+  if (changes.size() > kChangesMax) changes = absl::StrCat(CutText(changes, kChangesMax), "…");
   const std::string who = WhoText(event);
   std::cout << TimeText(event) << "  " << Printable(event.branch()) << "/" << event.sequence() << "  "
             << event.operation() << "  " << Printable(event.table())

@@ -1,0 +1,20 @@
+// A column's text between the forms it comes in, and as much of it as people are shown.
+#pragma once
+
+#include "absl/strings/string_view.h"
+#include "engine/database.h"
+#include "engine/packed_row.h"
+
+namespace assay {
+
+// An unchanged TOAST value is nullopt, too.
+ColumnText TextOf(const TupleValue& value);
+// Points into `text`.
+TupleValue TupleOf(const ColumnText& text);
+
+// The first `bytes` of UTF-8, or fewer: not half of a character.
+absl::string_view CutText(absl::string_view text, size_t bytes);
+// For a list of differences: a long text is cut, and its size said.
+ColumnText ListedText(const ColumnText& text);
+
+}  // namespace assay
