@@ -24,6 +24,7 @@ namespace {
 constexpr uint64_t kFreeBytesLow = 1ull << 30;
 // Beyond this, times shown to people mislead; nothing in the merge depends on it.
 constexpr absl::Duration kOffsetLarge = absl::Seconds(30);
+constexpr absl::Duration kDeadlockTimeoutMin = absl::Seconds(1);
 
 // Where PostgreSQL refused a question of ours, its own log knows more.
 constexpr char kLook[] = "run assay doctor with postgres.admin_url set to a superuser, and look into PostgreSQL's log";
@@ -71,7 +72,8 @@ SELECT pg_catalog.current_setting('server_version'), pg_catalog.getdatabaseencod
   (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walsender'),
   pg_catalog.current_setting('max_slot_wal_keep_size'), pg_catalog.current_setting('synchronous_standby_names'),
   (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'output_plugin_libraries'), pg_catalog.pg_is_in_recovery(), pg_catalog.current_database(),
-  pg_catalog.current_setting('fsync'))sql";
+  pg_catalog.current_setting('fsync'), pg_catalog.current_setting('deadlock_timeout'),
+  (SELECT setting::integer FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'))sql";
 
 void CheckSettings(const Connection& admin, const Result& server, Findings& found) {
   const std::string version = server.String(0, 0);
@@ -137,6 +139,12 @@ void CheckSettings(const Connection& admin, const Result& server, Findings& foun
   if (server.Text(0, 13) != "on") {
     found.Warn("fsync", "it is off: after a crash PostgreSQL may have lost what the log has",
                "ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()");
+  }
+  // A projection holds locks for less than PostgreSQL's default: ProjectionOptions::locked_max.
+  if (server.Int64(0, 15) < absl::ToInt64Milliseconds(kDeadlockTimeoutMin)) {
+    found.Warn("deadlock_timeout", absl::StrCat("it is ", server.Text(0, 14), ": rows that are being brought up to date may be held for longer, and "
+                                                "then it is the application's transaction that PostgreSQL ends"),
+               "ALTER SYSTEM SET deadlock_timeout = '1s'; SELECT pg_reload_conf()");
   }
 }
 

@@ -85,6 +85,14 @@ TEST_F(DoctorTest, AHealthyBranchHasNothingToMendButTheDaemonToStart) {
     EXPECT_TRUE(check.result == CheckResult::kOk || !check.remedy.empty()) << check.name;
 }
 
+TEST_F(DoctorTest, ADeadlockTimeoutThatIsTooShortIsFoundAndTheRemedyMendsIt) {
+  Start({.settings = {{"deadlock_timeout", "300ms"}}});
+  EXPECT_THAT(Find(Run(), "deadlock_timeout"), AllOf(HasSubstr("warn: it is 300ms"), HasSubstr("ALTER SYSTEM SET deadlock_timeout = '1s'")));
+  MustSql(server_->Url(), "ALTER SYSTEM SET deadlock_timeout = '1s'");
+  ASSERT_TRUE(server_->Reload().ok());
+  EXPECT_EQ(Find(Run(), "deadlock_timeout"), "");
+}
+
 TEST_F(DoctorTest, AServerThatCannotStreamIsFoundAndTheRemedyMendsIt) {
   Start({.settings = {{"wal_level", "replica"},
                       {"max_replication_slots", "0"},
