@@ -279,7 +279,8 @@ ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
   }
   RowWriter writer(session_.get(), &catalog_, &request, request.locked ? locked_until_ : absl::InfiniteFuture());
   if (!writer.RefuseUnknown()) {
-    absl::Status status = WriteRows(request, &writer);
+    absl::Status status = writer.small() ? absl::OkStatus() : writer.AwaitGate();
+    if (status.ok()) status = WriteRows(request, &writer);
     if (status.ok() && writer.refused().empty() && writer.moved().empty()) status = writer.AwaitGate();
     if (IsLockTimeout(status)) {
       ++lock_timeouts_;

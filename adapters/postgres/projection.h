@@ -17,7 +17,7 @@
 // fence's way through capture, and an fsync, come on top. Nothing is begun under locks that are older than `locked_max` (0.7 s), and no
 // statement under them runs for longer than 1 s: 1.7 s at the very worst.
 //
-// Without locks of a read, a batch that is written gives way to whoever waits for it, after 10 ms and the thousand rows that are under way.
+// Without locks of a read, a batch that is written gives way to whoever waits for it, after 3 ms and the statement that is under way.
 //
 // Which constraints hold for what is written (measured): NOT NULL, CHECK, domains, immediate unique and exclusion constraints do.
 // Foreign keys do not. Deferrable unique and exclusion constraints do only because enrolment enables their triggers ALWAYS; a table

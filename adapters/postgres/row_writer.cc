@@ -60,6 +60,7 @@ RowWriter::RowWriter(Connection* connection, const LocalCatalog* catalog, const 
 }
 
 void RowWriter::AddGroups(RowWrite::Operation operation) {
+  const bool there = operation != RowWrite::Operation::kInsert;
   for (uint32_t table = 0; table < request_->writes.size(); ++table) {
     const TableWrites& writes = request_->writes[table];
     const std::deque<RowWrite>& rows = writes.rows;
@@ -68,12 +69,13 @@ void RowWriter::AddGroups(RowWrite::Operation operation) {
     for (uint32_t row = 0; row < rows.size(); ++row) {
       if (rows[row].operation != operation) continue;
       const size_t size = writes.ByteSize(rows[row]);
-      if (!group.rows.empty() && (group.rows.size() == kGroupRows || bytes + size > kGroupBytes)) {
+      if (!group.rows.empty() && (group.rows.size() == (there ? kGroupRowsThereMax : kGroupRowsMax) || bytes + size > kGroupBytes)) {
         groups_.push_back(std::exchange(group, {table, {}}));
         bytes = 0;
       }
       group.rows.push_back(row);
       bytes += size;
+      rows_there_ += there ? 1 : 0;
     }
     if (!group.rows.empty()) groups_.push_back(std::move(group));
   }

@@ -47,14 +47,18 @@ class RowWriter {
   absl::Status Write();
   // The transaction must stand where it did before Write.
   absl::Status WriteWithCare();
-  // Before COMMIT: until the request's gate is decided. UNAVAILABLE: it is shut.
+  // Until the request's gate is decided. UNAVAILABLE: it is shut. Before COMMIT, and of a batch that is not small before Write: it would
+  // keep rows locked for as long as the log's disk takes.
   absl::Status AwaitGate();
+  bool small() const { return rows_there_ <= kSmallRows; }
 
   const std::vector<ProjectReply::Row>& moved() const { return moved_; }
   const std::vector<ProjectReply::Row>& refused() const { return refused_; }
   bool gave_way() const { return gave_way_; }
 
  private:
+  static constexpr size_t kSmallRows = 100;
+
   struct Group {  // Rows of one table and one operation, few enough for one statement.
     uint32_t table;
     std::vector<uint32_t> rows;
@@ -84,6 +88,7 @@ class RowWriter {
   const ProjectRequest* request_;
   const absl::Time deadline_;
   std::vector<Group> groups_;  // In the order in which they are to be written.
+  size_t rows_there_ = 0;      // To be updated or deleted.
   std::vector<ProjectReply::Row> moved_;
   std::vector<ProjectReply::Row> refused_;
   absl::Time looked_;
