@@ -4,9 +4,9 @@
 // fence: when capture delivers it, every commit the read saw is in the log; *planned*, against the row versions as they now are,
 // with an intent in the log; *projected*, one PostgreSQL transaction that commits when that intent is durable and takes effect only while every
 // row is the version that was read; *landed*, its own tagged transaction comes by in capture and only there, in WAL order, are versions merged
-// and cursors moved. A row that moved sends the batch back to the read, and half of it at that: a batch of many rows beside a shop that sells would meet
-// a row that moved time and again, and hold many locks in the end. After a few times the rows are locked first. Batches that land grow again.
-// A row PostgreSQL will not take is parked with its cause, and the rest goes on. Rows that the log has never heard of are written without a
+// and cursors moved. A row that moved sends the batch back to the read, and half of it at that: a batch of many rows beside a shop that sells
+// would meet a row that moved time and again, and hold many locks in the end. After a few times the rows are locked first. Batches that land
+// grow again. A row PostgreSQL will not take is parked with its cause, and the rest goes on. Rows that the log has never heard of are written without a
 // read; a batch that has no others is planned at once, on the tables as they were last seen, which Database::Project compares.
 //
 // Three batches are on their way at most: one that has committed and is to land; one that is read or projected meanwhile; and the next is gathered.
