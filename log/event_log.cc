@@ -222,7 +222,10 @@ absl::Status EventLog::Advance(Chain& chain, const StoredEvent& event) {
 absl::Status EventLog::Store(Chain& chain, const Segment& segment) {
   ASSAY_CHECK(segment.first == chain.stored.Next());
   ASSAY_RETURN_IF_ERROR(InsertSegment(chain, segment));
-  if (chain.repacked == chain.stored && !segment.IsSmall()) chain.repacked = segment.last;
+  if (chain.repacked == chain.stored && !segment.IsSmall()) {
+    chain.repacked = segment.last;
+    repacked_changed_ = true;
+  }
   chain.stored = segment.last;
   return absl::OkStatus();
 }
@@ -263,6 +266,7 @@ absl::Status EventLog::BeforeCommit() {
                               .Run());
     chain.dirty = false;
   }
+  if (repacked_changed_) ASSAY_RETURN_IF_ERROR(StoreRepacked());
   return StoreEvidence();
 }
 

@@ -216,6 +216,7 @@ class EventLog {
   Chain* newest_ = nullptr;  // Appends come in runs: the chain of the last one.
   std::vector<OriginId> origins_by_index_;
   SegmentCache cache_;
+  bool repacked_changed_ = false;   // Of some chain, since it was stored.
   std::vector<Evidence> evidence_;  // Not written yet: what is refused is rolled back, and the evidence of it stays.
   Statement insert_segment_, select_segment_, select_end_, upsert_chain_;
 };

@@ -102,6 +102,7 @@ absl::Status EventLog::RepackChain(Chain& chain, size_t events) {
 
 // How far each chain was looked at, by its index. Without it, or with less, segments are looked at again.
 absl::Status EventLog::LoadRepacked() {
+  repacked_changed_ = false;
   ASSAY_ASSIGN_OR_RETURN(Statement select, file_->Prepare("SELECT value FROM value WHERE name = ?1"));
   select.BindText(1, kRepacked);
   ASSAY_ASSIGN_OR_RETURN(const bool row, select.Step());
@@ -116,6 +117,7 @@ absl::Status EventLog::LoadRepacked() {
 }
 
 absl::Status EventLog::StoreRepacked() {
+  repacked_changed_ = false;
   std::string value;
   for (const OriginId& origin : origins_by_index_) PutFixed64(&value, chains_.at(origin).repacked.value);
   ASSAY_ASSIGN_OR_RETURN(Statement upsert, file_->Prepare("INSERT OR REPLACE INTO value (name, value) VALUES (?1, ?2)"));

@@ -78,6 +78,12 @@ TEST_F(RepackTest, LargeOnesAndPiecesOfALargeTransactionStayAsTheyAre) {
   Repack(log_, 120);
   EXPECT_EQ(SegmentCount(log_), 1 + 1 + 1 + 2 + 1);
   EXPECT_EQ(*ReadAll(*log_.log, kA), events);
+  // Those that follow are not even looked at, nor after a restart.
+  Repack(log_, 1);
+  for (int i = 0; i < 3; ++i) ASSERT_OK(log_.Commit(kA, std::vector<std::string>(300, "public.stock")));
+  EXPECT_FALSE(log_.log->ShouldRepack(1));
+  ASSERT_OK(log_.Reopen());
+  EXPECT_FALSE(log_.log->ShouldRepack(1));
 }
 
 TEST_F(RepackTest, WhatIsMaskedStaysMasked) {
