@@ -23,6 +23,8 @@ constexpr absl::Duration kLockedStatementMax = absl::Seconds(1);
 // are refused by name, so that the others flow on.
 constexpr int kLockTimeoutsBeforeRefusing = 2;
 constexpr absl::Duration kLockTimeoutsRemembered = absl::Minutes(1);
+// Since somebody else was met: a row had moved, or was waited for.
+constexpr absl::Duration kGentlyFor = absl::Seconds(10);
 
 std::string Milliseconds(absl::Duration duration) { return absl::StrCat(absl::ToInt64Milliseconds(duration), "ms"); }
 
@@ -277,15 +279,16 @@ ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
     reply.outcome = ProjectReply::Outcome::kMoved;
     return reply;
   }
-  RowWriter writer(session_.get(), &catalog_, &request, request.locked ? locked_until_ : absl::InfiniteFuture());
+  RowWriter writer(session_.get(), &catalog_, &request, request.locked ? locked_until_ : absl::InfiniteFuture(), SteadyNow() < met_others_ + kGentlyFor);
   if (!writer.RefuseUnknown()) {
-    absl::Status status = writer.small() ? absl::OkStatus() : writer.AwaitGate();
+    absl::Status status = writer.AwaitsGateFirst() ? writer.AwaitGate() : absl::OkStatus();
     if (status.ok()) status = WriteRows(request, &writer);
     if (status.ok() && writer.refused().empty() && writer.moved().empty()) status = writer.AwaitGate();
     if (IsLockTimeout(status)) {
       ++lock_timeouts_;
       last_lock_timeout_ = SteadyNow();
     }
+    if (writer.gave_way() || !writer.moved().empty()) met_others_ = SteadyNow();
     if (writer.gave_way()) {
       Rollback();
       reply.outcome = ProjectReply::Outcome::kGaveWay;

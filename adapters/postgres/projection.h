@@ -94,6 +94,7 @@ class PostgresDatabase final : public Database {
   uint32_t written_xmin_ = 0;    // As ProjectReply::xmin, of the transaction that is open.
   int lock_timeouts_ = 0;        // Projections that gave up on a lock lately.
   absl::Time last_lock_timeout_ = absl::InfinitePast();
+  absl::Time met_others_ = absl::InfinitePast();  // When a row had moved or was waited for.
 };
 
 }  // namespace assay

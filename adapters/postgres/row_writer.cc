@@ -19,8 +19,8 @@ namespace assay {
 namespace {
 
 constexpr size_t kGroupRowsMax = 1000;
-// Of rows that are there, which somebody may come to wait for: it is between statements that they are given way.
-constexpr size_t kGroupRowsThereMax = 100;
+// Gently, of rows that are there: it is between statements that somebody is given way.
+constexpr size_t kGroupRowsGentlyMax = 100;
 constexpr absl::Duration kLookEvery = absl::Milliseconds(3);
 constexpr size_t kGroupBytes = 8 << 20;
 constexpr size_t kCauseBytes = 500;  // PostgreSQL quotes a value it cannot read, and a value can be large.
@@ -51,8 +51,8 @@ bool IsAboutRows(const absl::Status& status) {
   return !sqlstate.empty() && sqlstate != "57014" && !absl::StartsWith(sqlstate, "40");
 }
 
-RowWriter::RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request, absl::Time deadline)
-    : connection_(connection), catalog_(catalog), request_(request), deadline_(deadline), looked_(SteadyNow()) {
+RowWriter::RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request, absl::Time deadline, bool gently)
+    : connection_(connection), catalog_(catalog), request_(request), deadline_(deadline), gently_(gently), looked_(SteadyNow()) {
   // What deletes and updates give up, inserts may take.
   AddGroups(RowWrite::Operation::kDelete);
   AddGroups(RowWrite::Operation::kUpdate);
@@ -61,6 +61,7 @@ RowWriter::RowWriter(Connection* connection, const LocalCatalog* catalog, const 
 
 void RowWriter::AddGroups(RowWrite::Operation operation) {
   const bool there = operation != RowWrite::Operation::kInsert;
+  const size_t rows_max = there && gently_ ? kGroupRowsGentlyMax : kGroupRowsMax;
   for (uint32_t table = 0; table < request_->writes.size(); ++table) {
     const TableWrites& writes = request_->writes[table];
     const std::deque<RowWrite>& rows = writes.rows;
@@ -69,7 +70,7 @@ void RowWriter::AddGroups(RowWrite::Operation operation) {
     for (uint32_t row = 0; row < rows.size(); ++row) {
       if (rows[row].operation != operation) continue;
       const size_t size = writes.ByteSize(rows[row]);
-      if (!group.rows.empty() && (group.rows.size() == (there ? kGroupRowsThereMax : kGroupRowsMax) || bytes + size > kGroupBytes)) {
+      if (!group.rows.empty() && (group.rows.size() == rows_max || bytes + size > kGroupBytes)) {
         groups_.push_back(std::exchange(group, {table, {}}));
         bytes = 0;
       }

@@ -38,26 +38,26 @@ bool IsAboutRows(const absl::Status& status);
 
 class RowWriter {
  public:
-  // Tables must have been loaded. All outlive this. Nothing is begun after `deadline`: then writing ends with ABORTED. A locked request gives
+  // Tables must have been loaded. All outlive this. `gently`: others write to them just now, and should not wait. Nothing is begun after `deadline`: then writing ends with ABORTED. A locked request gives
   // way to nobody: that its turn comes is what the locks are for.
-  RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request, absl::Time deadline);
+  RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request, absl::Time deadline, bool gently);
 
   // Rows that this database cannot even be asked to write: unknown table, column or form of key.
   bool RefuseUnknown();
   absl::Status Write();
   // The transaction must stand where it did before Write.
   absl::Status WriteWithCare();
-  // Until the request's gate is decided. UNAVAILABLE: it is shut. Before COMMIT, and of a batch that is not small before Write: it would
-  // keep rows locked for as long as the log's disk takes.
+  // Until the request's gate is decided. UNAVAILABLE: it is shut. Before COMMIT.
   absl::Status AwaitGate();
-  bool small() const { return rows_there_ <= kSmallRows; }
+  // And before Write: it would keep rows locked that others may want, for as long as the log's disk takes.
+  bool AwaitsGateFirst() const { return gently_ && rows_there_ > kFewRows; }
 
   const std::vector<ProjectReply::Row>& moved() const { return moved_; }
   const std::vector<ProjectReply::Row>& refused() const { return refused_; }
   bool gave_way() const { return gave_way_; }
 
  private:
-  static constexpr size_t kSmallRows = 100;
+  static constexpr size_t kFewRows = 100;
 
   struct Group {  // Rows of one table and one operation, few enough for one statement.
     uint32_t table;
@@ -87,6 +87,7 @@ class RowWriter {
   const LocalCatalog* catalog_;
   const ProjectRequest* request_;
   const absl::Time deadline_;
+  const bool gently_;
   std::vector<Group> groups_;  // In the order in which they are to be written.
   size_t rows_there_ = 0;      // To be updated or deleted.
   std::vector<ProjectReply::Row> moved_;
