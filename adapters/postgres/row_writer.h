@@ -38,8 +38,8 @@ bool IsAboutRows(const absl::Status& status);
 
 class RowWriter {
  public:
-  // Tables must have been loaded. All outlive this. `gently`: others write to them just now, and should not wait. Nothing is begun after `deadline`: then writing ends with ABORTED. A locked request gives
-  // way to nobody: that its turn comes is what the locks are for.
+  // Tables must have been loaded. All outlive this. `gently`: others write to them just now, and should not wait. Nothing is begun after
+  // `deadline`: then writing ends with ABORTED. A locked request gives way to nobody: that its turn comes is what the locks are for.
   RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request, absl::Time deadline, bool gently);
 
   // Rows that this database cannot even be asked to write: unknown table, column or form of key.
