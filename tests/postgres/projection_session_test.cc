@@ -413,6 +413,9 @@ TEST_F(ProjectionTest, NothingIsWrittenAfterARowThatMoved) {
   for (int i = 1; i <= 1001; ++i) rows.push_back(Update({absl::StrCat(i)}, {"new"}, Xmin(absl::StrCat(i))));
   Sql("UPDATE t SET v = 'app' WHERE id = 1");
   EXPECT_THAT(Moved(Project({"v"}, rows)), ElementsAre(0));
+  // Now somebody is about, and a statement has fewer rows, so that it is over sooner.
+  Sql("CREATE TRIGGER sooner BEFORE UPDATE ON t FOR EACH ROW WHEN (NEW.id = 101) EXECUTE FUNCTION fail(); ALTER TABLE t ENABLE ALWAYS TRIGGER sooner");
+  EXPECT_THAT(Moved(Project({"v"}, rows)), ElementsAre(0));
 }
 
 }  // namespace
