@@ -6,6 +6,8 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <deque>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -182,6 +184,110 @@ void BM_Record(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * kUpdates);
 }
 BENCHMARK(BM_Record)->Unit(benchmark::kMillisecond);
+
+// Sales: an invoice, three lines and a payment are new, and price and stock of three products change.
+class Sales {
+ public:
+  Sales() {
+    const auto shape = [](const char* name, std::initializer_list<const char*> columns) {
+      TableShape table{.name = {"public", name}, .key = {0}};
+      for (const char* column : columns) table.columns.push_back({.name = column, .type = table.columns.empty() ? "uuid" : "text"});
+      return std::make_shared<const TableShape>(std::move(table));
+    };
+    invoices_ = shape("invoices", {"id", "branch_id", "customer_id", "number", "total", "status", "created_at", "updated_at"});
+    lines_ = shape("invoice_lines", {"id", "invoice_id", "product_id", "qty", "unit_price", "making_charge", "line_total"});
+    payments_ = shape("payments", {"id", "invoice_id", "method", "amount", "paid_at"});
+    products_ = shape("products", {"id", "sku", "name", "metal", "karat", "weight", "making_charge", "price", "stock_qty", "updated_at"});
+  }
+
+  // What the stream brings of the sales from `first` on. Good until the next call.
+  const std::vector<CaptureItem>& Captured(int first, int count) {
+    items_.clear();
+    texts_.clear();
+    for (int sale = first; sale < first + count; ++sale) {
+      const std::string at = absl::StrFormat("2026-01-01 10:%02d:%02d.%06d+00", sale / 60 % 60, sale % 60, sale);
+      const std::string invoice = Uuid('i', sale);
+      Item(CaptureItem::Kind::kBegin, nullptr);
+      items_.back().commit_lsn = {static_cast<uint64_t>(sale + 1) * 4000};
+      items_.back().commit_time_us = int64_t{1'700'000'000'000'000} + sale * 1000;
+      Item(CaptureItem::Kind::kInsert, invoices_).new_tuple =
+          Tuple({invoice, Uuid('b', sale % 4), Uuid('c', sale % 1000), absl::StrCat("INV-", sale), "150000.00", "final", at, at});
+      for (int i = 0; i < 3; ++i) {
+        Item(CaptureItem::Kind::kInsert, lines_).new_tuple =
+            Tuple({Uuid('l' + i, sale), invoice, Uuid('p', Product(sale, i)), "1", "50000.00", "500.00", "50500.00"});
+      }
+      Item(CaptureItem::Kind::kInsert, payments_).new_tuple = Tuple({Uuid('y', sale), invoice, "upi", "150000.00", at});
+      for (int i = 0; i < 3; ++i) {
+        const int product = Product(sale, i);
+        const auto tuple = [&](int round) {
+          return Tuple({Uuid('p', product), absl::StrCat("SKU-", product), absl::StrCat("Bangle ", product), "gold", "22", "11.250", "512.00",
+                        absl::StrCat(50'000 + round, ".00"), absl::StrCat(100'000 - round), at});
+        };
+        CaptureItem& update = Item(CaptureItem::Kind::kUpdate, products_);
+        update.old_tuple = tuple(sale);
+        update.new_tuple = tuple(sale + 1);
+      }
+      Item(CaptureItem::Kind::kCommit, nullptr);
+      items_.back().commit_lsn = {static_cast<uint64_t>(sale + 1) * 4000};
+      items_.back().end_lsn = {static_cast<uint64_t>(sale + 1) * 4000 + 8};
+    }
+    return items_;
+  }
+
+ private:
+  static uint64_t Mixed(uint64_t value) {  // splitmix64.
+    value += 0x9E3779B97F4A7C15;
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9;
+    value = (value ^ value >> 27) * 0x94D049BB133111EB;
+    return value ^ value >> 31;
+  }
+  static std::string Uuid(int kind, int number) {
+    const uint64_t a = Mixed(static_cast<uint64_t>(kind) << 32 | static_cast<uint32_t>(number)), b = Mixed(a);
+    return absl::StrFormat("%08x-%04x-%04x-%04x-%012x", a >> 32, a >> 16 & 0xFFFF, a & 0xFFFF, b >> 48, b & 0xFFFFFFFFFFFF);
+  }
+  static int Product(int sale, int i) { return kHotRows / 3 * i + static_cast<int>(Mixed(sale * 3 + i) % (kHotRows / 3)); }
+
+  CaptureItem& Item(CaptureItem::Kind kind, std::shared_ptr<const TableShape> relation) {
+    items_.emplace_back();
+    items_.back().kind = kind;
+    items_.back().relation = std::move(relation);
+    return items_.back();
+  }
+  std::vector<TupleValue> Tuple(std::vector<std::string> texts) {
+    texts_.push_back(std::move(texts));
+    std::vector<TupleValue> tuple;
+    for (const std::string& text : texts_.back()) tuple.push_back({TupleValue::Kind::kText, text});
+    return tuple;
+  }
+
+  std::shared_ptr<const TableShape> invoices_, lines_, payments_, products_;
+  std::vector<CaptureItem> items_;
+  std::deque<std::vector<std::string>> texts_;
+};
+
+// Sales that waited in the WAL, a thousand rows durable at once.
+void BM_RecordSales(benchmark::State& state) {
+  constexpr int kSales = 40'000, kSalesAtOnce = 125, kRowsOfASale = 8;
+  NoEcho echo;
+  for (auto _ : state) {
+    state.PauseTiming();
+    Shop shop(1);
+    Recorder recorder(shop.config, shop.own, shop.log.get(), shop.names.get(), shop.rows.get(), shop.stages.get(), &shop.clock, &echo);
+    Must(recorder.Load());
+    Sales sales;
+    for (int sale = 0; sale < kSales; sale += kSalesAtOnce) {
+      const std::vector<CaptureItem>& captured = sales.Captured(sale, kSalesAtOnce);
+      state.ResumeTiming();
+      Must(shop.file->Begin());
+      for (const CaptureItem& item : captured) Must(recorder.Record(item));
+      Must(shop.file->Commit());
+      state.PauseTiming();
+    }
+    state.ResumeTiming();
+  }
+  state.SetItemsProcessed(state.iterations() * kSales * kRowsOfASale);
+}
+BENCHMARK(BM_RecordSales)->Unit(benchmark::kMillisecond);
 
 void AppendAll(Shop& shop) {
   Must(shop.file->Begin());
