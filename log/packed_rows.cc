@@ -34,11 +34,24 @@ absl::StatusOr<PackedRowsReader> PackedRowsReader::Open(absl::string_view bytes)
 
 absl::StatusOr<bool> PackedRowsReader::Next() {
   if (reader_.empty()) return false;
+  if (!Read()) return Malformed();
+  return true;
+}
+
+absl::StatusOr<bool> PackedRowsReader::Find(const RowRef& wanted) {
+  while (!reader_.empty()) {
+    if (!Read()) return Malformed();
+    if (row_ >= wanted) return row_ == wanted;
+  }
+  return false;
+}
+
+bool PackedRowsReader::Read() {
   uint64_t table;
   absl::string_view key;
   if (!reader_.Varint(&table) || table > UINT32_MAX || !reader_.Take(row_.key.size(), &key) || !reader_.Sized(&versions_) ||
       versions_.empty()) {
-    return Malformed();
+    return false;
   }
   row_.table = {static_cast<uint32_t>(table)};
   std::memcpy(row_.key.data(), key.data(), key.size());

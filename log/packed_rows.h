@@ -32,11 +32,14 @@ class PackedRowsReader {
 
   // False: the end. DATA_LOSS.
   absl::StatusOr<bool> Next();
+  // Goes on to `wanted`, where rows are in order. False: not here. DATA_LOSS.
+  absl::StatusOr<bool> Find(const RowRef& wanted);
   const RowRef& row() const { return row_; }
   absl::string_view versions() const { return versions_; }
 
  private:
   explicit PackedRowsReader(absl::string_view bytes) : reader_(bytes) {}
+  bool Read();  // False: malformed.
 
   ByteReader reader_;
   RowRef row_;

@@ -84,6 +84,8 @@ class RowVersionRuns {
   static size_t BlockOf(const Run& run, const RowRef& row);
   // Empty: the writer has moved it into the table since.
   absl::StatusOr<std::string> ReadBlock(int64_t id);
+  // Empty: not there.
+  absl::StatusOr<std::string> FindInBlock(int64_t id, const RowRef& row);
   absl::StatusOr<std::pair<int64_t, int64_t>> Ends();  // The first and the last block's id in the file, or zeros.
 
   LogFile* file_;

@@ -1,6 +1,7 @@
 #include "log/row_versions.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -19,6 +20,7 @@ namespace {
 constexpr uint8_t kRowVersionsFormat = 1;
 constexpr size_t kRestRows = 1000;  // Fewer stay on the list: a quiet shop's sales are to cost no more than a busy one's.
 constexpr uint64_t kFilterRowsMin = 100'000;
+constexpr size_t kVersionBytes = 20;      // Of a version in the compact form, mostly less.
 constexpr size_t kListBytesMax = 256 << 10;  // Of one entry of the list.
 
 absl::Status Malformed() { return absl::DataLossError("the stored versions of a row are malformed"); }
@@ -27,7 +29,7 @@ absl::Status Malformed() { return absl::DataLossError("the stored versions of a 
 
 std::string RowVersions::Encode(EventLog& log) const {
   // Per version, the bitmap of its columns. A row's columns mostly share one or two versions.
-  std::vector<std::pair<Version, std::string>> distinct;
+  absl::InlinedVector<std::pair<Version, std::string>, 4> distinct;
   const auto index_of = [&distinct](const Version& version) -> size_t {
     if (version.IsNone()) return 0;
     for (size_t i = 0; i < distinct.size(); ++i) {
@@ -45,6 +47,7 @@ std::string RowVersions::Encode(EventLog& log) const {
     bitmap[byte] = static_cast<char>(bitmap[byte] | 1 << column.column.value % 8);
   }
   std::string out;
+  out.reserve(4 + distinct.size() * kVersionBytes);
   out.push_back(kRowVersionsFormat);
   PutVarint(&out, written_index);
   PutVarint(&out, deleted_index);
@@ -74,11 +77,11 @@ absl::StatusOr<RowVersions> RowVersions::Decode(absl::string_view bytes, const E
     return Malformed();
   }
   RowVersions row;
-  absl::InlinedVector<ColumnVersion, 16> columns;
+  absl::InlinedVector<std::pair<Version, absl::string_view>, 4> distinct;  // With the bitmap of its columns.
+  size_t bitmap_bytes = 0;
   for (uint64_t i = 1; i <= count; ++i) {
-    Version version;
+    auto& [version, bitmap] = distinct.emplace_back();
     uint64_t origin;
-    absl::string_view bitmap;
     if (!reader.Fixed64(&version.stamp.value) || !reader.Varint(&origin) || !reader.Varint(&version.sequence.value) ||
         !reader.Sized(&bitmap) || !log.HasIndex(origin) || version.IsNone()) {
       return Malformed();
@@ -86,17 +89,22 @@ absl::StatusOr<RowVersions> RowVersions::Decode(absl::string_view bytes, const E
     version.origin = log.OriginOf({static_cast<uint32_t>(origin)});
     if (written == i) row.written = version;
     if (deleted == i) row.deleted = version;
-    for (size_t byte = 0; byte < bitmap.size(); ++byte) {
-      for (uint32_t bit = 0; bit < 8; ++bit) {
-        if (bitmap[byte] >> bit & 1) columns.push_back({{static_cast<uint32_t>(byte * 8 + bit)}, version});
-      }
-    }
+    bitmap_bytes = std::max(bitmap_bytes, bitmap.size());
   }
   if (!reader.empty()) return Malformed();
-  if (count > 1) std::sort(columns.begin(), columns.end(), [](const auto& a, const auto& b) { return a.column < b.column; });
-  for (size_t i = 0; i < columns.size(); ++i) {
-    if (i > 0 && columns[i].column == columns[i - 1].column) return Malformed();
-    row.columns.Append(columns[i].column, columns[i].version);
+  for (size_t byte = 0; byte < bitmap_bytes; ++byte) {
+    const Version* of_bit[8] = {};
+    for (const auto& [version, bitmap] : distinct) {
+      if (byte >= bitmap.size()) continue;
+      for (uint8_t bits = static_cast<uint8_t>(bitmap[byte]); bits != 0; bits &= bits - 1) {
+        const Version*& of = of_bit[std::countr_zero(bits)];
+        if (of != nullptr) return Malformed();
+        of = &version;
+      }
+    }
+    for (uint32_t bit = 0; bit < 8; ++bit) {
+      if (of_bit[bit] != nullptr) row.columns.Append({static_cast<uint32_t>(byte * 8 + bit)}, *of_bit[bit]);
+    }
   }
   return row;
 }
@@ -151,12 +159,20 @@ absl::Status RowVersionStore::FillFilter() {
   ASSAY_ASSIGN_OR_RETURN(Statement keys, file_->Prepare("SELECT table_id, key_hash FROM row_version"));
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, keys.Step());
-    if (!row) return absl::OkStatus();
+    if (!row) break;
     RowRef ref{{static_cast<uint32_t>(keys.Int(0))}, {}};
     if (keys.Blob(1).size() != ref.key.size()) return Malformed();
     std::memcpy(ref.key.data(), keys.Blob(1).data(), ref.key.size());
     filter_.Add(ref);
   }
+  for (RowVersionRuns::Cursor& run : runs_->From({})) {
+    for (;;) {
+      ASSAY_ASSIGN_OR_RETURN(const bool row, run.Next());
+      if (!row) break;
+      filter_.Add(run.row());
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status RowVersionStore::Refresh() {
@@ -197,13 +213,15 @@ absl::StatusOr<const RowVersionStore::Entry*> RowVersionStore::Find(const RowRef
   if (found != cache_.end() && (!file_->read_only() || found->second.place != Place::kSorted)) return &found->second;
   ASSAY_RETURN_IF_ERROR(MakeRoom());
   Entry entry;
-  ASSAY_ASSIGN_OR_RETURN(entry.versions, runs_->Find(row));
-  if (entry.versions.empty() && (file_->read_only() || filter_.MayHave(row))) {
-    get_.BindInt(1, row.table.value).BindBlob(2, View(row.key));
-    ASSAY_ASSIGN_OR_RETURN(const bool stored, get_.Step());
-    if (stored) entry.versions = std::string(get_.Blob(0));
-    get_.Reset();
-    if (stored && entry.versions.empty()) return Malformed();
+  if (file_->read_only() || filter_.MayHave(row)) {
+    ASSAY_ASSIGN_OR_RETURN(entry.versions, runs_->Find(row));
+    if (entry.versions.empty()) {
+      get_.BindInt(1, row.table.value).BindBlob(2, View(row.key));
+      ASSAY_ASSIGN_OR_RETURN(const bool stored, get_.Step());
+      if (stored) entry.versions = std::string(get_.Blob(0));
+      get_.Reset();
+      if (stored && entry.versions.empty()) return Malformed();
+    }
   }
   return &cache_.insert_or_assign(row, std::move(entry)).first->second;
 }
@@ -263,6 +281,9 @@ absl::Status RowVersionStore::AddRun() {
   }
   std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   ASSAY_RETURN_IF_ERROR(runs_->Add(rows));
+  for (const auto& [row, versions] : rows) {
+    if (!filter_.MayHave(row)) filter_.Add(row);
+  }
   changed_.clear();
   listed_ = 0;
   ASSAY_RETURN_IF_ERROR(clear_.Run());
@@ -278,12 +299,9 @@ absl::Status RowVersionStore::Tidy(size_t rows_max) {
 }
 
 absl::StatusOr<size_t> RowVersionStore::MoveToTable(size_t rows_max) {
-  ASSAY_ASSIGN_OR_RETURN(const size_t moved, runs_->TakeOldest(rows_max, [&](const RowRef& row, absl::string_view versions) {
-    if (!filter_.MayHave(row)) filter_.Add(row);
+  return runs_->TakeOldest(rows_max, [&](const RowRef& row, absl::string_view versions) {
     return put_.BindInt(1, row.table.value).BindBlob(2, View(row.key)).BindBlob(3, versions).Run();
-  }));
-  if (filter_.Full()) ASSAY_RETURN_IF_ERROR(FillFilter());
-  return moved;
+  });
 }
 
 absl::Status RowVersionStore::ForEach(TableId table,

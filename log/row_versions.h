@@ -78,7 +78,7 @@ class RowVersionStore {
   absl::Status List();
   absl::Status AddRun();  // Of what is on the list, and in memory.
   absl::StatusOr<size_t> MoveToTable(size_t rows_max);  // Of the oldest run. How many.
-  // Reads the keys of the whole table.
+  // Reads the keys of the whole table and of the runs.
   absl::Status FillFilter();
 
   enum class Place : uint8_t {
@@ -101,7 +101,7 @@ class RowVersionStore {
   std::optional<std::pair<RowRef, RowVersions>> newest_used_;  // A row is mostly read, changed, and read again.
   std::vector<RowRef> changed_;  // kMemory.
   size_t listed_ = 0;            // Entries that are kList.
-  KeyFilter filter_;             // Of a writer: of row_version.
+  KeyFilter filter_;             // Of a writer: of the runs and of row_version. A rollback leaves it as it is.
   int64_t list_end_ = 0;         // Of a reader: the newest entry that it has seen.
   Statement get_, put_, append_, clear_, newest_;
 };

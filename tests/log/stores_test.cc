@@ -277,6 +277,10 @@ TEST_F(StoresTest, DamagedRowVersionsAreRefused) {
   for (size_t size = 0; size < bytes.size(); ++size)
     EXPECT_TRUE(absl::IsDataLoss(RowVersions::Decode(bytes.substr(0, size), *log).status()));
   EXPECT_TRUE(absl::IsDataLoss(RowVersions::Decode(bytes + "x", *log).status()));
+  std::string column_0_twice = bytes;
+  ASSERT_EQ(column_0_twice.back(), 0x02);  // The columns of the second version, as bits.
+  column_0_twice.back() = 0x03;
+  EXPECT_TRUE(absl::IsDataLoss(RowVersions::Decode(column_0_twice, *log).status()));
   for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
     std::string flipped = bytes;
     flipped[bit / 8] ^= static_cast<char>(1 << bit % 8);
