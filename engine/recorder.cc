@@ -22,6 +22,7 @@ constexpr char kClock[] = "clock";
 // is stored out of line, comes from the `old` tuple.
 absl::StatusOr<RowKey> KeyOf(const TableShape& shape, absl::Span<const TupleValue> tuple, absl::Span<const TupleValue> old = {}) {
   RowKey key;
+  key.reserve(shape.key.size());
   for (uint32_t ordinal : shape.key) {
     const bool unchanged = ordinal < tuple.size() && tuple[ordinal].kind == TupleValue::Kind::kUnchanged;
     const absl::Span<const TupleValue> from = unchanged ? old : tuple;
@@ -168,6 +169,7 @@ absl::Status Recorder::Insert(const TableShape& shape, const DeclaredTable& tabl
     for (const std::string& text : *moved_from) row->add_moved_from(text);
   }
   std::vector<ColumnId> touched;
+  touched.reserve(shape.columns.size());
   std::vector<uint32_t> withheld;
   for (size_t i = 0; i < shape.columns.size(); ++i) {
     if (table.is_key[i]) continue;
@@ -199,6 +201,7 @@ absl::Status Recorder::Update(const TableShape& shape, const DeclaredTable& tabl
   const RowRef ref{table.table, HashKey(key)};
   ASSAY_ASSIGN_OR_RETURN(const RowVersions& held, Held(ref));
   std::vector<ColumnId> touched;
+  touched.reserve(shape.columns.size());
   std::vector<uint32_t> withheld;
   std::vector<TupleValue> values = item.new_tuple;
   for (size_t i = 0; i < shape.columns.size(); ++i) {
@@ -365,7 +368,7 @@ absl::Status Recorder::NextEvent(absl::string_view table) {
   event_.set_sequence(log_->Head(own_).last.value + 1);
   event_.set_stamp(stamp_.value);
   event_.set_transaction_first(first_.value);
-  event_table_ = std::string(table);
+  event_table_.assign(table.data(), table.size());
   row_bytes_ = 0;
   has_row_ = false;
   holding_ = true;

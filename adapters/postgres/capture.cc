@@ -189,7 +189,6 @@ absl::StatusOr<CaptureBatch> PostgresCapture::Next(absl::Duration wait) {
   CaptureBatch batch;
   batch_size_ = 0;
   for (bool consumed = false;;) {
-    if (absl::Status status = KeepAlive(); !status.ok()) return status;
     char* data = nullptr;
     const int size = PQgetCopyData(stream_->raw(), &data, /*async=*/1);
     if (size > 0) {
@@ -201,6 +200,7 @@ absl::StatusOr<CaptureBatch> PostgresCapture::Next(absl::Duration wait) {
       continue;
     }
     if (size < 0) return StreamEnded();
+    if (absl::Status status = KeepAlive(); !status.ok()) return status;
     // Nothing whole is buffered: look at what the socket holds, and once that is nothing new hand over what there is.
     if (!consumed) {
       if (PQconsumeInput(stream_->raw()) == 0) return End(stream_->LastWords());
