@@ -169,7 +169,7 @@ absl::Status RowVersionStore::FillFilter() {
     for (;;) {
       ASSAY_ASSIGN_OR_RETURN(const bool row, run.Next());
       if (!row) break;
-      filter_.Add(run.row());
+      if (!filter_.MayHave(run.row())) filter_.Add(run.row());
     }
   }
   return absl::OkStatus();
