@@ -16,7 +16,7 @@ namespace assay {
 
 class KeyFilter {
  public:
-  // For about `rows` rows, with whom it takes `bits_a_row`. It grows with more of them, by a filter of twice the size beside the others
+  // For about `rows` rows, of `bits_a_row` bits each. With more of them it grows by a filter of twice the size beside the others
   // (Almeida et al., Information Processing Letters 101(6), 2007).
   explicit KeyFilter(uint64_t rows = 0, uint64_t bits_a_row = 10) : bits_a_row_(bits_a_row) { Grow(rows); }
 

@@ -279,7 +279,8 @@ ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
     reply.outcome = ProjectReply::Outcome::kMoved;
     return reply;
   }
-  RowWriter writer(session_.get(), &catalog_, &request, request.locked ? locked_until_ : absl::InfiniteFuture(), SteadyNow() < met_others_ + kGentlyFor);
+  RowWriter writer(session_.get(), &catalog_, &request, request.locked ? locked_until_ : absl::InfiniteFuture(),
+                   /*gently=*/SteadyNow() < met_others_ + kGentlyFor);
   if (!writer.RefuseUnknown()) {
     absl::Status status = writer.AwaitsGateFirst() ? writer.AwaitGate() : absl::OkStatus();
     if (status.ok()) status = WriteRows(request, &writer);
