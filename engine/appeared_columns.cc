@@ -15,11 +15,13 @@ absl::StatusOr<bool> AppearedColumns::MakeRowsDue(TableId table, const TableShap
   return !appeared.empty();
 }
 
-absl::Status AppearedColumns::MakeDue(TableId table, ColumnId column, HlcStamp since, const TableShape& shape, absl::Time now) {
+absl::Status AppearedColumns::MakeDue(TableId table, ColumnId column, HlcStamp since, const TableShape& shape,
+                                      absl::Time now) {
   std::vector<std::pair<RowRef, RowVersions>> rows;
   ASSAY_RETURN_IF_ERROR(rows_->ForEach(table, [&](const KeyHash& key, const RowVersions& versions) {
     const Version* version = versions.Find(column);
-    if (versions.IsLive() && version != nullptr && version->stamp >= since) rows.push_back({RowRef{table, key}, versions});
+    if (versions.IsLive() && version != nullptr && version->stamp >= since)
+      rows.push_back({RowRef{table, key}, versions});
     return absl::OkStatus();
   }));
   for (auto& [ref, versions] : rows) {
@@ -48,7 +50,8 @@ absl::Status AppearedColumns::MakeDue(TableId table, ColumnId column, HlcStamp s
 }
 
 // A NULL, and of the column that is meant by the name now: not of one that its writer has dropped since.
-absl::StatusOr<bool> AppearedColumns::WroteNull(TableId table, ColumnId column, const Version& version, const TableShape& shape) {
+absl::StatusOr<bool> AppearedColumns::WroteNull(TableId table, ColumnId column, const Version& version,
+                                                const TableShape& shape) {
   const absl::StatusOr<const ResolvedChange*> change = values_->Change(version);
   if (absl::IsPermissionDenied(change.status())) return false;  // Masked here.
   if (!change.ok()) return change.status();
@@ -56,7 +59,8 @@ absl::StatusOr<bool> AppearedColumns::WroteNull(TableId table, ColumnId column, 
     const v1::ColumnChange& written = (*change)->row().columns(i);
     if ((*change)->ColumnAt(i) != column || !written.is_null()) continue;
     const v1::TableSchema::Column& declared = (*change)->schema->schema.columns(static_cast<int>(written.ordinal()));
-    ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate, history_->FateOf(version, table, declared.name(), declared.number(), shape));
+    ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate,
+                           history_->FateOf(version, table, declared.name(), declared.number(), shape));
     return !fate.known || fate.name == declared.name();
   }
   return false;

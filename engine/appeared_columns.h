@@ -1,8 +1,8 @@
 // A column has come to a table here: which rows are to be looked at again.
 //
-// NULLs that other branches wrote to it before were passed over (ColumnHistory::NoteNull). The column may have come with another default,
-// so of those rows it is not known any more to hold what the log has.
-// Not thread-safe. Every call inside a LogFile transaction.
+// NULLs that other branches wrote to it before were passed over (ColumnHistory::NoteNull). The column may have come
+// with another default, so of those rows it is not known any more to hold what the log has. Not thread-safe. Every call
+// inside a LogFile transaction.
 #pragma once
 
 #include "absl/status/status.h"

@@ -11,9 +11,11 @@
 namespace assay {
 namespace {
 
-// Bounds memory, and the length of one PostgreSQL transaction beside the shop's own, as the rows do. One transaction may exceed it alone.
+// Bounds memory, and the length of one PostgreSQL transaction beside the shop's own, as the rows do. One transaction
+// may exceed it alone.
 constexpr size_t kBytesMax = 16 << 20;
-// Of a batch, so that a long catch-up is seen to get on: some seconds' worth. The more of them, the fewer rows are written.
+// Of a batch, so that a long catch-up is seen to get on: some seconds' worth. The more of them, the fewer rows are
+// written.
 constexpr size_t kEventsMax = 2'000'000;
 
 absl::StatusOr<v1::TransactionHeader> HeaderOf(const RowEvent& event) {
@@ -26,7 +28,8 @@ absl::StatusOr<v1::TransactionHeader> HeaderOf(const RowEvent& event) {
 
 absl::StatusOr<OriginId> OriginOf(const v1::Seen& seen) {
   absl::StatusOr<OriginId> origin = OriginId::FromBytes(seen.origin());
-  if (!origin.ok()) return absl::DataLossError(absl::StrCat("an event says that it had seen ", origin.status().message()));
+  if (!origin.ok())
+    return absl::DataLossError(absl::StrCat("an event says that it had seen ", origin.status().message()));
   return origin;
 }
 
@@ -56,8 +59,8 @@ std::map<OriginId, Sequence> Batch::End() const {
 }
 
 bool Batch::Full() const {
-  // Of rows that change, many events become one write if only enough of them are gathered. New ones are mostly written once, and gain
-  // nothing by it.
+  // Of rows that change, many events become one write if only enough of them are gathered. New ones are mostly written
+  // once, and gain nothing by it.
   return rows_.size() >= rows_max_ || new_rows_ >= new_rows_cap_ || event_count_ >= kEventsMax || bytes_ >= kBytesMax;
 }
 
@@ -65,7 +68,8 @@ uint64_t Batch::Pending() const {
   uint64_t pending = 0;
   for (const OriginId& origin : log_->Origins()) {
     if (origin == own_) continue;
-    pending += log_->Head(origin).complete.value - std::min(log_->Head(origin).complete, stages_->Projected(origin)).value;
+    pending +=
+        log_->Head(origin).complete.value - std::min(log_->Head(origin).complete, stages_->Projected(origin)).value;
   }
   return pending;
 }
@@ -99,8 +103,8 @@ void Batch::Forget() {
 void Batch::Stop(const OriginId& origin, absl::Status status) {
   // What was folded of the damaged transaction must not stay: begin the batch again without this chain.
   Forget();
-  stopped_[origin] = Annotate(status, absl::StrCat("the chain of origin ", origin.Hex().substr(0, 8),
-                                                   " stands still here"));
+  stopped_[origin] =
+      Annotate(status, absl::StrCat("the chain of origin ", origin.Hex().substr(0, 8), " stands still here"));
 }
 
 absl::Status Batch::Peek(const OriginId& origin, Source& source) {
@@ -124,8 +128,8 @@ absl::StatusOr<std::map<OriginId, Batch::Source>::iterator> Batch::Earliest() {
       return sources_.end();
     }
     if (source.next == nullptr) continue;
-    if (earliest == sources_.end() || std::pair(source.next->stamp, origin) <
-                                          std::pair(earliest->second.next->stamp, earliest->first)) {
+    if (earliest == sources_.end() ||
+        std::pair(source.next->stamp, origin) < std::pair(earliest->second.next->stamp, earliest->first)) {
       earliest = it;
     }
   }
@@ -186,8 +190,9 @@ absl::Status Batch::Regather(const std::map<OriginId, Sequence>& to) {
       if (Reached(origin) >= last) break;
       ASSAY_ASSIGN_OR_RETURN(const StoredEvent* event, reader.Next());
       if (event == nullptr) {
-        return absl::DataLossError(absl::StrCat("the log ends before ", EventName(origin, last),
-                                                ", which a projection had reached; put the newest copy of the log file back"));
+        return absl::DataLossError(
+            absl::StrCat("the log ends before ", EventName(origin, last),
+                         ", which a projection had reached; put the newest copy of the log file back"));
       }
       ASSAY_RETURN_IF_ERROR(Fold(origin, *event));
       to_[origin] = event->sequence;
@@ -280,7 +285,8 @@ absl::Status Batch::FoldRow(const StoredEvent& stored, const RowEvent& event) {
   if (!row.OnlyOf(stored.origin)) {
     RowClaim claim{event.kind, version, {}};
     for (const PendingRow::Write& write : writes_) claim.columns.push_back(write.column);
-    for (Meeting& meeting : FindMeetings(row.incoming(), VersionsOf(claim), saw_)) meetings_.push_back({&row, std::move(meeting)});
+    for (Meeting& meeting : FindMeetings(row.incoming(), VersionsOf(claim), saw_))
+      meetings_.push_back({&row, std::move(meeting)});
   }
   row.Fold(version, event.kind, writes_, *schema_);
   bytes_ += row.ByteSize();

@@ -1,8 +1,8 @@
 // The next part of the other branches' changes to merge: whole transactions in stamp order, folded row by row.
 //
-// Stamp order is causally closed, so any prefix of it is a state that some branch could have seen; a transaction that had seen
-// an event not held here yet waits (with all that follows in its chain). Folding keeps, per row, the newest versions and their
-// values: a million updates of ten thousand rows become ten thousand rows. Not thread-safe.
+// Stamp order is causally closed, so any prefix of it is a state that some branch could have seen; a transaction that
+// had seen an event not held here yet waits (with all that follows in its chain). Folding keeps, per row, the newest
+// versions and their values: a million updates of ten thousand rows become ten thousand rows. Not thread-safe.
 #pragma once
 
 #include <limits>
@@ -35,21 +35,23 @@ class Batch {
   Batch(const OriginId& own, EventLog* log, TableNames* names, StageStore* stages)
       : own_(own), log_(log), names_(names), stages_(stages), saw_(SawFromStages(stages)) {}
 
-  // Folds in up to about `events_max` further events. True: the batch is as large as it gets (at a transaction's end), or there is
-  // nothing more to take now.
+  // Folds in up to about `events_max` further events. True: the batch is as large as it gets (at a transaction's end),
+  // or there is nothing more to take now.
   absl::StatusOr<bool> Gather(size_t events_max);
-  // Forgets the rows; the next Gather goes on where the cursors in StageStore stand, or after `after` in the chains that it names.
+  // Forgets the rows; the next Gather goes on where the cursors in StageStore stand, or after `after` in the chains
+  // that it names.
   void Clear(std::map<OriginId, Sequence> after = {});
   // Nothing more is folded in before Clear: gives back what only that has use for.
   void Seal();
   // Folds exactly the events after the cursors up to `to`, which were gathered once before (by a process that is gone).
   absl::Status Regather(const std::map<OriginId, Sequence>& to);
 
-  // Nobody knows when these chains go on: what had seen their events is merged without them, out of causal order, rather than
-  // never. They are merged when they come.
+  // Nobody knows when these chains go on: what had seen their events is merged without them, out of causal order,
+  // rather than never. They are merged when they come.
   void GiveUp(std::set<OriginId> origins) { given_up_ = std::move(origins); }
 
-  // Rows at which this batch is as large as it gets, though one transaction may exceed them alone. The cap holds from the next batch on.
+  // Rows at which this batch is as large as it gets, though one transaction may exceed them alone. The cap holds from
+  // the next batch on.
   size_t rows_max() const { return rows_max_; }
   size_t rows_cap() const { return rows_cap_; }
   void set_rows_cap(size_t rows) { rows_cap_ = rows; }

@@ -30,8 +30,9 @@ absl::StatusOr<CapturedPosition> LoadCapturedPosition(StageStore& stages) {
 
 absl::Status StoreCapturedPosition(const CapturedPosition& captured, StageStore* stages) {
   std::string bytes;
-  for (const uint64_t number : {captured.commit_lsn.value, captured.end_lsn.value,
-                                static_cast<uint64_t>(captured.commit_time_us), uint64_t{captured.xid}, captured.position.value}) {
+  for (const uint64_t number :
+       {captured.commit_lsn.value, captured.end_lsn.value, static_cast<uint64_t>(captured.commit_time_us),
+        uint64_t{captured.xid}, captured.position.value}) {
     PutFixed64(&bytes, number);
   }
   return stages->Set(kCaptured, bytes);

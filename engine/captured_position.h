@@ -1,7 +1,9 @@
-// How far capture has durably come: the last transaction that is in the log, and the position up to which nothing else was of ours.
+// How far capture has durably come: the last transaction that is in the log, and the position up to which nothing else
+// was of ours.
 //
-// Stored as one value with each captured transaction. The transaction is remembered whole (LSN, xid, commit time), because a server
-// that was restored reuses LSNs: when the stream goes on below it, this very transaction must come by again (restore_check.h).
+// Stored as one value with each captured transaction. The transaction is remembered whole (LSN, xid, commit time),
+// because a server that was restored reuses LSNs: when the stream goes on below it, this very transaction must come by
+// again (restore_check.h).
 #pragma once
 
 #include <cstdint>
@@ -18,8 +20,8 @@ struct CapturedPosition {
   Lsn end_lsn;
   int64_t commit_time_us = 0;
   uint32_t xid = 0;
-  // Nothing that ends at or before this may be confirmed unless it is durable here; nothing after it ever was. 0: not known (a log
-  // from before this was kept).
+  // Nothing that ends at or before this may be confirmed unless it is durable here; nothing after it ever was. 0: not
+  // known (a log from before this was kept).
   Lsn position;
   bool operator==(const CapturedPosition&) const = default;
 };

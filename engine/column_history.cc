@@ -13,9 +13,13 @@ constexpr char kNulls[] = "nulls";
 
 std::string NumbersName(TableId table) { return absl::StrCat("columns:", table.value); }
 std::string RenamesName(TableId table) { return absl::StrCat("renames:", table.value); }
-std::string DeclaredName(const OriginId& origin, TableId table) { return absl::StrCat("declared:", origin.Hex(), ":", table.value); }
+std::string DeclaredName(const OriginId& origin, TableId table) {
+  return absl::StrCat("declared:", origin.Hex(), ":", table.value);
+}
 
-absl::Status Damaged() { return absl::DataLossError("the log's notes of columns are damaged: put the newest copy of the log file back"); }
+absl::Status Damaged() {
+  return absl::DataLossError("the log's notes of columns are damaged: put the newest copy of the log file back");
+}
 
 }  // namespace
 
@@ -56,7 +60,8 @@ absl::StatusOr<std::map<std::string, std::string>> ColumnHistory::RenamedHere(Ta
   ASSAY_ASSIGN_OR_RETURN(const auto numbers, Numbers(table));
   std::map<std::string, std::string> renamed;
   for (const auto& [name, number] : numbers) {
-    const bool here = std::any_of(shape.columns.begin(), shape.columns.end(), [&name = name](const TableColumn& c) { return c.name == name; });
+    const bool here = std::any_of(shape.columns.begin(), shape.columns.end(),
+                                  [&name = name](const TableColumn& c) { return c.name == name; });
     for (const TableColumn& column : shape.columns) {
       if (!here && column.number == number) renamed[name] = column.name;
     }
@@ -106,8 +111,8 @@ absl::StatusOr<ColumnHistory::Fate> ColumnHistory::FateOf(const Version& version
   }
   Fate fate{true};
   for (const TableColumn& column : columns) {
-    // A column that was dropped before its change was captured has no number: it may be any. So may those of events from before numbers
-    // were recorded, which have their names to go by, and whose absence says nothing.
+    // A column that was dropped before its change was captured has no number: it may be any. So may those of events
+    // from before numbers were recorded, which have their names to go by, and whose absence says nothing.
     if (number == 0 || column.number == 0) fate.known = false;
     if (number == 0 ? column.name != name : column.number != number) continue;
     return Fate{true, column.name, column.type};
@@ -137,13 +142,14 @@ absl::StatusOr<ColumnHistory::Nulls*> ColumnHistory::LoadNulls() {
 absl::Status ColumnHistory::StoreNulls() {
   std::vector<std::string> texts;
   for (const auto& [column, stamp] : *nulls_) {
-    texts.insert(texts.end(), {absl::StrCat(column.first.value), absl::StrCat(column.second.value), absl::StrCat(stamp.value)});
+    texts.insert(texts.end(),
+                 {absl::StrCat(column.first.value), absl::StrCat(column.second.value), absl::StrCat(stamp.value)});
   }
   return stages_->Set(kNulls, EncodeKey(texts));
 }
 
 absl::Status ColumnHistory::NoteNull(TableId table, ColumnId column, HlcStamp stamp) {
-  ASSAY_ASSIGN_OR_RETURN(Nulls* nulls, LoadNulls());
+  ASSAY_ASSIGN_OR_RETURN(Nulls * nulls, LoadNulls());
   const auto [it, is_new] = nulls->try_emplace({table, column}, stamp);
   if (!is_new && it->second <= stamp) return absl::OkStatus();
   it->second = stamp;
@@ -158,7 +164,7 @@ absl::StatusOr<std::set<TableId>> ColumnHistory::TablesWithNulls() {
 }
 
 absl::StatusOr<std::map<ColumnId, HlcStamp>> ColumnHistory::TakeAppeared(TableId table, const TableShape& shape) {
-  ASSAY_ASSIGN_OR_RETURN(Nulls* nulls, LoadNulls());
+  ASSAY_ASSIGN_OR_RETURN(Nulls * nulls, LoadNulls());
   std::map<ColumnId, HlcStamp> appeared;
   for (auto it = nulls->begin(); it != nulls->end();) {
     const auto [of, column] = it->first;

@@ -1,13 +1,14 @@
 // What has become of a column: renamed or dropped, here or where a value came from.
 //
-// Columns are the same everywhere by their names, and ALTER TABLE is not replicated, so for a while they have different names at different
-// branches. What tells a rename from a drop and an add is the column's number in its own database (pg_attribute.attnum), which a rename
-// keeps and nothing else ever takes again. Two memories rest on it, both of them notes in the log file that anybody can do without:
-// the numbers that names have had in this database, and each chain's newest declaration of each table.
+// Columns are the same everywhere by their names, and ALTER TABLE is not replicated, so for a while they have different
+// names at different branches. What tells a rename from a drop and an add is the column's number in its own database
+// (pg_attribute.attnum), which a rename keeps and nothing else ever takes again. Two memories rest on it, both of them
+// notes in the log file that anybody can do without: the numbers that names have had in this database, and each chain's
+// newest declaration of each table.
 //
-// A third one is about NULLs that were written elsewhere to a column that is not here. They are no loss and are not waited for; but
-// should the column appear here with a default, those rows must be looked at again.
-// Not thread-safe. Every call inside a LogFile transaction.
+// A third one is about NULLs that were written elsewhere to a column that is not here. They are no loss and are not
+// waited for; but should the column appear here with a default, those rows must be looked at again. Not thread-safe.
+// Every call inside a LogFile transaction.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,8 @@ namespace assay {
 
 class ColumnHistory {
  public:
-  ColumnHistory(const OriginId& own, TableNames* names, StageStore* stages) : own_(own), names_(names), stages_(stages) {}
+  ColumnHistory(const OriginId& own, TableNames* names, StageStore* stages)
+      : own_(own), names_(names), stages_(stages) {}
 
   // Forgets what is only in memory. After LogFile::Rollback.
   void Clear();
@@ -48,9 +50,10 @@ class ColumnHistory {
     std::optional<std::string> name;  // nullopt: dropped.
     std::string type;
   };
-  // What the column that `version` was written to has become since in its writer's table. `name` and `number` (0: not recorded) are
-  // those it was written under, `shape` is the table as it is here now.
-  absl::StatusOr<Fate> FateOf(const Version& version, TableId table, absl::string_view name, uint32_t number, const TableShape& shape);
+  // What the column that `version` was written to has become since in its writer's table. `name` and `number` (0: not
+  // recorded) are those it was written under, `shape` is the table as it is here now.
+  absl::StatusOr<Fate> FateOf(const Version& version, TableId table, absl::string_view name, uint32_t number,
+                              const TableShape& shape);
 
   // A NULL of a version at `stamp` was passed over, since `column` is not here.
   absl::Status NoteNull(TableId table, ColumnId column, HlcStamp stamp);

@@ -1,7 +1,8 @@
 // The branch's own PostgreSQL as the engine sees it: a stream of committed changes out, rows read and written back in.
 //
-// Two bodies: libpq (adapters/postgres) and the simulated one (tests/simulation); one contract suite holds both to this page.
-// Calls block; the engine never makes them itself but asks its host to (engine/engine.h), so no thread of the engine waits.
+// Two bodies: libpq (adapters/postgres) and the simulated one (tests/simulation); one contract suite holds both to this
+// page. Calls block; the engine never makes them itself but asks its host to (engine/engine.h), so no thread of the
+// engine waits.
 #pragma once
 
 #include <algorithm>
@@ -28,11 +29,11 @@ namespace assay {
 
 struct TableColumn {
   std::string name;
-  std::string type;        // format_type(), e.g. "numeric(12,2)".
+  std::string type;  // format_type(), e.g. "numeric(12,2)".
   bool not_null = false;
   bool generated = false;  // Never sent, never written.
-  // pg_attribute.attnum: what a column keeps when it is renamed, and nothing else ever takes. 0: not known, as of a column that was
-  // dropped before its changes were captured.
+  // pg_attribute.attnum: what a column keeps when it is renamed, and nothing else ever takes. 0: not known, as of a
+  // column that was dropped before its changes were captured.
   uint32_t number = 0;
   bool operator==(const TableColumn&) const = default;
 };
@@ -41,8 +42,8 @@ struct TableColumn {
 struct TableShape {
   TableName name;
   std::vector<TableColumn> columns;
-  // Indexes into `columns` of the primary key, in key order. In capture, empty for a table that was dropped before its changes were
-  // captured and that was never described while it was there.
+  // Indexes into `columns` of the primary key, in key order. In capture, empty for a table that was dropped before its
+  // changes were captured and that was never described while it was there.
   std::vector<uint32_t> key;
   bool operator==(const TableShape&) const = default;
 };
@@ -70,13 +71,14 @@ struct CaptureItem {
   int64_t commit_time_us = 0;  // Unix microseconds.
   uint32_t xid = 0;
   std::shared_ptr<const TableShape> relation;
-  // Parallel to relation->columns. Whole, unless somebody took REPLICA IDENTITY FULL from the table: then what was not sent is
-  // kUnchanged, but never a key column.
+  // Parallel to relation->columns. Whole, unless somebody took REPLICA IDENTITY FULL from the table: then what was not
+  // sent is kUnchanged, but never a key column.
   std::vector<TupleValue> old_tuple;
   std::vector<TupleValue> new_tuple;
   absl::string_view prefix;
   absl::string_view content;
-  // kKeepalive: the server waits for our position, perhaps to shut down: confirm at once. Such a one may bring nothing new.
+  // kKeepalive: the server waits for our position, perhaps to shut down: confirm at once. Such a one may bring nothing
+  // new.
   bool wants_reply = false;
 };
 
@@ -95,14 +97,14 @@ struct CaptureBatch {
 // What a server shows of itself and of its slot when capture is started: by this a restore or a copy is recognised
 // (engine/restore_check.h). Read before anything is streamed or confirmed.
 struct DatabaseEvidence {
-  bool known = false;      // False: this body cannot tell, or the server could not be asked.
+  bool known = false;  // False: this body cannot tell, or the server could not be asked.
   bool slot_there = false;
   bool slot_lost = false;  // It is there and has lost WAL that it still needed.
   Lsn slot_confirmed;
-  Lsn flushed;             // Where the server's durable WAL ends.
-  std::string server;      // System identifier and the database's OID.
+  Lsn flushed;         // Where the server's durable WAL ends.
+  std::string server;  // System identifier and the database's OID.
   uint32_t timeline = 0;
-  uint32_t next_xid = 0;   // Not yet given to any transaction.
+  uint32_t next_xid = 0;  // Not yet given to any transaction.
   // assay.progress: the last projection that committed, and the log it belongs to. nullopt: not there.
   std::optional<uint64_t> batch;
   std::optional<OriginId> origin;
@@ -111,9 +113,9 @@ struct DatabaseEvidence {
 class CaptureSource {
  public:
   virtual ~CaptureSource() = default;
-  // (Re)starts at the position the server has confirmed; what was delivered before and not confirmed comes again, from the
-  // beginning of its transaction. UNAVAILABLE: try again later. FAILED_PRECONDITION: a named state a person resolves (slot lost,
-  // slot in use, publication gone, wal_level).
+  // (Re)starts at the position the server has confirmed; what was delivered before and not confirmed comes again, from
+  // the beginning of its transaction. UNAVAILABLE: try again later. FAILED_PRECONDITION: a named state a person
+  // resolves (slot lost, slot in use, publication gone, wal_level).
   virtual absl::Status Start() = 0;
   // What the last Start saw, also one that failed for want of a slot. From the thread that called Start.
   virtual DatabaseEvidence Evidence() const { return {}; }
@@ -121,8 +123,8 @@ class CaptureSource {
   virtual void Stop() {}
   // The next items, at most `wait` later; an empty batch when there are none. Any error ends the stream: Start again.
   virtual absl::StatusOr<CaptureBatch> Next(absl::Duration wait) = 0;
-  // All before `lsn` is durable in the log. Never blocks; from any thread. Ignored while this stream has not delivered `lsn`, because
-  // a server that was restored would skip ahead to it: say it again after each step.
+  // All before `lsn` is durable in the log. Never blocks; from any thread. Ignored while this stream has not delivered
+  // `lsn`, because a server that was restored would skip ahead to it: say it again after each step.
   virtual void Confirm(Lsn lsn) = 0;
 };
 
@@ -133,7 +135,7 @@ inline constexpr absl::string_view kAttributionPrefix = "assay.attribution";  //
 
 // ---- Projection: rows read and written ------------------------------------------------------------------------------
 
-using RowKey = std::vector<std::string>;             // Key texts, in key order.
+using RowKey = std::vector<std::string>;  // Key texts, in key order.
 
 struct ReadRequest {
   struct Table {
@@ -141,12 +143,13 @@ struct ReadRequest {
     std::vector<RowKey> keys;
   };
   std::vector<Table> tables;
-  // Emitted as a transactional kFencePrefix message *after* the rows were read: when capture delivers it, every commit the
-  // read saw has been delivered.
+  // Emitted as a transactional kFencePrefix message *after* the rows were read: when capture delivers it, every commit
+  // the read saw has been delivered.
   std::string fence;
-  // Lock the rows first (SELECT … FOR UPDATE in key order, and nobody can insert those that do not exist) and keep the transaction
-  // open for Project or Abandon. The kProjectionPrefix message with `tag` opens that transaction. ABORTED when a lock takes longer than
-  // the adapter's limit: go on without locks before asking for them again, since a forgotten session may hold one for hours.
+  // Lock the rows first (SELECT … FOR UPDATE in key order, and nobody can insert those that do not exist) and keep the
+  // transaction open for Project or Abandon. The kProjectionPrefix message with `tag` opens that transaction. ABORTED
+  // when a lock takes longer than the adapter's limit: go on without locks before asking for them again, since a
+  // forgotten session may hold one for hours.
   bool lock = false;
   std::string tag;
 };
@@ -154,25 +157,28 @@ struct ReadRequest {
 struct ReadReply {
   struct Row {
     bool exists = false;
-    uint32_t xmin = 0;                // Of the row version read; changes with every write.
-    std::vector<ColumnText> values;   // Parallel to the shape's columns; generated ones nullopt. Empty unless `exists`.
+    uint32_t xmin = 0;               // Of the row version read; changes with every write.
+    std::vector<ColumnText> values;  // Parallel to the shape's columns; generated ones nullopt. Empty unless `exists`.
   };
   struct Table {
     std::optional<TableShape> shape;  // nullopt: no such table here, or it is not enrolled.
     std::string refusal;              // Why not, for people, when there is no shape.
-    std::vector<Row> rows;            // Parallel to the request's keys. A key that does not convert to the key's type: not there.
+    std::vector<Row> rows;  // Parallel to the request's keys. A key that does not convert to the key's type: not there.
   };
-  std::vector<Table> tables;          // Parallel to the request's.
-  // Every transaction with an xid older than this had ended when the fence was emitted, so that its commit comes by before the fence. 0: not known.
+  std::vector<Table> tables;  // Parallel to the request's.
+  // Every transaction with an xid older than this had ended when the fence was emitted, so that its commit comes by
+  // before the fence. 0: not known.
   uint32_t ended_before = 0;
-  uint64_t session = 0;               // In which this was read: another number, and perhaps another server that gives the same xids anew.
+  uint64_t session =
+      0;  // In which this was read: another number, and perhaps another server that gives the same xids anew.
 };
 
 struct RowWrite {
   enum class Operation : uint8_t { kInsert, kUpdate, kDelete };
   Operation operation = Operation::kInsert;
-  // Update and delete: only while the row is the version that was read. (For an insert nothing stands guard but the key itself: a row
-  // that came and went since the read goes unnoticed, and is found when the echo meets versions that were not planned on.)
+  // Update and delete: only while the row is the version that was read. (For an insert nothing stands guard but the key
+  // itself: a row that came and went since the read goes unnoticed, and is found when the echo meets versions that were
+  // not planned on.)
   uint32_t xmin = 0;
   PackedRow row;       // The key; and texts, of which TableWrites::Value picks those to be written.
   uint32_t order = 0;  // Index into TableWrites::orders.
@@ -184,15 +190,15 @@ struct TableWrites {
   TableName name;
   std::vector<std::string> columns;  // Non-key columns.
   std::deque<RowWrite> rows;
-  // Parallel to `columns`: the type that the values were written as, where that is another than the column has here; else empty. Such a
-  // value is refused, with its row, unless the column holds all of it: 1.2345 in a numeric(12,2) would be rounded in silence. May
-  // be left empty: no such column.
+  // Parallel to `columns`: the type that the values were written as, where that is another than the column has here;
+  // else empty. Such a value is refused, with its row, unless the column holds all of it: 1.2345 in a numeric(12,2)
+  // would be rounded in silence. May be left empty: no such column.
   std::vector<std::string> written_as;
-  // Where nothing was read for it: what the table was taken to be when this was planned. Unless it is that still, nothing is written, and the
-  // outcome is kMoved without rows.
+  // Where nothing was read for it: what the table was taken to be when this was planned. Unless it is that still,
+  // nothing is written, and the outcome is kMoved without rows.
   std::shared_ptr<const TableShape> unread;
-  // Parallel to `columns`: which of a row's texts it takes. Rows are handed on as they were gathered, with all that they have, and most have the
-  // same. Empty: all rows have just these columns, in their order.
+  // Parallel to `columns`: which of a row's texts it takes. Rows are handed on as they were gathered, with all that
+  // they have, and most have the same. Empty: all rows have just these columns, in their order.
   std::vector<std::vector<uint32_t>> orders;
 
   // What `row`, which is an insert or an update, writes to columns[column]; nullopt: NULL.
@@ -212,7 +218,8 @@ struct TableWrites {
   }
 };
 
-// Holds a projection's COMMIT back until its intent is durable in the log, so that PostgreSQL writes the rows while the log's disk is at work.
+// Holds a projection's COMMIT back until its intent is durable in the log, so that PostgreSQL writes the rows while the
+// log's disk is at work.
 class CommitGate {
  public:
   virtual ~CommitGate() = default;
@@ -231,13 +238,14 @@ struct ProjectRequest {
 
 struct ProjectReply {
   enum class Outcome : uint8_t {
-    kCommitted,    // All of it, durably.
-    kMoved,        // Nothing: `rows`, perhaps among others, are not the version that was read, or a table is not what it was taken to be (no
-                   // rows).
+    kCommitted,  // All of it, durably.
+    kMoved,  // Nothing: `rows`, perhaps among others, are not the version that was read, or a table is not what it was
+             // taken to be (no rows).
     kGaveWay,      // Nothing: somebody waited for what was locked by then.
     kRefused,      // Nothing: PostgreSQL will not take `rows`, each with its cause. Also rows that stay locked (55P03).
     kInDoubt,      // COMMIT was sent and no reply came: LastBatch before anything else.
-    kUnavailable,  // Nothing, for a passing reason in `status` (connection, lock timeout, deadlock, disk full, a gate that stayed shut).
+    kUnavailable,  // Nothing, for a passing reason in `status` (connection, lock timeout, deadlock, disk full, a gate
+                   // that stayed shut).
   };
   struct Row {
     uint32_t table = 0;    // Index into ProjectRequest::writes.
@@ -248,7 +256,8 @@ struct ProjectReply {
   Outcome outcome = Outcome::kCommitted;
   std::vector<Row> rows;
   absl::Status status;
-  // kCommitted only: the xmin that all rows have which it wrote, and no other row has. 0: not known, or a trigger may have had a hand in it.
+  // kCommitted only: the xmin that all rows have which it wrote, and no other row has. 0: not known, or a trigger may
+  // have had a hand in it.
   uint32_t xmin = 0;
   uint64_t session = 0;  // As ReadReply::session.
 };
@@ -257,8 +266,9 @@ class Database {
  public:
   virtual ~Database() = default;
   virtual absl::StatusOr<ReadReply> Read(const ReadRequest& request) = 0;
-  // One PostgreSQL transaction: tag, rows (deletes, then updates, then inserts), progress. Rows that exchange a unique value cannot be
-  // updated one after the other: such an update is seen in capture as the row's delete and, later, its insert.
+  // One PostgreSQL transaction: tag, rows (deletes, then updates, then inserts), progress. Rows that exchange a unique
+  // value cannot be updated one after the other: such an update is seen in capture as the row's delete and, later, its
+  // insert.
   virtual ProjectReply Project(const ProjectRequest& request) = 0;
   // Rolls back the transaction a locking read left open, as the next Read does, too; harmless when there is none.
   virtual void Abandon() = 0;

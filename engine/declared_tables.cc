@@ -26,7 +26,8 @@ uint64_t Fingerprint(const TableShape& shape) {
 std::string NoteName(const std::string& table) { return absl::StrCat("schema:", table); }
 
 // Per column of `shape`, the ordinals that `policy` writes along with it.
-std::vector<std::vector<uint32_t>> MovesWith(const TableShape& shape, const std::vector<bool>& is_key, const TablePolicy& policy) {
+std::vector<std::vector<uint32_t>> MovesWith(const TableShape& shape, const std::vector<bool>& is_key,
+                                             const TablePolicy& policy) {
   std::map<std::string, uint32_t> ordinals;
   for (size_t i = 0; i < shape.columns.size(); ++i) {
     if (!is_key[i]) ordinals[shape.columns[i].name] = i;
@@ -73,7 +74,8 @@ absl::StatusOr<const DeclaredTable*> DeclaredTables::Describe(const std::shared_
     table->columns.push_back(id);
   }
   const auto policy = config_.policies.find(shape->name);
-  table->moves_with = MovesWith(*shape, table->is_key, policy == config_.policies.end() ? TablePolicy{} : policy->second);
+  table->moves_with =
+      MovesWith(*shape, table->is_key, policy == config_.policies.end() ? TablePolicy{} : policy->second);
   return declared_.emplace(shape.get(), std::pair(shape, std::move(table))).first->second.second.get();
 }
 
@@ -93,9 +95,10 @@ absl::StatusOr<DeclaredTables::Newest*> DeclaredTables::NewestOf(const std::stri
   return &newest->second;
 }
 
-// A table that was dropped before its rows were captured has no key in the catalog any more; this chain may remember it. When nobody
-// knows it the rows are kept all the same, and nobody can write them.
-absl::StatusOr<std::shared_ptr<const TableShape>> DeclaredTables::WithKnownKey(const std::shared_ptr<const TableShape>& shape) {
+// A table that was dropped before its rows were captured has no key in the catalog any more; this chain may remember
+// it. When nobody knows it the rows are kept all the same, and nobody can write them.
+absl::StatusOr<std::shared_ptr<const TableShape>> DeclaredTables::WithKnownKey(
+    const std::shared_ptr<const TableShape>& shape) {
   auto [it, unknown] = keyed_.try_emplace(shape.get(), shape, shape);
   if (!unknown) return it->second.second;
   ASSAY_ASSIGN_OR_RETURN(const Newest* newest, NewestOf(shape->name.ToString()));
@@ -107,7 +110,8 @@ absl::StatusOr<std::shared_ptr<const TableShape>> DeclaredTables::WithKnownKey(c
       if (keyed.columns[i].name == declared->schema.columns(ordinal).name()) keyed.key.push_back(i);
     }
   }
-  if (keyed.key.size() == declared->key.size()) it->second.second = std::make_shared<const TableShape>(std::move(keyed));
+  if (keyed.key.size() == declared->key.size())
+    it->second.second = std::make_shared<const TableShape>(std::move(keyed));
   return it->second.second;
 }
 

@@ -1,8 +1,8 @@
-// The tables of this branch as its own chain declares them: which shape of a captured row stands for which numbers, and which TableSchema
-// event of the chain says so.
+// The tables of this branch as its own chain declares them: which shape of a captured row stands for which numbers, and
+// which TableSchema event of the chain says so.
 //
-// Nothing is written to the chain here: who appends a row asks whether its table's newest declaration still holds, and declares it if
-// not. Not thread-safe. Every call inside a LogFile transaction.
+// Nothing is written to the chain here: who appends a row asks whether its table's newest declaration still holds, and
+// declares it if not. Not thread-safe. Every call inside a LogFile transaction.
 #pragma once
 
 #include <cstdint>
@@ -27,9 +27,9 @@ namespace assay {
 // A shape resolved to this log's numbers.
 struct DeclaredTable {
   TableId table;
-  std::string name;                // As SegmentPart::table.
-  uint64_t fingerprint = 0;        // Of the shape.
-  std::vector<ColumnId> columns;   // Parallel to the shape.
+  std::string name;               // As SegmentPart::table.
+  uint64_t fingerprint = 0;       // Of the shape.
+  std::vector<ColumnId> columns;  // Parallel to the shape.
   std::vector<bool> is_key;
   std::vector<std::vector<uint32_t>> moves_with;  // Per column, the ordinals its policy writes along with it.
 };
@@ -64,7 +64,8 @@ class DeclaredTables {
   StageStore* stages_;
   ColumnHistory history_;
   // With the shapes, so that the addresses stay theirs.
-  absl::flat_hash_map<const TableShape*, std::pair<std::shared_ptr<const TableShape>, std::unique_ptr<DeclaredTable>>> declared_;
+  absl::flat_hash_map<const TableShape*, std::pair<std::shared_ptr<const TableShape>, std::unique_ptr<DeclaredTable>>>
+      declared_;
   std::map<const TableShape*, std::pair<std::shared_ptr<const TableShape>, std::shared_ptr<const TableShape>>> keyed_;
   std::map<std::string, Newest> in_chain_;
 };

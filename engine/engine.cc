@@ -16,11 +16,13 @@ constexpr size_t kItemsPerStep = 4000;
 constexpr size_t kEventsPerStep = 4000;
 constexpr uint32_t kFormatVersion = 1;
 constexpr absl::Duration kCheckpointInterval = absl::Minutes(1);
-// Positions that rest on no transaction of ours are made durable, and then confirmed, no more often: an idle daemon leaves the disk alone.
+// Positions that rest on no transaction of ours are made durable, and then confirmed, no more often: an idle daemon
+// leaves the disk alone.
 constexpr absl::Duration kPositionInterval = absl::Seconds(10);
 constexpr absl::Duration kRestAfter = absl::Seconds(20);
-// Row versions that a busy time left in runs are brought into their table when there is nothing else: in portions of a few milliseconds, which a
-// sale that comes meanwhile does not feel, and so seldom that a daemon with nothing else to do still has next to nothing to do.
+// Row versions that a busy time left in runs are brought into their table when there is nothing else: in portions of a
+// few milliseconds, which a sale that comes meanwhile does not feel, and so seldom that a daemon with nothing else to
+// do still has next to nothing to do.
 constexpr absl::Duration kTidyAfter = absl::Seconds(5);
 constexpr absl::Duration kTidyInterval = absl::Seconds(1);
 constexpr size_t kTidyRows = 500;
@@ -48,7 +50,8 @@ absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file
   v1::Event event;
   event.set_origin(own.bytes.data(), own.bytes.size());
   event.set_sequence(1);
-  // The lowest stamp: the opening competes with nothing, and rows found to be outdated at a join are stamped right after it.
+  // The lowest stamp: the opening competes with nothing, and rows found to be outdated at a join are stamped right
+  // after it.
   event.set_stamp(1);
   event.set_transaction_first(1);
   event.set_ends_transaction(true);
@@ -75,10 +78,9 @@ absl::Status CheckBranchLog(EventLog& log, StageStore& stages, absl::string_view
   ASSAY_ASSIGN_OR_RETURN(const OriginId own, OwnOrigin(stages));
   ASSAY_ASSIGN_OR_RETURN(const v1::OriginOpened opened, log.Opening(own));
   if (opened.branch_name() == name && opened.branch_number() == number) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("is that of branch ", opened.branch_name(), " (number ", opened.branch_number(), "), and the config says ",
-                   name, " (number ", number,
-                   "): set branch.name, branch.number and branch.state_dir as they were when assay init ran"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "is that of branch ", opened.branch_name(), " (number ", opened.branch_number(), "), and the config says ", name,
+      " (number ", number, "): set branch.name, branch.number and branch.state_dir as they were when assay init ran"));
 }
 
 Engine::Engine(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -181,9 +183,7 @@ void Engine::SyncNow() {
   parts_->puller->SyncNow();
 }
 
-void Engine::RetryParked(std::optional<TableName> table) {
-  parts_->retry_requests.push_back(std::move(table));
-}
+void Engine::RetryParked(std::optional<TableName> table) { parts_->retry_requests.push_back(std::move(table)); }
 
 absl::Status Engine::Parts::Reset() {
   file->Rollback();
@@ -253,8 +253,9 @@ bool Engine::Parts::MayProject() const {
 }
 
 bool Engine::Parts::MayAskHub() const {
-  return config.has_hub && (restore == RestoreState::kNormal || (restore == RestoreState::kUnverified && capture_asked &&
-                                                                 !capture_link.status.ok() && !evidence.has_value()));
+  return config.has_hub &&
+         (restore == RestoreState::kNormal || (restore == RestoreState::kUnverified && capture_asked &&
+                                               !capture_link.status.ok() && !evidence.has_value()));
 }
 
 absl::Status Engine::Parts::KeepPosition() {
@@ -318,8 +319,8 @@ absl::Status Engine::Parts::Work() {
   const uint64_t events_before = recorder->counters().events;
   ASSAY_RETURN_IF_ERROR(Capture());
   if (recorder->counters().events != events_before) projector->NoteActivity();
-  // A transaction of the application that is still coming in holds the log's transaction open: nothing else may join it, since
-  // the stream may break off and all of it be forgotten.
+  // A transaction of the application that is still coming in holds the log's transaction open: nothing else may join
+  // it, since the stream may break off and all of it be forgotten.
   if (!recorder->MayCommit()) return absl::OkStatus();
   ASSAY_RETURN_IF_ERROR(KeepPosition());
 
@@ -365,11 +366,14 @@ absl::Status Engine::Parts::Work() {
     ASSAY_RETURN_IF_ERROR(stages->RetryUnsettled(id).status());
   }
   if (MayAskHub() && !pusher->busy()) ASSAY_RETURN_IF_ERROR(session->Step(paused));
-  if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(puller->Step(paused, !MayProject() || !projector->folding(), Report()), "append what was pulled"));
+  if (MaySync())
+    ASSAY_RETURN_IF_ERROR(
+        Annotate(puller->Step(paused, !MayProject() || !projector->folding(), Report()), "append what was pulled"));
   if (puller->HasCallAhead()) return absl::OkStatus();
   projector->GiveUp(puller->GivenUp());
   projector->ExpectMore(MaySync() && puller->more());
-  if (MayProject()) ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep, captured.empty() || recorder->InEcho()), "project"));
+  if (MayProject())
+    ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep, captured.empty() || recorder->InEcho()), "project"));
   if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(pusher->Step(paused), "read what to push"));
   ASSAY_RETURN_IF_ERROR(Rest());
   return DatabaseHalts() ? absl::OkStatus() : KeepCheckpoint();
@@ -411,7 +415,8 @@ absl::Status Engine::Step(const std::function<void(Call)>& begin) {
   if (status.ok()) status = p.Work();
   if (status.ok() && p.recorder->MayCommit()) {
     if (begin != nullptr) {
-      if (std::optional<DatabaseCall> call = p.TakeDatabaseCall(/*early=*/true)) begin({Lane::kDatabase, *std::move(call)});
+      if (std::optional<DatabaseCall> call = p.TakeDatabaseCall(/*early=*/true))
+        begin({Lane::kDatabase, *std::move(call)});
     }
     status = p.file->Commit();
   }
@@ -425,7 +430,8 @@ absl::Status Engine::Step(const std::function<void(Call)>& begin) {
 
   // Only what is durable is acted upon.
   if (std::exchange(p.abandon, false)) p.calls.push_back({Lane::kDatabase, DatabaseCall(DatabaseAbandon{})});
-  if (std::optional<DatabaseCall> call = p.TakeDatabaseCall(/*early=*/false)) p.calls.push_back({Lane::kDatabase, *std::move(call)});
+  if (std::optional<DatabaseCall> call = p.TakeDatabaseCall(/*early=*/false))
+    p.calls.push_back({Lane::kDatabase, *std::move(call)});
   if (std::optional<HubCall> call = p.session->TakeCall()) p.calls.push_back({Lane::kHubPush, *std::move(call)});
   if (std::optional<HubCall> call = p.pusher->TakeCall()) {
     if (auto* push = std::get_if<HubPush>(&*call)) push->request.session = p.session->session();
@@ -443,7 +449,8 @@ std::vector<Call> Engine::TakeCalls() { return std::exchange(parts_->calls, {});
 
 bool Engine::HasWork() const {
   const Parts& p = *parts_;
-  // While a captured transaction is coming in, everything else waits for its end: nothing to do but for what capture brings.
+  // While a captured transaction is coming in, everything else waits for its end: nothing to do but for what capture
+  // brings.
   if (!p.recorder->MayCommit()) return !p.captured.empty() || p.capture_restarted;
   return p.has_work || !p.captured.empty() || p.database_reply.has_value() || p.push_reply.has_value() ||
          p.pull_reply.has_value() || !p.retry_requests.empty() || p.capture_restarted || p.evidence.has_value();
@@ -455,7 +462,8 @@ absl::Time Engine::NextWake() const {
   if (!p.recorder->MayCommit()) return absl::InfiniteFuture();
   absl::Time wake = p.RestAt();
   if (p.MayProject()) wake = std::min(wake, p.projector->NextWake());
-  if (p.restore == RestoreState::kNormal && p.processed > p.recorder->captured().position) wake = std::min(wake, p.position_at);
+  if (p.restore == RestoreState::kNormal && p.processed > p.recorder->captured().position)
+    wake = std::min(wake, p.position_at);
   if (p.MaySync() && !p.paused) wake = std::min({wake, p.pusher->NextWake(), p.puller->NextWake()});
   if (p.MayAskHub() && !p.session->open() && !p.paused) wake = std::min(wake, p.session->NextWake());
   if (p.config.signing_key.has_value() && p.log->Head(p.own).last.value != p.checkpoint_size) {

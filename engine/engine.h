@@ -1,8 +1,8 @@
 // The engine: decides what to append, push, pull and project next. It is stepped, and owns no thread, clock or socket.
 //
-// A host feeds it inputs (captured changes, replies, commands) and carries out the calls it asks for, one per lane at a time,
-// each lane on whatever thread it likes. Everything the engine knows that matters is in the log: drop it at any moment,
-// build a new one over the same file, and it goes on.
+// A host feeds it inputs (captured changes, replies, commands) and carries out the calls it asks for, one per lane at a
+// time, each lane on whatever thread it likes. Everything the engine knows that matters is in the log: drop it at any
+// moment, build a new one over the same file, and it goes on.
 //
 //   ASSAY_ASSIGN_OR_RETURN(auto engine, Engine::Open(config, &file, &clock, &random));
 //   for (;;) {
@@ -12,8 +12,8 @@
 //     capture.Confirm(engine->ConfirmedLsn());
 //   }
 //
-// Not thread-safe. A non-OK Step means the log could not be written or read: throw the engine and its LogFile away, and open
-// them again later; nothing acknowledged is lost by that.
+// Not thread-safe. A non-OK Step means the log could not be written or read: throw the engine and its LogFile away, and
+// open them again later; nothing acknowledged is lost by that.
 #pragma once
 
 #include <cstdint>
@@ -40,44 +40,56 @@
 
 namespace assay {
 
-// How concurrent writes of one row are told apart at the branch that writes. The choice is written into each event (as the
-// set of columns it claims to write), so branches with different configurations still converge.
+// How concurrent writes of one row are told apart at the branch that writes. The choice is written into each event (as
+// the set of columns it claims to write), so branches with different configurations still converge.
 struct TablePolicy {
-  bool whole_row = false;                                 // Every update writes every column.
-  std::vector<std::vector<std::string>> column_groups;   // Columns that move together.
+  bool whole_row = false;                               // Every update writes every column.
+  std::vector<std::vector<std::string>> column_groups;  // Columns that move together.
 };
 
 struct EngineConfig {
   std::string branch_name;
   uint32_t branch_number = 0;
   bool has_hub = false;
-  absl::Duration hub_interval = absl::Minutes(5);         // Between pulls when no hint comes.
+  absl::Duration hub_interval = absl::Minutes(5);  // Between pulls when no hint comes.
   std::map<TableName, TablePolicy> policies;
-  std::optional<SigningKey> signing_key;                  // Signs checkpoints; absent only in tests.
-  // Texts that one row event may hold, new values before old ones. Every event has to pass in one piece through a hub and
-  // into other databases, whose own limit is 1 GB and whose memory is less. Lowered by tests.
+  std::optional<SigningKey> signing_key;  // Signs checkpoints; absent only in tests.
+  // Texts that one row event may hold, new values before old ones. Every event has to pass in one piece through a hub
+  // and into other databases, whose own limit is 1 GB and whose memory is less. Lowered by tests.
   size_t row_bytes_max = size_t{256} << 20;
   // Rows at which a projection is as large as it gets (Batch::rows_max), or at half as many new ones. Lowered by tests.
   size_t batch_rows_max = 20'000;
-  RowVersionStore::Limits row_versions;                   // Lowered by tests.
-  size_t repack_events = 1024;                            // EventLog::Repack, so many at a time. Lowered by tests.
+  RowVersionStore::Limits row_versions;  // Lowered by tests.
+  size_t repack_events = 1024;           // EventLog::Repack, so many at a time. Lowered by tests.
   // Test only: write without fence and without comparing, to prove that the tests see what the protocol prevents.
   bool naive_projection = false;
 };
 
 // ---- Calls the engine asks its host to make ----
 
-struct DatabaseRead { ReadRequest request; };
-struct DatabaseProject { ProjectRequest request; };
+struct DatabaseRead {
+  ReadRequest request;
+};
+struct DatabaseProject {
+  ProjectRequest request;
+};
 struct DatabaseAbandon {};
 struct DatabaseLastBatch {};
 using DatabaseCall = std::variant<DatabaseRead, DatabaseProject, DatabaseAbandon, DatabaseLastBatch>;
 
-struct HubPush { PushRequest request; };
-struct HubPull { PullRequest request; };
+struct HubPush {
+  PushRequest request;
+};
+struct HubPull {
+  PullRequest request;
+};
 struct HubGetHeads {};
-struct HubHeartbeat { BranchReport report; };
-struct HubOpenSession { SessionRequest request; };
+struct HubHeartbeat {
+  BranchReport report;
+};
+struct HubOpenSession {
+  SessionRequest request;
+};
 using HubCall = std::variant<HubPush, HubPull, HubGetHeads, HubHeartbeat, HubOpenSession>;
 
 // Each lane has at most one call under way. Pushes go on while a long pull does.
@@ -90,7 +102,8 @@ struct Call {
 
 // ---- Replies ----
 
-using DatabaseReply = std::variant<absl::StatusOr<ReadReply>, ProjectReply, absl::StatusOr<uint64_t>>;  // Abandon: none.
+using DatabaseReply =
+    std::variant<absl::StatusOr<ReadReply>, ProjectReply, absl::StatusOr<uint64_t>>;  // Abandon: none.
 using HubReply = std::variant<absl::StatusOr<PushReply>, absl::StatusOr<PullReply>, absl::StatusOr<HubHeads>,
                               absl::StatusOr<HeartbeatReply>, absl::StatusOr<SessionReply>>;
 
@@ -103,13 +116,14 @@ class Engine {
 
   // ---- Inputs: cheap; the work is done in Step ----
 
-  // The capture stream began again: an unfinished transaction is forgotten (it comes again). Nothing is projected or confirmed before
-  // `evidence`, and if need be the stream, have shown that this is the database the log belongs to.
+  // The capture stream began again: an unfinished transaction is forgotten (it comes again). Nothing is projected or
+  // confirmed before `evidence`, and if need be the stream, have shown that this is the database the log belongs to.
   void OnCaptureStarted(DatabaseEvidence evidence);
   void OnCapture(CaptureBatch batch);
-  // The stream ended with `status`, or could not start, and is started again at `next_try`; shown until then. `evidence` of a start
-  // that failed.
-  void OnCaptureStopped(const absl::Status& status, absl::Time next_try = absl::InfinitePast(), DatabaseEvidence evidence = {});
+  // The stream ended with `status`, or could not start, and is started again at `next_try`; shown until then.
+  // `evidence` of a start that failed.
+  void OnCaptureStopped(const absl::Status& status, absl::Time next_try = absl::InfinitePast(),
+                        DatabaseEvidence evidence = {});
   void OnDatabaseReply(DatabaseReply reply);
   // `lane` as in the call; `round_trip` for the clock offset.
   void OnHubReply(Lane lane, HubReply reply, absl::Duration round_trip);
@@ -127,8 +141,9 @@ class Engine {
 
   // ---- Work ----
 
-  // Does what can be done now, in slices of some milliseconds, and makes it durable. `begin`, if there is one, is handed a call that may be made
-  // before that: a read without locks; or a projection, which the host gives a gate that it opens when Step has returned OK.
+  // Does what can be done now, in slices of some milliseconds, and makes it durable. `begin`, if there is one, is
+  // handed a call that may be made before that: a read without locks; or a projection, which the host gives a gate that
+  // it opens when Step has returned OK.
   absl::Status Step(const std::function<void(Call)>& begin = nullptr);
   std::vector<Call> TakeCalls();
   // True: Step again at once, there is more to do without any input.
@@ -137,8 +152,8 @@ class Engine {
   absl::Time NextWake() const;
   // All captured changes that end at or before this are durable, and this is the database they belong to.
   Lsn ConfirmedLsn() const;
-  // False: what the stream brings is of no use, because database and log do not belong together; hold no stream open, which would
-  // keep the server from shutting down, and start it again now and then to see whether that was mended.
+  // False: what the stream brings is of no use, because database and log do not belong together; hold no stream open,
+  // which would keep the server from shutting down, and start it again now and then to see whether that was mended.
   bool WantsCapture() const;
 
   EngineStatus Status() const;
@@ -157,15 +172,16 @@ struct PreviousChain {
   std::optional<Hash> root;  // Over its first `sequence` events.
 };
 
-// Begins this branch's chain in a log without one: its event 1 (OriginOpened). ALREADY_EXISTS when the log has an origin of its own.
+// Begins this branch's chain in a log without one: its event 1 (OriginOpened). ALREADY_EXISTS when the log has an
+// origin of its own.
 absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file, Clock* clock, Random* random,
                                        const std::optional<PreviousChain>& previous = std::nullopt);
 
 // The origin that this log file writes. NOT_FOUND before OpenBranchLog.
 absl::StatusOr<OriginId> OwnOrigin(StageStore& stages);
 
-// FAILED_PRECONDITION when the log was begun for another name or number; the message goes on from "the log in …". NOT_FOUND before
-// OpenBranchLog.
+// FAILED_PRECONDITION when the log was begun for another name or number; the message goes on from "the log in …".
+// NOT_FOUND before OpenBranchLog.
 absl::Status CheckBranchLog(EventLog& log, StageStore& stages, absl::string_view name, uint64_t number);
 
 }  // namespace assay

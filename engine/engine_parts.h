@@ -95,8 +95,8 @@ struct Engine::Parts {
   // The database's next call, if it may be made now. `early`: before the log is durable.
   std::optional<DatabaseCall> TakeDatabaseCall(bool early);
   absl::Status KeepCheckpoint();
-  // When there has been nothing to record or project for a while: puts row versions where they belong, packs small segments together, and gives
-  // memory back.
+  // When there has been nothing to record or project for a while: puts row versions where they belong, packs small
+  // segments together, and gives memory back.
   absl::Status Rest();
   bool Untidy() const { return rows->untidy() || log->ShouldRepack(config.repack_events); }
   absl::Time RestAt() const { return Untidy() ? std::min(tidy_at, rest_at) : rest_at; }

@@ -44,7 +44,8 @@ std::string Engine::Parts::NameOf(const OriginId& origin) const {
 std::vector<std::string> Engine::Parts::Problems() const {
   std::vector<std::string> problems;
   const auto since = [](const LinkStatus& link) {
-    std::string text = absl::StrCat(" (since ", absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", link.since, absl::UTCTimeZone()));
+    std::string text =
+        absl::StrCat(" (since ", absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", link.since, absl::UTCTimeZone()));
     if (link.next_try > absl::InfinitePast()) {
       absl::StrAppend(&text, ", next try at ", absl::FormatTime("%H:%M:%S UTC", link.next_try, absl::UTCTimeZone()));
     }
@@ -56,8 +57,8 @@ std::vector<std::string> Engine::Parts::Problems() const {
   if (const RestoreState hazard = Hazard(); DatabaseHalts() || hazard == RestoreState::kClone) {
     problems.push_back(absl::StrCat("HALTED, ", RestoreStateName(hazard), ": ",
                                     DatabaseHalts() ? restore_cause : session->refusal(), ". Nothing is ",
-                                    DatabaseHalts() ? "captured, " : "", "written to PostgreSQL, pushed or pulled. What to do: ",
-                                    RestoreRemedy(hazard)));
+                                    DatabaseHalts() ? "captured, " : "",
+                                    "written to PostgreSQL, pushed or pulled. What to do: ", RestoreRemedy(hazard)));
   }
   if (capture_link.failures > 0) add("Changes are not captured", capture_link);
   add("Changes of other branches are not written to PostgreSQL", projector->link());
@@ -67,9 +68,11 @@ std::vector<std::string> Engine::Parts::Problems() const {
     add("Nothing is pushed to the hub", pusher->link());
     add("Nothing is pulled from the hub", puller->link());
     // CANCELLED: turned off on purpose.
-    if (hints_told && !hints.ok() && pusher->link().status.ok() && puller->link().status.ok() && !absl::IsCancelled(hints)) {
+    if (hints_told && !hints.ok() && pusher->link().status.ok() && puller->link().status.ok() &&
+        !absl::IsCancelled(hints)) {
       problems.push_back(absl::StrCat("The hub cannot tell at once that something has come: ", hints.message(),
-                                      " (it is asked every ", absl::FormatDuration(puller->interval()), " all the same)"));
+                                      " (it is asked every ", absl::FormatDuration(puller->interval()),
+                                      " all the same)"));
     }
   }
   constexpr size_t kChainsListed = 10;  // A hub may name as many as it likes.
@@ -78,16 +81,20 @@ std::vector<std::string> Engine::Parts::Problems() const {
     if (++listed > kChainsListed && origin != own) continue;
     if (origin == own) {
       add("The hub does not have this branch's own chain as this branch wrote it (nothing of it is taken from there; tell the head "
-          "office)", trouble);
+          "office)",
+          trouble);
     } else if (trouble.next_try == absl::InfiniteFuture()) {
-      problems.push_back(absl::StrCat("The changes of ", NameOf(origin), " are not taken further: ", trouble.status.message(),
-                                      since({trouble.status, trouble.since}),
-                                      ". Keep this log, and ask that branch and the head office what happened to theirs; assayd looks "
-                                      "at the chain again when it is started again"));
+      problems.push_back(
+          absl::StrCat("The changes of ", NameOf(origin), " are not taken further: ", trouble.status.message(),
+                       since({trouble.status, trouble.since}),
+                       ". Keep this log, and ask that branch and the head office what happened to theirs; assayd looks "
+                       "at the chain again when it is started again"));
     } else {
-      add(absl::StrCat("The hub does not give the changes of ", NameOf(origin),
-                       " as they must be, and none of what is wrong is taken (it is asked for again by itself; if this stays so, ask "
-                       "the head office what happened to the hub)"), trouble);
+      add(absl::StrCat(
+              "The hub does not give the changes of ", NameOf(origin),
+              " as they must be, and none of what is wrong is taken (it is asked for again by itself; if this stays so, ask "
+              "the head office what happened to the hub)"),
+          trouble);
     }
   }
   if (listed > kChainsListed) {
@@ -98,29 +105,30 @@ std::vector<std::string> Engine::Parts::Problems() const {
                                     ". Ask that branch and the head office what happened to its log"));
   }
   for (const auto& [origin, awaited] : projector->waiting_for()) {
-    problems.push_back(absl::StrCat("The changes of ", NameOf(origin), " wait for event ",
-                                    EventName(awaited.first, awaited.second),
-                                    ", which they build on and which is not here yet; it comes when its branch is online"));
+    problems.push_back(
+        absl::StrCat("The changes of ", NameOf(origin), " wait for event ", EventName(awaited.first, awaited.second),
+                     ", which they build on and which is not here yet; it comes when its branch is online"));
   }
   if (stages->ParkedCount() > 0) {
     problems.push_back(absl::StrCat(stages->ParkedCount(), stages->ParkedCount() == 1 ? " row" : " rows",
                                     " cannot be written to PostgreSQL; see `assay parked`"));
   }
   if (recorder->counters().false_tags > 0) {
-    problems.push_back(absl::StrCat(recorder->counters().false_tags,
-                                    " rows carried Assay's mark but were not written by it; they were recorded as local "
-                                    "changes. Look for triggers that are ENABLE ALWAYS, or for somebody who forges the mark"));
+    problems.push_back(
+        absl::StrCat(recorder->counters().false_tags,
+                     " rows carried Assay's mark but were not written by it; they were recorded as local "
+                     "changes. Look for triggers that are ENABLE ALWAYS, or for somebody who forges the mark"));
   }
   constexpr size_t kWithheldListed = 3;
   const std::vector<WithheldValue>& withheld = recorder->withheld();
   for (size_t i = 0; i < withheld.size() && i < kWithheldListed; ++i) {
     const WithheldValue& value = withheld[i];
     const absl::StatusOr<std::vector<std::string>> key = DecodeKey(value.key);
-    problems.push_back(absl::StrCat("Column ", value.column, " of ", value.table, " [", key.ok() ? absl::StrJoin(*key, ", ") : "?",
-                                    "] holds ", value.bytes >> 20, " MB, and a row's changes have room for ",
-                                    config.row_bytes_max >> 20,
-                                    " MB in the log: the value is in this database alone. Store a smaller one, or keep such data "
-                                    "outside of the table"));
+    problems.push_back(absl::StrCat(
+        "Column ", value.column, " of ", value.table, " [", key.ok() ? absl::StrJoin(*key, ", ") : "?", "] holds ",
+        value.bytes >> 20, " MB, and a row's changes have room for ", config.row_bytes_max >> 20,
+        " MB in the log: the value is in this database alone. Store a smaller one, or keep such data "
+        "outside of the table"));
   }
   if (withheld.size() > kWithheldListed) {
     problems.push_back(absl::StrCat("So it is with ", withheld.size() - kWithheldListed, " other values"));
@@ -178,7 +186,8 @@ EngineStatus Engine::Status() const {
     if (absl::StatusOr<v1::OriginOpened> opened = p.log->Opening(origin); opened.ok()) {
       one.branch_name = opened->branch_name();
     }
-    if (auto it = p.puller->hub_heads().find(origin); it != p.puller->hub_heads().end()) one.hub_head = it->second.complete;
+    if (auto it = p.puller->hub_heads().find(origin); it != p.puller->hub_heads().end())
+      one.hub_head = it->second.complete;
     if (one.own && p.pusher->hub_heard().has_value()) one.hub_head = *p.pusher->hub_heard();
     if (auto it = p.puller->troubles().find(origin); it != p.puller->troubles().end()) one.status = it->second.status;
     const auto& stopped = p.projector->stopped();

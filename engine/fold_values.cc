@@ -12,33 +12,38 @@ constexpr size_t kRecentMax = 8;
 
 ChangeKind KindOf(v1::RowChange::Operation operation) {
   switch (operation) {
-    case v1::RowChange::INSERT: return ChangeKind::kInsert;
-    case v1::RowChange::DELETE: return ChangeKind::kDelete;
-    default: return ChangeKind::kUpdate;
+    case v1::RowChange::INSERT:
+      return ChangeKind::kInsert;
+    case v1::RowChange::DELETE:
+      return ChangeKind::kDelete;
+    default:
+      return ChangeKind::kUpdate;
   }
 }
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const ResolvedSchema>> SchemaOfRow(const OriginId& origin, Sequence schema, TableNames& names) {
+absl::StatusOr<std::shared_ptr<const ResolvedSchema>> SchemaOfRow(const OriginId& origin, Sequence schema,
+                                                                  TableNames& names) {
   absl::StatusOr<std::shared_ptr<const ResolvedSchema>> resolved = names.Schema(origin, schema);
   // The schema comes before its rows and nobody is denied it: without it the chain is not whole.
   if (absl::IsNotFound(resolved.status()) || absl::IsPermissionDenied(resolved.status())) {
-    return absl::DataLossError(absl::StrCat("it is of the table that ", EventName(origin, schema), " describes, and that is not to be had: ",
-                                            resolved.status().message()));
+    return absl::DataLossError(absl::StrCat("it is of the table that ", EventName(origin, schema),
+                                            " describes, and that is not to be had: ", resolved.status().message()));
   }
   return resolved;
 }
 
 absl::Status CheckKeySize(size_t size, const ResolvedSchema& schema) {
   if (size == schema.key.size()) return absl::OkStatus();
-  return absl::DataLossError(
-      absl::StrCat("it has a key of ", size, " columns, its table ", schema.name.ToString(), " one of ", schema.key.size()));
+  return absl::DataLossError(absl::StrCat("it has a key of ", size, " columns, its table ", schema.name.ToString(),
+                                          " one of ", schema.key.size()));
 }
 
 absl::Status CheckOrdinal(uint32_t ordinal, const ResolvedSchema& schema) {
   if (ordinal < schema.columns.size()) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("it writes column number ", ordinal, ", its schema ends at ", schema.columns.size()));
+  return absl::DataLossError(
+      absl::StrCat("it writes column number ", ordinal, ", its schema ends at ", schema.columns.size()));
 }
 
 absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const OriginId& origin, TableNames& names) {
@@ -50,7 +55,8 @@ absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const Orig
   const auto check = [&]() -> absl::Status {
     ASSAY_ASSIGN_OR_RETURN(change.schema, SchemaOfRow(origin, Sequence{change.row().schema()}, names));
     ASSAY_RETURN_IF_ERROR(CheckKeySize(static_cast<size_t>(change.row().key_size()), *change.schema));
-    for (const v1::ColumnChange& column : change.row().columns()) ASSAY_RETURN_IF_ERROR(CheckOrdinal(column.ordinal(), *change.schema));
+    for (const v1::ColumnChange& column : change.row().columns())
+      ASSAY_RETURN_IF_ERROR(CheckOrdinal(column.ordinal(), *change.schema));
     return absl::OkStatus();
   };
   ASSAY_RETURN_IF_ERROR(Annotate(check(), EventName(origin, Sequence{change.event.sequence()})));
@@ -91,8 +97,8 @@ absl::StatusOr<ColumnText> FoldValues::Value(const Version& version, ColumnId co
     if (written.has_value()) return ColumnText(written.value());
     break;
   }
-  return absl::NotFoundError(absl::StrCat("event ", EventName(version.origin, version.sequence),
-                                          " did not write that column"));
+  return absl::NotFoundError(
+      absl::StrCat("event ", EventName(version.origin, version.sequence), " did not write that column"));
 }
 
 }  // namespace assay

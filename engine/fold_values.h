@@ -1,8 +1,8 @@
 // Finds the value behind a version: the fold keeps versions, the events keep values.
 //
-// A version names the event that wrote it, so a value is one look into the log. Rare on the main path (a batch brings its own
-// values); needed when a row comes back to life, is truncated, or is written again after it was parked.
-// Not thread-safe.
+// A version names the event that wrote it, so a value is one look into the log. Rare on the main path (a batch brings
+// its own values); needed when a row comes back to life, is truncated, or is written again after it was parked. Not
+// thread-safe.
 #pragma once
 
 #include <list>
@@ -35,7 +35,8 @@ struct ResolvedChange {
 // DATA_LOSS when `bytes` are no event, name a schema that is none, or a column that schema does not have.
 absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const OriginId& origin, TableNames& names);
 // The schema that a row event of `origin` names. DATA_LOSS when it is not to be had: then the chain is not whole.
-absl::StatusOr<std::shared_ptr<const ResolvedSchema>> SchemaOfRow(const OriginId& origin, Sequence schema, TableNames& names);
+absl::StatusOr<std::shared_ptr<const ResolvedSchema>> SchemaOfRow(const OriginId& origin, Sequence schema,
+                                                                  TableNames& names);
 // DATA_LOSS when a row event does not fit its schema.
 absl::Status CheckKeySize(size_t size, const ResolvedSchema& schema);
 absl::Status CheckOrdinal(uint32_t ordinal, const ResolvedSchema& schema);

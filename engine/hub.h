@@ -1,14 +1,14 @@
 // The hub as the engine sees it: it keeps every origin's chain, takes pushes to one's own, and gives the rest.
 //
-// Bodies: Supabase over libpq (adapters/supabase) and the simulated one (tests/simulation); later HTTPS, a LAN peer, a folder.
-// One contract suite runs over all. Calls block and may take seconds; the engine asks its host to make them.
+// Bodies: Supabase over libpq (adapters/supabase) and the simulated one (tests/simulation); later HTTPS, a LAN peer, a
+// folder. One contract suite runs over all. Calls block and may take seconds; the engine asks its host to make them.
 //
-// Errors: UNAVAILABLE (not reachable, paused, restarting), UNAUTHENTICATED (password or role refused), PERMISSION_DENIED (not
-// this branch's chain, or branch deactivated), FAILED_PRECONDITION (hub.sql missing or of another version),
-// DEADLINE_EXCEEDED (no reply: a push may have happened; pushing again changes nothing), ABORTED (another daemon runs with a copy
-// of this log), RESOURCE_EXHAUSTED (disk full, too many
-// connections), DATA_LOSS (fork: another content is there under one of these names), INVALID_ARGUMENT (the hub's answer makes
-// no sense, or it could not make sense of ours). No message ever contains a password.
+// Errors: UNAVAILABLE (not reachable, paused, restarting), UNAUTHENTICATED (password or role refused),
+// PERMISSION_DENIED (not this branch's chain, or branch deactivated), FAILED_PRECONDITION (hub.sql missing or of
+// another version), DEADLINE_EXCEEDED (no reply: a push may have happened; pushing again changes nothing), ABORTED
+// (another daemon runs with a copy of this log), RESOURCE_EXHAUSTED (disk full, too many connections), DATA_LOSS (fork:
+// another content is there under one of these names), INVALID_ARGUMENT (the hub's answer makes no sense, or it could
+// not make sense of ours). No message ever contains a password.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ struct HubHead {
 
 struct HubHeads {
   std::map<OriginId, HubHead> heads;
-  absl::Time hub_time;            // The hub's clock when it answered.
+  absl::Time hub_time;  // The hub's clock when it answered.
 };
 
 struct PushRequest {
@@ -43,21 +43,22 @@ struct PushRequest {
 };
 
 struct PushReply {
-  Sequence last;                  // Stored, after the push; what was there already counts. Below the last sequence pushed when the hub
-                                  // held a part of a segment: it stores no overlap, so push again from there.
+  Sequence last;  // Stored, after the push; what was there already counts. Below the last sequence pushed when the hub
+                  // held a part of a segment: it stores no overlap, so push again from there.
 };
 
 struct PullRequest {
   std::map<OriginId, Sequence> have;  // Per origin, the last sequence held; own origin included. Absent: nothing held.
   size_t bytes_max = 1 << 20;         // About; at least one segment comes when there is any.
-  std::map<OriginId, std::string> checkpoints = {};  // Per origin of `have`, the newest that is kept here; absent: none.
+  std::map<OriginId, std::string> checkpoints =
+      {};  // Per origin of `have`, the newest that is kept here; absent: none.
 };
 
 struct PullReply {
-  std::vector<Segment> segments;  // Per origin consecutive from have + 1 (or overlapping it); whole transactions only, in the end:
-                                  // a large one comes in pieces over several pulls.
+  std::vector<Segment> segments;  // Per origin consecutive from have + 1 (or overlapping it); whole transactions only,
+                                  // in the end: a large one comes in pieces over several pulls.
   HubHeads heads;
-  bool more = false;              // Pull again at once.
+  bool more = false;  // Pull again at once.
 };
 
 // What a branch tells about itself with each heartbeat, and the hub tells everyone.
@@ -65,27 +66,29 @@ struct BranchReport {
   std::string name;
   uint32_t number = 0;
   OriginId origin;
-  Sequence head;                              // Of its own log.
-  std::map<OriginId, Sequence> projected;     // How far it has others' changes in its database.
+  Sequence head;                           // Of its own log.
+  std::map<OriginId, Sequence> projected;  // How far it has others' changes in its database.
   int64_t parked = 0;
-  std::string state;                          // One word, as in the status.
+  std::string state;  // One word, as in the status.
   std::string version;
-  std::string session;                        // As in PushRequest.
+  std::string session;  // As in PushRequest.
 };
 
 struct BranchPresence {
   BranchReport report;
-  absl::Time last_seen;                       // Hub's clock.
-  bool active = true;                         // False: deactivated by the head office.
+  absl::Time last_seen;  // Hub's clock.
+  bool active = true;    // False: deactivated by the head office.
 };
 
-// One daemon's run with one log. Each run takes the session over from the one before, which it knows from its log; a copy of the log
-// that was made earlier does not know it, and is refused. The run that lost its session cannot push any more.
+// One daemon's run with one log. Each run takes the session over from the one before, which it knows from its log; a
+// copy of the log that was made earlier does not know it, and is refused. The run that lost its session cannot push any
+// more.
 struct SessionRequest {
   OriginId origin;
-  uint64_t counter = 0;            // Of the last session that is known to have been opened; 0: none.
-  std::vector<std::string> known;  // That session, and those asked for since whose reply never came: 16 random bytes each.
-  std::string session;             // To be opened: 16 random bytes, never used before.
+  uint64_t counter = 0;  // Of the last session that is known to have been opened; 0: none.
+  std::vector<std::string>
+      known;            // That session, and those asked for since whose reply never came: 16 random bytes each.
+  std::string session;  // To be opened: 16 random bytes, never used before.
 };
 
 struct SessionReply {
@@ -102,15 +105,15 @@ class Hub {
  public:
   virtual ~Hub() = default;
   virtual absl::StatusOr<HubHeads> Heads() = 0;
-  // Atomic. Idempotent: what the hub has with the same hashes is not stored again. OUT_OF_RANGE: the first segment begins past the
-  // hub's head + 1 (it was restored from a backup: ask Heads and push from there). ABORTED: the origin has another session open than
-  // the request's.
+  // Atomic. Idempotent: what the hub has with the same hashes is not stored again. OUT_OF_RANGE: the first segment
+  // begins past the hub's head + 1 (it was restored from a backup: ask Heads and push from there). ABORTED: the origin
+  // has another session open than the request's.
   virtual absl::StatusOr<PushReply> Push(const PushRequest& request) = 0;
   virtual absl::StatusOr<PullReply> Pull(const PullRequest& request) = 0;
   // ABORTED as Push.
   virtual absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) = 0;
-  // Opens `session` if the one that is open is among `known`, is `session` itself (a reply was lost), or has a lower counter than the
-  // request's (the hub was restored from a backup). Atomic.
+  // Opens `session` if the one that is open is among `known`, is `session` itself (a reply was lost), or has a lower
+  // counter than the request's (the hub was restored from a backup). Atomic.
   virtual absl::StatusOr<SessionReply> OpenSession(const SessionRequest& request) = 0;
 };
 
@@ -118,8 +121,8 @@ class Hub {
 class HubHints {
  public:
   virtual ~HubHints() = default;
-  // True: a hint came. False: none within `wait`. UNAVAILABLE: hints do not work on this connection now (also when it turned
-  // out to be a transaction pooler, where LISTEN is accepted and never delivers).
+  // True: a hint came. False: none within `wait`. UNAVAILABLE: hints do not work on this connection now (also when it
+  // turned out to be a transaction pooler, where LISTEN is accepted and never delivers).
   virtual absl::StatusOr<bool> Wait(absl::Duration wait) = 0;
 };
 

@@ -15,7 +15,8 @@ Meeting MeetingOf(std::optional<ColumnId> column, const Version& a, const Versio
 }
 
 // A delete meets every write it had not seen, whoever is newer. A write hides behind the newest one of the same origin.
-void MeetDelete(const Version& deleted, const RowVersions& row, const SawFunction& saw, std::vector<Meeting>* meetings) {
+void MeetDelete(const Version& deleted, const RowVersions& row, const SawFunction& saw,
+                std::vector<Meeting>* meetings) {
   if (deleted.IsNone()) return;
   std::vector<Version> writes = {row.written};
   for (const ColumnVersion& column : row.columns) writes.push_back(column.version);

@@ -1,5 +1,5 @@
-// Who wins: last write wins per column, by the total order of versions; a row lives if its newest write is newer than its
-// newest delete.
+// Who wins: last write wins per column, by the total order of versions; a row lives if its newest write is newer than
+// its newest delete.
 //
 // A row's versions form a lattice and merging is its join, element by element the newer one. So merging is commutative,
 // associative and idempotent: the same set of changes gives the same row in any order of arrival, any number of times.
@@ -44,8 +44,8 @@ struct Meeting {
 // True when the writer of `later` had `earlier` before its eyes.
 using SawFunction = std::function<bool(const Version& later, const Version& earlier)>;
 
-// Where `incoming` and `current` disagree about a column or about the row's life without knowing of each other. What one origin
-// replaced of its own is not a disagreement. `saw` is asked only about versions of different origins.
+// Where `incoming` and `current` disagree about a column or about the row's life without knowing of each other. What
+// one origin replaced of its own is not a disagreement. `saw` is asked only about versions of different origins.
 std::vector<Meeting> FindMeetings(const RowVersions& current, const RowVersions& incoming, const SawFunction& saw);
 
 }  // namespace assay

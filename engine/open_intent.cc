@@ -15,19 +15,23 @@ constexpr size_t kRowBytes = 48;  // As most rows are stored.
 
 IntentRow FromStored(const v1::ProjectionIntent::Row& stored) {
   constexpr uint32_t kColumnsMax = (1 << 24) - 1;  // Damaged, and no list of columns: matches nothing.
-  IntentRow row{.ref = {TableId{stored.table()}, {}}, .columns = std::min(stored.columns(), kColumnsMax),
-                .values = stored.values(), .versions = stored.versions()};
+  IntentRow row{.ref = {TableId{stored.table()}, {}},
+                .columns = std::min(stored.columns(), kColumnsMax),
+                .values = stored.values(),
+                .versions = stored.versions()};
   const uint64_t words[2] = {stored.key_hash_low(), stored.key_hash_high()};
   for (size_t i = 0; i < row.ref.key.size(); ++i) row.ref.key[i] = static_cast<uint8_t>(words[i / 8] >> i % 8 * 8);
   row.write = static_cast<IntentRow::Write>(stored.write());
   row.refused = stored.refused();
-  if (stored.missing().empty() && stored.cause().empty() && stored.sqlstate().empty() && stored.key().empty()) return row;
+  if (stored.missing().empty() && stored.cause().empty() && stored.sqlstate().empty() && stored.key().empty())
+    return row;
   IntentRow::Remark& remark = row.MutableRemark();
   remark.missing.assign(stored.missing().begin(), stored.missing().end());
   remark.cause = stored.cause();
   remark.sqlstate = stored.sqlstate();
   remark.key = stored.key();
-  if (const absl::StatusOr<OriginId> origin = OriginId::FromBytes(stored.origin()); origin.ok()) remark.origin = *origin;
+  if (const absl::StatusOr<OriginId> origin = OriginId::FromBytes(stored.origin()); origin.ok())
+    remark.origin = *origin;
   remark.sequence = Sequence{stored.sequence()};
   return row;
 }
@@ -106,7 +110,8 @@ std::string OpenIntent::Serialize() const {
 absl::StatusOr<OpenIntent> OpenIntent::Parse(const std::string& bytes) {
   v1::ProjectionIntent intent;
   if (!intent.ParseFromString(bytes)) {
-    return absl::DataLossError("the log's note of the last projection is damaged: put the newest copy of the log file back");
+    return absl::DataLossError(
+        "the log's note of the last projection is damaged: put the newest copy of the log file back");
   }
   if (intent.format() != kIntentFormat) {
     return absl::FailedPreconditionError(
@@ -120,7 +125,8 @@ absl::StatusOr<OpenIntent> OpenIntent::Parse(const std::string& bytes) {
 }
 
 bool OpenIntent::LeavesOut() const {
-  return std::any_of(rows_.begin(), rows_.end(), [](const IntentRow& row) { return row.refused || !row.remark().missing.empty(); });
+  return std::any_of(rows_.begin(), rows_.end(),
+                     [](const IntentRow& row) { return row.refused || !row.remark().missing.empty(); });
 }
 
 bool OpenIntent::Meant(const RowRef& ref, ChangeKind kind, const TableShape& shape, absl::Span<const TupleValue> tuple,

@@ -22,7 +22,8 @@
 
 namespace assay {
 
-// What a projection is to do with one row: ProjectionIntent.Row, as it is held in memory. A large one has some hundred thousand of these.
+// What a projection is to do with one row: ProjectionIntent.Row, as it is held in memory. A large one has some hundred
+// thousand of these.
 struct IntentRow {
   enum class Write : uint8_t { kNothing, kInsert, kUpdate, kDelete };
   enum class Seen : uint8_t {
@@ -54,7 +55,8 @@ struct IntentRow {
 
 class OpenIntent {
  public:
-  // Serialize() of a build whose fields had another meaning is refused (FAILED_PRECONDITION), and so are damaged bytes (DATA_LOSS).
+  // Serialize() of a build whose fields had another meaning is refused (FAILED_PRECONDITION), and so are damaged bytes
+  // (DATA_LOSS).
   static absl::StatusOr<OpenIntent> Parse(const std::string& bytes);
   // `intent`: all but the rows. Of this build's meaning; sets `format`.
   static absl::StatusOr<OpenIntent> Make(v1::ProjectionIntent intent, std::deque<IntentRow> rows);
@@ -68,8 +70,10 @@ class OpenIntent {
 
   // It is about this row, to be written or to stay as it is.
   bool Concerns(const RowRef& row) const { return index_.contains(row); }
-  // True, once per row: this is what was meant to be done with it. `tuple` holds the new values (key only, of a delete).
-  bool Meant(const RowRef& row, ChangeKind kind, const TableShape& shape, absl::Span<const TupleValue> tuple, TableNames& names);
+  // True, once per row: this is what was meant to be done with it. `tuple` holds the new values (key only, of a
+  // delete).
+  bool Meant(const RowRef& row, ChangeKind kind, const TableShape& shape, absl::Span<const TupleValue> tuple,
+             TableNames& names);
 
   // Some row is refused, or written but for columns that are not here.
   bool LeavesOut() const;

@@ -25,7 +25,9 @@ PackedRow::PackedRow(absl::string_view key, size_t columns, size_t bytes) {
   std::copy(key.begin(), key.end(), this->bytes());
 }
 
-PackedRow::PackedRow(const PackedRow& other) : piece_(other.piece_) { piece_->users.fetch_add(1, std::memory_order_relaxed); }
+PackedRow::PackedRow(const PackedRow& other) : piece_(other.piece_) {
+  piece_->users.fetch_add(1, std::memory_order_relaxed);
+}
 
 PackedRow::~PackedRow() {
   if (piece_ == nullptr || piece_->users.fetch_sub(1, std::memory_order_acq_rel) > 1) return;

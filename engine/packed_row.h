@@ -1,12 +1,12 @@
 // A row's key and the texts of its columns, in one piece of memory.
 //
-// A batch holds tens of thousands of these, and one large transaction some hundred thousand: so an object is one pointer, and a column costs
-// eight bytes beside its text. A text that is replaced by one of no greater length takes its place; what longer ones leave behind is given
-// back when room for the next runs out.
+// A batch holds tens of thousands of these, and one large transaction some hundred thousand: so an object is one
+// pointer, and a column costs eight bytes beside its text. A text that is replaced by one of no greater length takes
+// its place; what longer ones leave behind is given back when room for the next runs out.
 //
-// A value: copies share the piece until one of them is changed. So what PostgreSQL is asked to write costs no second copy of the texts, and
-// holds them for as long as it needs them, whatever becomes of the batch that they came with. One object is not thread-safe; copies of it may
-// go to other threads.
+// A value: copies share the piece until one of them is changed. So what PostgreSQL is asked to write costs no second
+// copy of the texts, and holds them for as long as it needs them, whatever becomes of the batch that they came with.
+// One object is not thread-safe; copies of it may go to other threads.
 //
 //   PackedRow row(EncodeKey({"7"}));
 //   row.Add("ring");
@@ -35,10 +35,12 @@ class PackedRow {
     kText,
   };
 
-  // `key`: EncodeKey of its texts. With room for so many columns, of so many bytes together; more of either is made as it is needed.
+  // `key`: EncodeKey of its texts. With room for so many columns, of so many bytes together; more of either is made as
+  // it is needed.
   explicit PackedRow(absl::string_view key, size_t columns = 0, size_t bytes = 0);
   PackedRow(const PackedRow& other);
-  PackedRow(PackedRow&& other) noexcept : piece_(std::exchange(other.piece_, nullptr)) {}  // `other` may only be destroyed, or assigned to.
+  PackedRow(PackedRow&& other) noexcept
+      : piece_(std::exchange(other.piece_, nullptr)) {}  // `other` may only be destroyed, or assigned to.
   PackedRow& operator=(PackedRow other) noexcept {
     std::swap(piece_, other.piece_);
     return *this;
@@ -72,12 +74,12 @@ class PackedRow {
   // Begins the piece; then come the slots, then the key and the texts.
   struct Piece {
     std::atomic<uint32_t> users;
-    uint32_t size;      // Columns.
-    uint32_t slots;     // There is room for.
+    uint32_t size;   // Columns.
+    uint32_t slots;  // There is room for.
     uint32_t key_size;
-    uint32_t end;       // Of the bytes that are taken.
-    uint32_t bytes;     // There is room for.
-    uint32_t unused;    // Of those taken: that no slot is about.
+    uint32_t end;     // Of the bytes that are taken.
+    uint32_t bytes;   // There is room for.
+    uint32_t unused;  // Of those taken: that no slot is about.
   };
 
   const Slot* slots() const { return reinterpret_cast<const Slot*>(piece_ + 1); }
@@ -85,7 +87,8 @@ class PackedRow {
   const char* bytes() const { return reinterpret_cast<const char*>(slots() + piece_->slots); }
   char* bytes() { return reinterpret_cast<char*>(slots() + piece_->slots); }
 
-  // For a change: the piece is this one's alone afterwards, with room for so many slots, and so many bytes more than are in use.
+  // For a change: the piece is this one's alone afterwards, with room for so many slots, and so many bytes more than
+  // are in use.
   void Move(size_t slots, size_t bytes);
   void MakeOwn();
 

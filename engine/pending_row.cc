@@ -34,7 +34,8 @@ bool PendingRow::OnlyOf(const OriginId& origin) const {
   return any.IsNone() || any.origin == origin;
 }
 
-void PendingRow::Fold(const Version& version, ChangeKind kind, absl::Span<const Write> writes, const ResolvedSchema& schema) {
+void PendingRow::Fold(const Version& version, ChangeKind kind, absl::Span<const Write> writes,
+                      const ResolvedSchema& schema) {
   mixed_ |= !OnlyOf(version.origin);
   if (kind == ChangeKind::kDelete) {
     incoming_.deleted = std::max(incoming_.deleted, version);
@@ -71,7 +72,8 @@ PendingRow::Value PendingRow::ValueAt(size_t index) const {
 }
 
 size_t PendingRow::ByteSize() const {
-  const size_t schemas = schemas_ == nullptr ? 0 : sizeof(*schemas_) + schemas_->capacity() * sizeof(const ResolvedSchema*);
+  const size_t schemas =
+      schemas_ == nullptr ? 0 : sizeof(*schemas_) + schemas_->capacity() * sizeof(const ResolvedSchema*);
   return sizeof(*this) + incoming_.columns.ByteSize() + texts_.ByteSize() + schemas;
 }
 

@@ -38,8 +38,8 @@ class PendingRow {
   const RowRef ref;
   absl::string_view key() const { return texts_.key(); }
 
-  // What `writes` (sorted by column, each once; none with a delete) say at `version`, which may be older than what is known. `schema` is their
-  // writer's, has their columns, and outlives this.
+  // What `writes` (sorted by column, each once; none with a delete) say at `version`, which may be older than what is
+  // known. `schema` is their writer's, has their columns, and outlives this.
   void Fold(const Version& version, ChangeKind kind, absl::Span<const Write> writes, const ResolvedSchema& schema);
 
   const RowVersions& incoming() const { return incoming_; }
@@ -56,8 +56,8 @@ class PendingRow {
  private:
   bool mixed_ = false;
   RowVersions incoming_;
-  PackedRow texts_;                          // Parallel to incoming_.columns.
-  const ResolvedSchema* schema_ = nullptr;   // Of all columns,
+  PackedRow texts_;                                              // Parallel to incoming_.columns.
+  const ResolvedSchema* schema_ = nullptr;                       // Of all columns,
   std::unique_ptr<std::vector<const ResolvedSchema*>> schemas_;  // or of each, when a row was written under several.
 };
 

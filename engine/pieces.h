@@ -1,5 +1,6 @@
-// A sequence that grows at its end in pieces of some 16 kB: elements stay where they are, nothing is copied into twice the memory when there is
-// no more room, and little is left over. (A std::deque of this library puts two elements of 200 bytes into 512.)
+// A sequence that grows at its end in pieces of some 16 kB: elements stay where they are, nothing is copied into twice
+// the memory when there is no more room, and little is left over. (A std::deque of this library puts two elements of
+// 200 bytes into 512.)
 //
 // Not thread-safe, but for many threads that read one which nobody changes.
 #pragma once

@@ -35,8 +35,9 @@ struct ProjectionPlanner::Table {
 
   const TableShape* shape = nullptr;  // Null: not here.
   std::string refusal;
-  std::vector<ColumnId> ids;          // Of the shape's columns, by their names.
-  std::vector<size_t> writable;       // By ColumnId: the index in the shape, of a column that is no key and not generated; or kNowhere.
+  std::vector<ColumnId> ids;  // Of the shape's columns, by their names.
+  std::vector<size_t>
+      writable;  // By ColumnId: the index in the shape, of a column that is no key and not generated; or kNowhere.
   std::map<ColumnId, size_t> renamed;  // Such columns, by the names they had here before.
   bool renamed_elsewhere = false;      // Some branch has renamed one of the table's columns.
   // Where in the plan the writes of one operation and column list are collected.
@@ -59,8 +60,8 @@ struct ProjectionPlanner::Table {
 struct ProjectionPlanner::PlannedRow {
   static constexpr size_t kNone = SIZE_MAX;
 
-  PlannedRow(const TargetRow& target_row, Table& local, const ReadReply::Row& as_read, const RowVersions& stored_versions,
-             const RowVersions& with_news, IntentRow& to)
+  PlannedRow(const TargetRow& target_row, Table& local, const ReadReply::Row& as_read,
+             const RowVersions& stored_versions, const RowVersions& with_news, IntentRow& to)
       : target(target_row), table(local), read(as_read), stored(stored_versions), merged(with_news), intent(to) {
     const UnsettledRow* unsettled = target.unsettled.get();
     // Of a row that moved unseen every value is compared.
@@ -102,8 +103,9 @@ struct ProjectionPlanner::PlannedRow {
   const RowVersions* held = nullptr;  // By PostgreSQL; null: that is not known by version.
   IntentRow& intent;
 
-  // As indexes of merged.columns: by the shape's columns, the one whose value goes there, or kNone; and those that are not here. Two names may
-  // mean one column, while a rename has not been made everywhere: the newest write under any of them wins.
+  // As indexes of merged.columns: by the shape's columns, the one whose value goes there, or kNone; and those that are
+  // not here. Two names may mean one column, while a rename has not been made everywhere: the newest write under any of
+  // them wins.
   absl::InlinedVector<size_t, 32> winners;
   std::vector<size_t> not_here;
   absl::InlinedVector<Written, 16> written;
@@ -165,7 +167,8 @@ absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetR
   return plan;
 }
 
-absl::StatusOr<bool> ProjectionPlanner::DesiredValue(const TargetRow& target, const ColumnVersion& column, Desired* desired) {
+absl::StatusOr<bool> ProjectionPlanner::DesiredValue(const TargetRow& target, const ColumnVersion& column,
+                                                     Desired* desired) {
   if (target.pending != nullptr) {
     const ColumnVersions& columns = target.pending->incoming().columns;
     const size_t at = columns.LowerBound(column.column);
@@ -205,12 +208,14 @@ absl::StatusOr<bool> ProjectionPlanner::DesiredValue(const TargetRow& target, co
 absl::StatusOr<ProjectionPlanner::Place> ProjectionPlanner::PlaceOf(const TargetRow& target, const Table& table,
                                                                     const ColumnVersion& column, bool held) {
   // ALTER TABLE … RENAME here: the others go on under the old name until they have renamed, too.
-  if (auto it = table.renamed.find(column.column); it != table.renamed.end()) return Place{Place::Kind::kHere, it->second};
+  if (auto it = table.renamed.find(column.column); it != table.renamed.end())
+    return Place{Place::Kind::kHere, it->second};
   const std::string& name = names_->ColumnNameOf(target.ref.table, column.column);
   for (const TableColumn& local : table.shape->columns) {
     if (local.name == name) return Place{Place::Kind::kNowhere};  // Generated, or part of the key.
   }
-  // What it has become elsewhere is a look into the log, and matters to a value that was written only for what it may have beaten.
+  // What it has become elsewhere is a look into the log, and matters to a value that was written only for what it may
+  // have beaten.
   if (held && !table.renamed_elsewhere) return Place{Place::Kind::kNowhere};
   Desired desired;
   ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(target, column, &desired));
@@ -242,9 +247,9 @@ absl::Status ProjectionPlanner::AddWrite(const TargetRow& target, Table& table, 
   }
   TableWrites& writes = plan->writes[group->second];
   absl::InlinedVector<uint32_t, 32> order;
-  const bool pending = target.pending != nullptr && std::all_of(written.begin(), written.end(), [](const Written& each) {
-    return each.pending != Desired::kFromLog;
-  });
+  const bool pending =
+      target.pending != nullptr && std::all_of(written.begin(), written.end(),
+                                               [](const Written& each) { return each.pending != Desired::kFromLog; });
   if (pending) {
     for (const Written& each : written) order.push_back(static_cast<uint32_t>(each.pending));
     writes.rows.push_back({operation, xmin, target.pending->texts(), NumberOf(order, &writes.orders)});
@@ -261,8 +266,9 @@ absl::Status ProjectionPlanner::AddWrite(const TargetRow& target, Table& table, 
   return absl::OkStatus();
 }
 
-absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersions* stored, Table& table, const ReadReply::Row& read,
-                                        const std::map<RowRef, Refusal>& refused, ProjectionPlan* plan) {
+absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersions* stored, Table& table,
+                                        const ReadReply::Row& read, const std::map<RowRef, Refusal>& refused,
+                                        ProjectionPlan* plan) {
   RowVersions joined;
   const RowVersions* merged = stored == nullptr ? &kNeverWritten : stored;
   if (target.pending != nullptr && stored == nullptr) {
@@ -298,14 +304,15 @@ absl::Status ProjectionPlanner::PlanLiveRow(PlannedRow& row, ProjectionPlan* pla
   ASSAY_RETURN_IF_ERROR(NameWhatIsMissing(row));
   const bool exists = row.read.exists;
   if (exists && row.written.empty()) {
-    // Nothing stands guard over a row that is not written: what was read is true of the versions of that moment, and the echo
-    // compares with those.
+    // Nothing stands guard over a row that is not written: what was read is true of the versions of that moment, and
+    // the echo compares with those.
     row.intent.versions = row.target.versions_at_read;
     return absl::OkStatus();
   }
   row.intent.write = exists ? IntentRow::Write::kUpdate : IntentRow::Write::kInsert;
   plan->outdated |= !exists && row.intent.versions != row.target.versions_at_read;
-  return AddWrite(row.target, row.table, exists ? RowWrite::Operation::kUpdate : RowWrite::Operation::kInsert, row.written, row.read.xmin, plan);
+  return AddWrite(row.target, row.table, exists ? RowWrite::Operation::kUpdate : RowWrite::Operation::kInsert,
+                  row.written, row.read.xmin, plan);
 }
 
 absl::Status ProjectionPlanner::ChoosePlaces(PlannedRow& row) {
@@ -346,12 +353,14 @@ absl::Status ProjectionPlanner::ChooseValues(PlannedRow& row, ProjectionPlan* pl
     if (checked) {
       // Once its writer's column has the type it has here, the value was converted there, too.
       ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate,
-                             history_->FateOf(column.version, row.target.ref.table, names_->ColumnNameOf(row.target.ref.table, column.column),
-                                              desired.number, *row.table.shape));
+                             history_->FateOf(column.version, row.target.ref.table,
+                                              names_->ColumnNameOf(row.target.ref.table, column.column), desired.number,
+                                              *row.table.shape));
       checked = !fate.known || fate.type != local.type;
     }
     if (desired.pending == Desired::kFromLog) desired.text = row.from_log.emplace_back(std::move(desired.from_log));
-    Written& written = row.written.emplace_back(Written{index, desired.pending, std::nullopt, checked ? desired.type : absl::string_view()});
+    Written& written = row.written.emplace_back(
+        Written{index, desired.pending, std::nullopt, checked ? desired.type : absl::string_view()});
     if (!desired.is_null) written.text = desired.text;
     if (same_type) {
       hash.Add(local.name, written.text);
@@ -382,8 +391,8 @@ absl::Status ProjectionPlanner::NameWhatIsMissing(PlannedRow& row) {
   if (missing.empty()) return absl::OkStatus();
   IntentRow::Remark& remark = row.Name();
   remark.sqlstate = "42703";
-  remark.cause = absl::StrCat("table ", row.table.shape->name.ToString(), " has no column ", absl::StrJoin(missing, ", "),
-                              " here; it is written by itself once the column is added");
+  remark.cause = absl::StrCat("table ", row.table.shape->name.ToString(), " has no column ",
+                              absl::StrJoin(missing, ", "), " here; it is written by itself once the column is added");
   return absl::OkStatus();
 }
 

@@ -1,4 +1,5 @@
-// From "these rows have news" and "this is what PostgreSQL shows" to what to write, what to leave, and what cannot be written.
+// From "these rows have news" and "this is what PostgreSQL shows" to what to write, what to leave, and what cannot be
+// written.
 //
 // Decides nothing about who wins (engine/merge.h does) and calls nobody; the one input from outside is ReadReply.
 // Not thread-safe.
@@ -46,8 +47,8 @@ struct ProjectionPlan {
   std::vector<std::vector<uint32_t>> targets;  // Parallel to `writes` and their rows: which target it is.
   std::deque<IntentRow> rows;                  // One per target.
   std::vector<std::vector<uint32_t>> columns;  // What rows' `columns` are about.
-  // A row that was not there when it was read is to be inserted, and the log has heard of a change to it since: it may have come and
-  // gone, which nothing in PostgreSQL would show. Read again.
+  // A row that was not there when it was read is to be inserted, and the log has heard of a change to it since: it may
+  // have come and gone, which nothing in PostgreSQL would show. Read again.
   bool outdated = false;
   // Rows that were unknown to the log and were read, and those of them that were there.
   size_t unknown_read = 0;
@@ -56,10 +57,11 @@ struct ProjectionPlan {
 
 class ProjectionPlanner {
  public:
-  ProjectionPlanner(TableNames* names, FoldValues* values, ColumnHistory* history) : names_(names), values_(values), history_(history) {}
+  ProjectionPlanner(TableNames* names, FoldValues* values, ColumnHistory* history)
+      : names_(names), values_(values), history_(history) {}
 
-  // The keys to read, grouped by table in the order of `targets` (which is sorted by row). A table of which nothing is to be read is
-  // named for its shape.
+  // The keys to read, grouped by table in the order of `targets` (which is sorted by row). A table of which nothing is
+  // to be read is named for its shape.
   absl::StatusOr<ReadRequest> Request(const std::vector<TargetRow>& targets) const;
   // What the log knows of a row when the plan is carried out; nullptr: nothing. Valid until the next call.
   using VersionsOf = absl::FunctionRef<absl::StatusOr<const RowVersions*>(const RowRef&)>;
@@ -99,15 +101,16 @@ class ProjectionPlanner {
   // False: there is nothing that this branch could write. `desired` must stay where it is.
   absl::StatusOr<bool> DesiredValue(const TargetRow& target, const ColumnVersion& column, Desired* desired);
   absl::StatusOr<Place> PlaceOf(const TargetRow& target, const Table& table, const ColumnVersion& column, bool held);
-  // The write of `target`: what of its columns, by index in the shape, and as what type where that is another than here.
+  // The write of `target`: what of its columns, by index in the shape, and as what type where that is another than
+  // here.
   struct Written {
     size_t index;
     size_t pending;  // As Desired.
     std::optional<absl::string_view> text;
     absl::string_view as;
   };
-  absl::Status AddWrite(const TargetRow& target, Table& table, RowWrite::Operation operation, absl::Span<const Written> written, uint32_t xmin,
-                        ProjectionPlan* plan);
+  absl::Status AddWrite(const TargetRow& target, Table& table, RowWrite::Operation operation,
+                        absl::Span<const Written> written, uint32_t xmin, ProjectionPlan* plan);
 
   TableNames* names_;
   FoldValues* values_;

@@ -13,7 +13,8 @@ namespace {
 constexpr uint32_t kAttemptsBeforeLocking = 3;
 constexpr size_t kRetryRowsMax = 500;
 constexpr size_t kShrunkRowsMin = 8;
-// How long a batch that is not full waits for events that are on their way: the more of them it spans, the fewer rows are written.
+// How long a batch that is not full waits for events that are on their way: the more of them it spans, the fewer rows
+// are written.
 constexpr absl::Duration kOpenMax = absl::Seconds(2);
 constexpr absl::Duration kLockedMax = absl::Milliseconds(500);
 
@@ -36,7 +37,8 @@ Projector::Projector(const EngineConfig& config, const OriginId& own, EventLog* 
       batch_(std::make_unique<Batch>(own, log, names, stages)),
       next_(std::make_unique<Batch>(own, log, names, stages)) {
   SetRowsCap(config.batch_rows_max);
-  for (Batch* batch : {landing_batch_.get(), batch_.get(), next_.get()}) batch->set_new_rows_cap((config.batch_rows_max + 1) / 2);
+  for (Batch* batch : {landing_batch_.get(), batch_.get(), next_.get()})
+    batch->set_new_rows_cap((config.batch_rows_max + 1) / 2);
 }
 
 void Projector::GiveUp(const std::set<OriginId>& origins) {
@@ -148,11 +150,13 @@ absl::Status Projector::Step(size_t events_max, bool idle) {
     case Phase::kGather:
       return Gather(events_max);
     case Phase::kRead:
-      if (clock_->Now() >= retry_at_) return std::exchange(shrink_, false) && Shrink() ? Gather(events_max) : StartRead();
+      if (clock_->Now() >= retry_at_)
+        return std::exchange(shrink_, false) && Shrink() ? Gather(events_max) : StartRead();
       wake_ = retry_at_;
       return absl::OkStatus();
     case Phase::kReading:
-      if (read_.has_value() && ((!landing_.has_value() && (fence_seen_ || config_.naive_projection)) || IsInLog())) return Plan();
+      if (read_.has_value() && ((!landing_.has_value() && (fence_seen_ || config_.naive_projection)) || IsInLog()))
+        return Plan();
       if (!read_.has_value() || !locked_) return absl::OkStatus();
       // The application waits for these locks: let go rather than wait long for a capture that is behind.
       if (clock_->Now() < retry_at_) {
@@ -272,7 +276,8 @@ absl::Status Projector::StartRead() {
   if (unread_) return Plan();
   fence_ = Nonce();
   fence_seen_ = false;
-  // The naive build option locks late and decides without waiting for the fence: the fault that the protocol is there to prevent.
+  // The naive build option locks late and decides without waiting for the fence: the fault that the protocol is there
+  // to prevent.
   ASSAY_ASSIGN_OR_RETURN(ReadRequest request, planner_.Request(targets_));
   if (probing_) {
     ASSAY_ASSIGN_OR_RETURN(const std::set<TableId> probed, history_.TablesWithNulls());
@@ -290,8 +295,8 @@ void Projector::SetRowsCap(size_t rows) {
   for (Batch* batch : {landing_batch_.get(), batch_.get(), next_.get()}) batch->set_rows_cap(rows);
 }
 
-// The chance that a row of the batch moves grows with its rows, and with the time that they take. What stays is how often it was tried: a row that
-// moves all the time is still locked in the end, with fewer others.
+// The chance that a row of the batch moves grows with its rows, and with the time that they take. What stays is how
+// often it was tried: a row that moves all the time is still locked in the end, with fewer others.
 bool Projector::Shrink() {
   const size_t rows = std::min(batch_->rows().size(), batch_->rows_max());
   if (rows <= kShrunkRowsMin) return false;
@@ -311,7 +316,8 @@ absl::Status Projector::OnRead(absl::StatusOr<ReadReply> reply) {
   if (phase_ != Phase::kReading) return absl::OkStatus();
   if (!reply.ok()) {
     Failed(Annotate(reply.status(), "read the rows to project"));
-    // A lock that is not to be had, perhaps for hours, must not keep the other rows waiting: without locks they may pass.
+    // A lock that is not to be had, perhaps for hours, must not keep the other rows waiting: without locks they may
+    // pass.
     if (locked_ && absl::IsAborted(reply.status())) attempts_ = 0, shrink_ = true;
     phase_ = Phase::kRead;
     return absl::OkStatus();
@@ -350,7 +356,8 @@ void Projector::Committed() {
 
 absl::Status Projector::OnProjected(ProjectReply reply) {
   if (reply.outcome == ProjectReply::Outcome::kCommitted) horizon_.OnCommitted(reply.session, reply.xmin);
-  // The echo may come before the reply: then all is settled already, and the next projection may even wait for this reply to be made.
+  // The echo may come before the reply: then all is settled already, and the next projection may even wait for this
+  // reply to be made.
   if (phase_ != Phase::kProjecting || call_.has_value()) return absl::OkStatus();
   switch (reply.outcome) {
     case ProjectReply::Outcome::kCommitted:
@@ -372,7 +379,8 @@ absl::Status Projector::OnProjected(ProjectReply reply) {
       ++attempts_;
       shrink_ = true;
       // A row that keeps moving under locks waits for another projector, which cannot be, or a table rule: do not spin.
-      retry_at_ = attempts_ > 2 * kAttemptsBeforeLocking ? backoff_.Fail(clock_->Now(), *random_) : absl::InfinitePast();
+      retry_at_ =
+          attempts_ > 2 * kAttemptsBeforeLocking ? backoff_.Fail(clock_->Now(), *random_) : absl::InfinitePast();
       break;
     case ProjectReply::Outcome::kRefused:
       if (reply.rows.empty()) {

@@ -1,22 +1,25 @@
 // Brings PostgreSQL to the fold, without ever replacing a newer local write.
 //
-// Life of a batch: *gathered*, other branches' transactions folded row by row; *read*, the rows as PostgreSQL shows them, followed by a
-// fence: when capture delivers it, every commit the read saw is in the log; *planned*, against the row versions as they now are,
-// with an intent in the log; *projected*, one PostgreSQL transaction that commits when that intent is durable and takes effect only while every
-// row is the version that was read; *landed*, its own tagged transaction comes by in capture and only there, in WAL order, are versions merged
-// and cursors moved. A row that moved sends the batch back to the read, and half of it at that: a batch of many rows beside a shop that sells
-// would meet a row that moved time and again, and hold many locks in the end. After a few times the rows are locked first. Batches that land
-// grow again. A row PostgreSQL will not take is parked with its cause, and the rest goes on. Rows that the log has never heard of are written without a
-// read; a batch that has no others is planned at once, on the tables as they were last seen, which Database::Project compares.
+// Life of a batch: *gathered*, other branches' transactions folded row by row; *read*, the rows as PostgreSQL shows
+// them, followed by a fence: when capture delivers it, every commit the read saw is in the log; *planned*, against the
+// row versions as they now are, with an intent in the log; *projected*, one PostgreSQL transaction that commits when
+// that intent is durable and takes effect only while every row is the version that was read; *landed*, its own tagged
+// transaction comes by in capture and only there, in WAL order, are versions merged and cursors moved. A row that moved
+// sends the batch back to the read, and half of it at that: a batch of many rows beside a shop that sells would meet a
+// row that moved time and again, and hold many locks in the end. After a few times the rows are locked first. Batches
+// that land grow again. A row PostgreSQL will not take is parked with its cause, and the rest goes on. Rows that the
+// log has never heard of are written without a read; a batch that has no others is planned at once, on the tables as
+// they were last seen, which Database::Project compares.
 //
-// Three batches are on their way at most: one that has committed and is to land; one that is read or projected meanwhile; and the next is gathered.
-// What is planned while another batch is to land rests on what is known of that one's end: a row that is read is planned after its fence, which comes
-// by after the echo, or at once if its xmin says that nobody but that batch has written it lately (engine/xid_horizon.h); a batch of unknown rows
-// only is planned at once if none of them is in the batch that is to land.
+// Three batches are on their way at most: one that has committed and is to land; one that is read or projected
+// meanwhile; and the next is gathered. What is planned while another batch is to land rests on what is known of that
+// one's end: a row that is read is planned after its fence, which comes by after the echo, or at once if its xmin says
+// that nobody but that batch has written it lately (engine/xid_horizon.h); a batch of unknown rows only is planned at
+// once if none of them is in the batch that is to land.
 //
-// What a crash costs: before the intent is durable, nothing, as PostgreSQL has not committed; after it, the database is asked which batch
-// committed, before anything else; landed is one log transaction. The reasoning is in ARCHITECTURE.md, "No stale overwrite".
-// Not thread-safe. Every call inside a LogFile transaction.
+// What a crash costs: before the intent is durable, nothing, as PostgreSQL has not committed; after it, the database is
+// asked which batch committed, before anything else; landed is one log transaction. The reasoning is in
+// ARCHITECTURE.md, "No stale overwrite". Not thread-safe. Every call inside a LogFile transaction.
 #pragma once
 
 #include <deque>
@@ -64,14 +67,17 @@ class Projector : public ProjectionEcho {
   // More of them are on their way: a batch is kept open for them, for a moment.
   void ExpectMore(bool more) { more_expected_ = more; }
   absl::Time NextWake() const { return wake_; }
-  // Something local was captured: the database's note of where it stands (assay.progress) is renewed before long, so that an older
-  // copy of it is known by that.
+  // Something local was captured: the database's note of where it stands (assay.progress) is renewed before long, so
+  // that an older copy of it is known by that.
   void NoteActivity() {
     activity_ = true;
     if (ahead_.has_value()) ahead_->stale = true;
   }
   // What waits for a time waits no longer.
-  void RetryNow() { retry_at_ = std::min(retry_at_, clock_->Now()), anchor_at_ = std::min(anchor_at_, clock_->Now()), probe_at_ = clock_->Now(); }
+  void RetryNow() {
+    retry_at_ = std::min(retry_at_, clock_->Now()), anchor_at_ = std::min(anchor_at_, clock_->Now()),
+    probe_at_ = clock_->Now();
+  }
 
   // ProjectionEcho.
   bool Claims(absl::string_view tag, HlcStamp* stamp) override;
@@ -98,9 +104,11 @@ class Projector : public ProjectionEcho {
   };
 
   absl::Status Gather(size_t events_max);
-  // While PostgreSQL is at work on this batch: folds the next one, and does what else would have to be waited for later.
+  // While PostgreSQL is at work on this batch: folds the next one, and does what else would have to be waited for
+  // later.
   absl::Status GatherNext(size_t events_max);
-  // So many rows in memory that no other batch is to come beside them: two of the largest that batches are meant to be, or one that is larger.
+  // So many rows in memory that no other batch is to come beside them: two of the largest that batches are meant to be,
+  // or one that is larger.
   bool IsMuch(size_t rows) const { return rows > config_.batch_rows_max * 3 / 2; }
   void DropBatch();
   std::string Nonce();
@@ -152,22 +160,24 @@ class Projector : public ProjectionEcho {
   ColumnHistory history_;
   AppearedColumns appeared_;
   ProjectionPlanner planner_;
-  // In their order: what landing_ is about, if that was not before a restart; what is read and projected; what comes then, once that is complete.
+  // In their order: what landing_ is about, if that was not before a restart; what is read and projected; what comes
+  // then, once that is complete.
   std::unique_ptr<Batch> landing_batch_, batch_, next_;
   bool next_begun_ = false;
-  size_t next_looked_up_ = 0;    // Of its rows.
+  size_t next_looked_up_ = 0;  // Of its rows.
   struct Ahead {
     std::vector<TargetRow> targets;
     ProjectionPlan plan;
     bool stale = false;  // A local change has been recorded since.
   };
-  std::optional<Ahead> ahead_;      // Of next_, once that is full.
+  std::optional<Ahead> ahead_;  // Of next_, once that is full.
   bool ahead_tried_ = false;
   bool folding_ = false;
   bool more_expected_ = false;
   absl::Time opened_ = absl::InfinitePast();  // When there was the first of batch_.
-  // Rows that the log has never heard of are not in PostgreSQL either, but for what the application has just written; so they are written without
-  // being looked for, and their keys stand guard. Not while that does not hold: after a join both have the same rows.
+  // Rows that the log has never heard of are not in PostgreSQL either, but for what the application has just written;
+  // so they are written without being looked for, and their keys stand guard. Not while that does not hold: after a
+  // join both have the same rows.
   bool assume_absent_ = true;
   std::map<TableId, std::shared_ptr<const TableShape>> shapes_;  // As they were last read.
   bool idle_ = false;                                            // Of this step: what was captured is in the log.
@@ -180,14 +190,14 @@ class Projector : public ProjectionEcho {
   bool fence_seen_ = false;
   XidHorizon horizon_;
   std::optional<ReadReply> read_;
-  bool unread_ = false;          // Planned without a read.
+  bool unread_ = false;  // Planned without a read.
   bool locked_ = false;
-  uint32_t attempts_ = 0;        // Of this batch, because rows moved.
-  bool shrink_ = false;          // Before it is read again.
-  bool retry_turn_ = false;      // Parked rows and new events take turns.
-  bool activity_ = true;         // Since the last projection landed.
-  bool anchoring_ = false;       // A projection of nothing, for the sake of its number.
-  bool probing_ = false;         // A read of nothing, to see whether a column has appeared.
+  uint32_t attempts_ = 0;    // Of this batch, because rows moved.
+  bool shrink_ = false;      // Before it is read again.
+  bool retry_turn_ = false;  // Parked rows and new events take turns.
+  bool activity_ = true;     // Since the last projection landed.
+  bool anchoring_ = false;   // A projection of nothing, for the sake of its number.
+  bool probing_ = false;     // A read of nothing, to see whether a column has appeared.
   absl::Time probe_at_ = absl::InfinitePast();
   static constexpr absl::Duration kProbeMin = absl::Seconds(5);
   absl::Duration probe_every_ = kProbeMin;
@@ -199,8 +209,8 @@ class Projector : public ProjectionEcho {
   LinkStatus link_;
   uint64_t events_projected_ = 0;
 
-  std::optional<OpenIntent> landing_;  // It has committed.
-  std::optional<OpenIntent> intent_;   // It may have. Of batch_.
+  std::optional<OpenIntent> landing_;           // It has committed.
+  std::optional<OpenIntent> intent_;            // It may have. Of batch_.
   std::vector<std::vector<uint32_t>> written_;  // ProjectionPlan::targets, of targets_.
 };
 

@@ -13,7 +13,8 @@ namespace {
 constexpr absl::string_view kBatchLanded = "batch_landed";
 constexpr absl::Duration kAnchorInterval = absl::Seconds(60);
 
-// Soon at first, since a missing column or parent row is often on its way; then rarely, since each try costs the shop's database.
+// Soon at first, since a missing column or parent row is often on its way; then rarely, since each try costs the shop's
+// database.
 absl::Duration RetryDelay(uint32_t attempts) {
   if (attempts > 50) return absl::Seconds(60);
   return std::min(absl::Seconds(10), absl::Milliseconds(500) * (1 << std::min<uint32_t>(attempts, 10)));
@@ -29,8 +30,7 @@ bool Projector::Claims(absl::string_view tag, HlcStamp* stamp) {
   return true;
 }
 
-bool Projector::Meant(const RowRef& ref, ChangeKind kind, const TableShape& shape,
-                      absl::Span<const TupleValue> tuple) {
+bool Projector::Meant(const RowRef& ref, ChangeKind kind, const TableShape& shape, absl::Span<const TupleValue> tuple) {
   std::optional<OpenIntent>& first = landing_.has_value() ? landing_ : intent_;
   return first.has_value() && first->Meant(ref, kind, shape, tuple, *names_);
 }
@@ -72,7 +72,8 @@ absl::Status Projector::Settle(std::deque<IntentRow> rows, Batch* batch) {
   for (IntentRow& row : rows) {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(row.ref));
     const bool unwritten = row.write == IntentRow::Write::kNothing;
-    const bool moved = !row.refused && (unwritten || !config_.naive_projection) && VersionsDigest(stored) != row.versions;
+    const bool moved =
+        !row.refused && (unwritten || !config_.naive_projection) && VersionsDigest(stored) != row.versions;
     if (!moved && !row.refused && row.remark().missing.empty() && stages_->UnsettledCount() == 0) continue;
     left.push_back({&row, stored == nullptr ? RowVersions{} : *stored, moved});
   }
@@ -89,7 +90,8 @@ absl::Status Projector::Settle(std::deque<IntentRow> rows, Batch* batch) {
       remark.sequence = named.sequence;
     }
   }
-  for (const auto& [row, meeting] : batch->meetings()) ASSAY_RETURN_IF_ERROR(RecordMeetings(row->ref, row->key(), {meeting}));
+  for (const auto& [row, meeting] : batch->meetings())
+    ASSAY_RETURN_IF_ERROR(RecordMeetings(row->ref, row->key(), {meeting}));
   const SawFunction saw = SawFromStages(stages_);
   for (const PendingRow& pending : batch->rows()) {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(pending.ref));
@@ -122,7 +124,8 @@ absl::Status Projector::Settle(std::deque<IntentRow> rows, Batch* batch) {
   return absl::OkStatus();
 }
 
-absl::Status Projector::SettleRow(const IntentRow& row, const RowVersions& before, const RowVersions& merged, bool moved) {
+absl::Status Projector::SettleRow(const IntentRow& row, const RowVersions& before, const RowVersions& merged,
+                                  bool moved) {
   const RowRef& ref = row.ref;
   const IntentRow::Remark& remark = row.remark();
   ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, stages_->Unsettled(ref));
@@ -145,8 +148,9 @@ absl::Status Projector::SettleRow(const IntentRow& row, const RowVersions& befor
   unsettled.cause = remark.cause;
   unsettled.sqlstate = remark.sqlstate;
   if (moved) {
-    // A local commit changed it before our own went by: look again, and compare every value. An update or a delete would have been
-    // stopped by that; a row that was to stay as it is was not written, and one that was absent may have come and gone.
+    // A local commit changed it before our own went by: look again, and compare every value. An update or a delete
+    // would have been stopped by that; a row that was to stay as it is was not written, and one that was absent may
+    // have come and gone.
     unsettled.held_known = false;
     if (!unwritten) unsettled.held = row.write == IntentRow::Write::kDelete ? std::nullopt : std::optional(merged);
     if (unwritten && !known.has_value()) unsettled.held = before.IsLive() ? std::optional(before) : std::nullopt;
@@ -181,8 +185,8 @@ absl::Status Projector::RecordMeetings(const RowRef& ref, absl::string_view key,
     }
     const char* rule = meeting.column.has_value() ? "newest write of the column wins"
                                                   : "a row lives if its newest write is newer than its newest delete";
-    ASSAY_RETURN_IF_ERROR(stages_->AddConflict({0, ref, std::string(key), meeting.column, meeting.winner, meeting.loser, rule,
-                                                absl::ToUnixMillis(clock_->Now())}));
+    ASSAY_RETURN_IF_ERROR(stages_->AddConflict({0, ref, std::string(key), meeting.column, meeting.winner, meeting.loser,
+                                                rule, absl::ToUnixMillis(clock_->Now())}));
   }
   return absl::OkStatus();
 }

@@ -1,4 +1,5 @@
-// What is to be written of a batch, and when that may be told: without a read, on what the rows' xmin says, or after the fence.
+// What is to be written of a batch, and when that may be told: without a read, on what the rows' xmin says, or after
+// the fence.
 #include <algorithm>
 #include <utility>
 
@@ -17,7 +18,8 @@ constexpr absl::Duration kProbeIntervalMax = absl::Minutes(5);
 
 }  // namespace
 
-// Rows of the batch that could change something in PostgreSQL. What is older than what the row has changes nothing, now or later.
+// Rows of the batch that could change something in PostgreSQL. What is older than what the row has changes nothing, now
+// or later.
 absl::StatusOr<std::vector<TargetRow>> Projector::Targets(const Batch& batch) {
   std::vector<TargetRow> targets;
   targets.reserve(batch.rows().size());
@@ -51,14 +53,16 @@ absl::Status Projector::Look(std::vector<TargetRow>* targets) {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
     target.versions_at_read = VersionsDigest(stored);
     target.unknown = stored == nullptr && target.unsettled == nullptr && !is_on_its_way(target.ref);
-    target.read = locked_ || !assume_absent_ || !target.unknown || target.pending == nullptr || !target.pending->incoming().IsLive();
+    target.read = locked_ || !assume_absent_ || !target.unknown || target.pending == nullptr ||
+                  !target.pending->incoming().IsLive();
   }
   return absl::OkStatus();
 }
 
-// A read's fence brings into the log what was committed until then, and there is none here; so that the log is not far behind, only while no
-// captured change waits. A row that the application has inserted and deleted again since comes back until its own changes go by: then the
-// versions differ from those that were planned on, as they do when that happens between a read and its projection.
+// A read's fence brings into the log what was committed until then, and there is none here; so that the log is not far
+// behind, only while no captured change waits. A row that the application has inserted and deleted again since comes
+// back until its own changes go by: then the versions differ from those that were planned on, as they do when that
+// happens between a read and its projection.
 std::optional<ReadReply> Projector::NothingToRead(const std::vector<TargetRow>& targets) const {
   if (!idle_ || locked_ || probing_ || targets.empty() || !refused_.empty()) return std::nullopt;
   ReadReply reply;
@@ -114,9 +118,10 @@ bool Projector::IsInLog() const {
   if (!idle_ || locked_ || unread_ || anchoring_ || probing_ || config_.naive_projection) return false;
   if (!refused_.empty() || stages_->UnsettledCount() > 0) return false;
   const bool covered = std::all_of(read_->tables.begin(), read_->tables.end(), [this](const ReadReply::Table& table) {
-    return table.shape.has_value() && std::all_of(table.rows.begin(), table.rows.end(), [this](const ReadReply::Row& row) {
-      return row.exists && horizon_.Covers(read_->session, row.xmin);
-    });
+    return table.shape.has_value() &&
+           std::all_of(table.rows.begin(), table.rows.end(), [this](const ReadReply::Row& row) {
+             return row.exists && horizon_.Covers(read_->session, row.xmin);
+           });
   });
   // What landing_ leaves out, PostgreSQL has not got; and after a restart its batch is not in memory.
   return covered && (!landing_.has_value() || (!landing_->LeavesOut() && landing_batch_->to() == landing_->to()));
@@ -172,11 +177,13 @@ absl::Status Projector::Plan() {
     target.unsettled = std::move(now);
   }
   const VersionsToBe versions(*this);
-  ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, unread_ ? planner_.Plan(targets_, *read_, refused_, ProjectionPlanner::Unknown)
-                                                      : planner_.Plan(targets_, *read_, refused_, versions));
+  ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan,
+                         unread_ ? planner_.Plan(targets_, *read_, refused_, ProjectionPlanner::Unknown)
+                                 : planner_.Plan(targets_, *read_, refused_, versions));
   read_.reset();
   if (plan.unknown_read > 0) assume_absent_ = plan.unknown_there == 0;
-  // Under locks the read is younger than the versions that were noted before it, and nobody can have changed anything since.
+  // Under locks the read is younger than the versions that were noted before it, and nobody can have changed anything
+  // since.
   if (plan.outdated && !locked_ && !config_.naive_projection) {
     ++attempts_;
     return Shrink() ? absl::OkStatus() : StartRead();
@@ -202,10 +209,12 @@ absl::Status Projector::Ask(ProjectionPlan plan) {
     range->set_from(batch_->From(origin).value);
     range->set_to(to.value);
   }
-  for (const std::vector<uint32_t>& columns : plan.columns) intent.add_columns()->mutable_columns()->Add(columns.begin(), columns.end());
+  for (const std::vector<uint32_t>& columns : plan.columns)
+    intent.add_columns()->mutable_columns()->Add(columns.begin(), columns.end());
   ProjectRequest request{intent.batch(), tag_, std::move(plan.writes), locked_};
   written_ = std::move(plan.targets);
-  for (size_t i = 0; unread_ && i < written_.size(); ++i) request.writes[i].unread = shapes_.at(targets_[written_[i].front()].ref.table);
+  for (size_t i = 0; unread_ && i < written_.size(); ++i)
+    request.writes[i].unread = shapes_.at(targets_[written_[i].front()].ref.table);
   ASSAY_ASSIGN_OR_RETURN(intent_, OpenIntent::Make(std::move(intent), std::move(plan.rows)));
   batch_->Seal();
   ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kBatch, intent_->batch()));

@@ -124,17 +124,19 @@ absl::StatusOr<EventLog::Refusal> Puller::CheckOwn(const std::vector<const Segme
   return log_->AppendChain(own_, segments, own_last, /*checkpoint=*/"");
 }
 
-absl::StatusOr<bool> Puller::AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments, const HubHead& head,
-                                         bool more) {
+absl::StatusOr<bool> Puller::AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments,
+                                         const HubHead& head, bool more) {
   const Sequence before = log_->Head(origin).last;
-  ASSAY_ASSIGN_OR_RETURN(EventLog::Refusal refusal, origin == own_ ? CheckOwn(segments, head)
-                                                                   : log_->AppendChain(origin, segments, head.complete, head.checkpoint));
+  ASSAY_ASSIGN_OR_RETURN(
+      EventLog::Refusal refusal,
+      origin == own_ ? CheckOwn(segments, head) : log_->AppendChain(origin, segments, head.complete, head.checkpoint));
   const ChainHead held = log_->Head(origin);
   const bool lacks = held.complete < head.complete;
   if (refusal.cause.ok() && lacks && !more) {
     refusal.cause = absl::OutOfRangeError(absl::StrCat(
-        "the hub says that it has whole transactions of it up to event ", head.complete.value, ", and gives none after ",
-        held.last.value, held.complete < held.last ? absl::StrCat(", inside the transaction after ", held.complete.value) : ""));
+        "the hub says that it has whole transactions of it up to event ", head.complete.value,
+        ", and gives none after ", held.last.value,
+        held.complete < held.last ? absl::StrCat(", inside the transaction after ", held.complete.value) : ""));
   }
   if (!refusal.cause.ok()) {
     Trouble(origin, std::move(refusal.cause), refusal.about_held && origin != own_);
@@ -157,8 +159,9 @@ absl::Status Puller::Append(const PullReply& reply) {
   for (const auto& [origin, segments] : given) {
     if (left_out_.contains(origin)) continue;
     const auto head = reply.heads.heads.find(origin);
-    ASSAY_ASSIGN_OR_RETURN(const bool taken, AppendChain(origin, segments, head == reply.heads.heads.end() ? HubHead{} : head->second,
-                                                         reply.more));
+    ASSAY_ASSIGN_OR_RETURN(
+        const bool taken,
+        AppendChain(origin, segments, head == reply.heads.heads.end() ? HubHead{} : head->second, reply.more));
     refused |= !taken;
   }
   // What was refused is left out of the next pull, which makes room for others.
@@ -175,9 +178,11 @@ absl::Status Puller::Append(const PullReply& reply) {
   return absl::OkStatus();
 }
 
-// A chain in trouble may be asked for again with the next pull, or left out of it: which, is known when the reply before it is judged.
+// A chain in trouble may be asked for again with the next pull, or left out of it: which, is known when the reply
+// before it is judged.
 bool Puller::MayAskAhead() const {
-  return pulled_.size() == 1 && !ahead_.has_value() && pulled_[0].more && !pulled_[0].segments.empty() && troubles_.empty();
+  return pulled_.size() == 1 && !ahead_.has_value() && pulled_[0].more && !pulled_[0].segments.empty() &&
+         troubles_.empty();
 }
 
 PullRequest Puller::NextRequest() {
@@ -186,7 +191,8 @@ PullRequest Puller::NextRequest() {
   left_out_.clear();
   for (const OriginId& origin : log_->Origins()) {
     request.have[origin] = log_->Head(origin).last;
-    if (std::optional<std::string> kept = log_->NewestCheckpoint(origin); kept.has_value()) request.checkpoints[origin] = *std::move(kept);
+    if (std::optional<std::string> kept = log_->NewestCheckpoint(origin); kept.has_value())
+      request.checkpoints[origin] = *std::move(kept);
   }
   for (const PullReply& reply : pulled_) {
     for (const Segment& segment : reply.segments) {
@@ -219,8 +225,8 @@ void Puller::Ask(const BranchReport& report) {
     told_state_ = report.state;
     busy_ = true;
   } else if (may_try && (HasWork() || now >= std::min(next_pull_, NextRetry()))) {
-    // With a reply that is here and has more after it, at once. Set before the next one is there: a hint that comes in between calls for
-    // another pull.
+    // With a reply that is here and has more after it, at once. Set before the next one is there: a hint that comes in
+    // between calls for another pull.
     next_pull_ = now + interval_;
     HubPull pull{NextRequest()};
     if (HasWork()) ahead_ = pull.request.have;
@@ -245,9 +251,8 @@ absl::Status Puller::Step(bool paused, bool may_append, const BranchReport& repo
     pulled_.pop_front();
     ASSAY_RETURN_IF_ERROR(Append(reply));
     if (ahead_.has_value()) {
-      const bool follows = std::all_of(ahead_->begin(), ahead_->end(), [this](const auto& had) {
-        return had.second <= log_->Head(had.first).last;
-      });
+      const bool follows = std::all_of(ahead_->begin(), ahead_->end(),
+                                       [this](const auto& had) { return had.second <= log_->Head(had.first).last; });
       if (!follows) DropAhead();
       ahead_.reset();
     }

@@ -1,16 +1,17 @@
 // Brings the other branches' chains here, by version vector, and tells the hub how this branch is doing.
 //
-// Pulls when a hint comes, when the hub said there is more, and every interval: losing every hint costs latency only. What is
-// pulled is appended to the log and nothing else; merging it is the projector's. While there is more, the next pull is asked for before the
-// last reply is appended, so that the hub and the line do not wait for this log's disk. Not thread-safe.
+// Pulls when a hint comes, when the hub said there is more, and every interval: losing every hint costs latency only.
+// What is pulled is appended to the log and nothing else; merging it is the projector's. While there is more, the next
+// pull is asked for before the last reply is appended, so that the hub and the line do not wait for this log's disk.
+// Not thread-safe.
 //
-// Nothing that the hub says is believed. A chain that comes with a gap, with bytes that do not verify, or otherwise than its origin
-// signed it, stands still and is named; the others go on. What was refused was not appended, so it says nothing about what the hub
-// holds tomorrow: the chain is asked for again by itself, less and less often (every 5 minutes in the end, or by SyncNow), and left
-// out of the pulls between, since what is refused would come again with each of them. Only a chain that contradicts what is held
-// here (a fork, a signed root) stands still until the engine is opened again: no pull can mend that, and a person should look.
-// Others wait for it for a minute, and then go on without (GivenUp). Our own chain is never taken from the hub; if the hub has
-// another one, that is named as well.
+// Nothing that the hub says is believed. A chain that comes with a gap, with bytes that do not verify, or otherwise
+// than its origin signed it, stands still and is named; the others go on. What was refused was not appended, so it says
+// nothing about what the hub holds tomorrow: the chain is asked for again by itself, less and less often (every 5
+// minutes in the end, or by SyncNow), and left out of the pulls between, since what is refused would come again with
+// each of them. Only a chain that contradicts what is held here (a fork, a signed root) stands still until the engine
+// is opened again: no pull can mend that, and a person should look. Others wait for it for a minute, and then go on
+// without (GivenUp). Our own chain is never taken from the hub; if the hub has another one, that is named as well.
 #pragma once
 
 #include <deque>
@@ -39,7 +40,8 @@ class Puller {
   void SyncNow();
   void SetInterval(absl::Duration interval);
 
-  // Inside a LogFile transaction: appends what has come, unless that should wait, and puts the next call into TakeCall when one is due.
+  // Inside a LogFile transaction: appends what has come, unless that should wait, and puts the next call into TakeCall
+  // when one is due.
   absl::Status Step(bool paused, bool may_append, const BranchReport& report);
   bool HasWork() const { return !pulled_.empty(); }
   // It should be on its way before anything else is done.
@@ -51,7 +53,8 @@ class Puller {
   const std::map<OriginId, HubHead>& hub_heads() const { return hub_heads_; }
   // Chains of which the hub gives something wrong. `next_try` InfiniteFuture: not before the engine is opened again.
   const std::map<OriginId, LinkStatus>& troubles() const { return troubles_; }
-  // Chains that stand still for good, or have for a minute: a garbled reply is over sooner, and the causal order is kept for it.
+  // Chains that stand still for good, or have for a minute: a garbled reply is over sooner, and the causal order is
+  // kept for it.
   std::set<OriginId> GivenUp() const;
   const std::vector<BranchPresence>& branches() const { return branches_; }
   absl::Duration interval() const { return interval_; }
@@ -67,8 +70,10 @@ class Puller {
 
  private:
   absl::Status Append(const PullReply& reply);
-  // Of one chain. False: something was wrong with it, and is in `troubles_`. A status: the log could not be written or read.
-  absl::StatusOr<bool> AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments, const HubHead& head, bool more);
+  // Of one chain. False: something was wrong with it, and is in `troubles_`. A status: the log could not be written or
+  // read.
+  absl::StatusOr<bool> AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments,
+                                   const HubHead& head, bool more);
   absl::StatusOr<EventLog::Refusal> CheckOwn(const std::vector<const Segment*>& segments, const HubHead& head);
   void Trouble(const OriginId& origin, absl::Status status, bool for_good);
   // There is more after the reply that is to be appended, and nothing that speaks against appending it.
@@ -91,9 +96,10 @@ class Puller {
   Random* random_;
   absl::Duration interval_;
   std::optional<HubCall> call_;
-  std::deque<PullReply> pulled_;                      // Still to be appended: one, and perhaps the one that follows it.
-  std::optional<std::map<OriginId, Sequence>> ahead_;  // PullRequest::have, of a pull that was asked for before pulled_ was appended.
-  bool unwanted_ = false;                              // The reply to the pull under way.
+  std::deque<PullReply> pulled_;  // Still to be appended: one, and perhaps the one that follows it.
+  std::optional<std::map<OriginId, Sequence>>
+      ahead_;              // PullRequest::have, of a pull that was asked for before pulled_ was appended.
+  bool unwanted_ = false;  // The reply to the pull under way.
   bool busy_ = false;
   bool more_ = false;
   absl::Time next_pull_ = absl::InfinitePast();
@@ -110,7 +116,7 @@ class Puller {
   std::map<OriginId, HubHead> hub_heads_;
   std::map<OriginId, LinkStatus> troubles_;
   std::map<OriginId, Backoff> chain_backoffs_;  // Of the chains in trouble.
-  std::set<OriginId> left_out_;  // Of the pull that is under way.
+  std::set<OriginId> left_out_;                 // Of the pull that is under way.
   std::vector<BranchPresence> branches_;
 };
 

@@ -42,7 +42,8 @@ void Pusher::TakeHubLast(Sequence hub_last, bool pushed) {
         ": the log file was restored from a copy, or another machine runs with a copy of it. Nothing is pushed. Stop the other "
         "machine, or put the newest log file back")));
   }
-  // A hub that says what it has, and takes nothing, is not working: asking it must not begin the back-off of the pushes anew.
+  // A hub that says what it has, and takes nothing, is not working: asking it must not begin the back-off of the pushes
+  // anew.
   if (pushed || hub_last == own_last || link_.status.ok()) Working();
   hub_last_ = hub_heard_ = hub_last;
 }
@@ -65,8 +66,8 @@ void Pusher::OnPushed(const absl::StatusOr<PushReply>& reply) {
   const Sequence before = hub_last_.value_or(Sequence{});
   if (reply->last <= before) {
     // To push the same once more, at once and for ever, would be the answer.
-    return Failed(absl::InvalidArgumentError(
-        absl::StrCat("the hub took what follows event ", before.value, ", and says that it has ", reply->last.value, " events")));
+    return Failed(absl::InvalidArgumentError(absl::StrCat("the hub took what follows event ", before.value,
+                                                          ", and says that it has ", reply->last.value, " events")));
   }
   last_push_ = clock_->Now();
   TakeHubLast(reply->last, /*pushed=*/true);

@@ -1,7 +1,7 @@
 // Streams this branch's chain to the hub: asks what the hub has, then sends what follows, as fast as it is accepted.
 //
-// The hub's head is the only cursor: a hub restored from a backup says so by having less, and gets the rest again. Pieces of a
-// large transaction go before its end is there; the hub shows them to nobody until then. Not thread-safe.
+// The hub's head is the only cursor: a hub restored from a backup says so by having less, and gets the rest again.
+// Pieces of a large transaction go before its end is there; the hub shows them to nobody until then. Not thread-safe.
 #pragma once
 
 #include <optional>
@@ -21,8 +21,8 @@ class Pusher {
   absl::Status Step(bool paused);
   void OnHeads(const absl::StatusOr<HubHeads>& reply);
   void OnPushed(const absl::StatusOr<PushReply>& reply);
-  // What a pull learned by the way. A hub that has less than it had (restored from a backup) is asked, and gets the rest again; one
-  // that has more than there is is asked too, and then named.
+  // What a pull learned by the way. A hub that has less than it had (restored from a backup) is asked, and gets the
+  // rest again; one that has more than there is is asked too, and then named.
   void OnHubHead(Sequence last);
   // Try at once.
   void SyncNow() { next_try_ = absl::InfinitePast(); }

@@ -28,13 +28,14 @@ absl::StatusOr<std::unique_ptr<FoldIndex>> FoldIndex::Build(LogFile* file, Event
                                                             const Visitor& visit) {
   std::unique_ptr<FoldIndex> index(new FoldIndex(file, log));
   ASSAY_RETURN_IF_ERROR(file->Execute("DROP TABLE IF EXISTS temp.fold"));
-  ASSAY_RETURN_IF_ERROR(
-      file->Execute("CREATE TEMP TABLE fold (table_id INTEGER, key BLOB, versions BLOB, hashes BLOB, seen INTEGER DEFAULT 0, "
-                    "PRIMARY KEY (table_id, key)) WITHOUT ROWID"));
+  ASSAY_RETURN_IF_ERROR(file->Execute(
+      "CREATE TEMP TABLE fold (table_id INTEGER, key BLOB, versions BLOB, hashes BLOB, seen INTEGER DEFAULT 0, "
+      "PRIMARY KEY (table_id, key)) WITHOUT ROWID"));
   ASSAY_ASSIGN_OR_RETURN(index->get_,
                          file->Prepare("SELECT versions, hashes FROM temp.fold WHERE table_id = ? AND key = ?"));
-  ASSAY_ASSIGN_OR_RETURN(index->put_, file->Prepare("INSERT OR REPLACE INTO temp.fold (table_id, key, versions, hashes) "
-                                                    "VALUES (?, ?, ?, ?)"));
+  ASSAY_ASSIGN_OR_RETURN(index->put_,
+                         file->Prepare("INSERT OR REPLACE INTO temp.fold (table_id, key, versions, hashes) "
+                                       "VALUES (?, ?, ?, ?)"));
   ASSAY_ASSIGN_OR_RETURN(index->mark_, file->Prepare("UPDATE temp.fold SET seen = 1 WHERE table_id = ? AND key = ?"));
   for (const OriginId& origin : log->Origins()) {
     EventReader reader = log->Read(origin, assay::Sequence{1});
@@ -71,7 +72,8 @@ absl::Status FoldIndex::Fold(const ResolvedChange& change, const OriginId& origi
   Merge(VersionsOf(claim), &merged);
   std::vector<uint64_t> hashes(merged.columns.size());
   for (size_t i = 0, old = 0; i < merged.columns.size(); ++i) {
-    while (old < entry->versions.columns.size() && entry->versions.columns.ColumnAt(old) < merged.columns.ColumnAt(i)) ++old;
+    while (old < entry->versions.columns.size() && entry->versions.columns.ColumnAt(old) < merged.columns.ColumnAt(i))
+      ++old;
     if (old < entry->versions.columns.size() && entry->versions.columns[old] == merged.columns[i])
       hashes[i] = entry->hashes[old];
   }
@@ -81,9 +83,9 @@ absl::Status FoldIndex::Fold(const ResolvedChange& change, const OriginId& origi
       const ColumnVersion written{change.ColumnAt(i), claim.version};
       if (at == merged.columns.size() || merged.columns[at] != written) continue;  // Somebody's newer write is there.
       const v1::ColumnChange& column = row.columns(i);
-      hashes[at] = HashValue(
-          column.has_value() ? TupleValue{TupleValue::Kind::kText, {column.value().data(), column.value().size()}}
-                             : TupleValue{});
+      hashes[at] = HashValue(column.has_value()
+                                 ? TupleValue{TupleValue::Kind::kText, {column.value().data(), column.value().size()}}
+                                 : TupleValue{});
     }
   }
   entry->versions = std::move(merged);

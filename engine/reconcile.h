@@ -135,7 +135,12 @@ class Reconciler {
   // `fresh_chain`: nothing but the opening is in this branch's chain, so that evidence can still be stamped before it
   // all. Otherwise kFleet leaves no evidence and makes the row due to be written.
   Reconciler(const Parts& parts, FoldIndex* fold, DifferenceChoice choice, bool fresh_chain)
-      : parts_(parts), values_(parts.log, parts.names), fold_(fold), choice_(choice), fresh_chain_(fresh_chain), feed_(parts.recorder) {}
+      : parts_(parts),
+        values_(parts.log, parts.names),
+        fold_(fold),
+        choice_(choice),
+        fresh_chain_(fresh_chain),
+        feed_(parts.recorder) {}
 
   // `at`: the WAL position at which the rows were read; `time_us`: Unix microseconds, the events' time. kCompare may be
   // left out when the fold is empty.

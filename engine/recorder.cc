@@ -1,9 +1,9 @@
 #include "engine/recorder.h"
 
+#include <google/protobuf/util/json_util.h>
+
 #include <algorithm>
 #include <utility>
-
-#include <google/protobuf/util/json_util.h>
 
 #include "absl/strings/str_cat.h"
 #include "log/annotate.h"
@@ -18,9 +18,10 @@ constexpr size_t kScratchBytesMax = 1 << 20;
 
 constexpr char kClock[] = "clock";
 
-// A key value is never NULL and, with a whole old tuple, never unchanged TOAST. A part of the key that an update left alone, and that
-// is stored out of line, comes from the `old` tuple.
-absl::StatusOr<RowKey> KeyOf(const TableShape& shape, absl::Span<const TupleValue> tuple, absl::Span<const TupleValue> old = {}) {
+// A key value is never NULL and, with a whole old tuple, never unchanged TOAST. A part of the key that an update left
+// alone, and that is stored out of line, comes from the `old` tuple.
+absl::StatusOr<RowKey> KeyOf(const TableShape& shape, absl::Span<const TupleValue> tuple,
+                             absl::Span<const TupleValue> old = {}) {
   RowKey key;
   key.reserve(shape.key.size());
   for (uint32_t ordinal : shape.key) {
@@ -51,8 +52,16 @@ void SetOld(const TupleValue& value, v1::ColumnChange* column) {
 
 Recorder::Recorder(const EngineConfig& config, const OriginId& own, EventLog* log, TableNames* names,
                    RowVersionStore* rows, StageStore* stages, Clock* clock, ProjectionEcho* echo)
-    : config_(config), own_(own), log_(log), names_(names), rows_(rows), stages_(stages), clock_(clock), echo_(echo),
-      tables_(config, own, names, stages), withheld_(stages) {}
+    : config_(config),
+      own_(own),
+      log_(log),
+      names_(names),
+      rows_(rows),
+      stages_(stages),
+      clock_(clock),
+      echo_(echo),
+      tables_(config, own, names, stages),
+      withheld_(stages) {}
 
 absl::Status Recorder::Load() {
   ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, stages_->GetNumber(kClock, 0));
@@ -129,14 +138,15 @@ absl::Status Recorder::Row(const CaptureItem& item) {
                                             " columns, its table ", shape.columns.size()));
   }
   if (item.kind == CaptureItem::Kind::kUpdate && item.old_tuple.size() != shape.columns.size()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "an update of ", shape.name.ToString(), " came without the row before it: run \"ALTER TABLE ",
-        shape.name.ToString(), " REPLICA IDENTITY FULL\""));
+    return absl::FailedPreconditionError(absl::StrCat("an update of ", shape.name.ToString(),
+                                                      " came without the row before it: run \"ALTER TABLE ",
+                                                      shape.name.ToString(), " REPLICA IDENTITY FULL\""));
   }
   ASSAY_ASSIGN_OR_RETURN(const DeclaredTable* table, tables_.Describe(item.relation));
   const bool update = item.kind == CaptureItem::Kind::kUpdate;
-  ASSAY_ASSIGN_OR_RETURN(const RowKey key,
-                         KeyOf(shape, tuple, update ? absl::MakeConstSpan(item.old_tuple) : absl::Span<const TupleValue>()));
+  ASSAY_ASSIGN_OR_RETURN(
+      const RowKey key,
+      KeyOf(shape, tuple, update ? absl::MakeConstSpan(item.old_tuple) : absl::Span<const TupleValue>()));
   if (tagged_) {
     const ChangeKind kind = item.kind == CaptureItem::Kind::kInsert   ? ChangeKind::kInsert
                             : item.kind == CaptureItem::Kind::kDelete ? ChangeKind::kDelete
@@ -145,9 +155,12 @@ absl::Status Recorder::Row(const CaptureItem& item) {
     ++counters_.false_tags;
   }
   switch (item.kind) {
-    case CaptureItem::Kind::kInsert: return Insert(shape, *table, tuple, key, nullptr);
-    case CaptureItem::Kind::kDelete: return Delete(shape, *table, tuple, key);
-    default: break;
+    case CaptureItem::Kind::kInsert:
+      return Insert(shape, *table, tuple, key, nullptr);
+    case CaptureItem::Kind::kDelete:
+      return Delete(shape, *table, tuple, key);
+    default:
+      break;
   }
   ASSAY_ASSIGN_OR_RETURN(const RowKey old_key, KeyOf(shape, item.old_tuple));
   if (old_key == key) return Update(shape, *table, item, key);
@@ -175,8 +188,10 @@ absl::Status Recorder::Insert(const TableShape& shape, const DeclaredTable& tabl
     if (table.is_key[i]) continue;
     v1::ColumnChange* column = row->add_columns();
     column->set_ordinal(i);
-    if (TakesRoom(tuple[i])) SetNew(tuple[i], column);
-    else withheld.push_back(i);
+    if (TakesRoom(tuple[i]))
+      SetNew(tuple[i], column);
+    else
+      withheld.push_back(i);
     touched.push_back(table.columns[i]);
   }
   row->set_row_replaced(ReplacedIndex(Newest(held)));
@@ -209,8 +224,10 @@ absl::Status Recorder::Update(const TableShape& shape, const DeclaredTable& tabl
     v1::ColumnChange* column = row->add_columns();
     column->set_ordinal(i);
     if (values[i].kind == TupleValue::Kind::kUnchanged) values[i] = item.old_tuple[i];
-    if (TakesRoom(values[i])) SetNew(values[i], column);
-    else withheld.push_back(i);
+    if (TakesRoom(values[i]))
+      SetNew(values[i], column);
+    else
+      withheld.push_back(i);
     const Version* replaced = held.Find(table.columns[i]);
     if (replaced != nullptr) column->set_replaced(ReplacedIndex(*replaced));
     touched.push_back(table.columns[i]);
@@ -245,20 +262,22 @@ absl::Status Recorder::Delete(const TableShape& shape, const DeclaredTable& tabl
 
 absl::Status Recorder::Truncate(const CaptureItem& item) {
   ASSAY_ASSIGN_OR_RETURN(const DeclaredTable* table, tables_.Describe(item.relation));
-  // The rows that were there, in the order they were written, so that the look into the log for their last values runs forward. A
-  // parked row is in the fold and not in PostgreSQL: the statement never saw it.
+  // The rows that were there, in the order they were written, so that the look into the log for their last values runs
+  // forward. A parked row is in the fold and not in PostgreSQL: the statement never saw it.
   std::vector<std::pair<Version, RowRef>> live;
-  ASSAY_RETURN_IF_ERROR(rows_->ForEach(table->table, [&](const KeyHash& key, const RowVersions& versions) -> absl::Status {
-    const RowRef ref{table->table, key};
-    ASSAY_ASSIGN_OR_RETURN(const bool there, IsThere(ref, versions));
-    if (there) live.push_back({versions.written, ref});
-    return absl::OkStatus();
-  }));
+  ASSAY_RETURN_IF_ERROR(
+      rows_->ForEach(table->table, [&](const KeyHash& key, const RowVersions& versions) -> absl::Status {
+        const RowRef ref{table->table, key};
+        ASSAY_ASSIGN_OR_RETURN(const bool there, IsThere(ref, versions));
+        if (there) live.push_back({versions.written, ref});
+        return absl::OkStatus();
+      }));
   std::sort(live.begin(), live.end(), [](const auto& a, const auto& b) {
     return std::pair(a.first.origin, a.first.sequence) < std::pair(b.first.origin, b.first.sequence);
   });
   if (!live.empty() && holding_) {
-    // A row of this very transaction may be among them, and its event is looked up in the log. Deletes follow, so it is not the last.
+    // A row of this very transaction may be among them, and its event is looked up in the log. Deletes follow, so it is
+    // not the last.
     ASSAY_RETURN_IF_ERROR(AppendHeld(/*ends_transaction=*/false));
     holding_ = false;
   }
@@ -403,7 +422,9 @@ absl::Status Recorder::AppendHeld(bool ends_transaction) {
     fits = row_.AppendToString(&buffer_);
     if (buffer_.size() > kScratchBytesMax) row_ = {};
   }
-  if (!fits) return absl::ResourceExhaustedError("a captured row is larger than 2 GB as an event");  // row_bytes_max is far below.
+  if (!fits)
+    return absl::ResourceExhaustedError(
+        "a captured row is larger than 2 GB as an event");  // row_bytes_max is far below.
   holding_ = false;
   ++counters_.events;
   return log_->Append(event_, event_table_, buffer_);
@@ -454,8 +475,8 @@ uint32_t Recorder::ReplacedIndex(const Version& version) {
 absl::Status Recorder::MoveRow(const RowRef& ref, const RowKey& key, ChangeKind kind, std::vector<ColumnId> touched) {
   std::sort(touched.begin(), touched.end());
   const RowClaim claim{kind, VersionOf(event_, own_), std::move(touched)};
-  // PostgreSQL's new row has the columns of its table; a row that was there before may have had more, from branches that know more
-  // columns, and has them again.
+  // PostgreSQL's new row has the columns of its table; a row that was there before may have had more, from branches
+  // that know more columns, and has them again.
   const auto drop_untouched = [&](RowVersions* versions) {
     versions->columns.EraseIf([&](const ColumnVersion& column) {
       return !std::binary_search(claim.columns.begin(), claim.columns.end(), column.column);
@@ -487,8 +508,8 @@ absl::Status Recorder::MoveRow(const RowRef& ref, const RowKey& key, ChangeKind 
     row.sequence = claim.version.sequence;
   }
   if (!newest) {
-    // A remote version that needed no writing was adopted while this change was on its way, and beats it: PostgreSQL shows a
-    // loser. What exactly it holds is read when the row is written again.
+    // A remote version that needed no writing was adopted while this change was on its way, and beats it: PostgreSQL
+    // shows a loser. What exactly it holds is read when the row is written again.
     row.held_known = false;
   }
   if (!row.held_known) {
@@ -505,7 +526,12 @@ absl::Status Recorder::MoveRow(const RowRef& ref, const RowKey& key, ChangeKind 
     if (unseen.deleted == held.deleted) unseen.deleted = {};
     if (unseen.written == held.written) unseen.written = {};
     for (const Meeting& meeting : FindMeetings(unseen, change, saw)) {
-      Conflict conflict{0, ref, row.key, meeting.column, meeting.winner, meeting.loser,
+      Conflict conflict{0,
+                        ref,
+                        row.key,
+                        meeting.column,
+                        meeting.winner,
+                        meeting.loser,
                         "newest write wins; the loser was in the log but could not be written here",
                         absl::ToUnixMillis(clock_->Now())};
       ASSAY_RETURN_IF_ERROR(stages_->AddConflict(conflict));

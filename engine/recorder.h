@@ -1,13 +1,14 @@
 // Turns the captured stream into events of this branch's own chain, and row versions to match.
 //
-// Life of a captured transaction: *begun*, the clock is untouched; *first row*, the transaction gets its one stamp, in WAL order;
-// *rows*, each becomes an event and moves its row's versions; *committed*, the last event carries the end mark and the
-// LSN is remembered in the same log transaction. A crash before that log transaction commits forgets all of it, and the slot sends
-// it again. What the log has already (commit LSN not above the remembered one) is passed over.
+// Life of a captured transaction: *begun*, the clock is untouched; *first row*, the transaction gets its one stamp, in
+// WAL order; *rows*, each becomes an event and moves its row's versions; *committed*, the last event carries the end
+// mark and the LSN is remembered in the same log transaction. A crash before that log transaction commits forgets all
+// of it, and the slot sends it again. What the log has already (commit LSN not above the remembered one) is passed
+// over.
 //
-// Three things in the stream are not the application's: fences (reported by TakeFences), attribution, and our own projections, whose
-// rows are believed only as far as ProjectionEcho confirms that they were meant.
-// Not thread-safe. Every call inside a LogFile transaction, which must not commit unless MayCommit().
+// Three things in the stream are not the application's: fences (reported by TakeFences), attribution, and our own
+// projections, whose rows are believed only as far as ProjectionEcho confirms that they were meant. Not thread-safe.
+// Every call inside a LogFile transaction, which must not commit unless MayCommit().
 #pragma once
 
 #include <map>
@@ -40,8 +41,10 @@ class ProjectionEcho {
   virtual ~ProjectionEcho() = default;
   // True: `tag` opens the projection whose outcome is open. The clock takes on `stamp` when it is seen.
   virtual bool Claims(absl::string_view tag, HlcStamp* stamp) = 0;
-  // True, once per row: the claimed projection meant exactly this. `tuple` holds the new values (key only, of a delete).
-  virtual bool Meant(const RowRef& row, ChangeKind kind, const TableShape& shape, absl::Span<const TupleValue> tuple) = 0;
+  // True, once per row: the claimed projection meant exactly this. `tuple` holds the new values (key only, of a
+  // delete).
+  virtual bool Meant(const RowRef& row, ChangeKind kind, const TableShape& shape,
+                     absl::Span<const TupleValue> tuple) = 0;
   // The claimed projection has committed: its effects belong to the log here, in WAL order.
   virtual absl::Status Landed() = 0;
 };
@@ -64,14 +67,15 @@ class Recorder {
   absl::Status Record(const CaptureItem& item);
   // A captured transaction has begun and not ended.
   bool InTransaction() const { return in_transaction_; }
-  // False: the log's transaction has a part of a captured one, which the stream may yet forget. (Our own projections leave nothing before they land.)
+  // False: the log's transaction has a part of a captured one, which the stream may yet forget. (Our own projections
+  // leave nothing before they land.)
   bool MayCommit() const { return !in_transaction_ || !stamped_; }
   // One of our own projections is coming by, so far as it was meant.
   bool InEcho() const { return in_transaction_ && tagged_ && !stamped_; }
   // What the log has (durable once the log transaction is).
   const CapturedPosition& captured() const { return captured_; }
-  // The stream begins again where the server likes: what it brings is judged by what the log has, and by nothing else. Not inside a
-  // captured transaction.
+  // The stream begins again where the server likes: what it brings is judged by what the log has, and by nothing else.
+  // Not inside a captured transaction.
   void OnStreamRestart() { passed_ = captured_.commit_lsn; }
   // Nothing of ours is before `position` that is not in the log.
   absl::Status MovePosition(Lsn position);
@@ -81,8 +85,8 @@ class Recorder {
 
   const std::vector<WithheldValue>& withheld() const { return withheld_.values(); }
 
-  // How the rows fed from now on came to be known. `ancient`: stamped older than anything live, so that they lose but are kept; only
-  // before the chain has any other transaction.
+  // How the rows fed from now on came to be known. `ancient`: stamped older than anything live, so that they lose but
+  // are kept; only before the chain has any other transaction.
   void SetSource(v1::TransactionHeader::Source source, bool ancient);
 
  private:
@@ -98,8 +102,8 @@ class Recorder {
 
   // Puts a TableSchema event before the first row that needs it. Returns that event.
   absl::StatusOr<Sequence> DeclareInChain(const TableShape& shape, const DeclaredTable& table);
-  absl::StatusOr<v1::RowChange*> NextRow(const TableShape& shape, const DeclaredTable& table, v1::RowChange::Operation operation,
-                                         const RowKey& key);
+  absl::StatusOr<v1::RowChange*> NextRow(const TableShape& shape, const DeclaredTable& table,
+                                         v1::RowChange::Operation operation, const RowKey& key);
   // Opens the next event in `event_`, having appended the one before. Stamps the transaction at its first.
   absl::Status NextEvent(absl::string_view table);
   absl::Status AppendHeld(bool ends_transaction);
@@ -107,7 +111,8 @@ class Recorder {
   absl::Status MoveRow(const RowRef& row, const RowKey& key, ChangeKind kind, std::vector<ColumnId> touched);
   // Whether PostgreSQL has the row that the log knows as `fold`.
   absl::StatusOr<bool> IsThere(const RowRef& row, const RowVersions& fold);
-  // What PostgreSQL held for the row before this change, as far as is known. Good until the next look at or change of any row's versions.
+  // What PostgreSQL held for the row before this change, as far as is known. Good until the next look at or change of
+  // any row's versions.
   absl::StatusOr<std::reference_wrapper<const RowVersions>> Held(const RowRef& row);
   uint32_t ReplacedIndex(const Version& version);
   // True: `value` is to go into the event, which has that much less room from now on.
@@ -147,10 +152,10 @@ class Recorder {
   std::shared_ptr<const v1::Attribution> last_attribution_;
   // The newest event is held back until it is known whether it ends the transaction.
   bool holding_ = false;
-  v1::Event event_;        // But for its row.
-  v1::RowChange row_;       // Of event_, when has_row_.
+  v1::Event event_;    // But for its row.
+  v1::RowChange row_;  // Of event_, when has_row_.
   bool has_row_ = false;
-  RowVersions held_;        // What Held answers, when nothing else holds it.
+  RowVersions held_;  // What Held answers, when nothing else holds it.
   std::string event_table_;
   size_t row_bytes_ = 0;  // Of its values.
   std::string buffer_;

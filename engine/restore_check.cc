@@ -18,9 +18,11 @@ Judgement DatabaseBehind(absl::string_view cause) { return {RestoreState::kDatab
 
 // The slot cannot tell: what does the rest say of the database's age?
 Judgement WithoutSlot(const LogEvidence& log, const DatabaseEvidence& database) {
-  const std::string gone = database.slot_there ? "the replication slot has lost WAL it still needed" : "the replication slot is gone";
+  const std::string gone =
+      database.slot_there ? "the replication slot has lost WAL it still needed" : "the replication slot is gone";
   if (!log.server.empty() && !database.server.empty() && log.server != database.server) {
-    return DatabaseBehind(absl::StrCat(gone, " and this is another database than before (restored from a dump, or moved)"));
+    return DatabaseBehind(
+        absl::StrCat(gone, " and this is another database than before (restored from a dump, or moved)"));
   }
   if (database.flushed < log.captured.position || database.flushed < log.captured.end_lsn) {
     return DatabaseBehind(absl::StrCat(gone, " and the server's WAL ends at ", database.flushed.ToString(),
@@ -34,23 +36,32 @@ Judgement WithoutSlot(const LogEvidence& log, const DatabaseEvidence& database) 
                                        ", which the log has captured"));
   }
   if (log.timeline != 0 && database.timeline != 0 && log.timeline != database.timeline) {
-    return DatabaseBehind(absl::StrCat(gone, " and the server is on timeline ", database.timeline, ", no longer on ", log.timeline,
+    return DatabaseBehind(absl::StrCat(gone, " and the server is on timeline ", database.timeline, ", no longer on ",
+                                       log.timeline,
                                        ": it was recovered to a point in time, or is a standby that was promoted"));
   }
-  return {RestoreState::kGap, absl::StrCat(gone, ", so changes since ", log.captured.position.ToString(), " may have been missed")};
+  return {RestoreState::kGap,
+          absl::StrCat(gone, ", so changes since ", log.captured.position.ToString(), " may have been missed")};
 }
 
 }  // namespace
 
 absl::string_view RestoreStateName(RestoreState state) {
   switch (state) {
-    case RestoreState::kUnverified: return "unverified";
-    case RestoreState::kNormal: return "normal";
-    case RestoreState::kDatabaseBehind: return "database-behind-log";
-    case RestoreState::kLogBehind: return "log-behind-database";
-    case RestoreState::kGap: return "gap";
-    case RestoreState::kClone: return "clone";
-    case RestoreState::kOtherDatabase: return "other-database";
+    case RestoreState::kUnverified:
+      return "unverified";
+    case RestoreState::kNormal:
+      return "normal";
+    case RestoreState::kDatabaseBehind:
+      return "database-behind-log";
+    case RestoreState::kLogBehind:
+      return "log-behind-database";
+    case RestoreState::kGap:
+      return "gap";
+    case RestoreState::kClone:
+      return "clone";
+    case RestoreState::kOtherDatabase:
+      return "other-database";
   }
   return "unverified";
 }
@@ -108,36 +119,39 @@ absl::Status NoteServer(const std::string& server, uint32_t timeline, StageStore
 
 Judgement Judge(const LogEvidence& log, const DatabaseEvidence& database) {
   if (!database.known) return {RestoreState::kNormal, ""};
-  if (log.unfinished != RestoreState::kNormal) return {log.unfinished, "`assay repair` has begun to mend it, and did not finish"};
+  if (log.unfinished != RestoreState::kNormal)
+    return {log.unfinished, "`assay repair` has begun to mend it, and did not finish"};
   if (database.origin.has_value() && *database.origin != log.own) {
     if (log.previous.contains(*database.origin)) {
       return DatabaseBehind("the database is from before this log's chain was opened");
     }
     return {RestoreState::kOtherDatabase,
-            absl::StrCat("the database was enrolled with the log of origin ", database.origin->Hex().substr(0, 8), ", and this is that of ",
-                         log.own.Hex().substr(0, 8))};
+            absl::StrCat("the database was enrolled with the log of origin ", database.origin->Hex().substr(0, 8),
+                         ", and this is that of ", log.own.Hex().substr(0, 8))};
   }
   const bool slot = database.slot_there && !database.slot_lost;
   if (database.batch.has_value() && *database.batch > log.batch_asked) {
-    return {RestoreState::kLogBehind, absl::StrCat("the database has projection ", *database.batch,
-                                                   ", and the log knows only of ", log.batch_asked,
-                                                   ": the log file was restored from a copy")};
+    return {RestoreState::kLogBehind,
+            absl::StrCat("the database has projection ", *database.batch, ", and the log knows only of ",
+                         log.batch_asked, ": the log file was restored from a copy")};
   }
   if (database.batch.has_value() && *database.batch < log.batch_landed) {
-    return DatabaseBehind(absl::StrCat("the database has seen projection ", *database.batch, ", and the log has captured number ",
-                                       log.batch_landed));
+    return DatabaseBehind(absl::StrCat("the database has seen projection ", *database.batch,
+                                       ", and the log has captured number ", log.batch_landed));
   }
   if (!database.batch.has_value() && !slot) {
     return {RestoreState::kOtherDatabase, "the database has neither the replication slot nor Assay's own tables"};
   }
   if (!slot) return WithoutSlot(log, database);
   if (!log.server.empty() && !database.server.empty() && log.server != database.server) {
-    return DatabaseBehind("this is another database than before (restored from a dump, or moved), with a slot of the same name");
+    return DatabaseBehind(
+        "this is another database than before (restored from a dump, or moved), with a slot of the same name");
   }
   if (log.captured.position.value != 0 && database.slot_confirmed > log.captured.position) {
-    return {RestoreState::kGap, absl::StrCat("the replication slot stands at ", database.slot_confirmed.ToString(),
-                                             ", and the log has everything only up to ", log.captured.position.ToString(),
-                                             ": the slot was made anew or advanced by somebody, or the log file is an older copy")};
+    return {RestoreState::kGap,
+            absl::StrCat("the replication slot stands at ", database.slot_confirmed.ToString(),
+                         ", and the log has everything only up to ", log.captured.position.ToString(),
+                         ": the slot was made anew or advanced by somebody, or the log file is an older copy")};
   }
   if (database.flushed < log.captured.end_lsn) {
     return DatabaseBehind(absl::StrCat("the server's WAL ends at ", database.flushed.ToString(),
@@ -156,8 +170,9 @@ void StreamCheck::Begin(const CapturedPosition& captured) {
 
 Judgement StreamCheck::See(const CaptureItem& item) {
   const auto behind = [&](Lsn at) {
-    return DatabaseBehind(absl::StrCat("the log has captured transaction ", expected_.xid, " at ", expected_.commit_lsn.ToString(),
-                                       ", and the server has something else at ", at.ToString()));
+    return DatabaseBehind(absl::StrCat("the log has captured transaction ", expected_.xid, " at ",
+                                       expected_.commit_lsn.ToString(), ", and the server has something else at ",
+                                       at.ToString()));
   };
   switch (item.kind) {
     case CaptureItem::Kind::kBegin:

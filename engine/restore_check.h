@@ -1,9 +1,10 @@
 // Do the database and the log still belong together? Judged from what both show, before anything is written to either.
 //
-// PostgreSQL accepts a start position from the future and silently skips all before it, and a cold copy keeps its system id, timeline
-// and slot: positions alone do not reveal a restore. Content does. The log keeps the last captured transaction; a stream that goes on
-// below it must bring that very transaction again. assay.progress in PostgreSQL has the number of the last projection, which the
-// log knows, too: it tells which of the two is older even when the slot is gone. Both are pure; the host brings the evidence.
+// PostgreSQL accepts a start position from the future and silently skips all before it, and a cold copy keeps its
+// system id, timeline and slot: positions alone do not reveal a restore. Content does. The log keeps the last captured
+// transaction; a stream that goes on below it must bring that very transaction again. assay.progress in PostgreSQL has
+// the number of the last projection, which the log knows, too: it tells which of the two is older even when the slot is
+// gone. Both are pure; the host brings the evidence.
 //
 //   Judgement judgement = Judge(log_evidence, capture.Evidence());
 //   if (judgement.state == RestoreState::kUnverified) stream_check.Begin(log_evidence.captured), then See(item) of each item
@@ -22,7 +23,7 @@
 namespace assay {
 
 enum class RestoreState : uint8_t {
-  kUnverified,      // Nothing is known against it yet; the stream has to show the last captured transaction.
+  kUnverified,  // Nothing is known against it yet; the stream has to show the last captured transaction.
   kNormal,
   kDatabaseBehind,  // PostgreSQL was restored to an older state than the log has.
   kLogBehind,       // The log is an older copy than the PostgreSQL it belongs to.
@@ -40,9 +41,9 @@ struct LogEvidence {
   OriginId own;
   std::set<OriginId> previous;  // Chains that `own` continues.
   CapturedPosition captured;
-  uint64_t batch_landed = 0;    // The newest projection whose echo is in the log.
-  uint64_t batch_asked = 0;     // The newest that was ever asked for.
-  std::string server;           // DatabaseEvidence::server as last verified; empty: never.
+  uint64_t batch_landed = 0;  // The newest projection whose echo is in the log.
+  uint64_t batch_asked = 0;   // The newest that was ever asked for.
+  std::string server;         // DatabaseEvidence::server as last verified; empty: never.
   uint32_t timeline = 0;
   // What `assay repair` was mending when it was interrupted: it is no longer to be seen in the rest.
   RestoreState unfinished = RestoreState::kNormal;
@@ -67,7 +68,8 @@ Judgement Judge(const LogEvidence& log, const DatabaseEvidence& database);
 class StreamCheck {
  public:
   void Begin(const CapturedPosition& captured);
-  // kUnverified: not met yet, and nothing before it is news. kNormal: `item` ends it. kDatabaseBehind: something else is there.
+  // kUnverified: not met yet, and nothing before it is news. kNormal: `item` ends it. kDatabaseBehind: something else
+  // is there.
   Judgement See(const CaptureItem& item);
 
  private:

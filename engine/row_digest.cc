@@ -16,8 +16,8 @@ void Mix(absl::string_view text, uint64_t* digest) {
   size_t at = 0;
   // Written out, eight bytes are one load.
   for (; at + 8 <= text.size(); at += 8) {
-    Mix(byte(at) | byte(at + 1) << 8 | byte(at + 2) << 16 | byte(at + 3) << 24 | byte(at + 4) << 32 | byte(at + 5) << 40 |
-            byte(at + 6) << 48 | byte(at + 7) << 56,
+    Mix(byte(at) | byte(at + 1) << 8 | byte(at + 2) << 16 | byte(at + 3) << 24 | byte(at + 4) << 32 |
+            byte(at + 5) << 40 | byte(at + 6) << 48 | byte(at + 7) << 56,
         digest);
   }
   if (at == text.size()) return;
@@ -38,7 +38,9 @@ void ValuesHash::Add(absl::string_view column, const std::optional<absl::string_
   AddText(column, value.has_value(), value.has_value() ? absl::string_view(*value) : absl::string_view());
 }
 
-void ValuesHash::Add(absl::string_view column, const TupleValue& value) { AddText(column, value.kind == TupleValue::Kind::kText, value.text); }
+void ValuesHash::Add(absl::string_view column, const TupleValue& value) {
+  AddText(column, value.kind == TupleValue::Kind::kText, value.text);
+}
 
 uint64_t VersionsDigest(const RowVersions& versions) {
   uint64_t digest = 0;

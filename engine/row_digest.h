@@ -1,6 +1,7 @@
 // Digests of a row: of the values that a projection writes, and of the versions that it rests on.
 //
-// Stored with an intent, so the same in every build. Nobody gains by a collision (a tag is secret until it is used), so no cryptography.
+// Stored with an intent, so the same in every build. Nobody gains by a collision (a tag is secret until it is used), so
+// no cryptography.
 #pragma once
 
 #include <cstdint>

@@ -9,9 +9,12 @@ namespace {
 
 ChangeKind KindOf(uint64_t operation) {
   switch (static_cast<int32_t>(operation)) {
-    case v1::RowChange::INSERT: return ChangeKind::kInsert;
-    case v1::RowChange::DELETE: return ChangeKind::kDelete;
-    default: return ChangeKind::kUpdate;
+    case v1::RowChange::INSERT:
+      return ChangeKind::kInsert;
+    case v1::RowChange::DELETE:
+      return ChangeKind::kDelete;
+    default:
+      return ChangeKind::kUpdate;
   }
 }
 
@@ -22,9 +25,15 @@ bool IsMessage(absl::string_view bytes) {
 bool ScanColumn(absl::string_view bytes, RowEvent::Column* column) {
   return ForEachField(bytes, [column](const ProtoField& field) {
     switch (field.tag) {
-      case VarintTag(v1::ColumnChange::kOrdinalFieldNumber): column->ordinal = static_cast<uint32_t>(field.number); break;
-      case SizedTag(v1::ColumnChange::kValueFieldNumber): column->has_value = true, column->value = field.bytes; break;
-      case VarintTag(v1::ColumnChange::kIsNullFieldNumber): column->is_null = field.number != 0; break;
+      case VarintTag(v1::ColumnChange::kOrdinalFieldNumber):
+        column->ordinal = static_cast<uint32_t>(field.number);
+        break;
+      case SizedTag(v1::ColumnChange::kValueFieldNumber):
+        column->has_value = true, column->value = field.bytes;
+        break;
+      case VarintTag(v1::ColumnChange::kIsNullFieldNumber):
+        column->is_null = field.number != 0;
+        break;
     }
     return true;
   });
@@ -33,12 +42,20 @@ bool ScanColumn(absl::string_view bytes, RowEvent::Column* column) {
 bool ScanRow(absl::string_view bytes, RowEvent* event) {
   return ForEachField(bytes, [event](const ProtoField& field) {
     switch (field.tag) {
-      case VarintTag(v1::RowChange::kOperationFieldNumber): event->kind = KindOf(field.number); break;
-      case VarintTag(v1::RowChange::kSchemaFieldNumber): event->schema = {field.number}; break;
-      case SizedTag(v1::RowChange::kKeyFieldNumber): event->key.push_back(field.bytes); break;
-      case SizedTag(v1::RowChange::kColumnsFieldNumber): return ScanColumn(field.bytes, &event->columns.emplace_back());
+      case VarintTag(v1::RowChange::kOperationFieldNumber):
+        event->kind = KindOf(field.number);
+        break;
+      case VarintTag(v1::RowChange::kSchemaFieldNumber):
+        event->schema = {field.number};
+        break;
+      case SizedTag(v1::RowChange::kKeyFieldNumber):
+        event->key.push_back(field.bytes);
+        break;
+      case SizedTag(v1::RowChange::kColumnsFieldNumber):
+        return ScanColumn(field.bytes, &event->columns.emplace_back());
       // Of no use here, but what is no message makes the event none.
-      case SizedTag(v1::RowChange::kReplacedFieldNumber): return IsMessage(field.bytes);
+      case SizedTag(v1::RowChange::kReplacedFieldNumber):
+        return IsMessage(field.bytes);
     }
     return true;
   });
@@ -60,9 +77,11 @@ bool RowEventReader::Scan(absl::string_view bytes) {
         event_.header = field.bytes;
         return !std::exchange(has_header, true);
       case SizedTag(v1::Event::kRowFieldNumber):
-        return std::exchange(event_.body, RowEvent::Body::kRow) == RowEvent::Body::kOther && ScanRow(field.bytes, &event_);
+        return std::exchange(event_.body, RowEvent::Body::kRow) == RowEvent::Body::kOther &&
+               ScanRow(field.bytes, &event_);
       case SizedTag(v1::Event::kSchemaFieldNumber):
-      case SizedTag(v1::Event::kOriginOpenedFieldNumber): return false;  // Rare: not worth a second reader.
+      case SizedTag(v1::Event::kOriginOpenedFieldNumber):
+        return false;  // Rare: not worth a second reader.
     }
     return true;
   });
@@ -85,7 +104,8 @@ void RowEventReader::Take(const v1::Event& event) {
 
 absl::StatusOr<const RowEvent*> RowEventReader::Read(absl::string_view bytes) {
   if (Scan(bytes)) return &event_;
-  if (!parsed_.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return absl::DataLossError("it is not a valid message");
+  if (!parsed_.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+    return absl::DataLossError("it is not a valid message");
   Take(parsed_);
   return &event_;
 }

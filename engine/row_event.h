@@ -1,8 +1,8 @@
 // A change as folding needs it, read where its bytes lie: no copy, and no memory but what is used again.
 //
-// Folding reads every event there is, and making a message object of each takes most of the time. Bytes that are not laid out as our own
-// writers do it (a field twice, say) go to Protocol Buffers' parser, so the two never disagree about what an event says.
-// Not thread-safe.
+// Folding reads every event there is, and making a message object of each takes most of the time. Bytes that are not
+// laid out as our own writers do it (a field twice, say) go to Protocol Buffers' parser, so the two never disagree
+// about what an event says. Not thread-safe.
 #pragma once
 
 #include <cstdint>

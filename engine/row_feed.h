@@ -1,4 +1,5 @@
-// Rows that a comparison of log and database has found, recorded as if they had been captured: some thousand to a transaction.
+// Rows that a comparison of log and database has found, recorded as if they had been captured: some thousand to a
+// transaction.
 //
 //   RowFeed feed(&recorder);
 //   feed.Begin(at, time_us);

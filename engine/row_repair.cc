@@ -95,7 +95,8 @@ absl::Status RowRepair::Differs(const RowRef& ref, const RowKey& key, const Fold
   if (comparison.kind == RowComparison::Kind::kDeleted) {
     ASSAY_ASSIGN_OR_RETURN(const bool held, held_(ref, std::nullopt, entry.versions.deleted));
     bool stale = !held;
-    for (uint32_t i = 0; i < tuple.size() && stale; ++i) stale = is_key_[i] || Written(ref, columns_[i].value, tuple[i]);
+    for (uint32_t i = 0; i < tuple.size() && stale; ++i)
+      stale = is_key_[i] || Written(ref, columns_[i].value, tuple[i]);
     List(key, "", "present", "deleted", stale ? "an older row: deleted again" : kKept);
     if (stale) return MakeDue(ref, key, entry, /*there=*/true);
     ASSAY_RETURN_IF_ERROR(TakeOn(ref, entry.versions));
@@ -123,7 +124,8 @@ absl::Status RowRepair::Differs(const RowRef& ref, const RowKey& key, const Fold
 
 absl::Status RowRepair::EndTable() {
   if (pass_ == Pass::kCompare) return absl::OkStatus();
-  return fold_->ForEachUnseen(table_, [this](const RowRef& ref, const FoldIndex::Entry& entry) { return Absent(ref, entry); });
+  return fold_->ForEachUnseen(table_,
+                              [this](const RowRef& ref, const FoldIndex::Entry& entry) { return Absent(ref, entry); });
 }
 
 absl::Status RowRepair::Absent(const RowRef& ref, const FoldIndex::Entry& entry) {
@@ -132,7 +134,8 @@ absl::Status RowRepair::Absent(const RowRef& ref, const FoldIndex::Entry& entry)
   ASSAY_ASSIGN_OR_RETURN(const bool held, held_(ref, std::nullopt, written));
   ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, values_.Change(written));
   const RowKey key(change->row().key().begin(), change->row().key().end());
-  if (key.size() != shape_->key.size()) return absl::OkStatus();  // Of a table of another form than ours: it cannot be here.
+  if (key.size() != shape_->key.size())
+    return absl::OkStatus();  // Of a table of another form than ours: it cannot be here.
   if (!held) {
     ++report_.absent;
     List(key, "", std::nullopt, "present", "not here: written again");
@@ -180,8 +183,10 @@ absl::Status RowRepair::LookForOlderValues() {
       for (int i = 0; i < change.row().columns_size(); ++i) {
         const v1::ColumnChange& column = change.row().columns(i);
         if (!column.has_value() && !column.is_null()) continue;
-        const uint64_t hash = HashValue(column.has_value() ? TupleValue{TupleValue::Kind::kText, column.value()} : TupleValue{});
-        for (Doubt& doubt : doubts->second) doubt.written |= doubt.column == change.ColumnAt(i).value && doubt.hash == hash;
+        const uint64_t hash =
+            HashValue(column.has_value() ? TupleValue{TupleValue::Kind::kText, column.value()} : TupleValue{});
+        for (Doubt& doubt : doubts->second)
+          doubt.written |= doubt.column == change.ColumnAt(i).value && doubt.hash == hash;
       }
     }
   }

@@ -1,18 +1,20 @@
-// Brings log and database together again, row by row, after one of them was restored or lost: what the database holds is compared
-// with the fold, and every difference is put down either to the database's age or to a change that the log never got.
+// Brings log and database together again, row by row, after one of them was restored or lost: what the database holds
+// is compared with the fold, and every difference is put down either to the database's age or to a change that the log
+// never got.
 //
-// The question is asked per column, because versions are. A value that the fold has too is equal. If PostgreSQL is known to have held
-// the fold's version (`held`), then somebody has changed the value since: it becomes a RECONCILE event, stamped now, and wins. If not,
-// a value that some event in the log has once written is *stale*: an older copy shows it, and the fold is due to be written over it. A
-// value that no event has ever written was written after the restore: a RECONCILE event. In the same way an absent row was
-// deleted here, or restored away; a row that the fold has deleted was written here, or is stale.
+// The question is asked per column, because versions are. A value that the fold has too is equal. If PostgreSQL is
+// known to have held the fold's version (`held`), then somebody has changed the value since: it becomes a RECONCILE
+// event, stamped now, and wins. If not, a value that some event in the log has once written is *stale*: an older copy
+// shows it, and the fold is due to be written over it. A value that no event has ever written was written after the
+// restore: a RECONCILE event. In the same way an absent row was deleted here, or restored away; a row that the fold has
+// deleted was written here, or is stale.
 //
 //   RowRepair repair(parts, fold.get(), held, {.make_due = true});
 //   for each pass in {kCompare, kWrite}:
 //     BeginPass(pass, …);  per table: BeginTable(shape), Row(tuple) …, EndTable();  EndPass()
 //
-// Everything happens inside one LogFile transaction that the caller begins, and ends or rolls back (a preview). Memory grows with the
-// differences, not with the table. Not thread-safe.
+// Everything happens inside one LogFile transaction that the caller begins, and ends or rolls back (a preview). Memory
+// grows with the differences, not with the table. Not thread-safe.
 #pragma once
 
 #include <functional>
@@ -27,7 +29,8 @@
 namespace assay {
 
 struct RowRepairOptions {
-  // Rows whose fold is to be written again are noted as due; otherwise the cursors, which stand before their versions, bring them.
+  // Rows whose fold is to be written again are noted as due; otherwise the cursors, which stand before their versions,
+  // bring them.
   bool make_due = false;
 };
 
@@ -37,8 +40,8 @@ struct RowRepairReport {
   uint64_t inserted = 0;  // RECONCILE events: rows, by what they say.
   uint64_t updated = 0;
   uint64_t deleted = 0;
-  uint64_t stale = 0;     // Rows that show older values, to be brought to the fold.
-  uint64_t absent = 0;    // Rows of the fold that are not here, to be written again.
+  uint64_t stale = 0;   // Rows that show older values, to be brought to the fold.
+  uint64_t absent = 0;  // Rows of the fold that are not here, to be written again.
   // The first kDifferencesListed. `here`: what the database holds; `fleet`: what the log has.
   struct Difference : RowDifference {
     std::string verdict;  // For people: "changed here: kept", ...
@@ -53,7 +56,12 @@ class RowRepair {
   enum class Pass : uint8_t { kCompare, kWrite };
 
   RowRepair(const Reconciler::Parts& parts, FoldIndex* fold, Held held, RowRepairOptions options)
-      : parts_(parts), values_(parts.log, parts.names), fold_(fold), held_(std::move(held)), options_(options), feed_(parts.recorder) {}
+      : parts_(parts),
+        values_(parts.log, parts.names),
+        fold_(fold),
+        held_(std::move(held)),
+        options_(options),
+        feed_(parts.recorder) {}
 
   // `at`: the WAL position at which the rows were read; `time_us`: Unix microseconds, the events' time.
   absl::Status BeginPass(Pass pass, Lsn at, int64_t time_us);
@@ -73,8 +81,8 @@ class RowRepair {
     uint64_t hash = 0;
     bool written = false;
   };
-  absl::Status Differs(const RowRef& ref, const RowKey& key, const FoldIndex::Entry& entry, const RowComparison& comparison,
-                       absl::Span<const TupleValue> tuple);
+  absl::Status Differs(const RowRef& ref, const RowKey& key, const FoldIndex::Entry& entry,
+                       const RowComparison& comparison, absl::Span<const TupleValue> tuple);
   absl::Status Absent(const RowRef& ref, const FoldIndex::Entry& entry);
   absl::Status LookForOlderValues();
   bool Written(const RowRef& ref, uint32_t column, const TupleValue& value) const;
@@ -83,7 +91,8 @@ class RowRepair {
   absl::Status WriteUpdate(const FoldIndex::Entry& entry, absl::Span<const TupleValue> tuple,
                            const std::vector<uint32_t>& ordinals);
   absl::Status WriteInsert(absl::Span<const TupleValue> tuple);
-  void List(const RowKey& key, const std::string& column, const ColumnText& here, const ColumnText& fold, const std::string& verdict);
+  void List(const RowKey& key, const std::string& column, const ColumnText& here, const ColumnText& fold,
+            const std::string& verdict);
 
   Reconciler::Parts parts_;
   FoldValues values_;

@@ -10,7 +10,8 @@ namespace {
 constexpr char kSession[] = "hub_session";
 constexpr char kRefusal[] = "hub_session_refused";
 constexpr size_t kNonceBytes = 16;
-// Starts in a row without a reply that are remembered. An older one could matter only if just its reply, and every one since, was lost.
+// Starts in a row without a reply that are remembered. An older one could matter only if just its reply, and every one
+// since, was lost.
 constexpr size_t kKnownMax = 64;
 
 std::string Nonce(Random& random) {
@@ -78,9 +79,10 @@ absl::Status SessionGate::OnReply(const absl::StatusOr<SessionReply>& reply) {
   if (!link_.status.ok() || link_.since == absl::InfinitePast()) link_ = {absl::OkStatus(), clock_->Now()};
   backoff_.Succeed();
   if (!reply->opened) {
-    refusal_ = absl::StrCat("the hub has session ", reply->counter, " of this log's chain, which this log (session ", counter_,
-                            ") does not know: another machine runs with a copy of this branch, or everything here was restored "
-                            "from an older copy");
+    refusal_ = absl::StrCat(
+        "the hub has session ", reply->counter, " of this log's chain, which this log (session ", counter_,
+        ") does not know: another machine runs with a copy of this branch, or everything here was restored "
+        "from an older copy");
     // Asked again now and then: the other copy may be told to give way.
     next_try_ = clock_->Now() + absl::Minutes(1);
     return stages_->Set(kRefusal, refusal_);

@@ -1,9 +1,9 @@
 // Makes sure, before anything is pushed, that no other daemon has gone on with a copy of this log.
 //
-// The hub keeps one session per origin. Each run of a daemon opens its own, under a random name that was durable in the log before
-// it was asked for; the hub grants it to whoever knows the one that is open now. A log that is an older copy does not: it is
-// refused. A copy that is started later takes the session over, and this run learns of it with its next push or heartbeat.
-// Two copies that both are offline cannot be told apart before the first contact. Not thread-safe.
+// The hub keeps one session per origin. Each run of a daemon opens its own, under a random name that was durable in the
+// log before it was asked for; the hub grants it to whoever knows the one that is open now. A log that is an older copy
+// does not: it is refused. A copy that is started later takes the session over, and this run learns of it with its next
+// push or heartbeat. Two copies that both are offline cannot be told apart before the first contact. Not thread-safe.
 #pragma once
 
 #include <optional>
@@ -28,7 +28,8 @@ class SessionGate {
   // Inside a LogFile transaction: puts the next call into TakeCall when the session is to be opened.
   absl::Status Step(bool paused);
   absl::Status OnReply(const absl::StatusOr<SessionReply>& reply);
-  // A push or a heartbeat was told that another session is open: ask, the hub may merely have been restored from a backup.
+  // A push or a heartbeat was told that another session is open: ask, the hub may merely have been restored from a
+  // backup.
   void OnLost() {
     open_ = false;
     next_try_ = absl::InfinitePast();

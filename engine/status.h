@@ -16,17 +16,17 @@ namespace assay {
 
 // One stage or connection, and how it is doing.
 struct LinkStatus {
-  absl::Status status;                             // OK: working.
-  absl::Time since = absl::InfinitePast();         // When it became so.
-  absl::Time next_try = absl::InfinitePast();      // When not OK.
-  uint32_t failures = 0;                           // In a row.
+  absl::Status status;                         // OK: working.
+  absl::Time since = absl::InfinitePast();     // When it became so.
+  absl::Time next_try = absl::InfinitePast();  // When not OK.
+  uint32_t failures = 0;                       // In a row.
 };
 
 struct OriginStatus {
   OriginId origin;
-  std::string branch_name;    // From its OriginOpened; empty while not held.
+  std::string branch_name;  // From its OriginOpened; empty while not held.
   bool own = false;
-  Sequence head;              // Held here.
+  Sequence head;  // Held here.
   Sequence complete;
   Sequence hub_head;          // At the hub, when last heard; of another branch's chain, up to the end of a transaction.
   Sequence projected;         // Merged and written here. Own: equal to head.
@@ -34,7 +34,8 @@ struct OriginStatus {
   absl::Status status;        // Not OK: the chain stands still, or the hub gives something wrong of it.
 };
 
-// Where a stage stands, and where it will be through with all that is known of: events of its chains, counted from their beginning.
+// Where a stage stands, and where it will be through with all that is known of: events of its chains, counted from
+// their beginning.
 struct StagePosition {
   uint64_t at = 0;
   uint64_t goal = 0;
@@ -46,8 +47,8 @@ struct EngineStatus {
   OriginId origin;
   // One word: starting, running, catching-up, offline, local-only, paused, stopped, halted. The worst one that applies.
   std::string state;
-  // What halted it, by name; kNormal or kUnverified otherwise. Halted, nothing is projected, pushed or pulled; of a clone, changes are
-  // still captured.
+  // What halted it, by name; kNormal or kUnverified otherwise. Halted, nothing is projected, pushed or pulled; of a
+  // clone, changes are still captured.
   RestoreState restore = RestoreState::kUnverified;
   // What is wrong and what to do, one sentence each; empty when all is well.
   std::vector<std::string> problems;
@@ -60,17 +61,18 @@ struct EngineStatus {
   bool has_hub = false;
   bool paused = false;
   absl::Duration hub_interval;
-  absl::Time last_push, last_pull;       // Successful.
+  absl::Time last_push, last_pull;  // Successful.
   absl::Time next_pull;
-  absl::Duration hub_clock_offset;       // Hub minus local; zero when never measured.
+  absl::Duration hub_clock_offset;  // Hub minus local; zero when never measured.
 
-  Lsn captured;                          // Durable in the log.
+  Lsn captured;  // Durable in the log.
   absl::Time last_captured_commit;
-  uint64_t events_captured = 0;          // Since the engine was opened.
-  uint64_t events_total = 0;             // In the log, all chains.
+  uint64_t events_captured = 0;  // Since the engine was opened.
+  uint64_t events_total = 0;     // In the log, all chains.
   uint64_t unattributed_transactions = 0;
-  uint64_t false_tags = 0;               // Rows in a tagged transaction that the engine had not meant to write.
-  StagePosition push_position, pull_position, projection_position;  // Without chains that are stopped, and what the hub has not told.
+  uint64_t false_tags = 0;  // Rows in a tagged transaction that the engine had not meant to write.
+  StagePosition push_position, pull_position,
+      projection_position;  // Without chains that are stopped, and what the hub has not told.
   int64_t unsettled = 0, parked = 0, conflicts = 0;
   int64_t log_bytes = 0;
   std::vector<OriginStatus> origins;     // Ordered by id.

@@ -21,13 +21,14 @@ absl::Status WithheldValues::Load() {
   ASSAY_ASSIGN_OR_RETURN(const std::vector<std::string> texts, DecodeKey(note.value_or("")));
   for (size_t i = 0; i + 4 <= texts.size(); i += 4) {
     WithheldValue& value = values_.emplace_back(WithheldValue{texts[i], texts[i + 1], texts[i + 2]});
-    if (!absl::SimpleAtoi(texts[i + 3], &value.bytes)) return absl::DataLossError("the log's note of large values is damaged");
+    if (!absl::SimpleAtoi(texts[i + 3], &value.bytes))
+      return absl::DataLossError("the log's note of large values is damaged");
   }
   return absl::OkStatus();
 }
 
-absl::Status WithheldValues::Note(const TableShape& shape, const RowKey& key, const v1::RowChange& row, absl::Span<const uint32_t> withheld,
-                                  absl::Span<const TupleValue> tuple) {
+absl::Status WithheldValues::Note(const TableShape& shape, const RowKey& key, const v1::RowChange& row,
+                                  absl::Span<const uint32_t> withheld, absl::Span<const TupleValue> tuple) {
   if (values_.empty() && withheld.empty()) return absl::OkStatus();
   const std::string table = shape.name.ToString(), encoded = EncodeKey(key);
   const size_t erased = std::erase_if(values_, [&](const WithheldValue& known) {
@@ -41,7 +42,8 @@ absl::Status WithheldValues::Note(const TableShape& shape, const RowKey& key, co
   if (values_.size() > kValuesMax) values_.erase(values_.begin(), values_.end() - kValuesMax);
   if (erased == 0 && withheld.empty()) return absl::OkStatus();
   std::vector<std::string> texts;
-  for (const WithheldValue& value : values_) texts.insert(texts.end(), {value.table, value.key, value.column, absl::StrCat(value.bytes)});
+  for (const WithheldValue& value : values_)
+    texts.insert(texts.end(), {value.table, value.key, value.column, absl::StrCat(value.bytes)});
   return stages_->Set(kNote, EncodeKey(texts));
 }
 

@@ -18,7 +18,8 @@ bool Precedes(uint32_t a, uint32_t b) {
 }  // namespace
 
 XidHorizon::Fence& XidHorizon::Find(absl::string_view nonce) {
-  const auto found = std::find_if(fences_.begin(), fences_.end(), [&](const Fence& fence) { return fence.nonce == nonce; });
+  const auto found =
+      std::find_if(fences_.begin(), fences_.end(), [&](const Fence& fence) { return fence.nonce == nonce; });
   if (found != fences_.end()) return *found;
   if (fences_.size() == kFencesMax) fences_.pop_front();
   return fences_.emplace_back(Fence{std::string(nonce)});
@@ -47,7 +48,8 @@ void XidHorizon::OnCommitted(uint64_t session, uint32_t xmin) {
 
 void XidHorizon::Move() {
   while (!fences_.empty()) {
-    const auto done = std::find_if(fences_.begin(), fences_.end(), [](const Fence& fence) { return fence.seen && fence.ended_before != 0; });
+    const auto done = std::find_if(fences_.begin(), fences_.end(),
+                                   [](const Fence& fence) { return fence.seen && fence.ended_before != 0; });
     if (done == fences_.end()) return;
     if (done->session != session_) {
       session_ = done->session;

@@ -1,11 +1,14 @@
-// Which row versions are in the log for certain, by their xmin: so a row that nobody has written lately need not wait for a fence.
+// Which row versions are in the log for certain, by their xmin: so a row that nobody has written lately need not wait
+// for a fence.
 //
-// A read's fence is preceded in the WAL by the commit of every transaction that had ended when the fence was emitted (ReadReply::ended_before). When
-// the fence has come by, the log has all of those. A row that is read later and was written by one of them, or by a projection of ours that
-// committed, is as the log knows it. (PostgreSQL's manual, "Transaction ID and Snapshot Information Functions"; and "Preventing Transaction ID
-// Wraparound Failures": xids compare modulo 2^32, so a row that was written two billion transactions ago may look new, and waits for its fence.)
+// A read's fence is preceded in the WAL by the commit of every transaction that had ended when the fence was emitted
+// (ReadReply::ended_before). When the fence has come by, the log has all of those. A row that is read later and was
+// written by one of them, or by a projection of ours that committed, is as the log knows it. (PostgreSQL's manual,
+// "Transaction ID and Snapshot Information Functions"; and "Preventing Transaction ID Wraparound Failures": xids
+// compare modulo 2^32, so a row that was written two billion transactions ago may look new, and waits for its fence.)
 //
-// Of one session: in another one the server may be an older copy of itself, which gives the same xids anew. Not thread-safe.
+// Of one session: in another one the server may be an older copy of itself, which gives the same xids anew. Not
+// thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +43,8 @@ class XidHorizon {
   std::deque<Fence> fences_;  // Of the last few reads.
   uint64_t session_ = 0;
   uint32_t ended_before_ = 0;  // 0: nothing is known.
-  std::deque<uint32_t> own_;  // Of the last projections that had not ended then: while a transaction stays open, none has.
+  std::deque<uint32_t>
+      own_;  // Of the last projections that had not ended then: while a transaction stays open, none has.
 };
 
 }  // namespace assay

@@ -15,8 +15,8 @@ inline absl::Status Annotate(const absl::Status& status, absl::string_view conte
 }  // namespace assay
 
 // Leaves the enclosing function with the status of `expr` unless it is OK.
-#define ASSAY_RETURN_IF_ERROR(expr)                      \
-  do {                                                   \
+#define ASSAY_RETURN_IF_ERROR(expr)                                                     \
+  do {                                                                                  \
     if (absl::Status assay_status_ = (expr); !assay_status_.ok()) return assay_status_; \
   } while (false)
 

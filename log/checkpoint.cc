@@ -90,8 +90,8 @@ absl::StatusOr<Checkpoint> ParseBody(absl::string_view body) {
 
 // The lines that are signed.
 std::string Body(const Checkpoint& checkpoint) {
-  return absl::StrCat(checkpoint.origin.Hex(), "\n", checkpoint.size, "\n", absl::Base64Escape(AsBytes(checkpoint.root)),
-                      "\n");
+  return absl::StrCat(checkpoint.origin.Hex(), "\n", checkpoint.size, "\n",
+                      absl::Base64Escape(AsBytes(checkpoint.root)), "\n");
 }
 
 }  // namespace
@@ -173,8 +173,8 @@ std::string SignCheckpoint(const Checkpoint& checkpoint, const SigningKey& key) 
 }
 
 std::string CheckpointText(const Checkpoint& checkpoint, absl::string_view signature) {
-  return absl::StrCat(Body(checkpoint), "\n", kSignatureMark, checkpoint.origin.Hex(), " ", absl::Base64Escape(signature),
-                      "\n");
+  return absl::StrCat(Body(checkpoint), "\n", kSignatureMark, checkpoint.origin.Hex(), " ",
+                      absl::Base64Escape(signature), "\n");
 }
 
 absl::StatusOr<std::string> SignatureOf(absl::string_view text) {

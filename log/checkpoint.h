@@ -1,7 +1,7 @@
 // A checkpoint: "origin O had N events and this root", signed by the origin's Ed25519 key.
 //
-// The text form is C2SP's tlog-checkpoint in a signed note: three lines (origin, size, base64 root), an empty line, and a
-// signature line "— <origin> <base64 of 4-byte key id ‖ 64-byte signature>". Whoever kept one can prove truncation or
+// The text form is C2SP's tlog-checkpoint in a signed note: three lines (origin, size, base64 root), an empty line, and
+// a signature line "— <origin> <base64 of 4-byte key id ‖ 64-byte signature>". Whoever kept one can prove truncation or
 // rewriting later. A checkpoint is never progress: that is a cursor.
 // (https://c2sp.org/tlog-checkpoint, https://c2sp.org/signed-note)
 #pragma once
@@ -23,8 +23,8 @@ struct Checkpoint {
   Hash root{};
 };
 
-// An origin's Ed25519 key pair. The private half lives in a file of mode 0600 beside the log and never in the log. Copies share one key;
-// from any thread.
+// An origin's Ed25519 key pair. The private half lives in a file of mode 0600 beside the log and never in the log.
+// Copies share one key; from any thread.
 class SigningKey {
  public:
   static absl::StatusOr<SigningKey> Generate();

@@ -1,9 +1,9 @@
 // The versions of a row's columns, sorted by column: a map from ColumnId to Version.
 //
-// A batch keeps tens of thousands of rows in memory, and one large transaction has some hundred thousand. Mostly one event wrote all of
-// a row's columns, and its columns follow each other: then first and last are all there is to know. Otherwise a column costs 8 bytes
-// and each distinct version is kept once. Elements are made as they are looked at: no reference to one outlives the statement.
-// Not thread-safe.
+// A batch keeps tens of thousands of rows in memory, and one large transaction has some hundred thousand. Mostly one
+// event wrote all of a row's columns, and its columns follow each other: then first and last are all there is to know.
+// Otherwise a column costs 8 bytes and each distinct version is kept once. Elements are made as they are looked at: no
+// reference to one outlives the statement. Not thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -68,7 +68,8 @@ class ColumnVersions {
   // The index of `column`, or of the next one when it is not here.
   size_t LowerBound(ColumnId column) const {
     if (run_ > 0) return column.value <= first_ ? 0 : std::min(column.value - first_, run_);
-    return std::lower_bound(slots_.begin(), slots_.end(), column, [](const Slot& slot, ColumnId wanted) { return slot.column < wanted; }) -
+    return std::lower_bound(slots_.begin(), slots_.end(), column,
+                            [](const Slot& slot, ColumnId wanted) { return slot.column < wanted; }) -
            slots_.begin();
   }
   // nullptr: not here. Until the next change.
@@ -120,7 +121,9 @@ class ColumnVersions {
     return size() == other.size() && std::equal(begin(), end(), other.begin());
   }
   // Of memory beside the object itself.
-  size_t ByteSize() const { return slots_.capacity() * sizeof(Slot) + (versions_.capacity() <= 1 ? 0 : versions_.capacity() * sizeof(Version)); }
+  size_t ByteSize() const {
+    return slots_.capacity() * sizeof(Slot) + (versions_.capacity() <= 1 ? 0 : versions_.capacity() * sizeof(Version));
+  }
 
  private:
   static constexpr size_t kUnusedMax = 4;

@@ -11,12 +11,15 @@ namespace {
 
 struct File {
   sqlite3_file base;
-  sqlite3_io_methods methods;   // Of the version that the file below has.
+  sqlite3_io_methods methods;  // Of the version that the file below has.
   sqlite3_int64 unsynced = 0;
 };
-constexpr size_t kFileBytes = (sizeof(File) + alignof(std::max_align_t) - 1) / alignof(std::max_align_t) * alignof(std::max_align_t);
+constexpr size_t kFileBytes =
+    (sizeof(File) + alignof(std::max_align_t) - 1) / alignof(std::max_align_t) * alignof(std::max_align_t);
 
-sqlite3_file* Below(sqlite3_file* file) { return reinterpret_cast<sqlite3_file*>(reinterpret_cast<char*>(file) + kFileBytes); }
+sqlite3_file* Below(sqlite3_file* file) {
+  return reinterpret_cast<sqlite3_file*>(reinterpret_cast<char*>(file) + kFileBytes);
+}
 
 template <auto Method, typename... Arguments>
 auto Pass(sqlite3_file* file, Arguments... arguments) {

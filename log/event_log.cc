@@ -1,5 +1,6 @@
-// Appending: heads, trees and segments. What others wrote comes in through event_log_pull.cc; reading is in event_log_read.cc,
-// checkpoints in event_log_checkpoint.cc, and what is done with small segments in event_log_repack.cc.
+// Appending: heads, trees and segments. What others wrote comes in through event_log_pull.cc; reading is in
+// event_log_read.cc, checkpoints in event_log_checkpoint.cc, and what is done with small segments in
+// event_log_repack.cc.
 #include "log/event_log.h"
 
 #include <utility>

@@ -1,8 +1,9 @@
 // The append-only log: every chain this branch holds, its own and the others', as the bytes first written.
 //
-// A chain is dense from 1. `head` is how far it is held; `complete` how far whole transactions are held: nobody reads past
-// `complete`. Appends are buffered into segments and written when the LogFile commits; nothing here changes or deletes an
-// event, though Repack puts events into other segments. Callers open the transaction: every Append is inside LogFile::Begin and Commit.
+// A chain is dense from 1. `head` is how far it is held; `complete` how far whole transactions are held: nobody reads
+// past `complete`. Appends are buffered into segments and written when the LogFile commits; nothing here changes or
+// deletes an event, though Repack puts events into other segments. Callers open the transaction: every Append is inside
+// LogFile::Begin and Commit.
 //
 //   ASSAY_RETURN_IF_ERROR(log.Append(event, serialized));
 //   EventReader reader = log.Read(origin, Sequence{42});
@@ -32,9 +33,9 @@
 namespace assay {
 
 struct ChainHead {
-  Sequence last;             // 0: nothing held.
-  Sequence complete;         // Last event that ends a transaction.
-  HlcStamp complete_stamp;   // Of that transaction.
+  Sequence last;            // 0: nothing held.
+  Sequence complete;        // Last event that ends a transaction.
+  HlcStamp complete_stamp;  // Of that transaction.
 };
 
 // A small number for an origin inside this one log file; row versions store it instead of 16 bytes.
@@ -45,8 +46,8 @@ struct OriginIndex {
 
 class EventLog;
 
-// Reads one chain forward, from a sequence up to what is complete now. Sees events appended (and committed or not) later when
-// asked again after the end.
+// Reads one chain forward, from a sequence up to what is complete now. Sees events appended (and committed or not)
+// later when asked again after the end.
 class EventReader {
  public:
   // nullptr: no further complete event yet. The pointer is valid until the next call.
@@ -73,44 +74,46 @@ class EventLog {
   // Every origin with at least one event here or given a number by IndexOf, ordered by id.
   std::vector<OriginId> Origins() const;
   ChainHead Head(const OriginId& origin) const;
-  // Registers `origin` if it is new (in a file opened read-only: NOT_FOUND). Stable for the life of the file once committed.
+  // Registers `origin` if it is new (in a file opened read-only: NOT_FOUND). Stable for the life of the file once
+  // committed.
   absl::StatusOr<OriginIndex> IndexOf(const OriginId& origin);
   bool HasIndex(uint64_t index) const { return index < origins_by_index_.size(); }
   // The origin of an index that IndexOf gave. CHECKs that it did.
   OriginId OriginOf(OriginIndex index) const;
 
-  // Appends an event this branch wrote: `event` says origin, sequence (head + 1), stamp and end mark; `bytes` is what is
-  // stored. `table` as SegmentPart::table. An event out of sequence is a bug and CHECKs.
+  // Appends an event this branch wrote: `event` says origin, sequence (head + 1), stamp and end mark; `bytes` is what
+  // is stored. `table` as SegmentPart::table. An event out of sequence is a bug and CHECKs.
   absl::Status Append(const v1::Event& event, absl::string_view table, absl::string_view bytes);
 
-  // Appends what is new of a pulled segment, after checking density, leaf hashes (when sent), and each event's own origin and
-  // sequence; what is held already must have the same hashes. OUT_OF_RANGE: a gap before it (pull again from the head).
-  // DATA_LOSS: a fork or damaged bytes; nothing was appended. Of a fork, evidence is kept if the caller commits.
+  // Appends what is new of a pulled segment, after checking density, leaf hashes (when sent), and each event's own
+  // origin and sequence; what is held already must have the same hashes. OUT_OF_RANGE: a gap before it (pull again from
+  // the head). DATA_LOSS: a fork or damaged bytes; nothing was appended. Of a fork, evidence is kept if the caller
+  // commits.
   absl::Status AppendPulled(const Segment& segment);
 
   // Why a chain did not go on with what was pulled.
   struct Refusal {
     absl::Status cause = absl::OkStatus();  // OK: all that is new was appended.
-    // What is held here is contradicted (a fork, a signed root) or damaged: pulling again cannot mend that. Otherwise the fault is
-    // in what came, and the same may come right another time.
+    // What is held here is contradicted (a fork, a signed root) or damaged: pulling again cannot mend that. Otherwise
+    // the fault is in what came, and the same may come right another time.
     bool about_held = false;
     bool signed_claim = false;  // The chain's own key signed what contradicts.
   };
-  // Appends what a reply brought of one chain: `segments` in order, up to the first that is refused as AppendPulled would. Then the
-  // chain must begin with its opening, and agree with `checkpoint` (empty: none), the newest its origin signed as far as the hub
-  // tells, if that reaches no further than what is held now; if not, nothing of the reply is appended. `complete`: where the hub
-  // says that the chain's last whole transaction ends; nothing beyond is taken. Evidence is kept if the caller commits.
-  // A status: the log could not be written or read.
-  absl::StatusOr<Refusal> AppendChain(const OriginId& origin, absl::Span<const Segment* const> segments, Sequence complete,
-                                      absl::string_view checkpoint);
+  // Appends what a reply brought of one chain: `segments` in order, up to the first that is refused as AppendPulled
+  // would. Then the chain must begin with its opening, and agree with `checkpoint` (empty: none), the newest its origin
+  // signed as far as the hub tells, if that reaches no further than what is held now; if not, nothing of the reply is
+  // appended. `complete`: where the hub says that the chain's last whole transaction ends; nothing beyond is taken.
+  // Evidence is kept if the caller commits. A status: the log could not be written or read.
+  absl::StatusOr<Refusal> AppendChain(const OriginId& origin, absl::Span<const Segment* const> segments,
+                                      Sequence complete, absl::string_view checkpoint);
 
   EventReader Read(const OriginId& origin, Sequence from);
   // One event's bytes. NOT_FOUND when it is not held, PERMISSION_DENIED when it is masked here.
   absl::StatusOr<std::string> ReadEvent(const OriginId& origin, Sequence sequence);
 
-  // The stored segments from `from` on, leaf hashes filled in, about `bytes_max` together and at least one event; for a push.
-  // The first is cut to begin at `from`. Includes pieces of transactions that have no end mark yet when `complete_only` is
-  // false. Empty at the head.
+  // The stored segments from `from` on, leaf hashes filled in, about `bytes_max` together and at least one event; for a
+  // push. The first is cut to begin at `from`. Includes pieces of transactions that have no end mark yet when
+  // `complete_only` is false. Empty at the head.
   absl::StatusOr<std::vector<Segment>> ReadSegments(const OriginId& origin, Sequence from, size_t bytes_max,
                                                     bool complete_only);
 
@@ -121,21 +124,23 @@ class EventLog {
   // The OriginOpened that begins the chain. NOT_FOUND before event 1 is held.
   absl::StatusOr<v1::OriginOpened> Opening(const OriginId& origin);
 
-  // Keeps the newest checkpoint seen of an origin; one ahead of the head is held against the chain once it gets there. DATA_LOSS
-  // when `text` is not signed by the chain's key, or contradicts the chain held here or one kept before (same size, another
-  // root): then evidence of both is kept, if the caller commits. NOT_FOUND before event 1, which has the key, is held.
+  // Keeps the newest checkpoint seen of an origin; one ahead of the head is held against the chain once it gets there.
+  // DATA_LOSS when `text` is not signed by the chain's key, or contradicts the chain held here or one kept before (same
+  // size, another root): then evidence of both is kept, if the caller commits. NOT_FOUND before event 1, which has the
+  // key, is held.
   absl::Status KeepCheckpoint(const OriginId& origin, absl::string_view text);
-  // The checkpoint of the chain as it is here, signed with its own key and kept. FAILED_PRECONDITION when `key` is another; else as KeepCheckpoint.
+  // The checkpoint of the chain as it is here, signed with its own key and kept. FAILED_PRECONDITION when `key` is
+  // another; else as KeepCheckpoint.
   absl::StatusOr<std::string> SignCheckpoint(const OriginId& origin, const SigningKey& key);
   std::optional<std::string> NewestCheckpoint(const OriginId& origin) const;
 
   int64_t EventCount() const;  // Over all chains.
 
-  // Sales that come one by one leave a segment each, and take twice the room that they need. True: of some chain `events` or more have come since
-  // it was last looked at.
+  // Sales that come one by one leave a segment each, and take twice the room that they need. True: of some chain
+  // `events` or more have come since it was last looked at.
   bool ShouldRepack(size_t events) const;
-  // Packs about so many of them together, the oldest of one chain; nothing if ShouldRepack says no. For when there is nothing else to
-  // do: 4 us an event.
+  // Packs about so many of them together, the oldest of one chain; nothing if ShouldRepack says no. For when there is
+  // nothing else to do: 4 us an event.
   absl::Status Repack(size_t events);
 
  private:
@@ -146,15 +151,15 @@ class EventLog {
     OriginId origin;
     OriginIndex index;
     ChainHead head;
-    HlcStamp last_stamp;      // Of event `head.last`.
-    Sequence stored;          // Written as segments; what follows is in `builder`.
-    Sequence repacked;        // Segments up to there are not looked at again.
+    HlcStamp last_stamp;  // Of event `head.last`.
+    Sequence stored;      // Written as segments; what follows is in `builder`.
+    Sequence repacked;    // Segments up to there are not looked at again.
     MerkleTree tree;
     SegmentBuilder builder;
-    std::string checkpoint;   // Newest seen; may be empty.
-    Checkpoint claim;         // What it says.
-    std::string public_key;   // As event 1 says, once it was asked for.
-    bool dirty = false;       // Differs from its row.
+    std::string checkpoint;  // Newest seen; may be empty.
+    Checkpoint claim;        // What it says.
+    std::string public_key;  // As event 1 says, once it was asked for.
+    bool dirty = false;      // Differs from its row.
 
     bool InTransaction() const { return head.complete < head.last; }
     std::string Checksum() const;
@@ -195,7 +200,8 @@ class EventLog {
   Refusal CheckRoot(const Chain& chain, const Checkpoint& claim, absl::string_view text, const Hash& root);
   // Puts a chain back to how it was, after the file was.
   void Restore(const OriginId& origin, std::optional<Chain> before);
-  void KeepEvidence(const Chain& chain, absl::string_view kind, Sequence at, absl::string_view held, absl::string_view offered);
+  void KeepEvidence(const Chain& chain, absl::string_view kind, Sequence at, absl::string_view held,
+                    absl::string_view offered);
   absl::Status StoreEvidence();
   absl::Status InsertSegment(const Chain& chain, const Segment& segment);
   absl::Status RepackChain(Chain& chain, size_t events);

@@ -59,12 +59,13 @@ absl::StatusOr<std::string> EventLog::PublicKey(const OriginId& origin) {
   return opening.public_key();
 }
 
-EventLog::Refusal EventLog::CheckRoot(const Chain& chain, const Checkpoint& claim, absl::string_view text, const Hash& root) {
+EventLog::Refusal EventLog::CheckRoot(const Chain& chain, const Checkpoint& claim, absl::string_view text,
+                                      const Hash& root) {
   if (claim.root == root) return {};
   KeepEvidence(chain, "checkpoint", {claim.size}, AsBytes(root), text);
-  return {absl::DataLossError(absl::StrCat("origin ", chain.origin.Hex(), " signed another history of its first ", claim.size,
-                                           " events (root ", HexEncode(AsBytes(claim.root)), ") than the one here (root ",
-                                           HexEncode(AsBytes(root)), ")")),
+  return {absl::DataLossError(absl::StrCat("origin ", chain.origin.Hex(), " signed another history of its first ",
+                                           claim.size, " events (root ", HexEncode(AsBytes(claim.root)),
+                                           ") than the one here (root ", HexEncode(AsBytes(root)), ")")),
           /*about_held=*/false, /*signed_claim=*/true};
 }
 
@@ -88,8 +89,8 @@ absl::StatusOr<EventLog::Refusal> EventLog::TakeCheckpoint(const OriginId& origi
 absl::StatusOr<EventLog::Refusal> EventLog::TakeClaim(Chain& chain, const Checkpoint& claim, absl::string_view text) {
   if (claim.size == chain.claim.size && claim.root != chain.claim.root && !chain.checkpoint.empty()) {
     KeepEvidence(chain, "checkpoint", {claim.size}, chain.checkpoint, text);
-    return Refusal{absl::DataLossError(absl::StrCat("origin ", chain.origin.Hex(), " signed two histories of its first ", claim.size,
-                                                    " events")),
+    return Refusal{absl::DataLossError(absl::StrCat("origin ", chain.origin.Hex(),
+                                                    " signed two histories of its first ", claim.size, " events")),
                    /*about_held=*/true, /*signed_claim=*/true};
   }
   if (claim.size <= chain.head.last.value) {
@@ -112,8 +113,9 @@ absl::StatusOr<std::string> EventLog::SignCheckpoint(const OriginId& origin, con
   ASSAY_CHECK(file_->InTransaction());
   ASSAY_ASSIGN_OR_RETURN(const std::string public_key, PublicKey(origin));
   if (public_key != key.public_key()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the signing key is not the one that chain ", origin.Hex(), " was opened with: put that chain's key file back, or open a new origin"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the signing key is not the one that chain ", origin.Hex(),
+                     " was opened with: put that chain's key file back, or open a new origin"));
   }
   Chain& chain = *FindOrAdd(origin);
   const Checkpoint claim{origin, chain.head.last.value, chain.tree.Root()};

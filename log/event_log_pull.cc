@@ -22,8 +22,9 @@ absl::Status EventLog::AppendPulled(const Segment& segment) {
   return std::move(refusal.cause);
 }
 
-absl::StatusOr<EventLog::Refusal> EventLog::AppendChain(const OriginId& origin, absl::Span<const Segment* const> segments,
-                                                        Sequence complete, absl::string_view checkpoint) {
+absl::StatusOr<EventLog::Refusal> EventLog::AppendChain(const OriginId& origin,
+                                                        absl::Span<const Segment* const> segments, Sequence complete,
+                                                        absl::string_view checkpoint) {
   ASSAY_CHECK(file_->InTransaction());
   std::optional<Chain> before;
   if (const Chain* held = Find(origin); held != nullptr) before = *held;
@@ -35,14 +36,17 @@ absl::StatusOr<EventLog::Refusal> EventLog::AppendChain(const OriginId& origin, 
     ASSAY_CHECK(segment->origin == origin);
     if (segment->last > complete) {
       // Nobody is given a part of a transaction whose end the hub has not got: it might never come.
-      refusal.cause = absl::InvalidArgumentError(absl::StrCat(EventName(origin, segment->last), " was given, and the chain's last whole "
-                                                              "transaction was said to end at ", complete.value));
+      refusal.cause = absl::InvalidArgumentError(absl::StrCat(EventName(origin, segment->last),
+                                                              " was given, and the chain's last whole "
+                                                              "transaction was said to end at ",
+                                                              complete.value));
     } else {
       ASSAY_ASSIGN_OR_RETURN(refusal, TakeSegment(*segment));
     }
     if (!refusal.cause.ok()) break;
   }
-  // What came before a bad segment is as good as a reply that ended there. What the origin itself contradicts is good for nothing.
+  // What came before a bad segment is as good as a reply that ended there. What the origin itself contradicts is good
+  // for nothing.
   ASSAY_ASSIGN_OR_RETURN(Refusal contradiction, CheckChain(origin, held, checkpoint));
   if (contradiction.cause.ok()) {
     ASSAY_RETURN_IF_ERROR(file_->Execute("RELEASE pulled"));
@@ -53,12 +57,14 @@ absl::StatusOr<EventLog::Refusal> EventLog::AppendChain(const OriginId& origin, 
   return contradiction;
 }
 
-absl::StatusOr<EventLog::Refusal> EventLog::CheckChain(const OriginId& origin, Sequence held, absl::string_view checkpoint) {
+absl::StatusOr<EventLog::Refusal> EventLog::CheckChain(const OriginId& origin, Sequence held,
+                                                       absl::string_view checkpoint) {
   const Sequence last = Head(origin).last;
   if (last.value == 0) return Refusal{};  // Nothing to check, and no key to check it with.
   const absl::StatusOr<std::string> opening = PublicKey(origin);
   if (absl::IsPermissionDenied(opening.status())) {
-    return Refusal{absl::DataLossError(absl::StrCat(EventName(origin, {1}), ", which opens the chain, was withheld")), held.value > 0};
+    return Refusal{absl::DataLossError(absl::StrCat(EventName(origin, {1}), ", which opens the chain, was withheld")),
+                   held.value > 0};
   }
   if (absl::IsDataLoss(opening.status())) return Refusal{opening.status(), held.value > 0};
   ASSAY_RETURN_IF_ERROR(opening.status());
@@ -142,8 +148,8 @@ absl::StatusOr<EventLog::Refusal> EventLog::CheckOverlap(Chain& chain, const Dec
     KeepEvidence(chain, "fork", event.sequence, ours.masked ? AsBytes(ours.leaf) : ours.bytes,
                  event.masked ? AsBytes(event.leaf) : event.bytes);
     return Refusal{absl::DataLossError(absl::StrCat("fork: another ", EventName(event.origin, event.sequence),
-                                                    " is held here (", HexEncode(AsBytes(ours.leaf)), ") than was pulled (",
-                                                    HexEncode(AsBytes(event.leaf)), ")")),
+                                                    " is held here (", HexEncode(AsBytes(ours.leaf)),
+                                                    ") than was pulled (", HexEncode(AsBytes(event.leaf)), ")")),
                    /*about_held=*/true};
   }
   return Refusal{};
@@ -154,13 +160,15 @@ EventLog::Refusal EventLog::CheckNew(const Chain& chain, const DecodedSegment& d
   const bool begins = !chain.InTransaction();
   const StoredEvent& first = events[skip];
   if (begins ? first.stamp <= chain.last_stamp : first.stamp != chain.last_stamp) {
-    return {absl::DataLossError(absl::StrCat(EventName(first.origin, first.sequence), ": its stamp does not ",
-                                             begins ? "rise above the transaction before" : "equal that of its transaction"))};
+    return {absl::DataLossError(
+        absl::StrCat(EventName(first.origin, first.sequence), ": its stamp does not ",
+                     begins ? "rise above the transaction before" : "equal that of its transaction"))};
   }
   const Sequence claimed = decoded.first_transaction_begins();
   if (skip == 0 && claimed.value != 0 && claimed != chain.head.complete.Next()) {
     return {absl::DataLossError(absl::StrCat(EventName(first.origin, first.sequence), ": its transaction begins at ",
-                                             claimed.value, " by its own word and at ", chain.head.complete.value + 1, " here"))};
+                                             claimed.value, " by its own word and at ", chain.head.complete.value + 1,
+                                             " here"))};
   }
   if (chain.claim.size < first.sequence.value || chain.claim.size > events.back().sequence.value) return {};
   // The signed word about this stretch came before the stretch did.

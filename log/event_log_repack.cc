@@ -1,4 +1,5 @@
-// Small segments, as sales leave them one by one, are packed together when there is nothing else to do: where the cuts are means nothing.
+// Small segments, as sales leave them one by one, are packed together when there is nothing else to do: where the cuts
+// are means nothing.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -14,8 +15,8 @@ constexpr char kRepacked[] = "repacked";
 constexpr size_t kPassedOverMax = 64;  // Segments at a time that are not small.
 
 bool SameEvent(const StoredEvent& a, const StoredEvent& b) {
-  return a.sequence == b.sequence && a.stamp == b.stamp && a.ends_transaction == b.ends_transaction && a.masked == b.masked &&
-         a.table == b.table && a.bytes == b.bytes && a.leaf == b.leaf;
+  return a.sequence == b.sequence && a.stamp == b.stamp && a.ends_transaction == b.ends_transaction &&
+         a.masked == b.masked && a.table == b.table && a.bytes == b.bytes && a.leaf == b.leaf;
 }
 
 // An event's bytes are all there is of it: `packed` must have each of `events` as it was before they are let go.
@@ -35,9 +36,8 @@ absl::Status CheckSame(const std::vector<DecodedSegment>& events, const std::vec
 }  // namespace
 
 bool EventLog::ShouldRepack(size_t events) const {
-  return std::any_of(chains_.begin(), chains_.end(), [&](const auto& each) {
-    return each.second.stored.value - each.second.repacked.value >= events;
-  });
+  return std::any_of(chains_.begin(), chains_.end(),
+                     [&](const auto& each) { return each.second.stored.value - each.second.repacked.value >= events; });
 }
 
 absl::Status EventLog::Repack(size_t events) {
@@ -51,7 +51,8 @@ absl::Status EventLog::Repack(size_t events) {
 absl::Status EventLog::RepackChain(Chain& chain, size_t events) {
   const auto load = [&](Sequence sequence) -> absl::StatusOr<Segment> {
     ASSAY_ASSIGN_OR_RETURN(std::optional<Segment> stored, LoadSegment(chain, sequence));
-    if (!stored) return absl::DataLossError(absl::StrCat("the log has no segment with ", EventName(chain.origin, sequence)));
+    if (!stored)
+      return absl::DataLossError(absl::StrCat("the log has no segment with ", EventName(chain.origin, sequence)));
     return *std::move(stored);
   };
   Sequence next{1};
@@ -88,7 +89,8 @@ absl::Status EventLog::RepackChain(Chain& chain, size_t events) {
   while (!builder.empty()) packed.push_back(builder.Finish(false));
   if (packed.size() < small.size()) {
     ASSAY_RETURN_IF_ERROR(CheckSame(small, packed));
-    ASSAY_ASSIGN_OR_RETURN(Statement remove, file_->Prepare("DELETE FROM segment WHERE origin = ?1 AND last BETWEEN ?2 AND ?3"));
+    ASSAY_ASSIGN_OR_RETURN(Statement remove,
+                           file_->Prepare("DELETE FROM segment WHERE origin = ?1 AND last BETWEEN ?2 AND ?3"));
     ASSAY_RETURN_IF_ERROR(remove.BindInt(1, chain.index.value)
                               .BindInt(2, static_cast<int64_t>(packed.front().first.value))
                               .BindInt(3, static_cast<int64_t>(packed.back().last.value))
@@ -120,7 +122,8 @@ absl::Status EventLog::StoreRepacked() {
   repacked_changed_ = false;
   std::string value;
   for (const OriginId& origin : origins_by_index_) PutFixed64(&value, chains_.at(origin).repacked.value);
-  ASSAY_ASSIGN_OR_RETURN(Statement upsert, file_->Prepare("INSERT OR REPLACE INTO value (name, value) VALUES (?1, ?2)"));
+  ASSAY_ASSIGN_OR_RETURN(Statement upsert,
+                         file_->Prepare("INSERT OR REPLACE INTO value (name, value) VALUES (?1, ?2)"));
   return upsert.BindText(1, kRepacked).BindBlob(2, value).Run();
 }
 

@@ -167,8 +167,8 @@ absl::Status LogFile::CheckFormat() {
                                                       ": install a newer Assay"));
   }
   if (version < kLogFormatVersion && read_only_) {
-    return absl::FailedPreconditionError(absl::StrCat(path_, " has log format ", version, " and this program reads ", kLogFormatVersion,
-                                                      ": start assayd once, which brings it there"));
+    return absl::FailedPreconditionError(absl::StrCat(path_, " has log format ", version, " and this program reads ",
+                                                      kLogFormatVersion, ": start assayd once, which brings it there"));
   }
   return absl::OkStatus();
 }
@@ -197,15 +197,17 @@ absl::Status LogFile::Configure() {
   if (is_log && version < 3) {
     ASSAY_ASSIGN_OR_RETURN(const int64_t open, Number("SELECT count(*) FROM intent"));
     if (open > 0) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          path_, " has log format ", version, " and a projection whose outcome is not settled: start the Assay that wrote it once, until "
-          "`assay status` shows nothing pending, and then this one"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(path_, " has log format ", version,
+                       " and a projection whose outcome is not settled: start the Assay that wrote it once, until "
+                       "`assay status` shows nothing pending, and then this one"));
     }
   }
   const char* schema = is_log ? "" : kLogSchema;
   const char* list = is_log && version >= 2 ? "" : kRowVersionList;
   const char* intent = is_log && version >= 3 ? "" : kIntent;
-  return Annotate(Execute(absl::StrCat("BEGIN IMMEDIATE;", schema, list, intent, kRowVersionRuns, "PRAGMA application_id = ", kLogApplicationId,
+  return Annotate(Execute(absl::StrCat("BEGIN IMMEDIATE;", schema, list, intent, kRowVersionRuns,
+                                       "PRAGMA application_id = ", kLogApplicationId,
                                        "; PRAGMA user_version = ", kLogFormatVersion, "; COMMIT")),
                   version == 0 ? "create" : "bring to the newest format");
 }

@@ -1,7 +1,7 @@
 // The one SQLite file behind a branch's log, and the only place a transaction on it begins or ends.
 //
-// Everything a stage makes durable (events, cursors, row versions, intents) goes through one LogFile and so lands or vanishes
-// together. SQLite in WAL mode with synchronous=FULL: Commit() returning OK means the disk has it.
+// Everything a stage makes durable (events, cursors, row versions, intents) goes through one LogFile and so lands or
+// vanishes together. SQLite in WAL mode with synchronous=FULL: Commit() returning OK means the disk has it.
 //
 //   ASSAY_ASSIGN_OR_RETURN(auto file, LogFile::Open("/var/lib/assay/log.db", {}));
 //   ASSAY_RETURN_IF_ERROR(file->Begin());
@@ -13,12 +13,12 @@
 // FAILED_PRECONDITION (not a log, a newer format, or another process has it).
 #pragma once
 
+#include <sqlite3.h>
+
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <sqlite3.h>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -61,32 +61,36 @@ inline constexpr int64_t kLogFormatVersion = 4;
 class LogFile {
  public:
   struct Options {
-    std::string vfs;         // Empty: SQLite's own, evenly (log/even_vfs). The simulation hands in one that loses what was not synced.
+    std::string
+        vfs;  // Empty: SQLite's own, evenly (log/even_vfs). The simulation hands in one that loses what was not synced.
     bool read_only = false;
   };
 
-  // Creates the file with its schema when it is not there (unless read_only: NOT_FOUND), and brings one of an older format to the newest
-  // (unless read_only: FAILED_PRECONDITION).
+  // Creates the file with its schema when it is not there (unless read_only: NOT_FOUND), and brings one of an older
+  // format to the newest (unless read_only: FAILED_PRECONDITION).
   static absl::StatusOr<std::unique_ptr<LogFile>> Open(const std::string& path, const Options& options);
   ~LogFile();
   LogFile(const LogFile&) = delete;
   LogFile& operator=(const LogFile&) = delete;
 
   absl::Status Begin();
-  // Runs every before-commit hook, then commits. On error the transaction is rolled back and nothing of it is durable; only after
-  // UNAVAILABLE (the sync itself failed) nobody can tell, and every later Begin fails too: open the file again, and look.
+  // Runs every before-commit hook, then commits. On error the transaction is rolled back and nothing of it is durable;
+  // only after UNAVAILABLE (the sync itself failed) nobody can tell, and every later Begin fails too: open the file
+  // again, and look.
   absl::Status Commit();
-  // Runs every after-rollback hook, so that nobody keeps in memory what the disk does not have; when one fails, so does every
-  // later Begin. No-op outside a transaction.
+  // Runs every after-rollback hook, so that nobody keeps in memory what the disk does not have; when one fails, so does
+  // every later Begin. No-op outside a transaction.
   void Rollback();
   bool InTransaction() const { return in_transaction_; }
   bool read_only() const { return read_only_; }
 
-  // `before_commit` writes what a component has buffered; `after_rollback` drops and reloads what it has in memory. A component
-  // may lean on those added before it: before a commit the last added writes first, after a rollback the first reloads first.
-  // It takes part while it keeps the token, which may outlive the file; it must not go with something still buffered.
+  // `before_commit` writes what a component has buffered; `after_rollback` drops and reloads what it has in memory. A
+  // component may lean on those added before it: before a commit the last added writes first, after a rollback the
+  // first reloads first. It takes part while it keeps the token, which may outlive the file; it must not go with
+  // something still buffered.
   using Participation = std::shared_ptr<const void>;
-  [[nodiscard]] Participation AddParticipant(std::function<absl::Status()> before_commit, std::function<absl::Status()> after_rollback);
+  [[nodiscard]] Participation AddParticipant(std::function<absl::Status()> before_commit,
+                                             std::function<absl::Status()> after_rollback);
 
   absl::StatusOr<Statement> Prepare(absl::string_view sql);
   absl::Status Execute(const std::string& sql);

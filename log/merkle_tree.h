@@ -1,8 +1,8 @@
 // The Merkle tree of RFC 6962 over a chain's events, grown one leaf at a time.
 //
-// Only the frontier is kept: the roots of the perfect subtrees that the size splits into, at most 64 hashes, from which the
-// root of the whole follows. (RFC 6962, section 2.1: leaf = SHA-256(0x00 ‖ bytes), node = SHA-256(0x01 ‖ left ‖ right).)
-// Not thread-safe.
+// Only the frontier is kept: the roots of the perfect subtrees that the size splits into, at most 64 hashes, from which
+// the root of the whole follows. (RFC 6962, section 2.1: leaf = SHA-256(0x00 ‖ bytes), node = SHA-256(0x01 ‖ left ‖
+// right).) Not thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -49,8 +49,8 @@ absl::StatusOr<bool> PackedRowsReader::Find(const RowRef& wanted) {
 bool PackedRowsReader::Read() {
   uint64_t table;
   absl::string_view key;
-  if (!reader_.Varint(&table) || table > UINT32_MAX || !reader_.Take(row_.key.size(), &key) || !reader_.Sized(&versions_) ||
-      versions_.empty()) {
+  if (!reader_.Varint(&table) || table > UINT32_MAX || !reader_.Take(row_.key.size(), &key) ||
+      !reader_.Sized(&versions_) || versions_.empty()) {
     return false;
   }
   row_.table = {static_cast<uint32_t>(table)};

@@ -1,5 +1,5 @@
-// Rows with their versions (RowVersions::Encode), one after the other: an entry of the list of row versions, and a block of a run of them.
-// FORMAT.md has the bytes.
+// Rows with their versions (RowVersions::Encode), one after the other: an entry of the list of row versions, and a
+// block of a run of them. FORMAT.md has the bytes.
 #pragma once
 
 #include <string>

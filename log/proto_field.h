@@ -35,10 +35,18 @@ bool ForEachField(absl::string_view bytes, Visit visit) {
     if (!reader.Varint(&field.tag) || field.tag >> 3 == 0 || field.tag > kTagMax) return false;
     bool read = false;
     switch (field.tag & 7) {
-      case 0: read = reader.Varint(&field.number); break;
-      case 1: read = reader.Fixed64(&field.number); break;
-      case 2: read = reader.Sized(&field.bytes); break;
-      case 5: read = reader.Take(4, &field.bytes); break;
+      case 0:
+        read = reader.Varint(&field.number);
+        break;
+      case 1:
+        read = reader.Fixed64(&field.number);
+        break;
+      case 2:
+        read = reader.Sized(&field.bytes);
+        break;
+      case 5:
+        read = reader.Take(4, &field.bytes);
+        break;
     }
     if (!read || !visit(field)) return false;
   }

@@ -8,7 +8,8 @@
 namespace assay {
 namespace {
 
-// With its header, a block is to fit a page of the file (4096 bytes), which then is read at once and not in a chain of pages.
+// With its header, a block is to fit a page of the file (4096 bytes), which then is read at once and not in a chain of
+// pages.
 constexpr size_t kBlockBytes = 3900;
 // A row that is in the oldest of dozens of runs asks all others first, and each that says "perhaps" costs a block.
 constexpr uint64_t kFilterBitsARow = 20;
@@ -18,9 +19,11 @@ constexpr uint64_t kFilterBitsARow = 20;
 absl::StatusOr<std::unique_ptr<RowVersionRuns>> RowVersionRuns::Open(LogFile* file) {
   std::unique_ptr<RowVersionRuns> runs(new RowVersionRuns(file));
   ASSAY_ASSIGN_OR_RETURN(runs->get_, file->Prepare("SELECT rows FROM row_version_run WHERE id = ?1"));
-  ASSAY_ASSIGN_OR_RETURN(runs->find_ends_, file->Prepare("SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM row_version_run"));
+  ASSAY_ASSIGN_OR_RETURN(runs->find_ends_,
+                         file->Prepare("SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM row_version_run"));
   if (!file->read_only()) {
-    ASSAY_ASSIGN_OR_RETURN(runs->put_, file->Prepare("INSERT INTO row_version_run (run, rows) VALUES (?1, ?2) RETURNING id"));
+    ASSAY_ASSIGN_OR_RETURN(runs->put_,
+                           file->Prepare("INSERT INTO row_version_run (run, rows) VALUES (?1, ?2) RETURNING id"));
     ASSAY_ASSIGN_OR_RETURN(runs->erase_, file->Prepare("DELETE FROM row_version_run WHERE id <= ?1"));
   }
   ASSAY_RETURN_IF_ERROR(runs->Load());
@@ -86,7 +89,8 @@ absl::Status RowVersionRuns::Add(absl::Span<const std::pair<RowRef, absl::string
     return absl::OkStatus();
   };
   for (const auto& [row, versions] : rows) {
-    if (!block.empty() && block.bytes().size() + sizeof(RowRef) + versions.size() > kBlockBytes) ASSAY_RETURN_IF_ERROR(flush());
+    if (!block.empty() && block.bytes().size() + sizeof(RowRef) + versions.size() > kBlockBytes)
+      ASSAY_RETURN_IF_ERROR(flush());
     if (block.empty()) first = row;
     block.Add(row, versions);
     run.filter->Add(row);
@@ -136,7 +140,8 @@ absl::StatusOr<std::string> RowVersionRuns::Find(const RowRef& row) {
   return std::string();
 }
 
-absl::StatusOr<size_t> RowVersionRuns::TakeOldest(size_t rows_max, absl::FunctionRef<absl::Status(const RowRef&, absl::string_view)> take) {
+absl::StatusOr<size_t> RowVersionRuns::TakeOldest(
+    size_t rows_max, absl::FunctionRef<absl::Status(const RowRef&, absl::string_view)> take) {
   ASSAY_CHECK(!runs_.empty());
   std::vector<Block>& blocks = runs_.front().blocks;
   size_t taken = 0, done = 0;
@@ -157,7 +162,8 @@ absl::StatusOr<size_t> RowVersionRuns::TakeOldest(size_t rows_max, absl::Functio
   return taken;
 }
 
-RowVersionRuns::Cursor::Cursor(RowVersionRuns* runs, const Run* run, const RowRef& from) : runs_(runs), run_(run), from_(from) {
+RowVersionRuns::Cursor::Cursor(RowVersionRuns* runs, const Run* run, const RowRef& from)
+    : runs_(runs), run_(run), from_(from) {
   next_block_ = BlockOf(*run, from);
   if (next_block_ == run->blocks.size()) next_block_ = 0;
 }

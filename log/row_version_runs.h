@@ -1,10 +1,10 @@
 // Sorted runs of row versions: what has become too much for the list, and is not yet in the table.
 //
-// To put a row into the table of all rows takes some 4 us, most of it finding its place; to write it in order into a run takes a tenth of
-// that. So a branch that catches up, or captures a long absence, writes runs, and the table gets them when there is nothing else to do
-// (the levels of a log-structured merge tree: O'Neil et al., Acta Informatica 33, 1996). A run is blocks of a page each; the first row of
-// each block, and of a writer a filter for the run, are in memory: some 2 bytes a row.
-// Not thread-safe.
+// To put a row into the table of all rows takes some 4 us, most of it finding its place; to write it in order into a
+// run takes a tenth of that. So a branch that catches up, or captures a long absence, writes runs, and the table gets
+// them when there is nothing else to do (the levels of a log-structured merge tree: O'Neil et al., Acta Informatica 33,
+// 1996). A run is blocks of a page each; the first row of each block, and of a writer a filter for the run, are in
+// memory: some 2 bytes a row. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -39,9 +39,10 @@ class RowVersionRuns {
   absl::Status Add(absl::Span<const std::pair<RowRef, absl::string_view>> rows);
   // As the newest run that has the row has it; empty: none has.
   absl::StatusOr<std::string> Find(const RowRef& row);
-  // Takes some `rows_max` rows out of the oldest run, a block at least, in order. What `take` gets is valid during the call.
-  // Returns how many.
-  absl::StatusOr<size_t> TakeOldest(size_t rows_max, absl::FunctionRef<absl::Status(const RowRef&, absl::string_view)> take);
+  // Takes some `rows_max` rows out of the oldest run, a block at least, in order. What `take` gets is valid during the
+  // call. Returns how many.
+  absl::StatusOr<size_t> TakeOldest(size_t rows_max,
+                                    absl::FunctionRef<absl::Status(const RowRef&, absl::string_view)> take);
   size_t count() const { return runs_.size(); }
 
  private:
@@ -51,7 +52,7 @@ class RowVersionRuns {
   };
   struct Run {
     int64_t number;
-    std::vector<Block> blocks;  // Never none.
+    std::vector<Block> blocks;          // Never none.
     std::unique_ptr<KeyFilter> filter;  // Of a writer.
   };
 

@@ -18,9 +18,10 @@ namespace assay {
 namespace {
 
 constexpr uint8_t kRowVersionsFormat = 1;
-constexpr size_t kRestRows = 1000;  // Fewer stay on the list: a quiet shop's sales are to cost no more than a busy one's.
+constexpr size_t kRestRows =
+    1000;  // Fewer stay on the list: a quiet shop's sales are to cost no more than a busy one's.
 constexpr uint64_t kFilterRowsMin = 100'000;
-constexpr size_t kVersionBytes = 20;      // Of a version in the compact form, mostly less.
+constexpr size_t kVersionBytes = 20;         // Of a version in the compact form, mostly less.
 constexpr size_t kListBytesMax = 256 << 10;  // Of one entry of the list.
 
 absl::Status Malformed() { return absl::DataLossError("the stored versions of a row are malformed"); }
@@ -123,10 +124,11 @@ absl::StatusOr<std::unique_ptr<RowVersionStore>> RowVersionStore::Open(LogFile* 
   ASSAY_RETURN_IF_ERROR(store->Load());
   if (!file->read_only()) ASSAY_RETURN_IF_ERROR(store->FillFilter());
   RowVersionStore* raw = store.get();
-  store->participation_ = file->AddParticipant([raw] { return raw->List(); }, [raw] {
-    ASSAY_RETURN_IF_ERROR(raw->runs_->Load());
-    return raw->Load();
-  });
+  store->participation_ = file->AddParticipant([raw] { return raw->List(); },
+                                               [raw] {
+                                                 ASSAY_RETURN_IF_ERROR(raw->runs_->Load());
+                                                 return raw->Load();
+                                               });
   return store;
 }
 

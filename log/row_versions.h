@@ -1,13 +1,13 @@
 // Per row, the version of the row's life and of each of its columns: the index of the fold, without the values.
 //
-// A value is found by its version: (origin, sequence) names the event that wrote it. What the versions mean, and which of two
-// wins, is engine/merge.h's business; here they are stored. Reads are cached; writes are buffered and become durable when the
-// LogFile commits.
+// A value is found by its version: (origin, sequence) names the event that wrote it. What the versions mean, and which
+// of two wins, is engine/merge.h's business; here they are stored. Reads are cached; writes are buffered and become
+// durable when the LogFile commits.
 //
-// Keys come in no order, so a table of rows by key takes a page of writing for each row of a commit. Therefore a commit appends its
-// rows to a list; when that list has grown long it is sorted into a run (log/row_version_runs); and runs go into the table when there
-// is nothing better to do. What is on the list is in memory, too, in its compact form. Newest first: list, runs, table.
-// Not thread-safe.
+// Keys come in no order, so a table of rows by key takes a page of writing for each row of a commit. Therefore a commit
+// appends its rows to a list; when that list has grown long it is sorted into a run (log/row_version_runs); and runs go
+// into the table when there is nothing better to do. What is on the list is in memory, too, in its compact form. Newest
+// first: list, runs, table. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +51,9 @@ class RowVersionStore {
     size_t listed = 20'000;  // Rows. Of memory, some 150 bytes each.
     size_t runs = 32;        // With more of them, the oldest goes into the table at once.
   };
-  static absl::StatusOr<std::unique_ptr<RowVersionStore>> Open(LogFile* file, EventLog* log) { return Open(file, log, Limits()); }
+  static absl::StatusOr<std::unique_ptr<RowVersionStore>> Open(LogFile* file, EventLog* log) {
+    return Open(file, log, Limits());
+  }
   static absl::StatusOr<std::unique_ptr<RowVersionStore>> Open(LogFile* file, EventLog* log, Limits limits);
 
   // nullptr: nothing was ever written under this key. The pointer is valid until the next Put or Get.
@@ -59,8 +61,8 @@ class RowVersionStore {
   // So that Get need not go to the disk.
   absl::Status Prefetch(const RowRef& row) { return Find(row).status(); }
   absl::Status Put(const RowRef& row, RowVersions versions);
-  // There are runs. Tidy brings some `rows_max` rows of the oldest into the table, which takes some 4 us a row: for when there is nothing
-  // better to do.
+  // There are runs. Tidy brings some `rows_max` rows of the oldest into the table, which takes some 4 us a row: for
+  // when there is nothing better to do.
   bool untidy() const { return runs_->count() > 0; }
   absl::Status Tidy(size_t rows_max);
   // Gives memory back: for when there will be nothing to do for a while. Ends the pointers that Get gave.
@@ -76,7 +78,7 @@ class RowVersionStore {
   absl::Status MakeRoom();
   void ForgetStored();  // In memory: rows that are sorted.
   absl::Status List();
-  absl::Status AddRun();  // Of what is on the list, and in memory.
+  absl::Status AddRun();                                // Of what is on the list, and in memory.
   absl::StatusOr<size_t> MoveToTable(size_t rows_max);  // Of the oldest run. How many.
   // Reads the keys of the whole table and of the runs.
   absl::Status FillFilter();
@@ -99,10 +101,10 @@ class RowVersionStore {
   std::unique_ptr<RowVersionRuns> runs_;
   absl::flat_hash_map<RowRef, Entry> cache_;
   std::optional<std::pair<RowRef, RowVersions>> newest_used_;  // A row is mostly read, changed, and read again.
-  std::vector<RowRef> changed_;  // kMemory.
-  size_t listed_ = 0;            // Entries that are kList.
-  KeyFilter filter_;             // Of a writer: of the runs and of row_version. A rollback leaves it as it is.
-  int64_t list_end_ = 0;         // Of a reader: the newest entry that it has seen.
+  std::vector<RowRef> changed_;                                // kMemory.
+  size_t listed_ = 0;                                          // Entries that are kList.
+  KeyFilter filter_;      // Of a writer: of the runs and of row_version. A rollback leaves it as it is.
+  int64_t list_end_ = 0;  // Of a reader: the newest entry that it has seen.
   Statement get_, put_, append_, clear_, newest_;
 };
 

@@ -1,8 +1,9 @@
 // A segment: a run of consecutive events of one chain, as it is stored and as it travels.
 //
-// The events are the truth; a segment is their packaging, and two segmentations of the same events are equally good. Events
-// are grouped into *parts* by table, so that the hub can hold back a table's part from a branch that may not read it and
-// give the leaf hashes instead, without opening anything. Parts are compressed (zstd) one by one. FORMAT.md has the bytes.
+// The events are the truth; a segment is their packaging, and two segmentations of the same events are equally good.
+// Events are grouped into *parts* by table, so that the hub can hold back a table's part from a branch that may not
+// read it and give the leaf hashes instead, without opening anything. Parts are compressed (zstd) one by one. FORMAT.md
+// has the bytes.
 //
 // A segment holds whole transactions, or a piece of exactly one large transaction. At most 255 parts.
 // Plain values, not thread-safe.
@@ -27,10 +28,11 @@ inline constexpr size_t kSegmentBytesMax = 1 << 20;
 inline constexpr size_t kSegmentEventsMax = 4096;
 
 struct SegmentPart {
-  std::string table;         // "schema.table", each quoted as SQL needs; empty for events of no table (OriginOpened).
+  std::string table;  // "schema.table", each quoted as SQL needs; empty for events of no table (OriginOpened).
   uint32_t event_count = 0;
-  bool masked = false;       // `payload` is the events' leaf hashes, 32 bytes each, because the reader may not see the table.
-  std::string payload;       // Else: the encoded part.
+  bool masked =
+      false;  // `payload` is the events' leaf hashes, 32 bytes each, because the reader may not see the table.
+  std::string payload;  // Else: the encoded part.
 };
 
 class DecodedSegment;
@@ -40,10 +42,10 @@ struct Segment {
   Sequence first;
   Sequence last;
   bool ends_transaction = false;  // `last` ends a transaction; else the transaction goes on in the next segment.
-  // Per transaction its stamp and size, then, as its last bytes, one byte an event: the index of its part. (The hub masks parts
-  // by those bytes and reads nothing else of it.) See FORMAT.md.
+  // Per transaction its stamp and size, then, as its last bytes, one byte an event: the index of its part. (The hub
+  // masks parts by those bytes and reads nothing else of it.) See FORMAT.md.
   std::string layout;
-  std::string leaf_hashes;        // 32 bytes an event, in sequence order. Empty in a stored segment; filled to push.
+  std::string leaf_hashes;  // 32 bytes an event, in sequence order. Empty in a stored segment; filled to push.
   std::vector<SegmentPart> parts;
   // All of the above, when somebody has decoded it already: on the thread that fetched it, say. May be null.
   std::shared_ptr<const DecodedSegment> decoded;
@@ -68,8 +70,8 @@ struct StoredEvent {
 // A segment with its parts decompressed and its structure checked. Owns the bytes that `events` point into.
 class DecodedSegment {
  public:
-  // DATA_LOSS when the bytes do not form a segment: bad counts, lengths, compression, or an event that says another origin or
-  // sequence than its place. Memory grows with what the bytes really hold, not with what they declare.
+  // DATA_LOSS when the bytes do not form a segment: bad counts, lengths, compression, or an event that says another
+  // origin or sequence than its place. Memory grows with what the bytes really hold, not with what they declare.
   static absl::StatusOr<DecodedSegment> Decode(const Segment& segment);
 
   DecodedSegment(DecodedSegment&&) = default;
@@ -77,8 +79,8 @@ class DecodedSegment {
 
   const std::vector<StoredEvent>& events() const { return events_; }
   size_t transaction_count() const { return transaction_count_; }
-  // Where the first transaction here says that it begins: before the segment, when this is a later piece of it. 0: all of its
-  // events here are masked.
+  // Where the first transaction here says that it begins: before the segment, when this is a later piece of it. 0: all
+  // of its events here are masked.
   Sequence first_transaction_begins() const { return first_transaction_begins_; }
   size_t ByteSize() const;  // Of memory, about.
 
@@ -93,8 +95,8 @@ class DecodedSegment {
   Sequence first_transaction_begins_;
 };
 
-// Packs events into segments. It cuts only where a segment may end: after a whole transaction, or, when it holds no whole one,
-// inside the one large transaction it is packing.
+// Packs events into segments. It cuts only where a segment may end: after a whole transaction, or, when it holds no
+// whole one, inside the one large transaction it is packing.
 //
 //   while (builder.Full(event)) emit(builder.Finish(false));
 //   builder.Add(event);
@@ -112,8 +114,8 @@ class SegmentBuilder {
   bool Full(const StoredEvent& event) const;
   // Appends the event after the last. `masked` events bring their leaf and no bytes.
   void Add(const StoredEvent& event);
-  // Compresses the whole transactions and keeps what came after them; with no whole one, compresses everything, as a piece.
-  // `with_leaf_hashes` for a push. Not when empty.
+  // Compresses the whole transactions and keeps what came after them; with no whole one, compresses everything, as a
+  // piece. `with_leaf_hashes` for a push. Not when empty.
   Segment Finish(bool with_leaf_hashes);
 
  private:
@@ -121,8 +123,8 @@ class SegmentBuilder {
     std::string table;
     bool masked = false;
     uint32_t event_count = 0;
-    std::string raw;             // Encoded, not yet compressed.
-    uint32_t whole_events = 0;   // Of whole transactions.
+    std::string raw;            // Encoded, not yet compressed.
+    uint32_t whole_events = 0;  // Of whole transactions.
     size_t whole_bytes = 0;
   };
   struct Transaction {
@@ -147,8 +149,8 @@ class SegmentBuilder {
 // FAILED_PRECONDITION when the segment has no leaf hashes; DATA_LOSS when it is malformed.
 absl::Status MaskPart(Segment* segment, size_t index);
 
-// The stored form of a segment's layout and parts, as kept in one SQLite blob. Its checksum covers origin, first, last and
-// ends_transaction too.
+// The stored form of a segment's layout and parts, as kept in one SQLite blob. Its checksum covers origin, first, last
+// and ends_transaction too.
 std::string EncodeSegmentBody(const Segment& segment);
 // Fills layout and parts of a segment whose other fields are set. DATA_LOSS when malformed or not what was encoded;
 // FAILED_PRECONDITION when of a newer format.

@@ -1,5 +1,6 @@
-// What the stages remember between steps: cursors, the projections' intents, rows where PostgreSQL differs from the fold, and
-// the conflicts seen. All of it is derived or local; none of it is history. Inside the LogFile's transaction like everything.
+// What the stages remember between steps: cursors, the projections' intents, rows where PostgreSQL differs from the
+// fold, and the conflicts seen. All of it is derived or local; none of it is history. Inside the LogFile's transaction
+// like everything.
 //
 // Not thread-safe.
 #pragma once
@@ -23,28 +24,28 @@ namespace assay {
 // A row where PostgreSQL holds something else than the fold, and why. Parked with a cause, or due to be written again.
 struct UnsettledRow {
   RowRef row;
-  std::string key;             // Encoded key texts (EncodeKey), for people and for writing the row.
-  bool held_known = true;      // `held` says what PostgreSQL holds; false: read it and write every column.
+  std::string key;         // Encoded key texts (EncodeKey), for people and for writing the row.
+  bool held_known = true;  // `held` says what PostgreSQL holds; false: read it and write every column.
   // What PostgreSQL holds; nullopt: never had the row. When not held_known, it says no more than that the row is there.
   std::optional<RowVersions> held;
-  std::string cause;           // For people; empty: no failure yet, simply due.
-  std::string sqlstate;        // Five characters, or empty.
-  OriginId origin;             // The event whose projection first failed.
+  std::string cause;     // For people; empty: no failure yet, simply due.
+  std::string sqlstate;  // Five characters, or empty.
+  OriginId origin;       // The event whose projection first failed.
   Sequence sequence;
-  int64_t since_ms = 0;        // Unix milliseconds.
-  int64_t retry_at_ms = 0;     // Not before; 0: at once.
+  int64_t since_ms = 0;     // Unix milliseconds.
+  int64_t retry_at_ms = 0;  // Not before; 0: at once.
   uint32_t attempts = 0;
 };
 
 // A version that lost to one that had not seen it (or the winner to a loser it had not seen: same thing).
 struct Conflict {
-  int64_t id = 0;              // Assigned by the store, rising.
+  int64_t id = 0;  // Assigned by the store, rising.
   RowRef row;
-  std::string key;             // EncodeKey.
+  std::string key;                 // EncodeKey.
   std::optional<ColumnId> column;  // nullopt: the row's life (delete against edit).
   Version winner;
   Version loser;
-  std::string rule;            // "newest write of a column", "newest delete or write of a row", ...
+  std::string rule;  // "newest write of a column", "newest delete or write of a row", ...
   int64_t found_ms = 0;
 };
 

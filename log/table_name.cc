@@ -11,9 +11,9 @@ namespace assay {
 namespace {
 
 std::string QuoteIfNeeded(const std::string& part) {
-  const bool plain = !part.empty() && !absl::ascii_isdigit(part[0]) && std::all_of(part.begin(), part.end(), [](char c) {
-    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '_';
-  });
+  const bool plain = !part.empty() && !absl::ascii_isdigit(part[0]) &&
+                     std::all_of(part.begin(), part.end(),
+                                 [](char c) { return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '_'; });
   return plain ? part : absl::StrCat("\"", absl::StrReplaceAll(part, {{"\"", "\"\""}}), "\"");
 }
 
@@ -25,13 +25,18 @@ absl::StatusOr<TableName> TableName::Parse(absl::string_view text) {
   std::vector<std::string> parts(1);
   bool quoted = false;
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '"' && quoted && i + 1 < text.size() && text[i + 1] == '"') parts.back() += text[i++];
-    else if (text[i] == '"') quoted = !quoted;
-    else if (text[i] == '.' && !quoted) parts.emplace_back();
-    else parts.back() += text[i];
+    if (text[i] == '"' && quoted && i + 1 < text.size() && text[i + 1] == '"')
+      parts.back() += text[i++];
+    else if (text[i] == '"')
+      quoted = !quoted;
+    else if (text[i] == '.' && !quoted)
+      parts.emplace_back();
+    else
+      parts.back() += text[i];
   }
   if (quoted || parts.size() != 2 || parts[0].empty() || parts[1].empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not a table: write schema.table, like public.products"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", text, "\" is not a table: write schema.table, like public.products"));
   }
   return TableName{parts[0], parts[1]};
 }

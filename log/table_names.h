@@ -51,11 +51,12 @@ class TableNames {
  public:
   static absl::StatusOr<std::unique_ptr<TableNames>> Open(LogFile* file, EventLog* log);
 
-  // For a log file opened read-only: sees what the writer has committed since. Every TableId and schema taken before is void.
+  // For a log file opened read-only: sees what the writer has committed since. Every TableId and schema taken before is
+  // void.
   absl::Status Refresh();
 
-  // Registers names that are new; the next commit makes them durable. In a file opened read-only a new number is good until
-  // Refresh.
+  // Registers names that are new; the next commit makes them durable. In a file opened read-only a new number is good
+  // until Refresh.
   absl::StatusOr<TableId> IdOf(const TableName& name);
   absl::StatusOr<ColumnId> ColumnIdOf(TableId table, absl::string_view column);
   const TableName& NameOf(TableId table) const;

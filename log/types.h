@@ -1,8 +1,8 @@
 // The words every layer shares: who, which, when, where.
 //
-// Each is its own type, so that none passes for another: a Sequence counts events of one chain, an Lsn is a position in one
-// PostgreSQL server's WAL, an HlcStamp orders versions and nothing ever resumes from it. All are plain values; all are
-// ordered; none allocates.
+// Each is its own type, so that none passes for another: a Sequence counts events of one chain, an Lsn is a position in
+// one PostgreSQL server's WAL, an HlcStamp orders versions and nothing ever resumes from it. All are plain values; all
+// are ordered; none allocates.
 #pragma once
 
 #include <array>
@@ -49,7 +49,8 @@ struct HlcStamp {
   static HlcStamp FromMillis(int64_t millis);
 };
 
-// One write of one column or row. The total order of versions is this struct's order: there is no "equal" between two writes.
+// One write of one column or row. The total order of versions is this struct's order: there is no "equal" between two
+// writes.
 struct Version {
   HlcStamp stamp;
   OriginId origin;
@@ -71,11 +72,10 @@ struct Lsn {
 using Hash = std::array<uint8_t, 32>;
 
 std::string HexEncode(absl::string_view bytes);
-inline absl::string_view AsBytes(const Hash& hash) {
-  return {reinterpret_cast<const char*>(hash.data()), hash.size()};
-}
+inline absl::string_view AsBytes(const Hash& hash) { return {reinterpret_cast<const char*>(hash.data()), hash.size()}; }
 
-// "3f2a…/17": how an event is named in messages to people. The first 8 hexadecimal digits of the origin, then the sequence.
+// "3f2a…/17": how an event is named in messages to people. The first 8 hexadecimal digits of the origin, then the
+// sequence.
 std::string EventName(const OriginId& origin, Sequence sequence);
 
 }  // namespace assay

@@ -182,7 +182,8 @@ int Run(int argc, char** argv) {
   sub = run(add(app, "repair", "After a restore, a lost log or a copied branch: what happened, and what would mend it",
                 "assay repair, and then assay repair --apply"),
             [&] { return RepairVerb(context, repair); });
-  sub->add_option("--admin-url", repair.admin_url, "A superuser, or the tables' owner; the default is postgres.admin_url");
+  sub->add_option("--admin-url", repair.admin_url,
+                  "A superuser, or the tables' owner; the default is postgres.admin_url");
   sub->add_flag("--apply", repair.apply, "Do it; without, it only shows what it would do");
   sub->add_flag("--replaces-other", repair.replaces_other,
                 "Of a copied branch: the other copy is stopped for good, and this one takes its place");

@@ -12,8 +12,8 @@
 #include "tools/daemon/logging.h"
 #include "tools/version.h"
 
-// How the allocator is set up (jemalloc(3), TUNING): what a large transaction took goes back to the machine a second after it was freed, on
-// a thread of its own; two arenas, since two threads do nearly all the work.
+// How the allocator is set up (jemalloc(3), TUNING): what a large transaction took goes back to the machine a second
+// after it was freed, on a thread of its own; two arenas, since two threads do nearly all the work.
 extern "C" {
 extern const char* malloc_conf;
 const char* malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:2";

@@ -23,7 +23,7 @@ struct Progress {
 };
 
 struct DaemonStatus {
-  EngineStatus engine;     // As last published: of the engine before, while there is none.
+  EngineStatus engine;  // As last published: of the engine before, while there is none.
   Progress push, pull, projection;
   LinkStatus engine_link;  // Not OK: there is no engine now, why, and when the next one is tried.
   std::string version;

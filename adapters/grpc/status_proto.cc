@@ -55,8 +55,10 @@ pb::Status StatusToProto(const DaemonStatus& status) {
     out.set_hazard(std::string(RestoreStateName(engine.restore)));
   }
   if (!status.engine_link.status.ok()) {
-    out.add_problems(CleanText(absl::StrCat("Nothing is captured, sent or received: ", status.engine_link.status.message(),
-                                            ". The shop goes on; PostgreSQL keeps the changes, and this is tried again by itself"), 4096));
+    out.add_problems(
+        CleanText(absl::StrCat("Nothing is captured, sent or received: ", status.engine_link.status.message(),
+                               ". The shop goes on; PostgreSQL keeps the changes, and this is tried again by itself"),
+                  4096));
   }
   for (const std::string& problem : engine.problems) out.add_problems(CleanText(problem, 4096));
   out.set_version(status.version);

@@ -5,9 +5,10 @@
 // streamed from the slot, and nothing is in both. A table that joins later is cut the same way under a lock held for a
 // few milliseconds.
 //
-//   ASSAY_ASSIGN_OR_RETURN(auto slot, SlotSnapshot::Create(url, admin, {...}));    // Keep it until the snapshot is
-//   open. ASSAY_ASSIGN_OR_RETURN(auto reader, OpenReader(admin_url)); ASSAY_RETURN_IF_ERROR(BeginAt(*reader,
-//   slot->snapshot())); ASSAY_ASSIGN_OR_RETURN(report, WriteBaseline(*reader, slot->consistent_point(), tables, ...));
+//   ASSAY_ASSIGN_OR_RETURN(auto slot, SlotSnapshot::Create(url, admin, {...}));  // Keep it until the snapshot is open.
+//   ASSAY_ASSIGN_OR_RETURN(auto reader, OpenReader(admin_url));
+//   ASSAY_RETURN_IF_ERROR(BeginAt(*reader, slot->snapshot()));
+//   ASSAY_ASSIGN_OR_RETURN(report, WriteBaseline(*reader, slot->consistent_point(), tables, ...));
 //
 // Rows are streamed (COPY): memory does not grow with the table. Not thread-safe; everything blocks.
 #pragma once

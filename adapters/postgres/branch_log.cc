@@ -36,7 +36,8 @@ absl::StatusOr<uint64_t> PullAll(OpenLog& open, Hub& hub, const PullProgress& pr
     for (const auto& [origin, segments] : given) {
       const auto at = reply.heads.heads.find(origin);
       const HubHead head = at == reply.heads.heads.end() ? HubHead{} : at->second;
-      absl::StatusOr<EventLog::Refusal> refusal = open.log->AppendChain(origin, segments, head.complete, head.checkpoint);
+      absl::StatusOr<EventLog::Refusal> refusal =
+          open.log->AppendChain(origin, segments, head.complete, head.checkpoint);
       if (absl::Status status = refusal.ok() ? refusal->cause : refusal.status(); !status.ok()) {
         open.file->Rollback();
         return Annotate(status, "append what the hub gave");
@@ -73,7 +74,7 @@ absl::Status CheckNumberIsFree(OpenLog& open, const std::string& branch_name, ui
 }
 
 void NoteOwnKeys(const ResolvedChange& change, const std::map<SequenceColumn, SequenceClass>& classes,
-                        std::map<SequenceColumn, int64_t>* largest) {
+                 std::map<SequenceColumn, int64_t>* largest) {
   if (classes.empty()) return;
   const auto note = [&](uint32_t ordinal, absl::string_view text) {
     const auto at = classes.find({change.schema->name, change.schema->schema.columns(ordinal).name()});

@@ -19,8 +19,8 @@
 
 namespace assay {
 
-// Named values of a log. The state is "begun" (a slot of ours may be there without a baseline), "finished" (both are), "left" (neither),
-// or empty; the tables are those whose baseline is in the log, one a line.
+// Named values of a log. The state is "begun" (a slot of ours may be there without a baseline), "finished" (both are),
+// "left" (neither), or empty; the tables are those whose baseline is in the log, one a line.
 inline constexpr char kEnrolmentState[] = "enrolment";
 inline constexpr char kEnrolmentBegun[] = "begun";
 inline constexpr char kEnrolmentFinished[] = "finished";

@@ -24,10 +24,11 @@ constexpr absl::Duration kVisibleMax = absl::Seconds(1);
 constexpr size_t kFirstBufferBytes = 4 << 10;
 constexpr size_t kBufferBytesMax = 256 << 10;
 
-// The numbers (pg_attribute.attnum) of the stream's columns, which come in their order. `known` has those of columns that the catalog has
-// under the same name, 0 for the others; `last` is the highest number that the table has ever given. The catalog may be ahead: a column
-// renamed since has the one number that is left for it between its neighbours, and where more than one is left it may as well have
-// been dropped. A name that was dropped and made anew stands out by the order. 0 where it cannot be told.
+// The numbers (pg_attribute.attnum) of the stream's columns, which come in their order. `known` has those of columns
+// that the catalog has under the same name, 0 for the others; `last` is the highest number that the table has ever
+// given. The catalog may be ahead: a column renamed since has the one number that is left for it between its
+// neighbours, and where more than one is left it may as well have been dropped. A name that was dropped and made anew
+// stands out by the order. 0 where it cannot be told.
 std::vector<uint32_t> NumbersInOrder(std::vector<uint32_t> known, uint32_t last) {
   uint32_t lowest = last + 1;
   for (auto number = known.rbegin(); number != known.rend(); ++number) {
@@ -67,8 +68,8 @@ absl::Status PostgresCapture::Start() {
                                                                         .interrupt = options_.interrupt}));
   absl::Status status = CheckServer();
   // The server needs a moment to see that our stream before this one has ended.
-  for (const absl::Time limit = SteadyNow() + kOldStreamMax; absl::IsUnavailable(status) && slot_user_ != 0 &&
-                                                             slot_user_ == old_stream_ && SteadyNow() < limit;) {
+  for (const absl::Time limit = SteadyNow() + kOldStreamMax;
+       absl::IsUnavailable(status) && slot_user_ != 0 && slot_user_ == old_stream_ && SteadyNow() < limit;) {
     absl::SleepFor(absl::Milliseconds(10));
     status = CheckServer();
   }
@@ -81,11 +82,12 @@ absl::Status PostgresCapture::Start() {
   if (absl::Status examined = Examine(); !examined.ok()) return End(examined);
   if (absl::Status slot = CheckSlot(); !slot.ok()) return End(slot);
   const std::string publication = stream_->QuoteIdentifier(options_.publication);
-  // 0/0 is wherever the server has it confirmed. A position of ours could be ahead of the server (after a restore), and then it
-  // would skip everything up to it in silence.
-  const auto started = stream_->ExecuteScript(absl::StrCat(
-      "START_REPLICATION SLOT ", stream_->QuoteIdentifier(options_.slot), " LOGICAL 0/0 (proto_version '1', publication_names ",
-      "'", absl::StrReplaceAll(publication, {{"'", "''"}}), "', messages 'true')"));
+  // 0/0 is wherever the server has it confirmed. A position of ours could be ahead of the server (after a restore), and
+  // then it would skip everything up to it in silence.
+  const auto started =
+      stream_->ExecuteScript(absl::StrCat("START_REPLICATION SLOT ", stream_->QuoteIdentifier(options_.slot),
+                                          " LOGICAL 0/0 (proto_version '1', publication_names ", "'",
+                                          absl::StrReplaceAll(publication, {{"'", "''"}}), "', messages 'true')"));
   if (!started.ok()) {
     return End(AnnotateSql(started.status(), absl::StrCat("start capture from slot \"", options_.slot, "\"")));
   }
@@ -116,8 +118,8 @@ absl::Status PostgresCapture::Examine() {
   return absl::OkStatus();
 }
 
-// Finds the states that a person has to resolve, by name; START_REPLICATION itself would tell some of them in words that differ
-// from one server version to the next, and others only at the first change.
+// Finds the states that a person has to resolve, by name; START_REPLICATION itself would tell some of them in words
+// that differ from one server version to the next, and others only at the first change.
 absl::Status PostgresCapture::CheckServer() {
   if (catalog_->server_version() < 140000) {
     return absl::FailedPreconditionError(absl::StrCat("this PostgreSQL is ", catalog_->server_version() / 10000,
@@ -147,8 +149,8 @@ absl::Status PostgresCapture::CheckServer() {
   examined_.server = facts.String(0, 10);
   examined_.next_xid = static_cast<uint32_t>(facts.Int64(0, 11));
   if (facts.Text(0, 0) != "logical") {
-    return absl::FailedPreconditionError(absl::StrCat("wal_level is \"", facts.Text(0, 0),
-                                                      "\" and capture needs \"logical\": `assay doctor` shows the command"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "wal_level is \"", facts.Text(0, 0), "\" and capture needs \"logical\": `assay doctor` shows the command"));
   }
   if (slot_user_ != 0) {
     return absl::UnavailableError(absl::StrCat(slot, " is in use by the server process ", facts.Text(0, 8),
@@ -164,8 +166,9 @@ absl::Status PostgresCapture::CheckServer() {
 absl::Status PostgresCapture::CheckSlot() {
   const std::string slot = absl::StrCat("replication slot \"", options_.slot, "\"");
   if (!publication_there_) {
-    return absl::FailedPreconditionError(absl::StrCat("publication \"", options_.publication, "\" is not in database \"",
-                                                      database_, "\": run `assay init`, or `assay doctor` if it was"));
+    return absl::FailedPreconditionError(absl::StrCat("publication \"", options_.publication,
+                                                      "\" is not in database \"", database_,
+                                                      "\": run `assay init`, or `assay doctor` if it was"));
   }
   if (!evidence_.slot_there) {
     return absl::FailedPreconditionError(
@@ -227,7 +230,8 @@ void PostgresCapture::Confirm(Lsn lsn) {
 
 absl::Status PostgresCapture::KeepAlive() {
   if (stream_ == nullptr) return absl::UnavailableError("capture has not been started");
-  if (confirmed_.load(std::memory_order_acquire) == reported_.value && SteadyNow() < next_status_) return absl::OkStatus();
+  if (confirmed_.load(std::memory_order_acquire) == reported_.value && SteadyNow() < next_status_)
+    return absl::OkStatus();
   return SendStatus();
 }
 
@@ -252,11 +256,15 @@ absl::Status PostgresCapture::StreamEnded() {
     if (PQresultStatus(next) == PGRES_FATAL_ERROR) status = StatusFromResult(next);
     if (PQresultStatus(next) == PGRES_COPY_IN) PQputCopyEnd(stream_->raw(), nullptr);
   }
-  // PostgreSQL puts a change's values, before and after, as text into one buffer of at most 1 GB. The slot cannot get past it.
-  if (absl::StartsWith(SqlstateOf(status), "54") || absl::StrContains(status.message(), "invalid memory alloc request size")) {
+  // PostgreSQL puts a change's values, before and after, as text into one buffer of at most 1 GB. The slot cannot get
+  // past it.
+  if (absl::StartsWith(SqlstateOf(status), "54") ||
+      absl::StrContains(status.message(), "invalid memory alloc request size")) {
     status = absl::FailedPreconditionError(absl::StrCat(
         "a row was changed whose values, before and after together, are more than the 1 GB of text that PostgreSQL's logical "
-        "decoding takes (", status.message(), "): that change and later ones cannot be captured. Make the value smaller, then "
+        "decoding takes (",
+        status.message(),
+        "): that change and later ones cannot be captured. Make the value smaller, then "
         "enrol anew, which compares every row: `assay leave`, move log.db away, `assay init`"));
   }
   return End(AnnotateSql(status, "capture"));
@@ -288,7 +296,8 @@ absl::Status PostgresCapture::Take(absl::string_view message, CaptureBatch& batc
     if (envelope.reply_requested) ASSAY_RETURN_IF_ERROR(SendStatus());
     if (in_transaction_ || (envelope.end_lsn.value <= delivered_ && !envelope.reply_requested)) return absl::OkStatus();
     delivered_ = std::max(delivered_.load(), envelope.end_lsn.value);
-    batch.items.push_back({.kind = CaptureItem::Kind::kKeepalive, .end_lsn = {delivered_}, .wants_reply = envelope.reply_requested});
+    batch.items.push_back(
+        {.kind = CaptureItem::Kind::kKeepalive, .end_lsn = {delivered_}, .wants_reply = envelope.reply_requested});
     return absl::OkStatus();
   }
   // Most messages are rows, whose texts must outlive libpq's buffer.
@@ -304,9 +313,10 @@ absl::StatusOr<const PostgresCapture::Relation*> PostgresCapture::RelationOf(uin
   return &found->second;
 }
 
-// A table whose REPLICA IDENTITY was changed from FULL behind our back sends its key at most: what was not sent is unknown.
-std::vector<TupleValue> PostgresCapture::WholeOld(const Relation& relation, std::vector<TupleValue> old_tuple, bool whole,
-                                                  const std::vector<TupleValue>& new_tuple) const {
+// A table whose REPLICA IDENTITY was changed from FULL behind our back sends its key at most: what was not sent is
+// unknown.
+std::vector<TupleValue> PostgresCapture::WholeOld(const Relation& relation, std::vector<TupleValue> old_tuple,
+                                                  bool whole, const std::vector<TupleValue>& new_tuple) const {
   if (whole) return old_tuple;
   const bool key_changed = !old_tuple.empty();
   std::vector<TupleValue> result(relation.shape->columns.size(), {TupleValue::Kind::kUnchanged, {}});
@@ -338,7 +348,8 @@ absl::Status PostgresCapture::TakeData(pgoutput::Message message, CaptureBatch& 
     return tuple;
   };
   const auto misfit = [&] {
-    return absl::DataLossError(absl::StrCat("a row of ", item.relation->name.ToString(), " does not fit its description"));
+    return absl::DataLossError(
+        absl::StrCat("a row of ", item.relation->name.ToString(), " does not fit its description"));
   };
   if (auto* begin = std::get_if<pgoutput::Begin>(&message)) {
     in_transaction_ = true;
@@ -363,7 +374,8 @@ absl::Status PostgresCapture::TakeData(pgoutput::Message message, CaptureBatch& 
     ASSAY_ASSIGN_OR_RETURN(const Relation* of, bind(update->relation));
     item.kind = CaptureItem::Kind::kUpdate;
     item.new_tuple = without_generated(*of, std::move(update->new_tuple));
-    item.old_tuple = WholeOld(*of, without_generated(*of, std::move(update->old_tuple)), update->old_is_whole, item.new_tuple);
+    item.old_tuple =
+        WholeOld(*of, without_generated(*of, std::move(update->old_tuple)), update->old_is_whole, item.new_tuple);
     if (!fits(item.new_tuple) || !fits(item.old_tuple)) return misfit();
   } else if (auto* erase = std::get_if<pgoutput::Delete>(&message)) {
     ASSAY_ASSIGN_OR_RETURN(const Relation* of, bind(erase->relation));
@@ -410,20 +422,22 @@ absl::StatusOr<std::vector<bool>> PostgresCapture::LeaveOutGenerated(pgoutput::R
   return left_out;
 }
 
-// A commit is decoded a moment before it can be seen. Until then the catalog is behind the stream, and a column that the transaction has made
-// would have no number: wait for the transaction's lock on itself to go, which is the last that goes.
+// A commit is decoded a moment before it can be seen. Until then the catalog is behind the stream, and a column that
+// the transaction has made would have no number: wait for the transaction's lock on itself to go, which is the last
+// that goes.
 absl::Status PostgresCapture::AwaitVisible() {
   for (const absl::Time limit = SteadyNow() + kVisibleMax; SteadyNow() < limit; absl::SleepFor(absl::Milliseconds(2))) {
-    const auto held = catalog_->Execute("SELECT FROM pg_catalog.pg_locks WHERE locktype = 'transactionid' AND transactionid = $1::xid",
-                                        {absl::StrCat(xid_)});
+    const auto held = catalog_->Execute(
+        "SELECT FROM pg_catalog.pg_locks WHERE locktype = 'transactionid' AND transactionid = $1::xid",
+        {absl::StrCat(xid_)});
     if (!held.ok()) return AnnotateSql(held.status(), "see whether a transaction has ended");
     if (held->rows() == 0) break;
   }
   return absl::OkStatus();
 }
 
-// The stream names columns and types as they were when the rows were written; the catalog, which may be ahead by now, adds what
-// the stream does not tell: the primary key and NOT NULL.
+// The stream names columns and types as they were when the rows were written; the catalog, which may be ahead by now,
+// adds what the stream does not tell: the primary key and NOT NULL.
 absl::Status PostgresCapture::TakeRelation(pgoutput::Relation relation) {
   ASSAY_RETURN_IF_ERROR(AwaitVisible());
   ASSAY_ASSIGN_OR_RETURN(std::vector<bool> left_out, LeaveOutGenerated(&relation));
@@ -451,7 +465,8 @@ absl::Status PostgresCapture::TakeRelation(pgoutput::Relation relation) {
   Relation entry;
   std::map<int64_t, uint32_t> key;
   const auto in_stream = [&](absl::string_view column) {
-    return std::any_of(relation.columns.begin(), relation.columns.end(), [&](const auto& c) { return c.name == column; });
+    return std::any_of(relation.columns.begin(), relation.columns.end(),
+                       [&](const auto& c) { return c.name == column; });
   };
   std::vector<uint32_t> numbers;
   const bool same_count = catalog->rows() == static_cast<int>(relation.columns.size());
@@ -474,7 +489,8 @@ absl::Status PostgresCapture::TakeRelation(pgoutput::Relation relation) {
     // Dropped since, but not when the stream named it last.
     for (size_t k = 0; numbers[i] == 0 && known != nullptr && k < known->columns.size(); ++k) {
       const TableColumn& before = known->columns[k];
-      if (before.name == shape.columns[i].name && std::count(numbers.begin(), numbers.end(), before.number) == 0) numbers[i] = before.number;
+      if (before.name == shape.columns[i].name && std::count(numbers.begin(), numbers.end(), before.number) == 0)
+        numbers[i] = before.number;
     }
     shape.columns[i].number = numbers[i];
   }

@@ -4,10 +4,10 @@
 //   ASSAY_RETURN_IF_ERROR(capture.Start());
 //   for (;;) { batch = capture.Next(absl::Seconds(1)); … capture.Confirm(engine->ConfirmedLsn()); }
 //
-// Two sessions: the stream, and an ordinary one in which the catalog is asked what a table's columns and key are. Start, Next
-// and KeepAlive belong to one thread, the host's capture thread; Confirm may come from any. A thread that waits for room
-// before it can call Next again must call KeepAlive now and then (once a second is plenty), or the server takes the daemon for
-// dead after wal_sender_timeout and closes the stream.
+// Two sessions: the stream, and an ordinary one in which the catalog is asked what a table's columns and key are.
+// Start, Next and KeepAlive belong to one thread, the host's capture thread; Confirm may come from any. A thread that
+// waits for room before it can call Next again must call KeepAlive now and then (once a second is plenty), or the
+// server takes the daemon for dead after wal_sender_timeout and closes the stream.
 #pragma once
 
 #include <atomic>
@@ -45,8 +45,8 @@ class PostgresCapture final : public CaptureSource {
   DatabaseEvidence Evidence() const override { return evidence_; }
   void Stop() override { End(absl::OkStatus()).IgnoreError(); }
   absl::StatusOr<CaptureBatch> Next(absl::Duration wait) override;
-  // Ignored when this stream has not delivered `lsn` yet: after a restart or a restore the engine may know a position that means
-  // something else, or nothing, here, and the server would skip ahead to it without a word.
+  // Ignored when this stream has not delivered `lsn` yet: after a restart or a restore the engine may know a position
+  // that means something else, or nothing, here, and the server would skip ahead to it without a word.
   void Confirm(Lsn lsn) override;
 
   // Tells the server that we are there, when that is due. Never waits. An error is one that Next would return, too.
@@ -56,7 +56,8 @@ class PostgresCapture final : public CaptureSource {
   struct Relation {
     std::shared_ptr<const TableShape> shape;
     std::vector<bool> replica_key;  // Parallel to the shape's columns.
-    std::vector<bool> left_out;     // Of the columns that the stream sends: those that are no columns here, since they are generated.
+    std::vector<bool>
+        left_out;  // Of the columns that the stream sends: those that are no columns here, since they are generated.
   };
 
   absl::Status AwaitVisible();

@@ -27,8 +27,8 @@ struct Setting {
   const char* value;
 };
 
-// What a value's text means, what a name means, and how long anything may wait; nothing of it is left to the database's or the
-// role's own settings.
+// What a value's text means, what a name means, and how long anything may wait; nothing of it is left to the database's
+// or the role's own settings.
 constexpr Setting kPinned[] = {
     {"datestyle", "ISO, YMD"},
     {"intervalstyle", "postgres"},
@@ -78,13 +78,14 @@ std::string PinnedOptions(absl::string_view own) {
   return options;
 }
 
-// libpq reports "FATAL:  28P01: password authentication failed…" under verbose errors, and gives the SQLSTATE of a failed
-// connection in no other way.
+// libpq reports "FATAL:  28P01: password authentication failed…" under verbose errors, and gives the SQLSTATE of a
+// failed connection in no other way.
 std::string SqlstateInMessage(absl::string_view message) {
   for (size_t at = message.find(": "); at != absl::string_view::npos; at = message.find(": ", at + 2)) {
     absl::string_view rest = absl::StripLeadingAsciiWhitespace(message.substr(at + 1));
     if (rest.size() > 6 && rest[5] == ':' &&
-        std::all_of(rest.begin(), rest.begin() + 5, [](char c) { return absl::ascii_isdigit(c) || absl::ascii_isupper(c); }) &&
+        std::all_of(rest.begin(), rest.begin() + 5,
+                    [](char c) { return absl::ascii_isdigit(c) || absl::ascii_isupper(c); }) &&
         std::any_of(rest.begin(), rest.begin() + 5, absl::ascii_isdigit)) {  // "FATAL" is no SQLSTATE.
       return std::string(rest.substr(0, 5));
     }
@@ -208,7 +209,8 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(absl::string_view c
     names.push_back(name);
     values.push_back(value);
   };
-  // The last value of a keyword wins: those before `dbname` are defaults that the conninfo may change, those after it are not.
+  // The last value of a keyword wins: those before `dbname` are defaults that the conninfo may change, those after it
+  // are not.
   add("keepalives", "1");
   add("keepalives_idle", "20");
   add("keepalives_interval", "10");
@@ -236,14 +238,14 @@ Connection::~Connection() { PQfinish(connection_); }
 absl::Status Connection::Establish() {
   const absl::Time deadline = SteadyNow() + options_.connect_timeout;
   PQsetErrorVerbosity(connection_, PQERRORS_VERBOSE);  // For the SQLSTATE; see SqlstateInMessage.
-  PQsetNoticeProcessor(connection_, [](void*, const char*) {}, nullptr);
+  PQsetNoticeProcessor(
+      connection_, [](void*, const char*) {}, nullptr);
   PostgresPollingStatusType next = PGRES_POLLING_WRITING;
   if (PQstatus(connection_) == CONNECTION_BAD) return ConnectionError();
   while (next != PGRES_POLLING_OK) {
     ASSAY_ASSIGN_OR_RETURN(const bool ready, Wait(deadline, next == PGRES_POLLING_WRITING));
     if (!ready) {
-      return absl::UnavailableError(
-          absl::StrCat("no answer within ", absl::FormatDuration(options_.connect_timeout)));
+      return absl::UnavailableError(absl::StrCat("no answer within ", absl::FormatDuration(options_.connect_timeout)));
     }
     next = PQconnectPoll(connection_);
     if (next == PGRES_POLLING_FAILED) return ConnectionError();
@@ -312,7 +314,8 @@ absl::StatusOr<bool> Connection::Wait(absl::Time deadline, bool for_write, const
 
 absl::StatusOr<Result> Connection::Execute(absl::string_view sql, absl::Span<const Parameter> parameters) {
   ASSAY_ASSIGN_OR_RETURN(const Texts texts, Texts::Of(parameters));
-  return Finish(PQsendQueryParams(connection_, std::string(sql).c_str(), texts.size(), nullptr, texts.data(), nullptr, nullptr,
+  return Finish(PQsendQueryParams(connection_, std::string(sql).c_str(), texts.size(), nullptr, texts.data(), nullptr,
+                                  nullptr,
                                   /*resultFormat=*/0) == 1);
 }
 
@@ -327,11 +330,12 @@ absl::StatusOr<Result> Connection::ExecutePrepared(absl::string_view sql, absl::
   if (prepared == prepared_.end()) {
     const std::string name = absl::StrCat("assay_", ++names_given_);
     ASSAY_RETURN_IF_ERROR(
-        Finish(PQsendPrepare(connection_, name.c_str(), std::string(sql).c_str(), texts.size(), nullptr) == 1).status());
+        Finish(PQsendPrepare(connection_, name.c_str(), std::string(sql).c_str(), texts.size(), nullptr) == 1)
+            .status());
     prepared = prepared_.emplace(sql, name).first;
   }
-  absl::StatusOr<Result> result = Finish(PQsendQueryPrepared(connection_, prepared->second.c_str(), texts.size(), texts.data(), nullptr,
-                                                             nullptr, /*resultFormat=*/0) == 1);
+  absl::StatusOr<Result> result = Finish(PQsendQueryPrepared(connection_, prepared->second.c_str(), texts.size(),
+                                                             texts.data(), nullptr, nullptr, /*resultFormat=*/0) == 1);
   // "cached plan must not change result type": a table has changed. As it is now, it is prepared anew the next time.
   if (SqlstateOf(result.status()) == "0A000") prepared_.erase(prepared);
   return result;
@@ -356,7 +360,8 @@ absl::StatusOr<Result> Connection::ExecuteScript(absl::string_view sql) {
 
 absl::StatusOr<Result> Connection::CopyIn(absl::string_view sql, absl::string_view rows) {
   ASSAY_ASSIGN_OR_RETURN(const Result ready, ExecuteScript(sql));
-  if (PQresultStatus(ready.raw()) != PGRES_COPY_IN) return absl::InternalError(absl::StrCat("PostgreSQL takes no rows for: ", sql));
+  if (PQresultStatus(ready.raw()) != PGRES_COPY_IN)
+    return absl::InternalError(absl::StrCat("PostgreSQL takes no rows for: ", sql));
   for (constexpr size_t kMessageBytes = 1 << 20; !rows.empty();) {
     const absl::string_view message = rows.substr(0, kMessageBytes);
     // Not blocking: what does not go out now is kept for Finish to send.
@@ -407,7 +412,8 @@ absl::StatusOr<Result> Connection::Finish(bool sent) {
 }
 
 std::string Connection::QuoteIdentifier(absl::string_view name) const {
-  // As PQescapeIdentifier does. Bytes that are not UTF-8 cannot hide a quote here: the server refuses the whole statement.
+  // As PQescapeIdentifier does. Bytes that are not UTF-8 cannot hide a quote here: the server refuses the whole
+  // statement.
   return absl::StrCat("\"", absl::StrReplaceAll(name, {{"\"", "\"\""}}), "\"");
 }
 

@@ -1,14 +1,17 @@
-// One libpq session with pinned settings, so that a value's text means the same in every session whatever the database says.
+// One libpq session with pinned settings, so that a value's text means the same in every session whatever the database
+// says.
 //
-// The settings that decide how values are written and read (datestyle, timezone, client_encoding, …) are SET right after
-// connecting, which holds also where a pooler drops `options=`; a replication session, which cannot SET, sends them in `options`.
-// Statements are sent and awaited without blocking inside libpq, so that an Interrupt or a deadline always gets through.
+// The settings that decide how values are written and read (datestyle, timezone, client_encoding, …) are SET right
+// after connecting, which holds also where a pooler drops `options=`; a replication session, which cannot SET, sends
+// them in `options`. Statements are sent and awaited without blocking inside libpq, so that an Interrupt or a deadline
+// always gets through.
 //
 //   ASSAY_ASSIGN_OR_RETURN(auto connection, Connection::Open(url, {.application_name = "assay projection"}));
 //   ASSAY_ASSIGN_OR_RETURN(Result result, connection->Execute("SELECT $1::int + 1", {"41"}));
 //   result.Text(0, 0)   // "42"
 //
-// Not thread-safe; only Interrupt::Trigger may come from another thread. No message contains a password or a whole conninfo.
+// Not thread-safe; only Interrupt::Trigger may come from another thread. No message contains a password or a whole
+// conninfo.
 #pragma once
 
 #include <libpq-fe.h>
@@ -46,8 +49,8 @@ class Signal {
   int fd_;
 };
 
-// Lets another thread end blocking calls at shutdown. Once triggered, for good: every call of a connection that was given it
-// returns CANCELLED. Share one among all connections of a daemon. Trigger is safe in a signal handler.
+// Lets another thread end blocking calls at shutdown. Once triggered, for good: every call of a connection that was
+// given it returns CANCELLED. Share one among all connections of a daemon. Trigger is safe in a signal handler.
 class Interrupt {
  public:
   void Trigger() {
@@ -102,34 +105,35 @@ struct ConnectionOptions {
   std::vector<std::pair<std::string, std::string>> settings;
   // False: no SET at all. For a session that may run through a transaction pooler, where it would reach other clients.
   bool pin_settings = true;
-  std::shared_ptr<Interrupt> interrupt;                // May be null.
+  std::shared_ptr<Interrupt> interrupt;  // May be null.
 };
 
 class Connection {
  public:
-  // `conninfo` is a postgresql:// URL or key=value pairs. UNAVAILABLE: not reachable or not ready. UNAUTHENTICATED: password,
-  // role or pg_hba. FAILED_PRECONDITION: no such database. INVALID_ARGUMENT: `conninfo` cannot be parsed.
+  // `conninfo` is a postgresql:// URL or key=value pairs. UNAVAILABLE: not reachable or not ready. UNAUTHENTICATED:
+  // password, role or pg_hba. FAILED_PRECONDITION: no such database. INVALID_ARGUMENT: `conninfo` cannot be parsed.
   static absl::StatusOr<std::unique_ptr<Connection>> Open(absl::string_view conninfo, const ConnectionOptions& options);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // One statement. Errors carry the SQLSTATE (SqlstateOf) and PostgreSQL's primary message; a lost connection is UNAVAILABLE.
+  // One statement. Errors carry the SQLSTATE (SqlstateOf) and PostgreSQL's primary message; a lost connection is
+  // UNAVAILABLE.
   absl::StatusOr<Result> Execute(absl::string_view sql, absl::Span<const Parameter> parameters = {});
   absl::StatusOr<Result> Execute(absl::string_view sql, std::initializer_list<Parameter> parameters) {
     return Execute(sql, absl::MakeConstSpan(parameters.begin(), parameters.size()));
   }
-  // As Execute, of a statement whose text comes again: parsed and, with plan_cache_mode = force_generic_plan, planned once a session.
-  // 0A000: a table has changed what it returns; the next time it is as the table is then.
-  // Not through a transaction pooler.
+  // As Execute, of a statement whose text comes again: parsed and, with plan_cache_mode = force_generic_plan, planned
+  // once a session. 0A000: a table has changed what it returns; the next time it is as the table is then. Not through a
+  // transaction pooler.
   absl::StatusOr<Result> ExecutePrepared(absl::string_view sql, absl::Span<const Parameter> parameters);
   absl::StatusOr<Result> ExecutePrepared(absl::string_view sql, std::initializer_list<Parameter> parameters) {
     return ExecutePrepared(sql, absl::MakeConstSpan(parameters.begin(), parameters.size()));
   }
   // One statement, parameters and results in binary format: for bytea, text, and nothing whose binary form may vary.
   absl::StatusOr<Result> ExecuteBinary(absl::string_view sql, absl::Span<const absl::string_view> parameters);
-  // Several statements in one string, without parameters, in one implicit transaction unless they say otherwise. The result is
-  // that of the last one.
+  // Several statements in one string, without parameters, in one implicit transaction unless they say otherwise. The
+  // result is that of the last one.
   absl::StatusOr<Result> ExecuteScript(absl::string_view sql);
 
   // `sql` is a COPY … FROM STDIN, `rows` all that it is to read.
@@ -146,8 +150,8 @@ class Connection {
   std::string QuoteIdentifier(absl::string_view name) const;
   std::string QuoteLiteral(absl::string_view text) const;
 
-  // Waits until the socket is readable (or also writable, when `for_write`) or `signal` is set, at most until `deadline`.
-  // False: the time passed.
+  // Waits until the socket is readable (or also writable, when `for_write`) or `signal` is set, at most until
+  // `deadline`. False: the time passed.
   absl::StatusOr<bool> Wait(absl::Time deadline, bool for_write = false, const Signal* signal = nullptr);
   // What libpq says is wrong with the connection: UNAVAILABLE, or the SQLSTATE's code.
   absl::Status ConnectionError();
@@ -164,7 +168,7 @@ class Connection {
   ConnectionOptions options_;
   bool broken_ = false;
   std::map<std::string, std::string, std::less<>> prepared_;  // Statements by their text: the names of those that are.
-  int names_given_ = 0;                                       // Since there was none: some may be of statements that are outdated.
+  int names_given_ = 0;  // Since there was none: some may be of statements that are outdated.
 };
 
 // "host=db.example port=5432 dbname=shop user=assay": what may be shown of a conninfo.

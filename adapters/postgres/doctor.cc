@@ -142,8 +142,10 @@ void CheckSettings(const Connection& admin, const Result& server, Findings& foun
   }
   // A projection holds locks for less than PostgreSQL's default: ProjectionOptions::locked_max.
   if (server.Int64(0, 15) < absl::ToInt64Milliseconds(kDeadlockTimeoutMin)) {
-    found.Warn("deadlock_timeout", absl::StrCat("it is ", server.Text(0, 14), ": rows that are being brought up to date may be held for longer, and "
-                                                "then it is the application's transaction that PostgreSQL ends"),
+    found.Warn("deadlock_timeout",
+               absl::StrCat("it is ", server.Text(0, 14),
+                            ": rows that are being brought up to date may be held for longer, and "
+                            "then it is the application's transaction that PostgreSQL ends"),
                "ALTER SYSTEM SET deadlock_timeout = '1s'; SELECT pg_reload_conf()");
   }
 }

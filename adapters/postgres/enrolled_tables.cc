@@ -123,11 +123,14 @@ std::string RefusalOf(const Result& relations, int row) {
                         ": run as that role or as a superuser (postgres.admin_url)");
   }
   if (!relations.IsNull(row, 16)) {
-    return absl::StrCat("it has a deferrable constraint that PostgreSQL does not check for rows from other branches: run as a "
-                        "superuser (postgres.admin_url), or let one say, for ", relations.Text(row, 16));
+    return absl::StrCat(
+        "it has a deferrable constraint that PostgreSQL does not check for rows from other branches: run as a "
+        "superuser (postgres.admin_url), or let one say, for ",
+        relations.Text(row, 16));
   }
   if (!relations.IsNull(row, 17)) {
-    return absl::StrCat("its column ", relations.Text(row, 17), " is generated and VIRTUAL: PostgreSQL 18 would refuse the application's "
+    return absl::StrCat("its column ", relations.Text(row, 17),
+                        " is generated and VIRTUAL: PostgreSQL 18 would refuse the application's "
                         "updates once all columns are its replica identity; make it STORED");
   }
   return {};
@@ -146,7 +149,7 @@ absl::Status FillColumns(Connection& admin, std::vector<SelectedTable>* tables) 
     SelectedTable& table = *by_oid.at(columns.Int64(row, 0));
     if (!columns.IsNull(row, 4)) keys[table.oid][columns.Int64(row, 4)] = table.shape.columns.size();
     table.shape.columns.push_back({columns.String(row, 1), columns.String(row, 2), columns.Bool(row, 3), false,
-                                     static_cast<uint32_t>(columns.Int64(row, 5))});
+                                   static_cast<uint32_t>(columns.Int64(row, 5))});
   }
   for (const auto& [oid, key] : keys) {
     for (const auto& [position, ordinal] : key) by_oid.at(oid)->shape.key.push_back(ordinal);

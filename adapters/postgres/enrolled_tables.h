@@ -4,9 +4,9 @@
 // its before image) and the attribution trigger, and the role assay_projector may read and write it. A partitioned
 // table takes part as a whole, under the name of its root.
 //
-// Deferrable unique and exclusion constraints are checked by a trigger of PostgreSQL's own, which does not fire under the
-// replica role: duplicates would come in without a word. It is enabled ALWAYS, which only a superuser may do and which
-// changes nothing for the application. Dumps forget it, so a restored database is enrolled again; until then the
+// Deferrable unique and exclusion constraints are checked by a trigger of PostgreSQL's own, which does not fire under
+// the replica role: duplicates would come in without a word. It is enabled ALWAYS, which only a superuser may do and
+// which changes nothing for the application. Dumps forget it, so a restored database is enrolled again; until then the
 // projection refuses such a table.
 //
 //   ASSAY_ASSIGN_OR_RETURN(TableSelection selection, SelectTables(admin, {"public.*"}, {"public.session*"}));
@@ -71,9 +71,9 @@ absl::StatusOr<TableSelection> SelectTables(Connection& admin, const std::vector
                                             const std::vector<std::string>& exclude);
 
 // Gives each table and partition that lacks it: REPLICA IDENTITY FULL (its old one saved in assay.enrolled), the
-// triggers, the role's rights; and with `publish` a place in the publication. Returns the names of tables that something
-// was done to. ABORTED names those that could not be locked before `deadline`, and who holds them; what was done to
-// others stays.
+// triggers, the role's rights; and with `publish` a place in the publication. Returns the names of tables that
+// something was done to. ABORTED names those that could not be locked before `deadline`, and who holds them; what was
+// done to others stays.
 absl::StatusOr<std::vector<TableName>> PrepareTables(Connection& admin, const std::vector<SelectedTable>& tables,
                                                      bool publish, absl::Time deadline,
                                                      const std::function<void(size_t done, size_t total)>& progress);

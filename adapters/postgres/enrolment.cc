@@ -176,7 +176,8 @@ class Initialisation {
     const absl::StatusOr<v1::OriginOpened> opened = open_->log->Opening(*enrolled);
     if (!opened.ok() || opened->branch_number() != options_.engine.branch_number) return absl::OkStatus();
     return absl::FailedPreconditionError(absl::StrCat(
-        "this database is enrolled already, with the log of origin ", enrolled->Hex().substr(0, 8), ", and ", options_.log_path,
+        "this database is enrolled already, with the log of origin ", enrolled->Hex().substr(0, 8), ", and ",
+        options_.log_path,
         " is not that log: put that log back; or, if it is lost, move this one away and run `assay repair`"));
   }
 
@@ -257,8 +258,8 @@ class Initialisation {
   // Tables that were not there at the first init.
   absl::Status JoinLater() {
     ASSAY_RETURN_IF_ERROR(OpenOrigin());
-    ASSAY_RETURN_IF_ERROR(admin_->Execute("UPDATE assay.progress SET origin = $1 WHERE origin IS NULL",
-                                          {report_.origin.Hex()}).status());
+    ASSAY_RETURN_IF_ERROR(
+        admin_->Execute("UPDATE assay.progress SET origin = $1 WHERE origin IS NULL", {report_.origin.Hex()}).status());
     ASSAY_ASSIGN_OR_RETURN(const CapturedPosition captured, LoadCapturedPosition(*open_->stages));
     report_.captured = captured.position;
     ASSAY_ASSIGN_OR_RETURN(const std::vector<TableName> published, PublishedTables(*admin_));

@@ -23,7 +23,8 @@ absl::Status TakeInstallationLock(Connection& admin) {
                            admin.Execute("SELECT pg_catalog.pg_try_advisory_lock($1::bigint)", {kInstallationLock}));
     if (alone.Bool(0, 0)) return absl::OkStatus();
     if (SteadyNow() < until) continue;
-    return absl::FailedPreconditionError("another assay init, leave or repair is at work on this database: wait for it to end");
+    return absl::FailedPreconditionError(
+        "another assay init, leave or repair is at work on this database: wait for it to end");
   }
 }
 
@@ -107,15 +108,16 @@ absl::Status GrantAround(Connection& admin, const std::vector<SelectedTable>& ta
 }
 
 absl::Status InstallPublication(Connection& admin) {
-  // From 18 on PostgreSQL refuses the application's updates of a table with REPLICA IDENTITY FULL whose stored generated columns are
-  // not published: so they are, and capture leaves them out.
+  // From 18 on PostgreSQL refuses the application's updates of a table with REPLICA IDENTITY FULL whose stored
+  // generated columns are not published: so they are, and capture leaves them out.
   const bool names_generated = admin.server_version() >= 180000;
   ASSAY_ASSIGN_OR_RETURN(
       const Result there,
-      admin.Execute(absl::StrCat("SELECT puballtables, pubviaroot, pubinsert AND pubupdate AND pubdelete AND pubtruncate",
-                                 names_generated ? " AND pubgencols = 's'" : "",
-                                 " FROM pg_catalog.pg_publication WHERE pubname = $1"),
-                    {kPublication}));
+      admin.Execute(
+          absl::StrCat("SELECT puballtables, pubviaroot, pubinsert AND pubupdate AND pubdelete AND pubtruncate",
+                       names_generated ? " AND pubgencols = 's'" : "",
+                       " FROM pg_catalog.pg_publication WHERE pubname = $1"),
+          {kPublication}));
   const std::string parameters =
       absl::StrCat("publish_via_partition_root = true, publish = 'insert, update, delete, truncate'",
                    names_generated ? ", publish_generated_columns = stored" : "");

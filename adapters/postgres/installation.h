@@ -15,8 +15,8 @@
 
 namespace assay {
 
-// So that one changes what is installed in a database at a time. Until `admin` ends. FAILED_PRECONDITION while another has it, two seconds
-// and more: a session's locks go a moment after its client.
+// So that one changes what is installed in a database at a time. Until `admin` ends. FAILED_PRECONDITION while another
+// has it, two seconds and more: a session's locks go a moment after its client.
 absl::Status TakeInstallationLock(Connection& admin);
 
 // sql/branch.sql, as this binary was built with it.

@@ -12,8 +12,8 @@
 namespace assay {
 namespace {
 
-// One row per column, at least one per name asked for. A name is compared as text, too: cast to `name`, one that is too long
-// would be cut and could then mean another table.
+// One row per column, at least one per name asked for. A name is compared as text, too: cast to `name`, one that is too
+// long would be cut and could then mean another table.
 constexpr char kQuery[] = R"sql(
 SELECT r.n, c.oid IS NOT NULL, coalesce(c.relkind, ' '),
        EXISTS (SELECT FROM pg_catalog.pg_publication_rel x JOIN pg_catalog.pg_publication p ON p.oid = x.prpubid
@@ -88,11 +88,12 @@ int ReadTable(Connection& connection, const Result& rows, int first, const Table
     LocalTable::Column column{.quoted = connection.QuoteIdentifier(rows.Text(row, 6)), .cast = rows.String(row, 8)};
     if (!rows.IsNull(row, 11)) {
       key[rows.Int64(row, 11)] = static_cast<uint32_t>(table->columns.size());
-      column.equals = absl::StrCat("OPERATOR(", connection.QuoteIdentifier(rows.Text(row, 12)), ".", rows.Text(row, 13), ")");
+      column.equals =
+          absl::StrCat("OPERATOR(", connection.QuoteIdentifier(rows.Text(row, 12)), ".", rows.Text(row, 13), ")");
     }
     table->columns.push_back(std::move(column));
-    table->shape.columns.push_back(
-        {rows.String(row, 6), rows.String(row, 7), rows.Bool(row, 9), rows.Bool(row, 10), static_cast<uint32_t>(rows.Int64(row, 15))});
+    table->shape.columns.push_back({rows.String(row, 6), rows.String(row, 7), rows.Bool(row, 9), rows.Bool(row, 10),
+                                    static_cast<uint32_t>(rows.Int64(row, 15))});
   }
   for (const auto& [position, column] : key) {
     table->shape.key.push_back(column);

@@ -22,13 +22,14 @@ namespace assay {
 
 struct LocalTable {
   struct Column {
-    std::string quoted;    // As an identifier in SQL.
-    std::string cast;      // The type without its length: a cast to varchar(3) would cut in silence, an assignment complains.
-    std::string equals;    // Of a key column, OPERATOR(schema.=) of the primary key's index.
+    std::string quoted;  // As an identifier in SQL.
+    std::string
+        cast;  // The type without its length: a cast to varchar(3) would cut in silence, an assignment complains.
+    std::string equals;  // Of a key column, OPERATOR(schema.=) of the primary key's index.
   };
-  std::string refusal;     // Why it takes no part, for people; empty when it does, and then all below is set.
-  std::string quoted;      // Schema-qualified.
-  TableShape shape;        // Generated columns included.
+  std::string refusal;  // Why it takes no part, for people; empty when it does, and then all below is set.
+  std::string quoted;   // Schema-qualified.
+  TableShape shape;     // Generated columns included.
   // It has a trigger or a rule that answers a projection, too: that may change what is written, and other rows with it.
   bool answers = false;
   std::vector<Column> columns;  // Parallel to shape.columns.

@@ -45,10 +45,17 @@ class Reader {
     values.reserve(count);
     for (uint16_t i = 0; i < count && ok_; ++i) {
       switch (Byte()) {
-        case 'n': values.push_back({TupleValue::Kind::kNull, {}}); break;
-        case 'u': values.push_back({TupleValue::Kind::kUnchanged, {}}); break;
-        case 't': values.push_back({TupleValue::Kind::kText, Bytes(Int32())}); break;
-        default: Fail();
+        case 'n':
+          values.push_back({TupleValue::Kind::kNull, {}});
+          break;
+        case 'u':
+          values.push_back({TupleValue::Kind::kUnchanged, {}});
+          break;
+        case 't':
+          values.push_back({TupleValue::Kind::kText, Bytes(Int32())});
+          break;
+        default:
+          Fail();
       }
     }
     return values;
@@ -152,15 +159,25 @@ pgoutput::Message Read(char type, Reader& reader) {
       reader.Int64();  // The commit time again.
       return commit;
     }
-    case 'R': return ReadRelation(reader);
-    case 'I': return ReadInsert(reader);
-    case 'U': return ReadUpdate(reader);
-    case 'D': return ReadDelete(reader);
-    case 'T': return ReadTruncate(reader);
-    case 'M': return ReadMessage(reader);
+    case 'R':
+      return ReadRelation(reader);
+    case 'I':
+      return ReadInsert(reader);
+    case 'U':
+      return ReadUpdate(reader);
+    case 'D':
+      return ReadDelete(reader);
+    case 'T':
+      return ReadTruncate(reader);
+    case 'M':
+      return ReadMessage(reader);
     case 'O':
-    case 'Y': reader.Rest(); return pgoutput::Ignored{};
-    default: reader.Fail(); return pgoutput::Ignored{};
+    case 'Y':
+      reader.Rest();
+      return pgoutput::Ignored{};
+    default:
+      reader.Fail();
+      return pgoutput::Ignored{};
   }
 }
 
@@ -181,7 +198,8 @@ absl::StatusOr<WalsenderMessage> ParseWalsender(absl::string_view bytes) {
   WalsenderMessage message;
   switch (reader.Byte()) {
     case 'w':
-      reader.Bytes(3 * 8);  // WAL positions and the server's clock: positions are taken from COMMIT, which is never 0/0.
+      reader.Bytes(3 *
+                   8);  // WAL positions and the server's clock: positions are taken from COMMIT, which is never 0/0.
       message.data = reader.Rest();
       break;
     case 'k':
@@ -190,7 +208,8 @@ absl::StatusOr<WalsenderMessage> ParseWalsender(absl::string_view bytes) {
       reader.Int64();
       message.reply_requested = reader.Byte() != 0;
       break;
-    default: reader.Fail();
+    default:
+      reader.Fail();
   }
   if (!reader.AtEnd()) return Unreadable("replication message", bytes);
   return message;

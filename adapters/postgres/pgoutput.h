@@ -3,8 +3,8 @@
 //   ASSAY_ASSIGN_OR_RETURN(WalsenderMessage envelope, ParseWalsender(copy_data));
 //   if (envelope.kind == WalsenderMessage::Kind::kData) ParsePgoutput(envelope.data) -> pgoutput::Insert{…}
 //
-// Every length is checked before it is used. Bytes that make no sense are DATA_LOSS, never a crash and never a guess. Texts are
-// views into the bytes given.
+// Every length is checked before it is used. Bytes that make no sense are DATA_LOSS, never a crash and never a guess.
+// Texts are views into the bytes given.
 #pragma once
 
 #include <cstdint>

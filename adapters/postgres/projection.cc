@@ -19,8 +19,8 @@ namespace {
 constexpr char kAdvisoryLock[] = "7022083106487169642";  // 'assayprj' as a bigint. Such locks are per database.
 constexpr absl::Duration kCatalogAgeMax = absl::Milliseconds(200);
 constexpr absl::Duration kLockedStatementMax = absl::Seconds(1);
-// A lock that the application holds for a moment is worth trying again. From the third time in a minute on, the rows that are locked
-// are refused by name, so that the others flow on.
+// A lock that the application holds for a moment is worth trying again. From the third time in a minute on, the rows
+// that are locked are refused by name, so that the others flow on.
 constexpr int kLockTimeoutsBeforeRefusing = 2;
 constexpr absl::Duration kLockTimeoutsRemembered = absl::Minutes(1);
 // Since somebody else was met: a row had moved, or was waited for.
@@ -60,40 +60,45 @@ absl::StatusOr<std::unique_ptr<Connection>> PostgresDatabase::OpenSession(Role r
   options.interrupt = options_.interrupt;
   // Only a server that stands still answers later than this: what was asked is then in doubt.
   options.call_timeout = options_.statement_timeout + absl::Seconds(30);
-  options.settings = {{"statement_timeout", Milliseconds(options_.statement_timeout)},
-                      {"idle_in_transaction_session_timeout", Milliseconds(options_.idle_timeout)},
-                      // A predecessor's backend may need a moment to see that its client is gone.
-                      {"lock_timeout", "2s"},
-                      // Rows that a policy hides must be an error, or they would look deleted.
-                      {"row_security", "off"},
-                      // Rows are found by their keys, a batch at a time. Left to itself, the planner hashes the whole table for a batch of some
-                      // thousand keys, which costs the more the larger the table is; and compiles the statement where there is an LLVM.
-                      {"enable_hashjoin", "off"},
-                      {"enable_mergejoin", "off"},
-                      {"enable_seqscan", "off"},
-                      {"jit", "off"},
-                      // What the catalog says of a table is asked before most batches, and takes 3 ms to plan and half of one to run.
-                      {"plan_cache_mode", "force_generic_plan"},
-                      {"session_replication_role", "replica"},
-                      {"role", "assay_projector"}};
+  options.settings = {
+      {"statement_timeout", Milliseconds(options_.statement_timeout)},
+      {"idle_in_transaction_session_timeout", Milliseconds(options_.idle_timeout)},
+      // A predecessor's backend may need a moment to see that its client is gone.
+      {"lock_timeout", "2s"},
+      // Rows that a policy hides must be an error, or they would look deleted.
+      {"row_security", "off"},
+      // Rows are found by their keys, a batch at a time. Left to itself, the planner hashes the whole table for a batch
+      // of some thousand keys, which costs the more the larger the table is; and compiles the statement where there is
+      // an LLVM.
+      {"enable_hashjoin", "off"},
+      {"enable_mergejoin", "off"},
+      {"enable_seqscan", "off"},
+      {"jit", "off"},
+      // What the catalog says of a table is asked before most batches, and takes 3 ms to plan and half of one to run.
+      {"plan_cache_mode", "force_generic_plan"},
+      {"session_replication_role", "replica"},
+      {"role", "assay_projector"}};
   auto session = Connection::Open(options_.conninfo, options);
   if (!session.ok()) {
     const std::string sqlstate = SqlstateOf(session.status());
     if (sqlstate == "42501" || sqlstate == "22023") {
-      return absl::FailedPreconditionError(absl::StrCat(session.status().message(),
-                                                        ": `assay doctor` shows what the projection's role needs"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(session.status().message(), ": `assay doctor` shows what the projection's role needs"));
     }
     return session.status();
   }
   if (role == Role::kProjector) {
     const auto lock = (*session)->Execute("SELECT pg_catalog.pg_advisory_lock($1)", {kAdvisoryLock});
     if (IsLockTimeout(lock.status())) {
-      return absl::UnavailableError("another session is projecting into this database: another daemon, or one that has just ended");
+      return absl::UnavailableError(
+          "another session is projecting into this database: another daemon, or one that has just ended");
     }
     if (!lock.ok()) return lock.status();
   }
   ASSAY_RETURN_IF_ERROR(
-      (*session)->ExecuteScript(absl::StrCat("SET lock_timeout = '", Milliseconds(options_.lock_timeout), "'")).status());
+      (*session)
+          ->ExecuteScript(absl::StrCat("SET lock_timeout = '", Milliseconds(options_.lock_timeout), "'"))
+          .status());
   return session;
 }
 
@@ -139,21 +144,24 @@ absl::StatusOr<ReadReply> PostgresDatabase::ReadTables(const ReadRequest& reques
   ASSAY_RETURN_IF_ERROR(catalog_.Load(*session_, NamesIn(request), kCatalogAgeMax));
   std::set<TableName> closed;  // To everybody's writes.
   if (request.lock) {
-    ASSAY_RETURN_IF_ERROR(session_->ExecuteScript(absl::StrCat(
-        "BEGIN; SELECT pg_catalog.pg_logical_emit_message(true, ", session_->QuoteLiteral(kProjectionPrefix), ", ",
-        session_->QuoteLiteral(request.tag), ")")).status());
+    ASSAY_RETURN_IF_ERROR(session_
+                              ->ExecuteScript(absl::StrCat("BEGIN; SELECT pg_catalog.pg_logical_emit_message(true, ",
+                                                           session_->QuoteLiteral(kProjectionPrefix), ", ",
+                                                           session_->QuoteLiteral(request.tag), ")"))
+                              .status());
     locked_ = true;
     locked_until_ = absl::InfiniteFuture();
     ASSAY_ASSIGN_OR_RETURN(closed, LockTablesOfAbsentRows(request));
   }
   ReadReply reply;
   for (const ReadRequest::Table& table : request.tables) {
-    if (request.lock && SteadyNow() > locked_until_) return absl::AbortedError("the rows took longer to lock than they may be locked");
+    if (request.lock && SteadyNow() > locked_until_)
+      return absl::AbortedError("the rows took longer to lock than they may be locked");
     ReadReply::Table& answer = reply.tables.emplace_back();
     absl::Status status = ReadTable(table, request.lock, &answer);
     if (IsAboutRows(status) && !request.lock) {
-      // The table may have changed its shape since the catalog was read. If that is not it, this table is refused, and the
-      // others go on.
+      // The table may have changed its shape since the catalog was read. If that is not it, this table is refused, and
+      // the others go on.
       catalog_.Forget();
       ASSAY_RETURN_IF_ERROR(catalog_.Load(*session_, NamesIn(request), kCatalogAgeMax));
       status = ReadTable(table, request.lock, &answer);
@@ -164,7 +172,8 @@ absl::StatusOr<ReadReply> PostgresDatabase::ReadTables(const ReadRequest& reques
     }
     if (!status.ok()) return AnnotateSql(status, absl::StrCat("read ", table.name.ToString()));
     if (request.lock && !closed.contains(table.name) && HasAbsent(answer.rows)) {
-      return absl::AbortedError(absl::StrCat("a row of ", table.name.ToString(), " was deleted while the batch was being locked"));
+      return absl::AbortedError(
+          absl::StrCat("a row of ", table.name.ToString(), " was deleted while the batch was being locked"));
     }
   }
   return reply;
@@ -182,12 +191,12 @@ absl::Status PostgresDatabase::ReadTable(const ReadRequest::Table& request, bool
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<ReadReply::Row>> PostgresDatabase::ReadRows(const LocalTable& local, absl::Span<const RowKey> keys,
-                                                                       bool lock) {
+absl::StatusOr<std::vector<ReadReply::Row>> PostgresDatabase::ReadRows(const LocalTable& local,
+                                                                       absl::Span<const RowKey> keys, bool lock) {
   std::vector<ReadReply::Row> rows(keys.size());
   // A key of another form than this table's cannot be here.
-  const bool all_fit = std::all_of(keys.begin(), keys.end(),
-                                   [&](const RowKey& key) { return key.size() == local.shape.key.size(); });
+  const bool all_fit =
+      std::all_of(keys.begin(), keys.end(), [&](const RowKey& key) { return key.size() == local.shape.key.size(); });
   if (all_fit) {
     if (locked_) ASSAY_RETURN_IF_ERROR(session_->ExecuteScript("SAVEPOINT assay_read").status());
     auto found = SelectRows(*session_, local, keys, lock);
@@ -221,25 +230,32 @@ absl::StatusOr<std::set<TableName>> PostgresDatabase::LockTablesOfAbsentRows(con
     closed.insert(table.name);
     quoted.push_back(local.quoted);
   }
-  // Before any row is locked: an application that holds a table and waits for a row of ours would be waited for in turn. Who writes
-  // after us queues up behind our wait: so all of it together takes no longer than one lock may (lock_timeout is for each).
+  // Before any row is locked: an application that holds a table and waits for a row of ours would be waited for in
+  // turn. Who writes after us queues up behind our wait: so all of it together takes no longer than one lock may
+  // (lock_timeout is for each).
   if (!closed.empty()) {
-    ASSAY_RETURN_IF_ERROR(session_->ExecuteScript(absl::StrCat(
-        "SET LOCAL statement_timeout = '", Milliseconds(options_.lock_timeout), "'; LOCK TABLE ", absl::StrJoin(quoted, ", "),
-        " IN SHARE ROW EXCLUSIVE MODE")).status());
+    ASSAY_RETURN_IF_ERROR(
+        session_
+            ->ExecuteScript(absl::StrCat("SET LOCAL statement_timeout = '", Milliseconds(options_.lock_timeout),
+                                         "'; LOCK TABLE ", absl::StrJoin(quoted, ", "), " IN SHARE ROW EXCLUSIVE MODE"))
+            .status());
   }
   locked_until_ = SteadyNow() + options_.locked_max;
   ASSAY_RETURN_IF_ERROR(
-      session_->ExecuteScript(absl::StrCat("SET LOCAL statement_timeout = '", Milliseconds(kLockedStatementMax), "'")).status());
+      session_->ExecuteScript(absl::StrCat("SET LOCAL statement_timeout = '", Milliseconds(kLockedStatementMax), "'"))
+          .status());
   return closed;
 }
 
 absl::Status PostgresDatabase::EmitFence(const ReadRequest& request, ReadReply* reply) {
   Connection& session = request.lock ? *fence_session_ : *session_;
-  // What the snapshot takes for ended had written its commit record before it was taken. Of an xid8, the xid is the lower half.
-  ASSAY_ASSIGN_OR_RETURN(const Result result, session.ExecutePrepared(
-      "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()), pg_catalog.pg_logical_emit_message(true, $1, $2)",
-      {kFencePrefix, request.fence}));
+  // What the snapshot takes for ended had written its commit record before it was taken. Of an xid8, the xid is the
+  // lower half.
+  ASSAY_ASSIGN_OR_RETURN(
+      const Result result,
+      session.ExecutePrepared(
+          "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()), pg_catalog.pg_logical_emit_message(true, $1, $2)",
+          {kFencePrefix, request.fence}));
   reply->ended_before = static_cast<uint32_t>(result.Int64(0, 0));
   reply->session = session_number_;
   return absl::OkStatus();
@@ -253,7 +269,8 @@ bool PostgresDatabase::IsAsPlanned(const TableWrites& writes) const {
 }
 
 ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
-  const bool unread = std::any_of(request.writes.begin(), request.writes.end(), [](const TableWrites& writes) { return writes.unread != nullptr; });
+  const bool unread = std::any_of(request.writes.begin(), request.writes.end(),
+                                  [](const TableWrites& writes) { return writes.unread != nullptr; });
   ProjectReply reply;
   const auto fail = [&](const absl::Status& status) {
     reply.outcome = ProjectReply::Outcome::kUnavailable;
@@ -263,7 +280,8 @@ ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
     return reply;
   };
   if (request.locked) {
-    if (!locked_ || !session_->usable()) return fail(absl::UnavailableError("the locks of the read are gone with its session"));
+    if (!locked_ || !session_->usable())
+      return fail(absl::UnavailableError("the locks of the read are gone with its session"));
   } else {
     // A server that was stopped since the read may have come back as an older copy of itself: look at the rows again.
     const bool gone = session_ == nullptr ? unread : !session_->StillOpen();
@@ -275,7 +293,8 @@ ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
   for (const TableWrites& writes : request.writes) names.push_back(writes.name);
   const absl::Duration age_max = unread ? kCatalogAgeMax : absl::InfiniteDuration();
   if (absl::Status status = catalog_.Load(*session_, names, age_max); !status.ok()) return fail(status);
-  if (!std::all_of(request.writes.begin(), request.writes.end(), [this](const TableWrites& writes) { return IsAsPlanned(writes); })) {
+  if (!std::all_of(request.writes.begin(), request.writes.end(),
+                   [this](const TableWrites& writes) { return IsAsPlanned(writes); })) {
     reply.outcome = ProjectReply::Outcome::kMoved;
     return reply;
   }
@@ -319,27 +338,31 @@ absl::Status PostgresDatabase::WriteRows(const ProjectRequest& request, RowWrite
     // The time that a large value takes to arrive counts as idle.
     const absl::Duration idle = options_.idle_timeout + absl::Seconds(1) * (BytesIn(request) >> 20);
     begin = absl::StrCat("BEGIN; SET LOCAL idle_in_transaction_session_timeout = '", Milliseconds(idle), "';",
-                         "SELECT pg_catalog.pg_logical_emit_message(true, ", session_->QuoteLiteral(kProjectionPrefix), ", ",
-                         session_->QuoteLiteral(request.tag), ");");
+                         "SELECT pg_catalog.pg_logical_emit_message(true, ", session_->QuoteLiteral(kProjectionPrefix),
+                         ", ", session_->QuoteLiteral(request.tag), ");");
   }
-  // Its xmin is that of all that is written under the same savepoint: also of what somebody's trigger writes, of which nothing is known here.
-  ASSAY_ASSIGN_OR_RETURN(const Result progress,
-                         session_->ExecuteScript(absl::StrCat(begin, "SAVEPOINT assay_rows; UPDATE assay.progress SET batch = ",
-                                                              request.batch, " RETURNING xmin")));
+  // Its xmin is that of all that is written under the same savepoint: also of what somebody's trigger writes, of which
+  // nothing is known here.
+  ASSAY_ASSIGN_OR_RETURN(
+      const Result progress,
+      session_->ExecuteScript(absl::StrCat(
+          begin, "SAVEPOINT assay_rows; UPDATE assay.progress SET batch = ", request.batch, " RETURNING xmin")));
   if (progress.affected() != 1) {
     return absl::FailedPreconditionError("assay.progress has no row to note the projection in: run `assay init`");
   }
-  const bool answered = std::any_of(request.writes.begin(), request.writes.end(), [this](const TableWrites& writes) {
-    return catalog_.Find(writes.name).answers;
-  });
+  const bool answered = std::any_of(request.writes.begin(), request.writes.end(),
+                                    [this](const TableWrites& writes) { return catalog_.Find(writes.name).answers; });
   written_xmin_ = answered ? 0 : static_cast<uint32_t>(progress.Int64(0, 0));
   const absl::Status status = writer->Write();
   if (!IsAboutRows(status)) return status;
   if (SteadyNow() - last_lock_timeout_ > kLockTimeoutsRemembered) lock_timeouts_ = 0;
   if (IsLockTimeout(status) && lock_timeouts_ < kLockTimeoutsBeforeRefusing) return status;
   written_xmin_ = 0;  // There are savepoints within.
-  ASSAY_RETURN_IF_ERROR(session_->ExecuteScript(absl::StrCat("ROLLBACK TO assay_rows; SET LOCAL lock_timeout = '50ms';"
-                                                             "UPDATE assay.progress SET batch = ", request.batch)).status());
+  ASSAY_RETURN_IF_ERROR(session_
+                            ->ExecuteScript(absl::StrCat("ROLLBACK TO assay_rows; SET LOCAL lock_timeout = '50ms';"
+                                                         "UPDATE assay.progress SET batch = ",
+                                                         request.batch))
+                            .status());
   return writer->WriteWithCare();
 }
 
@@ -350,10 +373,13 @@ ProjectReply PostgresDatabase::Commit() {
   if (committed.ok() && absl::string_view(PQcmdStatus(committed->raw())) == "COMMIT") {
     return reply;
   }
-  reply.status = committed.ok() ? absl::InternalError("PostgreSQL rolled back instead of committing") : committed.status();
-  // An answer that says why, from a session that goes on, is a transaction that did not happen. Everything else may have.
-  reply.outcome = session_->usable() && session_->transaction_status() == PQTRANS_IDLE ? ProjectReply::Outcome::kUnavailable
-                                                                                      : ProjectReply::Outcome::kInDoubt;
+  reply.status =
+      committed.ok() ? absl::InternalError("PostgreSQL rolled back instead of committing") : committed.status();
+  // An answer that says why, from a session that goes on, is a transaction that did not happen. Everything else may
+  // have.
+  reply.outcome = session_->usable() && session_->transaction_status() == PQTRANS_IDLE
+                      ? ProjectReply::Outcome::kUnavailable
+                      : ProjectReply::Outcome::kInDoubt;
   session_.reset();
   catalog_.Forget();
   return reply;

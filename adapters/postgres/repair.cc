@@ -94,7 +94,8 @@ class Repairing {
     PostgresCapture capture({.conninfo = options_.url});
     const absl::Status started = capture.Start();
     database_ = capture.Evidence();
-    if (!database_.known) return started.ok() ? absl::UnavailableError("the database showed nothing of itself") : started;
+    if (!database_.known)
+      return started.ok() ? absl::UnavailableError("the database showed nothing of itself") : started;
     ASSAY_RETURN_IF_ERROR(OpenOldLog());
     if (old_ == nullptr) return absl::OkStatus();
     ASSAY_ASSIGN_OR_RETURN(old_origin_, OwnOrigin(*old_->stages));
@@ -128,7 +129,8 @@ class Repairing {
     old_ = *std::move(opened);
     ASSAY_ASSIGN_OR_RETURN(const std::string state, old_->State());
     if (state == kEnrolmentFinished) return absl::OkStatus();
-    return absl::FailedPreconditionError("the enrolment of this log is not finished, or was ended by `assay leave`: run `assay init`");
+    return absl::FailedPreconditionError(
+        "the enrolment of this log is not finished, or was ended by `assay leave`: run `assay init`");
   }
 
   absl::Status LogIsLost(std::string cause) {
@@ -154,7 +156,8 @@ class Repairing {
         if (judgement.state != RestoreState::kUnverified) return judgement;
       }
     }
-    return absl::DeadlineExceededError("the server's stream did not come to the last transaction that the log has; try again");
+    return absl::DeadlineExceededError(
+        "the server's stream did not come to the last transaction that the log has; try again");
   }
 
   // A longer chain at the hub, or a session it refused, make an old log of one that fits its database.
@@ -193,23 +196,25 @@ class Repairing {
     ASSAY_RETURN_IF_ERROR(CompareIn(*old_, old_origin_, WhatIsHeldHere()));
     const CapturedPosition& captured = evidence_.captured;
     if (report_.state == RestoreState::kGap) {
-      report_.lost.push_back(absl::StrCat(
-          "The history between ", Where(captured), " and the rows as they are now: of what was changed in between the result is "
-          "recorded, but not who changed it, when, and through which values."));
+      report_.lost.push_back(absl::StrCat("The history between ", Where(captured),
+                                          " and the rows as they are now: of what was changed in between the result is "
+                                          "recorded, but not who changed it, when, and through which values."));
     } else {
-      report_.lost.push_back(absl::StrCat(
-          "What was committed after ", Where(captured), " and before the database was restored: it never came into the log."));
-      report_.notes.push_back("Changes made since the restore are recorded as of now: who made them and when is not known. Rows that "
-                              "were deleted since the restore cannot be told from rows that the restore took away: they are written again.");
+      report_.lost.push_back(absl::StrCat("What was committed after ", Where(captured),
+                                          " and before the database was restored: it never came into the log."));
+      report_.notes.push_back(
+          "Changes made since the restore are recorded as of now: who made them and when is not known. Rows that "
+          "were deleted since the restore cannot be told from rows that the restore took away: they are written again.");
     }
     return absl::OkStatus();
   }
 
   static std::string Where(const CapturedPosition& captured) {
     if (captured.commit_time_us == 0) return absl::StrCat("WAL position ", captured.position.ToString());
-    return absl::StrCat("the last captured transaction (",
-                        absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", absl::FromUnixMicros(captured.commit_time_us), absl::UTCTimeZone()),
-                        ", ", captured.commit_lsn.ToString(), ")");
+    return absl::StrCat(
+        "the last captured transaction (",
+        absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", absl::FromUnixMicros(captured.commit_time_us), absl::UTCTimeZone()),
+        ", ", captured.commit_lsn.ToString(), ")");
   }
 
   // Which versions this database is known to have held, as far as this log tells.
@@ -279,7 +284,8 @@ class Repairing {
       uint32_t epoch = 0;
       for (const OriginId& origin : fresh_->log->Origins()) {
         const absl::StatusOr<v1::OriginOpened> opened = fresh_->log->Opening(origin);
-        if (!opened.ok() || opened->branch_number() != options_.engine.branch_number || opened->epoch() <= epoch) continue;
+        if (!opened.ok() || opened->branch_number() != options_.engine.branch_number || opened->epoch() <= epoch)
+          continue;
         epoch = opened->epoch();
         report_.old_origin = origin;
       }
@@ -330,7 +336,8 @@ class Repairing {
   // How far two copies of the old chain are the same.
   absl::StatusOr<Sequence> Shared() {
     if (old_ == nullptr) return fresh_->log->Head(old_origin_).complete;
-    uint64_t low = 0, high = std::min(old_->log->Head(old_origin_).last.value, fresh_->log->Head(old_origin_).last.value);
+    uint64_t low = 0,
+             high = std::min(old_->log->Head(old_origin_).last.value, fresh_->log->Head(old_origin_).last.value);
     while (low < high) {
       const uint64_t middle = (low + high + 1) / 2;
       ASSAY_ASSIGN_OR_RETURN(const Hash ours, old_->log->RootAt(old_origin_, middle));
@@ -346,9 +353,10 @@ class Repairing {
     ASSAY_ASSIGN_OR_RETURN(const Sequence shared, Shared());
     const Sequence here = old_ == nullptr ? Sequence{} : old_->log->Head(old_origin_).last;
     if (here > shared) {
-      report_.lost.push_back(absl::StrCat("Events ", shared.value + 1, " to ", here.value, " of chain ", chain,
-                                          ", which only this copy has: they stay in the old log file, outside the fleet's history. The "
-                                          "rows as they made them are recorded."));
+      report_.lost.push_back(
+          absl::StrCat("Events ", shared.value + 1, " to ", here.value, " of chain ", chain,
+                       ", which only this copy has: they stay in the old log file, outside the fleet's history. The "
+                       "rows as they made them are recorded."));
     }
     if (report_.state == RestoreState::kClone) return absl::OkStatus();
     report_.lost.push_back(absl::StrCat(
@@ -356,16 +364,19 @@ class Repairing {
         hub_ == nullptr ? " (no hub was asked)" : ", the last that the hub has",
         ": what was captured later and not pushed (up to WAL position ", database_.slot_confirmed.ToString(),
         "; how many events is not known). The rows as it made them are recorded, but not who changed them, when, and through which values."));
-    report_.notes.push_back("Rows that were deleted in that time, and that are not known to have been here, are written again.");
+    report_.notes.push_back(
+        "Rows that were deleted in that time, and that are not known to have been here, are written again.");
     return absl::OkStatus();
   }
 
-  // Which versions this database is known to have held: its own chain's, as far as it wrote it, and what that chain or the old log say it
-  // had projected.
+  // Which versions this database is known to have held: its own chain's, as far as it wrote it, and what that chain or
+  // the old log say it had projected.
   absl::StatusOr<RowRepair::Held> WhatWasHeld() {
     if (report_.state == RestoreState::kDatabaseBehind) return WhatIsHeldHere();
     auto held = std::make_shared<std::map<OriginId, Sequence>>();
-    const auto raise = [&](const OriginId& origin, Sequence sequence) { (*held)[origin] = std::max((*held)[origin], sequence); };
+    const auto raise = [&](const OriginId& origin, Sequence sequence) {
+      (*held)[origin] = std::max((*held)[origin], sequence);
+    };
     Sequence own = fresh_->log->Head(old_origin_).complete;
     // The other copy's part of the chain never was in this database.
     if (report_.state == RestoreState::kClone) {
@@ -394,7 +405,8 @@ class Repairing {
 
   // A finished new log changes places with the old one. The last step of all, and one that a later run can finish.
   absl::Status Swap() {
-    const std::string suffix = absl::StrCat(".", absl::FormatTime("%Y%m%d-%H%M%S", clock_->Now(), absl::UTCTimeZone()), ".replaced");
+    const std::string suffix =
+        absl::StrCat(".", absl::FormatTime("%Y%m%d-%H%M%S", clock_->Now(), absl::UTCTimeZone()), ".replaced");
     // SQLite looks for a log's -wal under the log's whole name.
     for (const char* end : {"-shm", "-wal", ""}) {
       ASSAY_RETURN_IF_ERROR(Move(LogPath() + end, absl::StrCat(LogPath(), suffix, end)));
@@ -405,7 +417,8 @@ class Repairing {
     ASSAY_RETURN_IF_ERROR(Move(folder + "/log.db", LogPath()));
     std::error_code ignored;
     std::filesystem::remove_all(folder, ignored);
-    report_.notes.push_back(absl::StrCat("The old log and key are kept beside the new ones, with names that end in ", suffix, "."));
+    report_.notes.push_back(
+        absl::StrCat("The old log and key are kept beside the new ones, with names that end in ", suffix, "."));
     return SyncFolder(options_.state_dir);
   }
 
@@ -450,12 +463,15 @@ class Repairing {
   }
 
   absl::Status NoteOrigin(const OriginId& origin, uint64_t batch) {
-    return admin_->Execute("UPDATE assay.progress SET batch = $1::bigint, origin = $2", {absl::StrCat(batch), origin.Hex()}).status();
+    return admin_
+        ->Execute("UPDATE assay.progress SET batch = $1::bigint, origin = $2", {absl::StrCat(batch), origin.Hex()})
+        .status();
   }
 
   absl::Status DropOldSlot() {
     // The server needs a moment to see that our own stream has ended.
-    for (const absl::Time deadline = SteadyNow() + kSlotFreeMax; SteadyNow() < deadline; absl::SleepFor(absl::Milliseconds(50))) {
+    for (const absl::Time deadline = SteadyNow() + kSlotFreeMax; SteadyNow() < deadline;
+         absl::SleepFor(absl::Milliseconds(50))) {
       ASSAY_ASSIGN_OR_RETURN(const SlotState slot, FindSlot(*admin_));
       if (!slot.active) break;
     }
@@ -486,24 +502,27 @@ class Repairing {
                            StrideSequences(*admin_, options_.stride, options_.engine.branch_number, largest,
                                            SteadyNow() + options_.lock_wait));
     for (const std::string& text : sequences.strided) report_.notes.push_back(absl::StrCat("Sequence ", text, "."));
-    for (const std::string& text : sequences.problems) report_.notes.push_back(absl::StrCat("Look at this sequence: ", text, "."));
+    for (const std::string& text : sequences.problems)
+      report_.notes.push_back(absl::StrCat("Look at this sequence: ", text, "."));
     return absl::OkStatus();
   }
 
-  absl::Status CompareInTransaction(OpenLog& open, const OriginId& own, const RowRepair::Held& held, Connection& reader, Lsn at,
-                                    std::map<SequenceColumn, int64_t>* largest) {
+  absl::Status CompareInTransaction(OpenLog& open, const OriginId& own, const RowRepair::Held& held, Connection& reader,
+                                    Lsn at, std::map<SequenceColumn, int64_t>* largest) {
     using ClassMap = std::map<SequenceColumn, SequenceClass>;
     ASSAY_ASSIGN_OR_RETURN(const ClassMap classes, StridedColumns(*admin_));
-    ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<FoldIndex> fold,
-                           FoldIndex::Build(open.file.get(), open.log.get(), open.names.get(),
-                                            [&](const ResolvedChange& change) { NoteOwnKeys(change, classes, largest); }));
+    ASSAY_ASSIGN_OR_RETURN(
+        const std::unique_ptr<FoldIndex> fold,
+        FoldIndex::Build(open.file.get(), open.log.get(), open.names.get(),
+                         [&](const ResolvedChange& change) { NoteOwnKeys(change, classes, largest); }));
     ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, open.stages->GetNumber("clock", 0));
     ASSAY_RETURN_IF_ERROR(open.stages->SetNumber("clock", std::max(clock, fold->newest().value)));
     NoEcho echo;
-    Recorder recorder(options_.engine, own, open.log.get(), open.names.get(), open.rows.get(), open.stages.get(), clock_, &echo);
+    Recorder recorder(options_.engine, own, open.log.get(), open.names.get(), open.rows.get(), open.stages.get(),
+                      clock_, &echo);
     ASSAY_RETURN_IF_ERROR(recorder.Load());
-    RowRepair repair({open.log.get(), open.names.get(), open.rows.get(), open.stages.get(), &recorder}, fold.get(), held,
-                     {.make_due = report_.state == RestoreState::kDatabaseBehind && !new_origin_});
+    RowRepair repair({open.log.get(), open.names.get(), open.rows.get(), open.stages.get(), &recorder}, fold.get(),
+                     held, {.make_due = report_.state == RestoreState::kDatabaseBehind && !new_origin_});
     uint64_t done = 0;
     for (const RowRepair::Pass pass : {RowRepair::Pass::kCompare, RowRepair::Pass::kWrite}) {
       ASSAY_RETURN_IF_ERROR(repair.BeginPass(pass, at, absl::ToUnixMicros(clock_->Now())));

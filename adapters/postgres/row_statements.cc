@@ -6,8 +6,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "adapters/postgres/array_text.h"
@@ -19,7 +19,8 @@
 namespace assay {
 namespace {
 
-// Arrays as parameters, and the FROM item that makes rows of them: "unnest($1::text[], …) WITH ORDINALITY AS k (c1, …, n)".
+// Arrays as parameters, and the FROM item that makes rows of them: "unnest($1::text[], …) WITH ORDINALITY AS k (c1, …,
+// n)".
 class Rows {
  public:
   explicit Rows(size_t columns) : arrays_(columns) {}
@@ -68,7 +69,8 @@ ReadReply::Row RowAt(const LocalTable& table, const Result& result, int row, int
   return found;
 }
 
-// ", t.a, t.b": all but the generated ones, and never cast to text, which is not always the type's own text (boolean, character).
+// ", t.a, t.b": all but the generated ones, and never cast to text, which is not always the type's own text (boolean,
+// character).
 std::string SelectList(const LocalTable& table) {
   std::string list;
   for (size_t i = 0; i < table.columns.size(); ++i) {
@@ -83,14 +85,16 @@ void AddKey(const Key& key, const LocalTable& table, Rows* rows) {
   for (size_t i = 0; i < key.size(); ++i) (*rows)[i].Add(absl::string_view(key[i]));
 }
 
-// `text` of a value of `type` without what another type may show differently though it holds the same: zeros and blanks at its end, a
-// time of midnight, a time zone that is always UTC.
+// `text` of a value of `type` without what another type may show differently though it holds the same: zeros and blanks
+// at its end, a time of midnight, a time zone that is always UTC.
 absl::string_view Essence(absl::string_view text, absl::string_view type) {
   const auto is = [&](std::initializer_list<absl::string_view> types) {
-    return std::any_of(types.begin(), types.end(), [&](absl::string_view name) { return absl::StartsWith(type, name); });
+    return std::any_of(types.begin(), types.end(),
+                       [&](absl::string_view name) { return absl::StartsWith(type, name); });
   };
   if (is({"numeric", "smallint", "integer", "bigint"})) {
-    if (text.find_first_not_of("+-.0123456789") != absl::string_view::npos || !absl::StrContains(text, '.')) return text;
+    if (text.find_first_not_of("+-.0123456789") != absl::string_view::npos || !absl::StrContains(text, '.'))
+      return text;
     while (absl::ConsumeSuffix(&text, "0")) {
     }
     absl::ConsumeSuffix(&text, ".");
@@ -104,12 +108,13 @@ absl::string_view Essence(absl::string_view text, absl::string_view type) {
   return text;
 }
 
-bool HoldsAll(absl::string_view written, absl::string_view written_as, absl::string_view stored, absl::string_view type) {
+bool HoldsAll(absl::string_view written, absl::string_view written_as, absl::string_view stored,
+              absl::string_view type) {
   return Essence(written, written_as) == Essence(stored, type);
 }
 
-// Which of a table's columns are to be compared with what was written, by index in TableWrites::columns, and what to add to RETURNING
-// for that.
+// Which of a table's columns are to be compared with what was written, by index in TableWrites::columns, and what to
+// add to RETURNING for that.
 struct Converted {
   Converted(const LocalTable& table, const TableWrites& writes) {
     for (size_t i = 0; i < writes.written_as.size(); ++i) {
@@ -120,7 +125,8 @@ struct Converted {
   }
 
   // `result` has them from column `first` on. The cause names the column and both types.
-  absl::Status Check(const LocalTable& table, const TableWrites& writes, const RowWrite& row, const Result& result, int at, int first) const {
+  absl::Status Check(const LocalTable& table, const TableWrites& writes, const RowWrite& row, const Result& result,
+                     int at, int first) const {
     for (size_t i = 0; i < columns.size(); ++i) {
       const std::optional<absl::string_view> written = writes.Value(row, columns[i]);
       const ColumnText stored = result.Value(at, first + static_cast<int>(i));
@@ -128,9 +134,11 @@ struct Converted {
       const std::string& name = writes.columns[columns[i]];
       const std::string& type = table.shape.columns[table.FindWritable(name)].type;
       if (HoldsAll(*written, writes.written_as[columns[i]], *stored, type)) continue;
-      return StatusFromSqlstate("22000", absl::StrCat(
-          "column \"", name, "\" is ", type, " here and ", writes.written_as[columns[i]],
-          " where the value was written, and would not hold all of it; it is written by itself once the types agree"));
+      return StatusFromSqlstate(
+          "22000",
+          absl::StrCat(
+              "column \"", name, "\" is ", type, " here and ", writes.written_as[columns[i]],
+              " where the value was written, and would not hold all of it; it is written by itself once the types agree"));
     }
     return absl::OkStatus();
   }
@@ -172,12 +180,14 @@ absl::StatusOr<std::vector<uint32_t>> InsertRows(Connection& connection, const L
     absl::StrAppend(&names, ", ", table.columns[column].quoted);
     absl::StrAppend(&values, ", ", Cast(table, column, keys + i + 1));
   }
-  // A key that is there already, or comes to be there while this runs, is left alone and told: nothing of the batch may be kept.
+  // A key that is there already, or comes to be there while this runs, is left alone and told: nothing of the batch may
+  // be kept.
   ASSAY_ASSIGN_OR_RETURN(
       const Result inserted,
-      k.Execute(connection, absl::StrCat("INSERT INTO ", table.quoted, " AS t (", key_names, names, ") OVERRIDING SYSTEM VALUE SELECT ",
-                                         values, " FROM ", k.From(), " ORDER BY k.n ON CONFLICT (", key_names,
-                                         ") DO NOTHING RETURNING ", returned_keys, converted.returning)));
+      k.Execute(connection, absl::StrCat("INSERT INTO ", table.quoted, " AS t (", key_names, names,
+                                         ") OVERRIDING SYSTEM VALUE SELECT ", values, " FROM ", k.From(),
+                                         " ORDER BY k.n ON CONFLICT (", key_names, ") DO NOTHING RETURNING ",
+                                         returned_keys, converted.returning)));
   absl::flat_hash_map<std::string, int> done;  // By EncodeKey, to the row of the result.
   for (int row = 0; row < inserted.rows(); ++row) {
     RowKey key;
@@ -190,7 +200,8 @@ absl::StatusOr<std::vector<uint32_t>> InsertRows(Connection& connection, const L
     if (at == done.end()) {
       not_done.push_back(row);
     } else {
-      ASSAY_RETURN_IF_ERROR(converted.Check(table, writes, writes.rows[row], inserted, at->second, static_cast<int>(keys)));
+      ASSAY_RETURN_IF_ERROR(
+          converted.Check(table, writes, writes.rows[row], inserted, at->second, static_cast<int>(keys)));
     }
   }
   return not_done;
@@ -225,11 +236,20 @@ bool IsStoredAsWritten(absl::string_view type, absl::string_view text) {
 void AppendCopied(absl::string_view text, std::string* out) {
   for (const char c : text) {
     switch (c) {
-      case '\\': out->append("\\\\"); break;
-      case '\n': out->append("\\n"); break;
-      case '\r': out->append("\\r"); break;
-      case '\t': out->append("\\t"); break;
-      default: out->push_back(c);
+      case '\\':
+        out->append("\\\\");
+        break;
+      case '\n':
+        out->append("\\n");
+        break;
+      case '\r':
+        out->append("\\r");
+        break;
+      case '\t':
+        out->append("\\t");
+        break;
+      default:
+        out->push_back(c);
     }
   }
 }
@@ -242,8 +262,8 @@ bool HasKey(const LocalTable& table, const RowKey& key, const ReadReply::Row& ro
 }
 
 // Rows with a key that PostgreSQL takes for one of `keys`.
-absl::StatusOr<std::vector<FoundRow>> SelectEqual(Connection& connection, const LocalTable& table, absl::Span<const RowKey> keys,
-                                                  bool lock) {
+absl::StatusOr<std::vector<FoundRow>> SelectEqual(Connection& connection, const LocalTable& table,
+                                                  absl::Span<const RowKey> keys, bool lock) {
   std::vector<FoundRow> found;
   if (keys.empty()) return found;
   Rows k(table.shape.key.size());
@@ -275,8 +295,8 @@ absl::StatusOr<std::vector<FoundRow>> SelectRows(Connection& connection, const L
   return found;
 }
 
-absl::StatusOr<std::vector<uint32_t>> OtherSpellings(Connection& connection, const LocalTable& table, const TableWrites& writes,
-                                                     absl::Span<const uint32_t> rows) {
+absl::StatusOr<std::vector<uint32_t>> OtherSpellings(Connection& connection, const LocalTable& table,
+                                                     const TableWrites& writes, absl::Span<const uint32_t> rows) {
   std::vector<RowKey> keys;
   for (uint32_t row : rows) {
     const PackedRow::KeyTexts key = writes.rows[row].row.KeyParts();
@@ -291,8 +311,9 @@ absl::StatusOr<std::vector<uint32_t>> OtherSpellings(Connection& connection, con
   return others;
 }
 
-absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const LocalTable& table, const TableWrites& writes,
-                                                absl::Span<const uint32_t> rows, bool compare_xmin) {
+absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const LocalTable& table,
+                                                const TableWrites& writes, absl::Span<const uint32_t> rows,
+                                                bool compare_xmin) {
   const RowWrite::Operation operation = writes.rows[rows[0]].operation;
   if (operation == RowWrite::Operation::kInsert) return InsertRows(connection, table, writes, rows);
   const bool update = operation == RowWrite::Operation::kUpdate;
@@ -312,7 +333,8 @@ absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const Lo
     for (size_t i = 0; i < writes.columns.size(); ++i) {
       const int column = table.FindWritable(writes.columns[i]);
       ASSAY_CHECK(column >= 0);
-      absl::StrAppend(&sql, i == 0 ? "" : ", ", table.columns[column].quoted, " = ", Cast(table, column, first_value + i + 1));
+      absl::StrAppend(&sql, i == 0 ? "" : ", ", table.columns[column].quoted, " = ",
+                      Cast(table, column, first_value + i + 1));
     }
     // Nothing to set is still a write: it takes the row, and is seen in capture.
     const std::string& key = table.columns[table.shape.key[0]].quoted;
@@ -329,14 +351,17 @@ absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const Lo
   absl::StrAppend(&sql, converted.returning);
   ASSAY_ASSIGN_OR_RETURN(const Result matched, k.Execute(connection, sql));
   for (int row = 0; row < matched.rows() && !converted.columns.empty(); ++row) {
-    ASSAY_RETURN_IF_ERROR(converted.Check(table, writes, writes.rows[rows[matched.Int64(row, 0) - 1]], matched, row, 1));
+    ASSAY_RETURN_IF_ERROR(
+        converted.Check(table, writes, writes.rows[rows[matched.Int64(row, 0) - 1]], matched, row, 1));
   }
   return Missing(rows, matched);
 }
 
 bool CanCopy(const LocalTable& table, const TableWrites& writes, absl::Span<const uint32_t> rows) {
   if (rows.size() < kWorthCopying || writes.rows[rows[0]].operation != RowWrite::Operation::kInsert) return false;
-  if (!std::all_of(writes.written_as.begin(), writes.written_as.end(), [](const std::string& type) { return type.empty(); })) return false;
+  if (!std::all_of(writes.written_as.begin(), writes.written_as.end(),
+                   [](const std::string& type) { return type.empty(); }))
+    return false;
   return std::all_of(rows.begin(), rows.end(), [&](uint32_t row) {
     const PackedRow::KeyTexts key = writes.rows[row].row.KeyParts();
     for (size_t i = 0; i < key.size(); ++i) {
@@ -346,9 +371,11 @@ bool CanCopy(const LocalTable& table, const TableWrites& writes, absl::Span<cons
   });
 }
 
-absl::Status CopyRows(Connection& connection, const LocalTable& table, const TableWrites& writes, absl::Span<const uint32_t> rows) {
+absl::Status CopyRows(Connection& connection, const LocalTable& table, const TableWrites& writes,
+                      absl::Span<const uint32_t> rows) {
   std::string names;
-  for (const uint32_t key : table.shape.key) absl::StrAppend(&names, names.empty() ? "" : ", ", table.columns[key].quoted);
+  for (const uint32_t key : table.shape.key)
+    absl::StrAppend(&names, names.empty() ? "" : ", ", table.columns[key].quoted);
   for (const std::string& name : writes.columns) {
     const int column = table.FindWritable(name);
     ASSAY_CHECK(column >= 0);
@@ -384,10 +411,10 @@ absl::StatusOr<std::vector<ColumnText>> TakeRow(Connection& connection, const Lo
   k[keys].Add(absl::string_view(absl::StrCat(write.xmin)));
   ASSAY_ASSIGN_OR_RETURN(
       const Result result,
-      k.Execute(connection, absl::StrCat("DELETE FROM ", table.quoted, " AS t USING ", k.From(), " WHERE ",
-                                         KeyCondition(table),
-                                         compare_xmin ? absl::StrCat(" AND t.xmin = k.c", keys + 1, "::pg_catalog.xid") : "",
-                                         " RETURNING k.n", SelectList(table))));
+      k.Execute(connection,
+                absl::StrCat("DELETE FROM ", table.quoted, " AS t USING ", k.From(), " WHERE ", KeyCondition(table),
+                             compare_xmin ? absl::StrCat(" AND t.xmin = k.c", keys + 1, "::pg_catalog.xid") : "",
+                             " RETURNING k.n", SelectList(table))));
   if (result.rows() != 1) return absl::NotFoundError("the row is not the version that was read");
   return RowAt(table, result, 0, 1).values;
 }

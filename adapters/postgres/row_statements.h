@@ -1,10 +1,11 @@
 // The statements of the projection, set-wise: many rows of one table travel as one array per column.
 //
-// Identifiers come from LocalTable, values are parameters. Each error is the connection's, with its SQLSTATE, and leaves the
-// transaction aborted. Keys must have as many parts as the table's has.
+// Identifiers come from LocalTable, values are parameters. Each error is the connection's, with its SQLSTATE, and
+// leaves the transaction aborted. Keys must have as many parts as the table's has.
 //
-// A row is the one asked for only if its key has the same text. PostgreSQL may hold 'ABC' and 'abc' (citext, a collation that is not
-// deterministic) or 1.0 and 1.00 to be equal, and the log has two rows there: to write one onto the other would lose both.
+// A row is the one asked for only if its key has the same text. PostgreSQL may hold 'ABC' and 'abc' (citext, a
+// collation that is not deterministic) or 1.0 and 1.00 to be equal, and the log has two rows there: to write one onto
+// the other would lose both.
 #pragma once
 
 #include <cstdint>
@@ -27,23 +28,26 @@ absl::StatusOr<std::vector<FoundRow>> SelectRows(Connection& connection, const L
                                                  absl::Span<const RowKey> keys, bool lock);
 
 // Those of `rows` whose key is taken by a row whose own key is equal, and of another text.
-absl::StatusOr<std::vector<uint32_t>> OtherSpellings(Connection& connection, const LocalTable& table, const TableWrites& writes,
-                                                     absl::Span<const uint32_t> rows);
+absl::StatusOr<std::vector<uint32_t>> OtherSpellings(Connection& connection, const LocalTable& table,
+                                                     const TableWrites& writes, absl::Span<const uint32_t> rows);
 
-// Applies `rows` (indexes into writes.rows, all of them one operation) and returns those that were not what they had to be: not
-// there, another version (unless !compare_xmin), or there already (as it is, or as OtherSpellings tells). Every column of `writes` must
-// be writable.
-absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const LocalTable& table, const TableWrites& writes,
-                                                absl::Span<const uint32_t> rows, bool compare_xmin);
+// Applies `rows` (indexes into writes.rows, all of them one operation) and returns those that were not what they had to
+// be: not there, another version (unless !compare_xmin), or there already (as it is, or as OtherSpellings tells). Every
+// column of `writes` must be writable.
+absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const LocalTable& table,
+                                                const TableWrites& writes, absl::Span<const uint32_t> rows,
+                                                bool compare_xmin);
 
-// Inserts `rows` by COPY, for half of what ApplyRows costs (measured, 11 columns): but a row that is there already is an error of the
-// statement. Only where CanCopy.
-absl::Status CopyRows(Connection& connection, const LocalTable& table, const TableWrites& writes, absl::Span<const uint32_t> rows);
-// Inserts enough to be worth it, whose keys PostgreSQL stores as they are written, and whose values are of the columns' own types.
+// Inserts `rows` by COPY, for half of what ApplyRows costs (measured, 11 columns): but a row that is there already is
+// an error of the statement. Only where CanCopy.
+absl::Status CopyRows(Connection& connection, const LocalTable& table, const TableWrites& writes,
+                      absl::Span<const uint32_t> rows);
+// Inserts enough to be worth it, whose keys PostgreSQL stores as they are written, and whose values are of the columns'
+// own types.
 bool CanCopy(const LocalTable& table, const TableWrites& writes, absl::Span<const uint32_t> rows);
 
-// Deletes one row as ApplyRows would and returns what it held, parallel to the table's columns (generated ones nullopt).
-// NOT_FOUND: it was not what it had to be.
+// Deletes one row as ApplyRows would and returns what it held, parallel to the table's columns (generated ones
+// nullopt). NOT_FOUND: it was not what it had to be.
 absl::StatusOr<std::vector<ColumnText>> TakeRow(Connection& connection, const LocalTable& table, const RowWrite& write,
                                                 bool compare_xmin);
 

@@ -27,14 +27,17 @@ constexpr size_t kCauseBytes = 500;  // PostgreSQL quotes a value it cannot read
 
 constexpr char kCheckNow[] = "SET CONSTRAINTS ALL IMMEDIATE";
 
-// A unique, exclusion or foreign key constraint, or what somebody's trigger raises: whether a row passes may depend on other rows. And
-// 428C9: a column that is GENERATED ALWAYS AS IDENTITY takes a value only from an insert, so the row is taken out and put back.
+// A unique, exclusion or foreign key constraint, or what somebody's trigger raises: whether a row passes may depend on
+// other rows. And 428C9: a column that is GENERATED ALWAYS AS IDENTITY takes a value only from an insert, so the row is
+// taken out and put back.
 bool MayPassYet(const absl::Status& status) {
   const std::string sqlstate = SqlstateOf(status);
-  return sqlstate == "23505" || sqlstate == "23P01" || sqlstate == "23503" || sqlstate == "428C9" || absl::StartsWith(sqlstate, "P0");
+  return sqlstate == "23505" || sqlstate == "23P01" || sqlstate == "23503" || sqlstate == "428C9" ||
+         absl::StartsWith(sqlstate, "P0");
 }
 
-// Runs `body` so that a failure about rows undoes it alone. Returns the failure in `*failure`, other errors as the result.
+// Runs `body` so that a failure about rows undoes it alone. Returns the failure in `*failure`, other errors as the
+// result.
 absl::Status UnderSavepoint(Connection& connection, const std::function<absl::Status()>& body, absl::Status* failure) {
   ASSAY_RETURN_IF_ERROR(connection.ExecuteScript("SAVEPOINT assay_try").status());
   *failure = body();
@@ -51,8 +54,14 @@ bool IsAboutRows(const absl::Status& status) {
   return !sqlstate.empty() && sqlstate != "57014" && !absl::StartsWith(sqlstate, "40");
 }
 
-RowWriter::RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request, absl::Time deadline, bool gently)
-    : connection_(connection), catalog_(catalog), request_(request), deadline_(deadline), gently_(gently), looked_(SteadyNow()) {
+RowWriter::RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request,
+                     absl::Time deadline, bool gently)
+    : connection_(connection),
+      catalog_(catalog),
+      request_(request),
+      deadline_(deadline),
+      gently_(gently),
+      looked_(SteadyNow()) {
   // What deletes and updates give up, inserts may take.
   AddGroups(RowWrite::Operation::kDelete);
   AddGroups(RowWrite::Operation::kUpdate);
@@ -120,8 +129,10 @@ absl::Status RowWriter::Apply(uint32_t table, absl::Span<const uint32_t> rows) {
   }
   for (uint32_t row : moved) {
     if (std::binary_search(others.begin(), others.end(), row)) {
-      Refuse({table, row, StatusFromSqlstate("23505", absl::StrCat("table ", writes.name.ToString(), " has this key in another spelling, "
-                                                                   "equal by its type or collation, or would store it so"))});
+      Refuse({table, row,
+              StatusFromSqlstate("23505", absl::StrCat("table ", writes.name.ToString(),
+                                                       " has this key in another spelling, "
+                                                       "equal by its type or collation, or would store it so"))});
     } else {
       moved_.push_back({.table = table, .row = row});
     }
@@ -132,8 +143,9 @@ absl::Status RowWriter::Apply(uint32_t table, absl::Span<const uint32_t> rows) {
 absl::Status RowWriter::MayGoOn() {
   if (SteadyNow() > deadline_) return absl::AbortedError("the rows took longer to write than they may be locked");
   if (request_->locked || SteadyNow() < looked_ + kLookEvery) return absl::OkStatus();
-  ASSAY_ASSIGN_OR_RETURN(const Result waits, connection_->Execute("SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE NOT granted AND "
-                                                                  "pg_catalog.pg_backend_pid() = ANY (pg_catalog.pg_blocking_pids(pid)))"));
+  ASSAY_ASSIGN_OR_RETURN(const Result waits,
+                         connection_->Execute("SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE NOT granted AND "
+                                              "pg_catalog.pg_backend_pid() = ANY (pg_catalog.pg_blocking_pids(pid)))"));
   gave_way_ = waits.Bool(0, 0);
   looked_ = SteadyNow();
   return gave_way_ ? absl::AbortedError("somebody waits for what was locked") : absl::OkStatus();
@@ -143,7 +155,8 @@ absl::Status RowWriter::AwaitGate() {
   if (request_->gate == nullptr) return absl::OkStatus();
   for (;;) {
     const std::optional<bool> may_commit = request_->gate->Await(kLookEvery);
-    if (may_commit.has_value()) return *may_commit ? absl::OkStatus() : absl::UnavailableError("the log could not be written");
+    if (may_commit.has_value())
+      return *may_commit ? absl::OkStatus() : absl::UnavailableError("the log could not be written");
     ASSAY_RETURN_IF_ERROR(MayGoOn());
   }
 }
@@ -177,7 +190,8 @@ absl::Status RowWriter::WriteWithCare() {
 
 absl::Status RowWriter::TryHalves(uint32_t table, absl::Span<const uint32_t> rows, std::vector<Failure>* failures) {
   absl::Status failure;
-  ASSAY_RETURN_IF_ERROR(UnderSavepoint(*connection_, [&] { return Apply(table, rows); }, &failure));
+  ASSAY_RETURN_IF_ERROR(UnderSavepoint(
+      *connection_, [&] { return Apply(table, rows); }, &failure));
   if (failure.ok()) return absl::OkStatus();
   if (rows.size() == 1) {
     failures->push_back({table, rows[0], failure});
@@ -223,7 +237,8 @@ absl::Status RowWriter::Together(std::vector<Failure>* failures) {
   return absl::OkStatus();
 }
 
-// Two rows that exchange a unique value cannot be updated one after the other. Each round refuses at least one row or is the last.
+// Two rows that exchange a unique value cannot be updated one after the other. Each round refuses at least one row or
+// is the last.
 absl::Status RowWriter::Exchange(std::vector<Failure> failures) {
   const auto is_update = [&](const Failure& failure) {
     return WriteOf(failure).operation == RowWrite::Operation::kUpdate;
@@ -310,7 +325,8 @@ absl::Status RowWriter::TakeOutAndPutBack(const std::vector<Failure>& failures, 
 }
 
 void RowWriter::Refuse(const Failure& failure) {
-  refused_.push_back({failure.table, failure.row, SqlstateOf(failure.status), std::string(CutText(failure.status.message(), kCauseBytes))});
+  refused_.push_back({failure.table, failure.row, SqlstateOf(failure.status),
+                      std::string(CutText(failure.status.message(), kCauseBytes))});
 }
 
 }  // namespace assay

@@ -21,18 +21,18 @@ absl::StatusCode CodeOf(absl::string_view sqlstate) {
       {"57P", absl::StatusCode::kUnavailable},    // Shutdown, crash, starting up, idle session ended.
       {"53300", absl::StatusCode::kUnavailable},  // Too many connections.
       {"53", absl::StatusCode::kResourceExhausted},
-      {"58", absl::StatusCode::kUnavailable},       // The server's own I/O failed.
-      {"25006", absl::StatusCode::kUnavailable},    // Read-only: a standby, or a hosted database whose disk filled up.
-      {"25P03", absl::StatusCode::kUnavailable},    // Idle in transaction: the session is gone.
-      {"55006", absl::StatusCode::kUnavailable},    // In use, as a slot by another walsender.
-      {"55P03", absl::StatusCode::kAborted},        // Lock timeout.
-      {"57014", absl::StatusCode::kAborted},        // Cancelled, as by statement_timeout.
-      {"40", absl::StatusCode::kAborted},           // Serialization failure, deadlock.
+      {"58", absl::StatusCode::kUnavailable},     // The server's own I/O failed.
+      {"25006", absl::StatusCode::kUnavailable},  // Read-only: a standby, or a hosted database whose disk filled up.
+      {"25P03", absl::StatusCode::kUnavailable},  // Idle in transaction: the session is gone.
+      {"55006", absl::StatusCode::kUnavailable},  // In use, as a slot by another walsender.
+      {"55P03", absl::StatusCode::kAborted},      // Lock timeout.
+      {"57014", absl::StatusCode::kAborted},      // Cancelled, as by statement_timeout.
+      {"40", absl::StatusCode::kAborted},         // Serialization failure, deadlock.
       {"28", absl::StatusCode::kUnauthenticated},
       {"42501", absl::StatusCode::kPermissionDenied},
       {"22", absl::StatusCode::kInvalidArgument},
       {"23", absl::StatusCode::kInvalidArgument},
-      {"54", absl::StatusCode::kInvalidArgument},   // Row or index entry too large.
+      {"54", absl::StatusCode::kInvalidArgument},  // Row or index entry too large.
       {"42804", absl::StatusCode::kInvalidArgument},
       {"42846", absl::StatusCode::kInvalidArgument},
       {"XX001", absl::StatusCode::kDataLoss},

@@ -130,8 +130,8 @@ absl::StatusOr<SessionReply> SupabaseHub::OpenSession(const SessionRequest& requ
   SetText(&json, "counter", absl::StrCat(request.counter));
   SetText(&json, "session", HexEncode(request.session));
   SetText(&json, "known", absl::StrJoin(request.known, " ", [](std::string* out, const std::string& nonce) {
-            absl::StrAppend(out, HexEncode(nonce));
-          }));
+    absl::StrAppend(out, HexEncode(nonce));
+  }));
   ASSAY_ASSIGN_OR_RETURN(const std::string body, ToJson(json));
   ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.open_session($1::text::jsonb)::text", {body}));
   ASSAY_ASSIGN_OR_RETURN(const JsonObject answer, ParseJsonObject(text, "open_session"));

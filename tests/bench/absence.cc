@@ -1,10 +1,11 @@
-// A long absence: B comes back with a million events of its own to push, the hub has a million of A's for it, over the same rows, and B's
-// shop goes on selling.
+// A long absence: B comes back with a million events of its own to push, the hub has a million of A's for it, over the
+// same rows, and B's shop goes on selling.
 //
-// What is measured is what the shop and its admin notice: memory, the time a sale takes, the progress that is shown. Catching up is done in
-// slices, and between two of them B's daemon is stopped (the first time it is killed) while the shop sells on: so what else happens on
-// the machine hits sales with and without catching up alike, and going on after an end is part of it. A's daemon does not run
-// meanwhile: in life it has a machine of its own. It catches up when B is through.
+// What is measured is what the shop and its admin notice: memory, the time a sale takes, the progress that is shown.
+// Catching up is done in slices, and between two of them B's daemon is stopped (the first time it is killed) while the
+// shop sells on: so what else happens on the machine hits sales with and without catching up alike, and going on after
+// an end is part of it. A's daemon does not run meanwhile: in life it has a machine of its own. It catches up when B is
+// through.
 #include <signal.h>
 
 #include <algorithm>
@@ -40,7 +41,8 @@ double Percentile(std::vector<double> samples, double share) {
 
 class Absence {
  public:
-  explicit Absence(Stand& stand) : stand_(stand), rows_(stand.options().Scaled(kRows, 600)), count_(stand.options().Scaled(1'000'000, 5000)) {}
+  explicit Absence(Stand& stand)
+      : stand_(stand), rows_(stand.options().Scaled(kRows, 600)), count_(stand.options().Scaled(1'000'000, 5000)) {}
 
   absl::Status Run(Report& report) {
     ASSAY_RETURN_IF_ERROR(Annotate(Prepare(), "prepare"));
@@ -66,8 +68,8 @@ class Absence {
 
  private:
   struct Side {
-    int64_t head = 0;        // Of its own chain, when B comes back.
-    int64_t expected = 0;    // Events its own chain must have in the end, sales aside.
+    int64_t head = 0;      // Of its own chain, when B comes back.
+    int64_t expected = 0;  // Events its own chain must have in the end, sales aside.
     double peak = 0;
     std::unique_ptr<ProgressWatch> watch;
   };
@@ -79,9 +81,10 @@ class Absence {
   absl::Status Prepare() {
     ASSAY_RETURN_IF_ERROR(stand_.StartAssay());
     if (rows_ > stand_.products()) {
-      ASSAY_RETURN_IF_ERROR(stand_.Prepare(kAssay, absl::StrCat("INSERT INTO products SELECT md5('p'||g)::uuid, 'SKU-'||g, 'Bangle '||g, 'gold', 22, 10,"
-          " 500, 50000, 1000, 'hallmarked piece', '2026-01-01' FROM generate_series(", stand_.products() + 1, ", ", rows_,
-          ") g ON CONFLICT DO NOTHING")));
+      ASSAY_RETURN_IF_ERROR(stand_.Prepare(
+          kAssay, absl::StrCat("INSERT INTO products SELECT md5('p'||g)::uuid, 'SKU-'||g, 'Bangle '||g, 'gold', 22, 10,"
+                               " 500, 50000, 1000, 'hallmarked piece', '2026-01-01' FROM generate_series(",
+                               stand_.products() + 1, ", ", rows_, ") g ON CONFLICT DO NOTHING")));
     }
     ASSAY_ASSIGN_OR_RETURN(const int64_t marker, stand_.Mark(kAssay));
     ASSAY_RETURN_IF_ERROR(stand_.AwaitMarker(Node::kB, kAssay, marker));
@@ -96,21 +99,28 @@ class Absence {
     }
     ASSAY_ASSIGN_OR_RETURN(sales_before_, Sold());
     {
-      // A begins when B is half through: what A has done since then wins, and B has it all to write; what was before is only merged.
+      // A begins when B is half through: what A has done since then wins, and B has it all to write; what was before is
+      // only merged.
       std::vector<std::jthread> both;
       for (int i : {1, 0}) {
         if (i == 0) {
           ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogWatch> watch, LogWatch::Open(branch(1)));
-          ASSAY_RETURN_IF_ERROR(Await("half of B's changes", [&]() -> absl::StatusOr<bool> {
-            ASSAY_ASSIGN_OR_RETURN(const uint64_t head, watch->OwnHead());
-            return static_cast<int64_t>(head) >= before[1] + count_ / 2;
-          }, absl::Milliseconds(50)));
+          ASSAY_RETURN_IF_ERROR(Await(
+              "half of B's changes",
+              [&]() -> absl::StatusOr<bool> {
+                ASSAY_ASSIGN_OR_RETURN(const uint64_t head, watch->OwnHead());
+                return static_cast<int64_t>(head) >= before[1] + count_ / 2;
+              },
+              absl::Milliseconds(50)));
         }
         both.emplace_back([&, i] {
           const auto session = test::SqlSession::Connect(stand_.Url(NodeOf(i), kAssay));
           made[i] = session.status();
           if (made[i].ok()) made[i] = (*session)->Run("SET synchronous_commit = off").status();
-          if (made[i].ok()) made[i] = (*session)->Run(absl::StrCat("CALL bulk_update(", rows_, ", ", count_, ", ", kRowsPerTransaction, ")")).status();
+          if (made[i].ok())
+            made[i] = (*session)
+                          ->Run(absl::StrCat("CALL bulk_update(", rows_, ", ", count_, ", ", kRowsPerTransaction, ")"))
+                          .status();
         });
       }
     }
@@ -119,15 +129,21 @@ class Absence {
       ASSAY_ASSIGN_OR_RETURN(const int64_t head, SettledHead(i));
       sides_[i].head = head;
       sides_[i].expected = before[i] + count_ + 1;  // Awaiting the capture writes one more.
-      if (head != sides_[i].expected) return absl::InternalError(absl::StrCat("captured ", head - before[i], " events"));
+      if (head != sides_[i].expected)
+        return absl::InternalError(absl::StrCat("captured ", head - before[i], " events"));
     }
     // A was on line all the while.
     ASSAY_RETURN_IF_ERROR(stand_.Resume(stand_.a()));
-    ASSAY_RETURN_IF_ERROR(Await("push by A", [&]() -> absl::StatusOr<bool> {
-      ASSAY_ASSIGN_OR_RETURN(const std::string last, stand_.Value(Node::kHub, "postgres", "SELECT max(last) FROM assay_hub.origin WHERE branch = 1"));
-      int64_t pushed = 0;
-      return absl::SimpleAtoi(last, &pushed) && pushed >= sides_[0].head;
-    }, absl::Milliseconds(200)));
+    ASSAY_RETURN_IF_ERROR(Await(
+        "push by A",
+        [&]() -> absl::StatusOr<bool> {
+          ASSAY_ASSIGN_OR_RETURN(
+              const std::string last,
+              stand_.Value(Node::kHub, "postgres", "SELECT max(last) FROM assay_hub.origin WHERE branch = 1"));
+          int64_t pushed = 0;
+          return absl::SimpleAtoi(last, &pushed) && pushed >= sides_[0].head;
+        },
+        absl::Milliseconds(200)));
     ASSAY_RETURN_IF_ERROR(Stop(0, SIGTERM));
     return stand_.Checkpoint();
   }
@@ -157,11 +173,15 @@ class Absence {
     } else {
       ASSAY_RETURN_IF_ERROR(stand_.b().StartDaemon());
     }
-    ASSAY_ASSIGN_OR_RETURN(sides_[1].watch, ProgressWatch::Start(stand_.b(), absl::StrCat(stand_.scratch(), "/watch-b-", round)));
+    ASSAY_ASSIGN_OR_RETURN(sides_[1].watch,
+                           ProgressWatch::Start(stand_.b(), absl::StrCat(stand_.scratch(), "/watch-b-", round)));
     std::optional<absl::Time> over_at;
-    ASSAY_RETURN_IF_ERROR(Sell(kCatchUpSlice, &during_, [&] {
-      if (!over_at.has_value() && CaughtUp(1)) over_at = absl::Now();
-    }, &over_at));
+    ASSAY_RETURN_IF_ERROR(Sell(
+        kCatchUpSlice, &during_,
+        [&] {
+          if (!over_at.has_value() && CaughtUp(1)) over_at = absl::Now();
+        },
+        &over_at));
     seconds_ += absl::ToDoubleSeconds(over_at.value_or(absl::Now()) - slice_begun);
     over_ = over_at.has_value();
     return absl::OkStatus();
@@ -171,7 +191,8 @@ class Absence {
     const absl::Time begun = absl::Now();
     ASSAY_RETURN_IF_ERROR(stand_.a().StartDaemon());
     ASSAY_ASSIGN_OR_RETURN(sides_[0].watch, ProgressWatch::Start(stand_.a(), stand_.scratch() + "/watch-a"));
-    ASSAY_RETURN_IF_ERROR(Await("A to catch up", [&]() -> absl::StatusOr<bool> { return CaughtUp(0); }, absl::Milliseconds(200)));
+    ASSAY_RETURN_IF_ERROR(Await(
+        "A to catch up", [&]() -> absl::StatusOr<bool> { return CaughtUp(0); }, absl::Milliseconds(200)));
     seconds_a_ = absl::ToDoubleSeconds(absl::Now() - begun);
     return Stop(0, SIGTERM);
   }
@@ -197,24 +218,31 @@ class Absence {
       side.watch.reset();
     }
     const int expected = signal == SIGKILL ? 128 + SIGKILL : 0;
-    return branch(i).StopDaemon(signal) == expected ? absl::OkStatus() : absl::InternalError("assayd did not stop as asked");
+    return branch(i).StopDaemon(signal) == expected ? absl::OkStatus()
+                                                    : absl::InternalError("assayd did not stop as asked");
   }
 
   // Sells at B for `time`; adds what each sale took from the moment it was due, up to `*until`.
-  absl::Status Sell(absl::Duration time, Sales* sales, const std::function<void()>& meanwhile = {}, const std::optional<absl::Time>* until = nullptr) {
+  absl::Status Sell(absl::Duration time, Sales* sales, const std::function<void()>& meanwhile = {},
+                    const std::optional<absl::Time>* until = nullptr) {
     const std::string output = absl::StrCat(stand_.scratch(), "/sales-", ++selling_);
     ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<test::ChildProcess> pgbench,
                            stand_.Sell(kAssay, 4, kSalesPerSecond, time, output, "", Node::kB, rows_, output));
-    ASSAY_RETURN_IF_ERROR(Await("end of pgbench", [&]() -> absl::StatusOr<bool> {
-      if (meanwhile) meanwhile();
-      return !pgbench->Running();
-    }, absl::Milliseconds(200)));
+    ASSAY_RETURN_IF_ERROR(Await(
+        "end of pgbench",
+        [&]() -> absl::StatusOr<bool> {
+          if (meanwhile) meanwhile();
+          return !pgbench->Running();
+        },
+        absl::Milliseconds(200)));
     if (absl::StatusOr<double> tps = Stand::Tps(output); !tps.ok()) return tps.status();
     // "client transaction time_us script epoch_s epoch_us lag_us"
-    for (absl::string_view line : absl::StrSplit(test::ReadFile(absl::StrCat(output, ".", pgbench->pid())), '\n', absl::SkipEmpty())) {
+    for (absl::string_view line :
+         absl::StrSplit(test::ReadFile(absl::StrCat(output, ".", pgbench->pid())), '\n', absl::SkipEmpty())) {
       const std::vector<std::string> fields = absl::StrSplit(line, ' ');
       int64_t us = 0, at_s = 0;
-      if (fields.size() < 6 || !absl::SimpleAtoi(fields[2], &us) || !absl::SimpleAtoi(fields[4], &at_s)) return absl::InternalError(std::string(line));
+      if (fields.size() < 6 || !absl::SimpleAtoi(fields[2], &us) || !absl::SimpleAtoi(fields[4], &at_s))
+        return absl::InternalError(std::string(line));
       if (until != nullptr && until->has_value() && absl::FromUnixSeconds(at_s) > **until) continue;
       sales->push_back(static_cast<double>(us) / 1000);
     }
@@ -227,7 +255,9 @@ class Absence {
     for (int i = 0; i < 2; ++i) {
       ASSAY_ASSIGN_OR_RETURN(const int64_t head, OwnHead(i));
       const int64_t expected = sides_[i].expected + (i == 1 ? kEventsPerSale * (sold - sales_before_) : 0);
-      if (head != expected) return absl::InternalError(absl::StrCat(branch(i).name(), " has ", head, " events in its chain, not ", expected));
+      if (head != expected)
+        return absl::InternalError(
+            absl::StrCat(branch(i).name(), " has ", head, " events in its chain, not ", expected));
     }
     return absl::OkStatus();
   }
@@ -237,20 +267,25 @@ class Absence {
       goal.name = "absence";
       report.Add(goal, value, peer);
     };
-    add({.what = "B comes back: events pushed and written beside the shop", .unit = "events/s"}, 2 * static_cast<double>(count_) / seconds_);
+    add({.what = "B comes back: events pushed and written beside the shop", .unit = "events/s"},
+        2 * static_cast<double>(count_) / seconds_);
     add({.what = "A takes what B brought", .unit = "events/s"}, static_cast<double>(count_) / seconds_a_);
     add({.what = "coming back, peak memory of the daemon at A", .unit = "MB", .at_most = 150}, sides_[0].peak);
     add({.what = "coming back, peak memory of the daemon at B", .unit = "MB", .at_most = 150}, sides_[1].peak);
     const std::string against = "the same shop, daemon stopped";
     const std::vector<double>& with = during_;
     const std::vector<double>& without = normal_;
-    add({.what = "a sale at B while catching up, p99", .unit = "ms", .against = against, .at_most = 2}, Percentile(with, 0.99), Percentile(without, 0.99));
-    add({.what = "a sale at B while catching up, p50", .unit = "ms", .against = against}, Percentile(with, 0.5), Percentile(without, 0.5));
-    add({.what = "a sale at B while catching up, slowest", .unit = "ms", .against = against}, Percentile(with, 1), Percentile(without, 1));
+    add({.what = "a sale at B while catching up, p99", .unit = "ms", .against = against, .at_most = 2},
+        Percentile(with, 0.99), Percentile(without, 0.99));
+    add({.what = "a sale at B while catching up, p50", .unit = "ms", .against = against}, Percentile(with, 0.5),
+        Percentile(without, 0.5));
+    add({.what = "a sale at B while catching up, slowest", .unit = "ms", .against = against}, Percentile(with, 1),
+        Percentile(without, 1));
     add({.what = "sales at B timed while catching up", .unit = "sales"}, static_cast<double>(with.size()));
     add({.what = "statuses that showed exact progress", .unit = "statuses"}, told_);
     add({.what = "of those, with rate and time left", .unit = "statuses"}, told_rate_);
-    add({.what = "killed in the middle, converged byte for byte, each event once", .unit = "yes", .at_least = 1}, killed_in_the_middle_ ? 1 : 0);
+    add({.what = "killed in the middle, converged byte for byte, each event once", .unit = "yes", .at_least = 1},
+        killed_in_the_middle_ ? 1 : 0);
   }
 
   Stand& stand_;

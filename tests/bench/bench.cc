@@ -33,8 +33,9 @@ const std::vector<Measurement>& FleetMeasurements() {
 
 absl::Status Repeat(const BenchOptions& options, Report& report) {
   const auto told = [&](const char* name, const absl::Status& status) {
-    std::fprintf(stderr, "%s repetition %d, %s%s\n", absl::FormatTime("%H:%M:%S", absl::Now(), absl::LocalTimeZone()).c_str(),
-                 options.repetition + 1, name, status.ok() ? "" : absl::StrCat(": ", status.ToString()).c_str());
+    std::fprintf(stderr, "%s repetition %d, %s%s\n",
+                 absl::FormatTime("%H:%M:%S", absl::Now(), absl::LocalTimeZone()).c_str(), options.repetition + 1, name,
+                 status.ok() ? "" : absl::StrCat(": ", status.ToString()).c_str());
     return status;
   };
   absl::Status worst = told("one shop", MeasureShop(options, report));
@@ -81,7 +82,8 @@ int Main(int argc, char** argv) {
   for (; options.repetition < options.repetitions; ++options.repetition) {
     status.Update(Repeat(options, report));
     // After each, so that a run that is ended early was not for nothing.
-    std::printf("\n%d of %d repetitions, scale %g\n%s", options.repetition + 1, options.repetitions, options.scale, report.Table().c_str());
+    std::printf("\n%d of %d repetitions, scale %g\n%s", options.repetition + 1, options.repetitions, options.scale,
+                report.Table().c_str());
     std::fflush(stdout);
     if (!json.empty()) std::ofstream(json) << report.Json();
   }

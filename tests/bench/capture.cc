@@ -39,15 +39,17 @@ class RecvLogical {
   absl::Status CreateSlot() { return Call({"--create-slot", "-P", "pgoutput"}); }
   // Without an end it goes on until this object is gone.
   absl::Status Start(const std::string& end_lsn = "") {
-    ASSAY_ASSIGN_OR_RETURN(std::vector<std::string> command, Command({"--start", "--no-loop", "-f", stand_.scratch() + "/recvlogical",
-                                                                      "-o", "proto_version=1", "-o", "publication_names=assay",
-                                                                      "-o", "messages=true"}));
+    ASSAY_ASSIGN_OR_RETURN(std::vector<std::string> command,
+                           Command({"--start", "--no-loop", "-f", stand_.scratch() + "/recvlogical", "-o",
+                                    "proto_version=1", "-o", "publication_names=assay", "-o", "messages=true"}));
     if (!end_lsn.empty()) command.push_back(absl::StrCat("--endpos=", end_lsn));
-    ASSAY_ASSIGN_OR_RETURN(process_, ChildProcess::Start(command, {.output = stand_.scratch() + "/recvlogical.log", .signal_at_end = SIGINT}));
+    ASSAY_ASSIGN_OR_RETURN(process_, ChildProcess::Start(command, {.output = stand_.scratch() + "/recvlogical.log",
+                                                                   .signal_at_end = SIGINT}));
     return absl::OkStatus();
   }
   absl::Status AwaitEnd() {
-    return Await("end of pg_recvlogical", [&]() -> absl::StatusOr<bool> { return !process_->Running(); }, absl::Milliseconds(2));
+    return Await(
+        "end of pg_recvlogical", [&]() -> absl::StatusOr<bool> { return !process_->Running(); }, absl::Milliseconds(2));
   }
 
  private:
@@ -104,9 +106,16 @@ absl::Status MeasureTps(Stand& stand, Report& report) {
     ASSAY_RETURN_IF_ERROR(InTurns(stand, ours, theirs));
     ASSAY_RETURN_IF_ERROR(sell(&nobody));
   }
-  report.Add({.name = "tps", .what = "the shop's sales while assayd captures and pushes", .unit = "sales/s", .against = "pg_recvlogical",
-              .at_least = 0.95}, assay, peer);
-  report.Add({.name = "tps", .what = "the shop's sales while assayd captures and pushes", .unit = "sales/s", .against = "nobody captures"},
+  report.Add({.name = "tps",
+              .what = "the shop's sales while assayd captures and pushes",
+              .unit = "sales/s",
+              .against = "pg_recvlogical",
+              .at_least = 0.95},
+             assay, peer);
+  report.Add({.name = "tps",
+              .what = "the shop's sales while assayd captures and pushes",
+              .unit = "sales/s",
+              .against = "nobody captures"},
              assay, nobody);
   return absl::OkStatus();
 }
@@ -155,8 +164,12 @@ absl::Status MeasureCapture(Stand& stand, Report& report) {
     return absl::OkStatus();
   };
   ASSAY_RETURN_IF_ERROR(InTurns(stand, ours, theirs));
-  report.Add({.name = "capture", .what = "capture of waiting sales into the durable log", .unit = "rows/s", .against = "pg_recvlogical",
-              .at_least = 0.9}, assay, peer);
+  report.Add({.name = "capture",
+              .what = "capture of waiting sales into the durable log",
+              .unit = "rows/s",
+              .against = "pg_recvlogical",
+              .at_least = 0.9},
+             assay, peer);
   Configure(stand, stand.a().hub_url());
   return absl::OkStatus();
 }
@@ -180,15 +193,23 @@ absl::Status MeasureBytes(Stand& stand, Report& report) {
     if (!absl::SimpleAtod(json_text, &json)) return absl::InternalError(json_text);
     const auto tell_log = [&](absl::string_view when, double at_most) -> absl::Status {
       ASSAY_ASSIGN_OR_RETURN(const int64_t bytes, watch->BytesInUse());
-      report.Add({.name = "bytes", .what = absl::StrCat("log bytes an event, ", how, when), .unit = "bytes", .against = "the rows as JSON",
-                  .at_most = at_most}, static_cast<double>(bytes - bytes_before) / events, json);
+      report.Add({.name = "bytes",
+                  .what = absl::StrCat("log bytes an event, ", how, when),
+                  .unit = "bytes",
+                  .against = "the rows as JSON",
+                  .at_most = at_most},
+                 static_cast<double>(bytes - bytes_before) / events, json);
       return absl::OkStatus();
     };
     ASSAY_RETURN_IF_ERROR(tell_log(", at once", 0));
     ASSAY_RETURN_IF_ERROR(Await("the log to pack its segments", [&] { return watch->Repacked(); }));
     ASSAY_RETURN_IF_ERROR(tell_log("", 0.6));
-    report.Add({.name = "bytes", .what = absl::StrCat("bytes on the wire an event, ", how), .unit = "bytes",
-                .against = "the rows as JSON", .at_most = 0.5}, static_cast<double>(wire) / events, json);
+    report.Add({.name = "bytes",
+                .what = absl::StrCat("bytes on the wire an event, ", how),
+                .unit = "bytes",
+                .against = "the rows as JSON",
+                .at_most = 0.5},
+               static_cast<double>(wire) / events, json);
     return stand.StopAssay();
   };
   ASSAY_RETURN_IF_ERROR(stand.StartAssay());

@@ -1,5 +1,6 @@
-// Coming back after a disconnection: rows a second from the reconnection until B shows the marker that was written last, and the
-// memory that takes. Offline is `assay sync pause` for Assay, whose capture goes on, and a disabled subscription for its peer.
+// Coming back after a disconnection: rows a second from the reconnection until B shows the marker that was written
+// last, and the memory that takes. Offline is `assay sync pause` for Assay, whose capture goes on, and a disabled
+// subscription for its peer.
 #include <atomic>
 #include <thread>
 
@@ -77,8 +78,18 @@ absl::StatusOr<double> NativeCatchUp(Stand& stand, Native::Path path, const Prep
 }
 
 void AddPeaks(const std::string& name, const std::string& during, const Peaks& peaks, Report& report) {
-  report.Add({.name = name, .what = absl::StrCat("peak memory of the sender, ", during), .unit = "MB", .against = "", .at_most = 150}, peaks.sender);
-  report.Add({.name = name, .what = absl::StrCat("peak memory of the receiver, ", during), .unit = "MB", .against = "", .at_most = 150}, peaks.receiver);
+  report.Add({.name = name,
+              .what = absl::StrCat("peak memory of the sender, ", during),
+              .unit = "MB",
+              .against = "",
+              .at_most = 150},
+             peaks.sender);
+  report.Add({.name = name,
+              .what = absl::StrCat("peak memory of the receiver, ", during),
+              .unit = "MB",
+              .against = "",
+              .at_most = 150},
+             peaks.receiver);
 }
 
 // Watches B for half a sale: every invoice has three lines and a payment, seen in one snapshot.
@@ -98,7 +109,9 @@ class Reader {
   }
   absl::Status Verdict() const {
     if (looks_ == 0) return absl::InternalError("the reader never looked");
-    if (halves_ > 0) return absl::InternalError(absl::StrCat("a reader of B saw half a sale ", halves_.load(), " times in ", looks_.load()));
+    if (halves_ > 0)
+      return absl::InternalError(
+          absl::StrCat("a reader of B saw half a sale ", halves_.load(), " times in ", looks_.load()));
     return failure_;
   }
 
@@ -128,7 +141,8 @@ class Reader {
 absl::Status MeasureInserts(Stand& stand, Report& report) {
   const int64_t count = stand.options().Scaled(300'000, 2000);
   const Preparation prepare = [&](const std::string& database) {
-    return stand.Prepare(database, absl::StrCat("CALL bulk_insert(", stand.NextKeys(database, count), ", ", count, ", 1000)"));
+    return stand.Prepare(database,
+                         absl::StrCat("CALL bulk_insert(", stand.NextKeys(database, count), ", ", count, ", 1000)"));
   };
   double assay = 0, peer = 0;
   Peaks peaks;
@@ -143,8 +157,12 @@ absl::Status MeasureInserts(Stand& stand, Report& report) {
         return absl::OkStatus();
       }));
   const double rows = static_cast<double>(count);
-  report.Add({.name = "inserts", .what = "catch-up of inserts, A offline, A to hub to B", .unit = "rows/s", .against = "native A to hub to B",
-              .at_least = 1.4}, rows / assay, rows / peer);
+  report.Add({.name = "inserts",
+              .what = "catch-up of inserts, A offline, A to hub to B",
+              .unit = "rows/s",
+              .against = "native A to hub to B",
+              .at_least = 1.4},
+             rows / assay, rows / peer);
   AddPeaks("inserts", "catch-up of inserts", peaks, report);
   return absl::OkStatus();
 }
@@ -152,7 +170,8 @@ absl::Status MeasureInserts(Stand& stand, Report& report) {
 absl::Status MeasureHotRows(Stand& stand, bool chain, Report& report) {
   const int64_t count = stand.options().Scaled(1'000'000, 5000), hot = std::min(stand.products(), kHotRows);
   const Preparation prepare = [&](const std::string& database) {
-    return stand.Prepare(database, absl::StrCat("CALL bulk_update(", hot, ", ", count, ", ", std::min<int64_t>(hot, 1000), ")"));
+    return stand.Prepare(database,
+                         absl::StrCat("CALL bulk_update(", hot, ", ", count, ", ", std::min<int64_t>(hot, 1000), ")"));
   };
   double assay = 0, peer = 0;
   Peaks peaks;
@@ -163,17 +182,26 @@ absl::Status MeasureHotRows(Stand& stand, bool chain, Report& report) {
         return absl::OkStatus();
       },
       [&]() -> absl::Status {
-        ASSAY_ASSIGN_OR_RETURN(peer, NativeCatchUp(stand, chain ? Native::Path::kChain : Native::Path::kDirect, prepare));
+        ASSAY_ASSIGN_OR_RETURN(peer,
+                               NativeCatchUp(stand, chain ? Native::Path::kChain : Native::Path::kDirect, prepare));
         return absl::OkStatus();
       }));
   const double rows = static_cast<double>(count);
   if (chain) {
-    report.Add({.name = "hot-chain", .what = "catch-up of updates of hot rows, A offline, A to hub to B", .unit = "rows/s",
-                .against = "native A to hub to B", .at_least = 5}, rows / assay, rows / peer);
+    report.Add({.name = "hot-chain",
+                .what = "catch-up of updates of hot rows, A offline, A to hub to B",
+                .unit = "rows/s",
+                .against = "native A to hub to B",
+                .at_least = 5},
+               rows / assay, rows / peer);
     AddPeaks("hot-chain", "updates of hot rows, whole chain", peaks, report);
   } else {
-    report.Add({.name = "hot-reconnect", .what = "catch-up of updates of hot rows, the hub has them, B reconnects", .unit = "rows/s",
-                .against = "native A to B", .at_least = 10}, rows / assay, rows / peer);
+    report.Add({.name = "hot-reconnect",
+                .what = "catch-up of updates of hot rows, the hub has them, B reconnects",
+                .unit = "rows/s",
+                .against = "native A to B",
+                .at_least = 10},
+               rows / assay, rows / peer);
     AddPeaks("hot-reconnect", "updates of hot rows, B reconnects", peaks, report);
   }
   return absl::OkStatus();
@@ -189,17 +217,23 @@ absl::Status MeasureSales(Stand& stand, Report& report) {
       stand,
       [&]() -> absl::Status {
         Reader reader(stand, kAssay);
-        ASSAY_ASSIGN_OR_RETURN(assay, AssayCatchUp(stand, Node::kA, prepare, nullptr, [&](bool on) { reader.Watch(on); }));
+        ASSAY_ASSIGN_OR_RETURN(assay,
+                               AssayCatchUp(stand, Node::kA, prepare, nullptr, [&](bool on) { reader.Watch(on); }));
         return reader.Verdict();
       },
       [&]() -> absl::Status {
         Reader reader(stand, kNative);
-        ASSAY_ASSIGN_OR_RETURN(peer, NativeCatchUp(stand, Native::Path::kChain, prepare, [&](bool on) { reader.Watch(on); }));
+        ASSAY_ASSIGN_OR_RETURN(peer,
+                               NativeCatchUp(stand, Native::Path::kChain, prepare, [&](bool on) { reader.Watch(on); }));
         return reader.Verdict();
       }));
   const double rows = static_cast<double>(count * kRowsPerSale);
-  report.Add({.name = "sales", .what = "catch-up of sales, nobody sees half of one", .unit = "rows/s", .against = "native A to hub to B",
-              .at_least = 1.5}, rows / assay, rows / peer);
+  report.Add({.name = "sales",
+              .what = "catch-up of sales, nobody sees half of one",
+              .unit = "rows/s",
+              .against = "native A to hub to B",
+              .at_least = 1.5},
+             rows / assay, rows / peer);
   return absl::OkStatus();
 }
 
@@ -211,9 +245,12 @@ absl::Status MeasureMemory(Stand& stand, Report& report) {
   ForgetPeak(receiver);
   const int64_t from = stand.NextKeys(kAssay, count);
   // A single transaction.
-  ASSAY_RETURN_IF_ERROR(stand.Run(Node::kA, kAssay, absl::StrCat(
-      "INSERT INTO products SELECT md5('p'||g)::uuid, 'SKU-'||g, 'Bangle '||g, 'gold', 22, 10 + g%500/10.0, 500 + g%1000, 50000 + g%90000,"
-      " 5, 'hallmarked piece, tray '||(g%400)||', supplier lot '||g, clock_timestamp() FROM generate_series(", from, ", ", from + count - 1, ") g")));
+  ASSAY_RETURN_IF_ERROR(stand.Run(
+      Node::kA, kAssay,
+      absl::StrCat(
+          "INSERT INTO products SELECT md5('p'||g)::uuid, 'SKU-'||g, 'Bangle '||g, 'gold', 22, 10 + g%500/10.0, 500 + g%1000, 50000 + g%90000,"
+          " 5, 'hallmarked piece, tray '||(g%400)||', supplier lot '||g, clock_timestamp() FROM generate_series(",
+          from, ", ", from + count - 1, ") g")));
   ASSAY_ASSIGN_OR_RETURN(const int64_t marker, stand.Mark(kAssay));
   ASSAY_RETURN_IF_ERROR(stand.AwaitMarker(Node::kB, kAssay, marker));
   ASSAY_RETURN_IF_ERROR(CheckEqual(stand, kAssay));
@@ -229,7 +266,8 @@ absl::Status MeasureMemory(Stand& stand, Report& report) {
   absl::SleepFor(idle);
   const absl::Duration used = std::max(CpuTime(sender) - before[0], CpuTime(receiver) - before[1]);
   most("idle daemon", 1, 100 * absl::FDivDuration(used, idle), "% of a core");
-  most("idle daemon that has just caught up", 60, std::max(ResidentMegabytes(sender), ResidentMegabytes(receiver)), "MB");
+  most("idle daemon that has just caught up", 60, std::max(ResidentMegabytes(sender), ResidentMegabytes(receiver)),
+       "MB");
   ASSAY_RETURN_IF_ERROR(stand.StopAssay());
   ASSAY_RETURN_IF_ERROR(stand.StartAssay());
   most("idle daemon that was just started", 60,

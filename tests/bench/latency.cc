@@ -27,7 +27,9 @@ struct Latency {
 
 Latency Summary(std::vector<double> samples) {
   std::sort(samples.begin(), samples.end());
-  const auto at = [&](double share) { return samples[std::min(samples.size() - 1, static_cast<size_t>(share * static_cast<double>(samples.size())))]; };
+  const auto at = [&](double share) {
+    return samples[std::min(samples.size() - 1, static_cast<size_t>(share * static_cast<double>(samples.size())))];
+  };
   return {at(0.5), at(0.95)};
 }
 
@@ -53,8 +55,10 @@ absl::StatusOr<Latency> Sample(Stand& stand, const std::string& database, const 
 }
 
 absl::StatusOr<Latency> Replicated(Stand& stand, const std::string& database, const std::string& pg_options = "") {
-  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<SqlSession> a, SqlSession::Connect(
-      absl::StrCat(stand.Url(Node::kA, database), pg_options.empty() ? "" : "&options=-c%20synchronous_commit%3Dremote_apply")));
+  ASSAY_ASSIGN_OR_RETURN(
+      const std::unique_ptr<SqlSession> a,
+      SqlSession::Connect(absl::StrCat(stand.Url(Node::kA, database),
+                                       pg_options.empty() ? "" : "&options=-c%20synchronous_commit%3Dremote_apply")));
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<SqlSession> b, SqlSession::Connect(stand.Url(Node::kB, database)));
   return Sample(stand, database, pg_options, [&](int64_t id) -> absl::Status {
     ASSAY_RETURN_IF_ERROR(a->Run(absl::StrCat("INSERT INTO bench_probe (id) VALUES (", id, ")")).status());
@@ -81,7 +85,8 @@ absl::StatusOr<Latency> OfClient(Stand& stand) {
 }
 
 absl::StatusOr<Latency> OfNative(Stand& stand, const std::string& apply_commit, bool wait_for_apply) {
-  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<Native> native, Native::Start(stand, Native::Path::kChain, apply_commit));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<Native> native,
+                         Native::Start(stand, Native::Path::kChain, apply_commit));
   ASSAY_RETURN_IF_ERROR(native->WaitForApply(wait_for_apply));
   auto latency = Replicated(stand, kNative, wait_for_apply ? "-c synchronous_commit=remote_apply" : "");
   ASSAY_RETURN_IF_ERROR(native->WaitForApply(false));
@@ -110,7 +115,11 @@ absl::Status MeasureLatency(Stand& stand, Report& report) {
         return absl::OkStatus();
       }));
   const auto add = [&](const std::string& what, const std::string& against, double most, double ours, double theirs) {
-    report.Add({.name = "latency", .what = absl::StrCat("commit at A to visible at B, ", what), .unit = "ms", .against = against, .at_most = most},
+    report.Add({.name = "latency",
+                .what = absl::StrCat("commit at A to visible at B, ", what),
+                .unit = "ms",
+                .against = against,
+                .at_most = most},
                ours, theirs);
   };
   add("p50", "native as shipped", 0.05, assay.p50, shipped.p50);

@@ -17,10 +17,11 @@ std::string Name(Node at) { return at == Node::kHub ? "bench_hub" : "bench_b"; }
 absl::Status Native::Subscribe(Node at, Node to, const std::string& apply_commit) {
   ASSAY_ASSIGN_OR_RETURN(const std::string there, stand_.Value(to, kNative, "SELECT count(*) FROM pg_publication"));
   if (there == "0") ASSAY_RETURN_IF_ERROR(stand_.Run(to, kNative, "CREATE PUBLICATION bench FOR ALL TABLES"));
-  return stand_.Run(at, kNative,
-                    absl::Substitute("CREATE SUBSCRIPTION $0 CONNECTION '$1' PUBLICATION bench WITH (copy_data = false, "
-                                     "synchronous_commit = '$2')",
-                                     Name(at), stand_.server(to).Url(kNative), apply_commit));
+  return stand_.Run(
+      at, kNative,
+      absl::Substitute("CREATE SUBSCRIPTION $0 CONNECTION '$1' PUBLICATION bench WITH (copy_data = false, "
+                       "synchronous_commit = '$2')",
+                       Name(at), stand_.server(to).Url(kNative), apply_commit));
 }
 
 absl::StatusOr<std::unique_ptr<Native>> Native::Start(Stand& stand, Path path, const std::string& apply_commit) {
@@ -28,7 +29,8 @@ absl::StatusOr<std::unique_ptr<Native>> Native::Start(Stand& stand, Path path, c
   if (native->chained()) {
     ASSAY_RETURN_IF_ERROR(native->Subscribe(Node::kHub, Node::kA, apply_commit));
     // The last of the chain has nobody behind it to wait for.
-    ASSAY_RETURN_IF_ERROR(native->Subscribe(Node::kB, Node::kHub, apply_commit == "remote_apply" ? "on" : apply_commit));
+    ASSAY_RETURN_IF_ERROR(
+        native->Subscribe(Node::kB, Node::kHub, apply_commit == "remote_apply" ? "on" : apply_commit));
   } else {
     ASSAY_RETURN_IF_ERROR(native->Subscribe(Node::kB, Node::kA, apply_commit));
   }
@@ -41,7 +43,8 @@ Native::~Native() {
   WaitForApply(false).IgnoreError();
   for (const Node at : {Node::kB, Node::kHub}) {
     if (at == Node::kHub && !chained()) continue;
-    if (const absl::Status status = stand_.Run(at, kNative, absl::StrCat("DROP SUBSCRIPTION IF EXISTS ", Name(at))); !status.ok()) {
+    if (const absl::Status status = stand_.Run(at, kNative, absl::StrCat("DROP SUBSCRIPTION IF EXISTS ", Name(at)));
+        !status.ok()) {
       std::fprintf(stderr, "%s\n", status.ToString().c_str());
     }
   }

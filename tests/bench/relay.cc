@@ -13,7 +13,10 @@ namespace assay::bench {
 namespace {
 
 sockaddr_in Loopback(int port) {
-  return {.sin_family = AF_INET, .sin_port = htons(static_cast<uint16_t>(port)), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  return {.sin_family = AF_INET,
+          .sin_port = htons(static_cast<uint16_t>(port)),
+          .sin_addr = {htonl(INADDR_LOOPBACK)},
+          .sin_zero = {}};
 }
 
 int Socket() {
@@ -27,7 +30,8 @@ int Socket() {
 
 Relay::Relay(int to_port) : to_port_(to_port), port_(test::FreePort()), listener_(Socket()) {
   const sockaddr_in address = Loopback(port_);
-  if (bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 || listen(listener_, 16) != 0) std::abort();
+  if (bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 || listen(listener_, 16) != 0)
+    std::abort();
   acceptor_ = std::thread([this] { Accept(); });
 }
 

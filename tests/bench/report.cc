@@ -59,9 +59,9 @@ std::string Report::Table() const {
       {"what", "against", "Assay", "the other", "ratio [min..max]", "goal", "reached"}};
   for (const Row& row : rows_) {
     const bool compared = !row.peer.empty();
-    const std::string bound =
-        row.goal.at_least > 0 ? absl::StrCat(">= ", Number(row.goal.at_least))
-                              : row.goal.at_most > 0 ? absl::StrCat("<= ", Number(row.goal.at_most)) : "";
+    const std::string bound = row.goal.at_least > 0  ? absl::StrCat(">= ", Number(row.goal.at_least))
+                              : row.goal.at_most > 0 ? absl::StrCat("<= ", Number(row.goal.at_most))
+                                                     : "";
     lines.push_back({absl::StrCat(row.goal.what, ", ", row.goal.unit), row.goal.against, Number(Median(row.assay)),
                      compared ? Number(Median(row.peer)) : "", compared ? Spread(row.ratio) : Spread(row.assay), bound,
                      row.HasGoal() ? (row.Reached() ? "yes" : "NO") : ""});
@@ -85,11 +85,12 @@ std::string Report::Json() const {
   };
   std::vector<std::string> rows;
   for (const Row& row : rows_) {
-    rows.push_back(absl::StrCat(
-        "  {\"name\": ", Quoted(row.goal.name), ", \"what\": ", Quoted(row.goal.what), ", \"unit\": ", Quoted(row.goal.unit),
-        ", \"against\": ", Quoted(row.goal.against), ", \"assay\": ", list(row.assay), ", \"peer\": ", list(row.peer),
-        ", \"ratio\": ", list(row.ratio), ", \"at_least\": ", row.goal.at_least, ", \"at_most\": ", row.goal.at_most,
-        row.HasGoal() ? absl::StrCat(", \"reached\": ", row.Reached() ? "true" : "false") : "", "}"));
+    rows.push_back(
+        absl::StrCat("  {\"name\": ", Quoted(row.goal.name), ", \"what\": ", Quoted(row.goal.what),
+                     ", \"unit\": ", Quoted(row.goal.unit), ", \"against\": ", Quoted(row.goal.against),
+                     ", \"assay\": ", list(row.assay), ", \"peer\": ", list(row.peer), ", \"ratio\": ", list(row.ratio),
+                     ", \"at_least\": ", row.goal.at_least, ", \"at_most\": ", row.goal.at_most,
+                     row.HasGoal() ? absl::StrCat(", \"reached\": ", row.Reached() ? "true" : "false") : "", "}"));
   }
   return absl::StrCat("[\n", absl::StrJoin(rows, ",\n"), "\n]\n");
 }

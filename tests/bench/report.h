@@ -13,7 +13,7 @@
 namespace assay::bench {
 
 struct Goal {
-  std::string name;     // As in --only.
+  std::string name;  // As in --only.
   std::string what;
   std::string unit;     // Of both values.
   std::string against;  // The peer; empty: the value itself is held against the goal.

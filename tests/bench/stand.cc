@@ -45,7 +45,8 @@ absl::Status Await(const std::string& what, const std::function<absl::StatusOr<b
 
 absl::StatusOr<std::unique_ptr<LogWatch>> LogWatch::Open(const Branch& branch) {
   auto watch = std::make_unique<LogWatch>();
-  ASSAY_ASSIGN_OR_RETURN(watch->file_, LogFile::Open(branch.state_directory() + "/log.db", {.vfs = "", .read_only = true}));
+  ASSAY_ASSIGN_OR_RETURN(watch->file_,
+                         LogFile::Open(branch.state_directory() + "/log.db", {.vfs = "", .read_only = true}));
   ASSAY_ASSIGN_OR_RETURN(watch->log_, EventLog::Open(watch->file_.get()));
   ASSAY_ASSIGN_OR_RETURN(watch->stages_, StageStore::Open(watch->file_.get(), watch->log_.get()));
   return watch;
@@ -68,8 +69,9 @@ absl::StatusOr<uint64_t> LogWatch::OwnHead() {
 }
 
 absl::StatusOr<int64_t> LogWatch::BytesInUse() {
-  ASSAY_ASSIGN_OR_RETURN(Statement bytes, file_->Prepare("SELECT (page_count - freelist_count) * page_size "
-                                                         "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"));
+  ASSAY_ASSIGN_OR_RETURN(Statement bytes,
+                         file_->Prepare("SELECT (page_count - freelist_count) * page_size "
+                                        "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"));
   ASSAY_RETURN_IF_ERROR(bytes.Step().status());
   return bytes.Int(0);
 }
@@ -88,9 +90,13 @@ absl::StatusOr<std::unique_ptr<Stand>> Stand::Create(const BenchOptions& options
   fleet.schema = ReadFile(Workload("schema.sql"));
   fleet.fsync = true;
   // No checkpoint in the middle of a measurement; the rest is what a shop has.
-  fleet.settings = {{"shared_buffers", "512MB"}, {"max_wal_size", "16GB"}, {"checkpoint_timeout", "1h"}, {"max_worker_processes", "16"}};
+  fleet.settings = {{"shared_buffers", "512MB"},
+                    {"max_wal_size", "16GB"},
+                    {"checkpoint_timeout", "1h"},
+                    {"max_worker_processes", "16"}};
   ASSAY_ASSIGN_OR_RETURN(stand->fleet_, test::Fleet::Create(branches, fleet, /*start=*/false));
-  const std::string seed = absl::StrReplaceAll(ReadFile(Workload("seed.sql")), {{":n)", absl::StrCat(stand->products_, ")")}});
+  const std::string seed =
+      absl::StrReplaceAll(ReadFile(Workload("seed.sql")), {{":n)", absl::StrCat(stand->products_, ")")}});
   for (int i = 0; i < branches; ++i) {
     ASSAY_RETURN_IF_ERROR(stand->Run(i == 0 ? Node::kA : Node::kB, kAssay, seed));
     ASSAY_RETURN_IF_ERROR(stand->fleet_->branch(i).Init());
@@ -108,9 +114,12 @@ absl::StatusOr<std::unique_ptr<Stand>> Stand::Create(const BenchOptions& options
 
 PostgresServer& Stand::server(Node node) {
   switch (node) {
-    case Node::kA: return fleet_->branch(0).server();
-    case Node::kHub: return fleet_->hub();
-    case Node::kB: return fleet_->branch(1).server();
+    case Node::kA:
+      return fleet_->branch(0).server();
+    case Node::kHub:
+      return fleet_->hub();
+    case Node::kB:
+      return fleet_->branch(1).server();
   }
   return fleet_->hub();
 }
@@ -194,7 +203,8 @@ absl::Status Stand::AwaitCaptured(Node node) {
   if (node == Node::kA) {
     ASSAY_RETURN_IF_ERROR(Mark(kAssay).status());
   } else {  // The marker is A's.
-    ASSAY_RETURN_IF_ERROR(Run(node, kAssay, absl::StrCat("INSERT INTO bench_probe (id) VALUES (-", NextKeys("probes at B", 1), ")")));
+    ASSAY_RETURN_IF_ERROR(
+        Run(node, kAssay, absl::StrCat("INSERT INTO bench_probe (id) VALUES (-", NextKeys("probes at B", 1), ")")));
   }
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogWatch> watch, LogWatch::Open(node == Node::kA ? a() : b()));
   return Await("capture", [&]() -> absl::StatusOr<bool> {
@@ -208,8 +218,9 @@ absl::Status Stand::AwaitPushed() {
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogWatch> watch, LogWatch::Open(a()));
   ASSAY_ASSIGN_OR_RETURN(const uint64_t head, watch->OwnHead());
   return Await("push", [&]() -> absl::StatusOr<bool> {
-    ASSAY_ASSIGN_OR_RETURN(const std::string last,
-                           Value(Node::kHub, "postgres", "SELECT coalesce(max(last), 0) FROM assay_hub.origin WHERE branch = 1"));
+    ASSAY_ASSIGN_OR_RETURN(
+        const std::string last,
+        Value(Node::kHub, "postgres", "SELECT coalesce(max(last), 0) FROM assay_hub.origin WHERE branch = 1"));
     uint64_t pushed = 0;
     return absl::SimpleAtoi(last, &pushed) && pushed >= head;
   });
@@ -231,8 +242,16 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> Stand::Sell(const std::string& dat
                                                           const std::string& pg_options, Node node, int64_t products,
                                                           const std::string& log_prefix) {
   ASSAY_ASSIGN_OR_RETURN(const std::string binaries, test::PostgresBinaries());
-  std::vector<std::string> command = {binaries + "/pgbench", "-n", "-f", Workload("sale.pgbench"), "-D", absl::StrCat("n=", products > 0 ? products : products_),
-                                      "-c", absl::StrCat(clients), "-T", absl::StrCat(absl::ToInt64Seconds(absl::Ceil(time, absl::Seconds(1)))),
+  std::vector<std::string> command = {binaries + "/pgbench",
+                                      "-n",
+                                      "-f",
+                                      Workload("sale.pgbench"),
+                                      "-D",
+                                      absl::StrCat("n=", products > 0 ? products : products_),
+                                      "-c",
+                                      absl::StrCat(clients),
+                                      "-T",
+                                      absl::StrCat(absl::ToInt64Seconds(absl::Ceil(time, absl::Seconds(1)))),
                                       Url(node, database)};
   if (per_second > 0) command.insert(command.end() - 1, {"-R", absl::StrCat(per_second)});
   if (!log_prefix.empty()) command.insert(command.end() - 1, {"-l", absl::StrCat("--log-prefix=", log_prefix)});

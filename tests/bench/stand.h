@@ -5,8 +5,9 @@
 //   ASSAY_ASSIGN_OR_RETURN(int64_t marker, stand->Mark(kAssay));
 //   ASSAY_RETURN_IF_ERROR(stand->AwaitMarker(Node::kB, kAssay, marker));
 //
-// fsync is on, and every server has the same settings. Assay works in database `erp`; peers in databases of their own on the very
-// same servers. While one is measured the other is stopped altogether: a walsender decodes the WAL of every database. Not thread-safe.
+// fsync is on, and every server has the same settings. Assay works in database `erp`; peers in databases of their own
+// on the very same servers. While one is measured the other is stopped altogether: a walsender decodes the WAL of every
+// database. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -90,7 +91,8 @@ class Stand {
   // Daemons of both branches run, and nothing is left to do.
   absl::Status StartAssay();
   absl::Status StopAssay();
-  // Until all that is committed at a branch is in its log, which writes one more row there; at A, until it is at the hub, too.
+  // Until all that is committed at a branch is in its log, which writes one more row there; at A, until it is at the
+  // hub, too.
   absl::Status AwaitCaptured(Node node = Node::kA);
   absl::Status AwaitPushed();
   absl::Status Pause(test::Branch& branch) { return Command(branch, {"sync", "pause"}); }
@@ -98,8 +100,8 @@ class Stand {
 
   // A key range for inserts that nobody has used in `database`.
   int64_t NextKeys(const std::string& database, int64_t count);
-  // Sales at `per_second` (0: as fast as it goes), by pgbench, until the process ends or `time` is over. A line for each sale goes to
-  // `log_prefix`.PID when one is given; `products` (0: all of the seed) are sold.
+  // Sales at `per_second` (0: as fast as it goes), by pgbench, until the process ends or `time` is over. A line for
+  // each sale goes to `log_prefix`.PID when one is given; `products` (0: all of the seed) are sold.
   absl::StatusOr<std::unique_ptr<test::ChildProcess>> Sell(const std::string& database, int clients, double per_second,
                                                            absl::Duration time, const std::string& output,
                                                            const std::string& pg_options = "", Node node = Node::kA,

@@ -24,9 +24,9 @@ const TableName kItems{"public", "items"};
 const TableName kLines{"public", "lines"};
 const std::vector<std::string> kItemColumns = {"name", "price", "sku", "note"};
 
-#define ASSERT_OK(expr)                          \
-  do {                                           \
-    const absl::Status contract_status = (expr); \
+#define ASSERT_OK(expr)                                   \
+  do {                                                    \
+    const absl::Status contract_status = (expr);          \
     ASSERT_TRUE(contract_status.ok()) << contract_status; \
   } while (false)
 
@@ -60,7 +60,8 @@ std::string ShowItem(const CaptureItem& item) {
 
 std::string ShowRow(const ReadReply::Row& row) {
   if (!row.exists) return "absent";
-  return absl::StrCat("(", absl::StrJoin(row.values, ", ", [](std::string* out, const ColumnText& v) { *out += Show(v); }), ")");
+  return absl::StrCat(
+      "(", absl::StrJoin(row.values, ", ", [](std::string* out, const ColumnText& v) { *out += Show(v); }), ")");
 }
 
 ProjectRequest Batch(uint64_t batch, std::vector<TableWrites> writes) {
@@ -84,10 +85,12 @@ absl::StatusOr<std::vector<Captured>> StreamReader::ReadUntil(const std::string&
       } else if (!open_) {
         return absl::InternalError("an item outside a transaction");
       } else if (item.kind == CaptureItem::Kind::kCommit) {
-        if (item.commit_lsn != open_->commit_lsn || item.end_lsn <= item.commit_lsn) return absl::InternalError("bad LSNs");
+        if (item.commit_lsn != open_->commit_lsn || item.end_lsn <= item.commit_lsn)
+          return absl::InternalError("bad LSNs");
         open_->end_lsn = item.end_lsn;
         const bool done = open_->items == std::vector<std::string>{fence};
-        const bool is_fence = open_->items.size() == 1 && open_->items[0].find(kFencePrefix.data()) != std::string::npos;
+        const bool is_fence =
+            open_->items.size() == 1 && open_->items[0].find(kFencePrefix.data()) != std::string::npos;
         // A transaction that changed nothing of ours may come, empty, or not at all.
         if (!is_fence && !open_->items.empty()) transactions.push_back(*std::move(open_));
         open_.reset();
@@ -119,7 +122,8 @@ void DatabaseContract::Insert(const TableName& table, const Values& values) {
   ASSERT_OK(app->Commit());
 }
 
-void DatabaseContract::Update(const TableName& table, const RowKey& key, const std::map<std::string, ColumnText>& sets) {
+void DatabaseContract::Update(const TableName& table, const RowKey& key,
+                              const std::map<std::string, ColumnText>& sets) {
   auto app = body_->Begin();
   ASSERT_OK(app->Update(table, key, sets));
   ASSERT_OK(app->Commit());
@@ -171,9 +175,10 @@ TEST_P(DatabaseContract, UpdateAndDeleteCarryTheRowBefore) {
   Insert(kItems, {"1", "ring", "100", "R-1", std::nullopt});
   Update(kItems, {"1"}, {{"price", "120"}, {"sku", std::nullopt}});
   Delete(kItems, {"1"});
-  EXPECT_THAT(Stream(), ElementsAre(ElementsAre("INSERT public.items (1, ring, 100, R-1, NULL)"),
-                                    ElementsAre("UPDATE public.items (1, ring, 100, R-1, NULL) -> (1, ring, 120, NULL, NULL)"),
-                                    ElementsAre("DELETE public.items (1, ring, 120, NULL, NULL)")));
+  EXPECT_THAT(Stream(),
+              ElementsAre(ElementsAre("INSERT public.items (1, ring, 100, R-1, NULL)"),
+                          ElementsAre("UPDATE public.items (1, ring, 100, R-1, NULL) -> (1, ring, 120, NULL, NULL)"),
+                          ElementsAre("DELETE public.items (1, ring, 120, NULL, NULL)")));
 }
 
 TEST_P(DatabaseContract, ChangedKeyIsOneUpdateWithBothKeys) {
@@ -256,7 +261,8 @@ TEST_P(DatabaseContract, CrashKeepsWhatWasCommitted) {
   EXPECT_FALSE(body_->capture().Next(absl::Milliseconds(100)).ok());
   ASSERT_OK(body_->capture().Start());
   Insert(kLines, {"3", "1", "5"});
-  EXPECT_THAT(Stream(), ElementsAre(ElementsAre("INSERT public.lines (1, 1, 5)"), ElementsAre("INSERT public.lines (3, 1, 5)")));
+  EXPECT_THAT(Stream(),
+              ElementsAre(ElementsAre("INSERT public.lines (1, 1, 5)"), ElementsAre("INSERT public.lines (3, 1, 5)")));
   EXPECT_EQ(body_->Rows(kLines).size(), 2u);
 }
 
@@ -265,7 +271,8 @@ TEST_P(DatabaseContract, CrashKeepsWhatWasCommitted) {
 TEST_P(DatabaseContract, ReadGivesShapesRowsAndAbsences) {
   Insert(kItems, {"1", "ring", "100", std::nullopt, "engraved"});
   auto reply = body_->database().Read(
-      {.tables = {{kItems, {{"1"}, {"2"}, {"not a number"}}}, {{"public", "nowhere"}, {{"1"}}}, {kLines, {}}}, .fence = "f"});
+      {.tables = {{kItems, {{"1"}, {"2"}, {"not a number"}}}, {{"public", "nowhere"}, {{"1"}}}, {kLines, {}}},
+       .fence = "f"});
   ASSERT_OK(reply.status());
   ASSERT_EQ(reply->tables.size(), 3u);
   const ReadReply::Table& items = reply->tables[0];
@@ -296,7 +303,8 @@ TEST_P(DatabaseContract, EveryWriteChangesXmin) {
   EXPECT_NE(ReadRow(kItems, {"1"}).xmin, second.xmin);
 }
 
-// By this a row is known to be in the log (engine/xid_horizon.h): whoever was writing when the fence was emitted must not be taken to have ended.
+// By this a row is known to be in the log (engine/xid_horizon.h): whoever was writing when the fence was emitted must
+// not be taken to have ended.
 TEST_P(DatabaseContract, AReadTellsWhichTransactionsHadEnded) {
   const auto precedes = [](uint32_t a, uint32_t b) { return static_cast<int32_t>(a - b) < 0; };
   Insert(kItems, {"1", "ring", "100", "R-1", std::nullopt});
@@ -312,7 +320,8 @@ TEST_P(DatabaseContract, AReadTellsWhichTransactionsHadEnded) {
   ASSERT_OK(writing->Commit());
   const auto second = body_->database().Read(request);
   ASSERT_OK(second.status());
-  EXPECT_FALSE(precedes(second->tables[0].rows[0].xmin, first->ended_before)) << "it was under way when that fence was emitted";
+  EXPECT_FALSE(precedes(second->tables[0].rows[0].xmin, first->ended_before))
+      << "it was under way when that fence was emitted";
   EXPECT_TRUE(precedes(second->tables[0].rows[0].xmin, second->ended_before));
   EXPECT_EQ(first->session, second->session);
 }
@@ -320,9 +329,10 @@ TEST_P(DatabaseContract, AReadTellsWhichTransactionsHadEnded) {
 TEST_P(DatabaseContract, AProjectionTellsTheXminOfWhatItWrote) {
   Insert(kItems, {"1", "ring", "100", "R-1", std::nullopt});
   TableWrites inserts{kItems, kItemColumns, {}};
-  for (int i = 2; i < 60; ++i) inserts.rows.push_back(InsertOf({absl::StrCat(i)}, {"coin", "1", absl::StrCat("C-", i), std::nullopt}));
-  const ProjectReply reply =
-      body_->database().Project(Batch(1, {{kItems, {"price"}, {UpdateOf({"1"}, {"120"}, ReadRow(kItems, {"1"}).xmin)}}, std::move(inserts)}));
+  for (int i = 2; i < 60; ++i)
+    inserts.rows.push_back(InsertOf({absl::StrCat(i)}, {"coin", "1", absl::StrCat("C-", i), std::nullopt}));
+  const ProjectReply reply = body_->database().Project(
+      Batch(1, {{kItems, {"price"}, {UpdateOf({"1"}, {"120"}, ReadRow(kItems, {"1"}).xmin)}}, std::move(inserts)}));
   ASSERT_EQ(reply.outcome, Outcome::kCommitted) << reply.status;
   ASSERT_NE(reply.xmin, 0u);
   for (const char* key : {"1", "2", "59"}) EXPECT_EQ(ReadRow(kItems, {key}).xmin, reply.xmin) << key;
@@ -387,7 +397,8 @@ TEST_P(DatabaseContract, UpdateLeavesUnnamedColumnsAlone) {
 TEST_P(DatabaseContract, ARowsTextsGoWhereItsOrderSays) {
   Insert(kItems, {"3", "chain", "30", "C-3", "engraved"});
   const uint32_t xmin = ReadRow(kItems, {"3"}).xmin;
-  TableWrites inserts{kItems, {"price", "name"}, {InsertOf({"1"}, {"ring", "not written", "10"}), InsertOf({"2"}, {"20", "bangle"})}};
+  TableWrites inserts{
+      kItems, {"price", "name"}, {InsertOf({"1"}, {"ring", "not written", "10"}), InsertOf({"2"}, {"20", "bangle"})}};
   inserts.orders = {{2, 0}, {0, 1}};
   inserts.rows[1].order = 1;
   TableWrites updates{kItems, {"price", "note"}, {UpdateOf({"3"}, {std::nullopt, "33"}, xmin)}};
@@ -406,7 +417,8 @@ TEST_P(DatabaseContract, EmptyProjectionStillLeavesItsTagAndProgress) {
 
 TEST_P(DatabaseContract, MovedRowsStopTheWholeProjectionAndAreNamed) {
   for (const char* id : {"1", "2", "3"}) Insert(kLines, {id, "1", "5"});
-  auto read = body_->database().Read({.tables = {{kLines, {{"1", "1"}, {"2", "1"}, {"3", "1"}, {"4", "1"}}}}, .fence = "f"});
+  auto read =
+      body_->database().Read({.tables = {{kLines, {{"1", "1"}, {"2", "1"}, {"3", "1"}, {"4", "1"}}}}, .fence = "f"});
   ASSERT_OK(read.status());
   const std::vector<ReadReply::Row>& rows = read->tables[0].rows;
   Update(kLines, {"1", "1"}, {{"quantity", "6"}});
@@ -424,7 +436,8 @@ TEST_P(DatabaseContract, MovedRowsStopTheWholeProjectionAndAreNamed) {
     ASSERT_EQ(reply.rows.size(), 1u);
     EXPECT_EQ(reply.rows[0].row, 1u);
   }
-  const ProjectReply deleted = body_->database().Project(Batch(1, {{kLines, {}, {DeleteOf({"1", "1"}, rows[0].xmin)}}}));
+  const ProjectReply deleted =
+      body_->database().Project(Batch(1, {{kLines, {}, {DeleteOf({"1", "1"}, rows[0].xmin)}}}));
   EXPECT_EQ(deleted.outcome, Outcome::kMoved);
   EXPECT_EQ(body_->Rows(kLines)[(RowKey{"3", "1"})][2], "5");
   EXPECT_EQ(body_->Rows(kLines)[(RowKey{"1", "1"})][2], "6");
@@ -459,12 +472,12 @@ TEST_P(DatabaseContract, TableThatIsNotWhatItWasTakenToBeStopsTheWholeProjection
 TEST_P(DatabaseContract, RefusedRowsAreNamedWithTheirCauseAndNothingIsWritten) {
   Insert(kItems, {"1", "ring", "100", "R-1", std::nullopt});
   Stream();
-  const TableWrites writes{kItems,
-                           kItemColumns,
-                           {InsertOf({"2"}, {"fine", "1", "F-1", std::nullopt}),
-                            InsertOf({"3"}, {"twin", "1", "R-1", std::nullopt}),
-                            InsertOf({"4"}, {std::nullopt, "1", "N-1", std::nullopt}),
-                            InsertOf({"5"}, {"long", "1", "longer than eight", std::nullopt})}};
+  const TableWrites writes{
+      kItems,
+      kItemColumns,
+      {InsertOf({"2"}, {"fine", "1", "F-1", std::nullopt}), InsertOf({"3"}, {"twin", "1", "R-1", std::nullopt}),
+       InsertOf({"4"}, {std::nullopt, "1", "N-1", std::nullopt}),
+       InsertOf({"5"}, {"long", "1", "longer than eight", std::nullopt})}};
   const std::vector<std::string> sqlstates = {"", "23505", "23502", "22001"};
   for (size_t bad : {1, 2, 3}) {
     TableWrites two = writes;
@@ -495,7 +508,8 @@ TEST_P(DatabaseContract, RowLockedByTheAppMakesTheProjectionWaitAndGiveUp) {
   const uint32_t xmin = ReadRow(kLines, {"1", "1"}).xmin;
   auto app = body_->Begin();
   ASSERT_OK(app->Update(kLines, {"1", "1"}, {{"quantity", "6"}}));
-  const ProjectReply reply = body_->database().Project(Batch(1, {{kLines, {"quantity"}, {UpdateOf({"1", "1"}, {"0"}, xmin)}}}));
+  const ProjectReply reply =
+      body_->database().Project(Batch(1, {{kLines, {"quantity"}, {UpdateOf({"1", "1"}, {"0"}, xmin)}}}));
   EXPECT_EQ(reply.outcome, Outcome::kUnavailable);
   EXPECT_FALSE(reply.status.ok());
   ASSERT_OK(app->Commit());
@@ -552,12 +566,14 @@ TEST_P(DatabaseContract, LockingReadKeepsTheAppOutUntilTheProjection) {
   auto before = reader_->ReadUntil("locked");
   ASSERT_OK(before.status());
   EXPECT_THAT(*before, IsEmpty());
-  ProjectRequest request = Batch(4, {{kLines, {"quantity"}, {UpdateOf({"1", "1"}, {"6"}, 0), InsertOf({"2", "1"}, {"7"})}}});
+  ProjectRequest request =
+      Batch(4, {{kLines, {"quantity"}, {UpdateOf({"1", "1"}, {"6"}, 0), InsertOf({"2", "1"}, {"7"})}}});
   request.locked = true;
   const ProjectReply reply = body_->database().Project(request);
   ASSERT_EQ(reply.outcome, Outcome::kCommitted) << reply.status;
-  EXPECT_THAT(Stream(), ElementsAre(ElementsAre("MESSAGE assay.projection tag 4", "UPDATE public.lines (1, 1, 5) -> (1, 1, 6)",
-                                                "INSERT public.lines (2, 1, 7)")));
+  EXPECT_THAT(Stream(),
+              ElementsAre(ElementsAre("MESSAGE assay.projection tag 4", "UPDATE public.lines (1, 1, 5) -> (1, 1, 6)",
+                                      "INSERT public.lines (2, 1, 7)")));
   Update(kLines, {"1", "1"}, {{"quantity", "9"}});
   EXPECT_EQ(*body_->database().LastBatch(), 4u);
 }
@@ -586,9 +602,8 @@ TEST_P(DatabaseContract, LockingReadGivesUpOnRowsTheAppHolds) {
     EXPECT_TRUE(absl::IsAborted(read.status())) << read.status();
   }
   ASSERT_OK(app->Commit());
-  EXPECT_TRUE(body_->database()
-                  .Read({.tables = {{kLines, {{"1", "1"}}}}, .fence = "f", .lock = true, .tag = "tag 1"})
-                  .ok());
+  EXPECT_TRUE(
+      body_->database().Read({.tables = {{kLines, {{"1", "1"}}}}, .fence = "f", .lock = true, .tag = "tag 1"}).ok());
   body_->database().Abandon();
 }
 

@@ -1,5 +1,5 @@
-// The promises of engine/database.h, as tests that run over every body of Database and CaptureSource, so that the simulated
-// PostgreSQL keeps those of the real one.
+// The promises of engine/database.h, as tests that run over every body of Database and CaptureSource, so that the
+// simulated PostgreSQL keeps those of the real one.
 //
 // A body's test links database_contract.cc and says how to make one:
 //
@@ -33,7 +33,8 @@ class AppTransaction {
  public:
   virtual ~AppTransaction() = default;
   virtual absl::Status Insert(const TableName& table, const Values& values) = 0;
-  virtual absl::Status Update(const TableName& table, const RowKey& key, const std::map<std::string, ColumnText>& sets) = 0;
+  virtual absl::Status Update(const TableName& table, const RowKey& key,
+                              const std::map<std::string, ColumnText>& sets) = 0;
   virtual absl::Status Delete(const TableName& table, const RowKey& key) = 0;
   virtual absl::Status Truncate(const TableName& table) = 0;
   virtual absl::Status Message(const std::string& prefix, const std::string& content) = 0;
@@ -83,8 +84,8 @@ class StreamReader {
   uint64_t fences_ = 0;
 };
 
-// What happened when a seeded schedule of app transactions, reads and projections ran on a body: statuses, replies, stream, rows.
-// The same seed must give the same lines on every body.
+// What happened when a seeded schedule of app transactions, reads and projections ran on a body: statuses, replies,
+// stream, rows. The same seed must give the same lines on every body.
 std::vector<std::string> RunSchedule(DatabaseUnderTest& body, uint64_t seed, int steps);
 
 class DatabaseContract : public testing::TestWithParam<DatabaseBody> {

@@ -1,5 +1,5 @@
-// A schedule drawn from a seed, run on one body. Everything a body may choose freely (LSNs, xmin, when a keepalive comes) stays
-// out of the lines; everything else must be the same on all.
+// A schedule drawn from a seed, run on one body. Everything a body may choose freely (LSNs, xmin, when a keepalive
+// comes) stays out of the lines; everything else must be the same on all.
 #include <array>
 #include <map>
 #include <memory>
@@ -34,7 +34,8 @@ class Schedule {
     body_->database().Abandon();
     Drain();
     for (const TableName& table : {kItems, kLines}) {
-      for (const auto& [key, values] : body_->Rows(table)) lines_.push_back(absl::StrCat(table.ToString(), " ", Show(values)));
+      for (const auto& [key, values] : body_->Rows(table))
+        lines_.push_back(absl::StrCat(table.ToString(), " ", Show(values)));
     }
     return std::move(lines_);
   }
@@ -46,13 +47,20 @@ class Schedule {
 
   void Step() {
     switch (random_.Weighted({50, 15, 5, 15, 15, 5, 3})) {
-      case 0: return Statement();
-      case 1: return Commit();
-      case 2: return Rollback();
-      case 3: return Read(/*lock=*/false);
-      case 4: return Project();
-      case 5: return Read(/*lock=*/true);
-      default: return Drain();
+      case 0:
+        return Statement();
+      case 1:
+        return Commit();
+      case 2:
+        return Rollback();
+      case 3:
+        return Read(/*lock=*/false);
+      case 4:
+        return Project();
+      case 5:
+        return Read(/*lock=*/true);
+      default:
+        return Drain();
     }
   }
 
@@ -99,7 +107,8 @@ class Schedule {
         break;
       }
       case 1:
-        Note(absl::StrCat("update ", table.table, " ", absl::StrJoin(key, ",")), status = app->Update(table, key, Sets(table)));
+        Note(absl::StrCat("update ", table.table, " ", absl::StrJoin(key, ",")),
+             status = app->Update(table, key, Sets(table)));
         break;
       case 2:
         Note(absl::StrCat("delete ", table.table, " ", absl::StrJoin(key, ",")), status = app->Delete(table, key));
@@ -168,7 +177,8 @@ class Schedule {
     const ProjectReply reply = body_->database().Project(request);
     const char* outcomes[] = {"committed", "moved", "gave way", "refused", "in doubt", "unavailable"};
     lines_.push_back(absl::StrCat("project ", outcomes[static_cast<int>(reply.outcome)]));
-    for (const ProjectReply::Row& row : reply.rows) lines_.push_back(absl::StrCat(row.table, " ", row.row, " ", row.sqlstate));
+    for (const ProjectReply::Row& row : reply.rows)
+      lines_.push_back(absl::StrCat(row.table, " ", row.row, " ", row.sqlstate));
     if (locked_) read_.clear();
     locked_ = false;
   }

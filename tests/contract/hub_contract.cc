@@ -66,7 +66,8 @@ TEST_P(HubContract, AnotherBranchPullsTheBytesThatWerePushed) {
   EXPECT_EQ(sequence, chain.head().value);
 }
 
-// Goal: lengths above 64 KiB survive every encoding on the way. Method: leaf hashes of 128 kB, several such segments in one push.
+// Goal: lengths above 64 KiB survive every encoding on the way. Method: leaf hashes of 128 kB, several such segments in
+// one push.
 TEST_P(HubContract, LargeSegmentsPassAsTheyAre) {
   TestChain chain(0xA1);
   for (int i = 0; i < 3; ++i) chain.Transaction(4000);
@@ -288,7 +289,8 @@ TEST_P(HubContract, NewestCheckpointIsKept) {
   EXPECT_EQ(pulled->heads.heads[chain.origin()].checkpoint, three);
 }
 
-// Goal: a branch that pulls hears of every head and of every checkpoint that it has not got, however little a hub repeats.
+// Goal: a branch that pulls hears of every head and of every checkpoint that it has not got, however little a hub
+// repeats.
 TEST_P(HubContract, PullTellsOfAllHeadsAndOfOtherCheckpointsThanItNames) {
   TestChain chain(0xA1), other(0xB2), unknown(0xC3);
   chain.Transaction(2);
@@ -305,7 +307,8 @@ TEST_P(HubContract, PullTellsOfAllHeadsAndOfOtherCheckpointsThanItNames) {
     ASSERT_THAT(reply->heads.heads, SizeIs(2)) << "not of the chain that the hub has not got";
     EXPECT_EQ(reply->heads.heads[chain.origin()].last.value, 3u);
     EXPECT_EQ(reply->heads.heads[chain.origin()].complete.value, 3u);
-    EXPECT_THAT(reply->heads.heads[chain.origin()].checkpoint, named ? testing::AnyOf("", three) : testing::Matcher<std::string>(three));
+    EXPECT_THAT(reply->heads.heads[chain.origin()].checkpoint,
+                named ? testing::AnyOf("", three) : testing::Matcher<std::string>(three));
     EXPECT_EQ(reply->heads.heads[other.origin()].last.value, 1u);
   }
   // Another root of the same size is for the reader to judge.

@@ -29,6 +29,7 @@ class SimulatedHub : public HubUnderTest {
 }  // namespace
 
 INSTANTIATE_TEST_SUITE_P(Simulated, HubContract,
-                         testing::Values(HubBody{"simulated", [] { return std::make_unique<SimulatedHub>(); }}), HubBodyName);
+                         testing::Values(HubBody{"simulated", [] { return std::make_unique<SimulatedHub>(); }}),
+                         HubBodyName);
 
 }  // namespace assay::test

@@ -21,8 +21,11 @@ class SimulatedTransaction : public AppTransaction {
  public:
   explicit SimulatedTransaction(SimDatabase* database) : transaction_(database) {}
 
-  absl::Status Insert(const TableName& table, const Values& values) override { return transaction_.Insert(table, values); }
-  absl::Status Update(const TableName& table, const RowKey& key, const std::map<std::string, ColumnText>& sets) override {
+  absl::Status Insert(const TableName& table, const Values& values) override {
+    return transaction_.Insert(table, values);
+  }
+  absl::Status Update(const TableName& table, const RowKey& key,
+                      const std::map<std::string, ColumnText>& sets) override {
     return transaction_.Update(table, key, sets);
   }
   absl::Status Delete(const TableName& table, const RowKey& key) override { return transaction_.Delete(table, key); }
@@ -39,14 +42,20 @@ class SimulatedTransaction : public AppTransaction {
 
 class SimulatedDatabase : public DatabaseUnderTest {
  public:
-  explicit SimulatedDatabase(uint64_t seed) : random_(seed), database_(&random_, &clock_), capture_(&database_, &random_) {
+  explicit SimulatedDatabase(uint64_t seed)
+      : random_(seed), database_(&random_, &clock_), capture_(&database_, &random_) {
     database_.CreateTable({{"public", "items"},
-                           {{"id", "integer", true}, {"name", "text", true}, {"price", "text"},
-                            {"sku", "character varying(8)"}, {"note", "text"}},
+                           {{"id", "integer", true},
+                            {"name", "text", true},
+                            {"price", "text"},
+                            {"sku", "character varying(8)"},
+                            {"note", "text"}},
                            {0}},
                           {3});
-    database_.CreateTable(
-        {{"public", "lines"}, {{"invoice", "integer", true}, {"line", "integer", true}, {"quantity", "integer"}}, {0, 1}}, {});
+    database_.CreateTable({{"public", "lines"},
+                           {{"invoice", "integer", true}, {"line", "integer", true}, {"quantity", "integer"}},
+                           {0, 1}},
+                          {});
   }
 
   Database& database() override { return database_; }
@@ -72,6 +81,8 @@ class SimulatedDatabase : public DatabaseUnderTest {
 
 }  // namespace
 
-std::unique_ptr<DatabaseUnderTest> MakeSimulatedDatabase(uint64_t seed) { return std::make_unique<SimulatedDatabase>(seed); }
+std::unique_ptr<DatabaseUnderTest> MakeSimulatedDatabase(uint64_t seed) {
+  return std::make_unique<SimulatedDatabase>(seed);
+}
 
 }  // namespace assay::test

@@ -28,7 +28,9 @@ class BatchTest : public ::testing::Test {
     stages_ = StageStore::Open(file_.get(), log_.get()).value();
     ASSERT_TRUE(file_->Begin().ok());
   }
-  std::unique_ptr<Batch> NewBatch() { return std::make_unique<Batch>(small_.mumbai(), log_.get(), names_.get(), stages_.get()); }
+  std::unique_ptr<Batch> NewBatch() {
+    return std::make_unique<Batch>(small_.mumbai(), log_.get(), names_.get(), stages_.get());
+  }
 
   test::TempDirectory directory_{"batch"};
   const std::string path_ = directory_.path() + "/log.db";
@@ -39,8 +41,8 @@ class BatchTest : public ::testing::Test {
   std::unique_ptr<StageStore> stages_;
 };
 
-// A column that an event names without a value holds one too large for an event (engine/recorder.h): its version counts, and
-// nothing may be written in its place, not even the empty text.
+// A column that an event names without a value holds one too large for an event (engine/recorder.h): its version
+// counts, and nothing may be written in its place, not even the empty text.
 TEST_F(BatchTest, AColumnNamedWithoutAValueHasAVersionAndNothingToWrite) {
   for (const char* key : {"7", "8"}) {
     v1::Event event = small_.Next(small_.delhi());
@@ -118,7 +120,8 @@ TEST_F(BatchTest, ABacklogOfChangesOfTheSameRowsIsOneBatch) {
   batch->set_rows_cap(EngineConfig().batch_rows_max);
   while (!batch->Gather(4000).value()) {
   }
-  EXPECT_EQ(batch->to().at(small_.delhi()), log_->Head(small_.delhi()).complete) << "it ended before the rows came round again";
+  EXPECT_EQ(batch->to().at(small_.delhi()), log_->Head(small_.delhi()).complete)
+      << "it ended before the rows came round again";
   ASSERT_EQ(batch->rows().size(), static_cast<size_t>(kRows));
   for (const PendingRow& row : batch->rows()) {
     EXPECT_EQ(row.ValueAt(0).text, std::to_string(std::stoi(DecodeKey(row.key()).value()[0]) + kRows * (kRounds - 1)));

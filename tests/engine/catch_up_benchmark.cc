@@ -1,5 +1,6 @@
-// Figures for the engine's own work on a change, per row: recording it where it was made, and, at a branch that catches up,
-// appending the pulled chain, folding it, and projecting it. No PostgreSQL, no hub, no disk: what the processor does.
+// Figures for the engine's own work on a change, per row: recording it where it was made, and, at a branch that catches
+// up, appending the pulled chain, folding it, and projecting it. No PostgreSQL, no hub, no disk: what the processor
+// does.
 //
 //   build/tests/engine/catch_up_benchmark
 #include <benchmark/benchmark.h>
@@ -88,7 +89,8 @@ class Updates {
   Updates() {
     TableShape shape{.name = {"public", "products"}, .key = {0}};
     shape.columns.push_back({.name = "id", .type = "uuid", .not_null = true});
-    for (const char* name : {"sku", "name", "metal", "karat", "gross_weight", "making_charge", "price", "stock_qty", "description", "updated_at"}) {
+    for (const char* name : {"sku", "name", "metal", "karat", "gross_weight", "making_charge", "price", "stock_qty",
+                             "description", "updated_at"}) {
       shape.columns.push_back({.name = name, .type = "text"});
     }
     shape_ = std::make_shared<const TableShape>(std::move(shape));
@@ -141,8 +143,14 @@ class Updates {
   }
   static void Fill(int row, int round, std::vector<std::string>* texts, std::vector<TupleValue>* tuple) {
     *texts = {absl::StrFormat("%08x-7a3f-4f21-9c0d-%012x", row * 2654435761u, row),
-              absl::StrCat("SKU-", row), absl::StrCat("Bangle ", row), "gold", "22", absl::StrCat(10 + row % 500), "512.00",
-              absl::StrCat(50'000 + row + round, ".00"), absl::StrCat(1000 - round),
+              absl::StrCat("SKU-", row),
+              absl::StrCat("Bangle ", row),
+              "gold",
+              "22",
+              absl::StrCat(10 + row % 500),
+              "512.00",
+              absl::StrCat(50'000 + row + round, ".00"),
+              absl::StrCat(1000 - round),
               absl::StrCat("hallmarked piece, tray ", row % 400, ", supplier lot ", row),
               absl::StrFormat("2026-01-01 10:%02d:%02d.%06d+00", round % 60, row % 60, row)};
     tuple->clear();
@@ -156,7 +164,8 @@ class Updates {
 // A shop that makes all the updates, each transaction durable by itself.
 void RecordAll(Shop& shop) {
   NoEcho echo;
-  Recorder recorder(shop.config, shop.own, shop.log.get(), shop.names.get(), shop.rows.get(), shop.stages.get(), &shop.clock, &echo);
+  Recorder recorder(shop.config, shop.own, shop.log.get(), shop.names.get(), shop.rows.get(), shop.stages.get(),
+                    &shop.clock, &echo);
   Must(recorder.Load());
   Updates updates;
   for (int i = 0; i < kUpdates / kTransactionRows; ++i) {
@@ -171,7 +180,8 @@ const std::vector<Segment>& Chain() {
   static const auto* segments = [] {
     Shop shop(1);
     RecordAll(shop);
-    return new std::vector<Segment>(Must(shop.log->ReadSegments(shop.own, {1}, size_t{1} << 40, /*complete_only=*/true)));
+    return new std::vector<Segment>(
+        Must(shop.log->ReadSegments(shop.own, {1}, size_t{1} << 40, /*complete_only=*/true)));
   }();
   return *segments;
 }
@@ -191,13 +201,17 @@ class Sales {
   Sales() {
     const auto shape = [](const char* name, std::initializer_list<const char*> columns) {
       TableShape table{.name = {"public", name}, .key = {0}};
-      for (const char* column : columns) table.columns.push_back({.name = column, .type = table.columns.empty() ? "uuid" : "text"});
+      for (const char* column : columns)
+        table.columns.push_back({.name = column, .type = table.columns.empty() ? "uuid" : "text"});
       return std::make_shared<const TableShape>(std::move(table));
     };
-    invoices_ = shape("invoices", {"id", "branch_id", "customer_id", "number", "total", "status", "created_at", "updated_at"});
-    lines_ = shape("invoice_lines", {"id", "invoice_id", "product_id", "qty", "unit_price", "making_charge", "line_total"});
+    invoices_ =
+        shape("invoices", {"id", "branch_id", "customer_id", "number", "total", "status", "created_at", "updated_at"});
+    lines_ =
+        shape("invoice_lines", {"id", "invoice_id", "product_id", "qty", "unit_price", "making_charge", "line_total"});
     payments_ = shape("payments", {"id", "invoice_id", "method", "amount", "paid_at"});
-    products_ = shape("products", {"id", "sku", "name", "metal", "karat", "weight", "making_charge", "price", "stock_qty", "updated_at"});
+    products_ = shape("products", {"id", "sku", "name", "metal", "karat", "weight", "making_charge", "price",
+                                   "stock_qty", "updated_at"});
   }
 
   // What the stream brings of the sales from `first` on. Good until the next call.
@@ -211,7 +225,8 @@ class Sales {
       items_.back().commit_lsn = {static_cast<uint64_t>(sale + 1) * 4000};
       items_.back().commit_time_us = int64_t{1'700'000'000'000'000} + sale * 1000;
       Item(CaptureItem::Kind::kInsert, invoices_).new_tuple =
-          Tuple({invoice, Uuid('b', sale % 4), Uuid('c', sale % 1000), absl::StrCat("INV-", sale), "150000.00", "final", at, at});
+          Tuple({invoice, Uuid('b', sale % 4), Uuid('c', sale % 1000), absl::StrCat("INV-", sale), "150000.00", "final",
+                 at, at});
       for (int i = 0; i < 3; ++i) {
         Item(CaptureItem::Kind::kInsert, lines_).new_tuple =
             Tuple({Uuid('l' + i, sale), invoice, Uuid('p', Product(sale, i)), "1", "50000.00", "500.00", "50500.00"});
@@ -220,8 +235,9 @@ class Sales {
       for (int i = 0; i < 3; ++i) {
         const int product = Product(sale, i);
         const auto tuple = [&](int round) {
-          return Tuple({Uuid('p', product), absl::StrCat("SKU-", product), absl::StrCat("Bangle ", product), "gold", "22", "11.250", "512.00",
-                        absl::StrCat(50'000 + round, ".00"), absl::StrCat(100'000 - round), at});
+          return Tuple({Uuid('p', product), absl::StrCat("SKU-", product), absl::StrCat("Bangle ", product), "gold",
+                        "22", "11.250", "512.00", absl::StrCat(50'000 + round, ".00"), absl::StrCat(100'000 - round),
+                        at});
         };
         CaptureItem& update = Item(CaptureItem::Kind::kUpdate, products_);
         update.old_tuple = tuple(sale);
@@ -243,9 +259,12 @@ class Sales {
   }
   static std::string Uuid(int kind, int number) {
     const uint64_t a = Mixed(static_cast<uint64_t>(kind) << 32 | static_cast<uint32_t>(number)), b = Mixed(a);
-    return absl::StrFormat("%08x-%04x-%04x-%04x-%012x", a >> 32, a >> 16 & 0xFFFF, a & 0xFFFF, b >> 48, b & 0xFFFFFFFFFFFF);
+    return absl::StrFormat("%08x-%04x-%04x-%04x-%012x", a >> 32, a >> 16 & 0xFFFF, a & 0xFFFF, b >> 48,
+                           b & 0xFFFFFFFFFFFF);
   }
-  static int Product(int sale, int i) { return kHotRows / 3 * i + static_cast<int>(Mixed(sale * 3 + i) % (kHotRows / 3)); }
+  static int Product(int sale, int i) {
+    return kHotRows / 3 * i + static_cast<int>(Mixed(sale * 3 + i) % (kHotRows / 3));
+  }
 
   CaptureItem& Item(CaptureItem::Kind kind, std::shared_ptr<const TableShape> relation) {
     items_.emplace_back();
@@ -272,7 +291,8 @@ void BM_RecordSales(benchmark::State& state) {
   for (auto _ : state) {
     state.PauseTiming();
     Shop shop(1);
-    Recorder recorder(shop.config, shop.own, shop.log.get(), shop.names.get(), shop.rows.get(), shop.stages.get(), &shop.clock, &echo);
+    Recorder recorder(shop.config, shop.own, shop.log.get(), shop.names.get(), shop.rows.get(), shop.stages.get(),
+                      &shop.clock, &echo);
     Must(recorder.Load());
     Sales sales;
     for (int sale = 0; sale < kSales; sale += kSalesAtOnce) {
@@ -335,8 +355,9 @@ size_t BytesInUse() {
   return info.uordblks + info.hblkhd;
 }
 
-// From the pulled chain to what PostgreSQL is asked for, and, as if it had come by in capture, to the row versions: new rows in transactions
-// of so many. What they take beside the log, at most, is `bytes_a_row`, of those that are on their way together.
+// From the pulled chain to what PostgreSQL is asked for, and, as if it had come by in capture, to the row versions: new
+// rows in transactions of so many. What they take beside the log, at most, is `bytes_a_row`, of those that are on their
+// way together.
 void BM_ProjectNew(benchmark::State& state) {
   constexpr int kRows = 60'000;
   const int transaction_rows = static_cast<int>(state.range(0));
@@ -344,8 +365,8 @@ void BM_ProjectNew(benchmark::State& state) {
   Shop sender(1);
   {
     NoEcho echo;
-    Recorder recorder(sender.config, sender.own, sender.log.get(), sender.names.get(), sender.rows.get(), sender.stages.get(), &sender.clock,
-                      &echo);
+    Recorder recorder(sender.config, sender.own, sender.log.get(), sender.names.get(), sender.rows.get(),
+                      sender.stages.get(), &sender.clock, &echo);
     Must(recorder.Load());
     for (int i = 0; i < kRows / transaction_rows; ++i) {
       Must(sender.file->Begin());
@@ -353,7 +374,8 @@ void BM_ProjectNew(benchmark::State& state) {
       Must(sender.file->Commit());
     }
   }
-  const std::vector<Segment> chain = Must(sender.log->ReadSegments(sender.own, {1}, size_t{1} << 40, /*complete_only=*/true));
+  const std::vector<Segment> chain =
+      Must(sender.log->ReadSegments(sender.own, {1}, size_t{1} << 40, /*complete_only=*/true));
   double bytes_a_row = 0;
   for (auto _ : state) {
     state.PauseTiming();
@@ -365,7 +387,8 @@ void BM_ProjectNew(benchmark::State& state) {
     size_t rows_max = 0, peak = 0;
     state.ResumeTiming();
     Must(shop.file->Begin());
-    Projector projector(shop.config, shop.own, shop.log.get(), shop.names.get(), shop.rows.get(), shop.stages.get(), &shop.clock, &shop.random);
+    Projector projector(shop.config, shop.own, shop.log.get(), shop.names.get(), shop.rows.get(), shop.stages.get(),
+                        &shop.clock, &shop.random);
     Must(projector.Load());
     while (projector.Pending() > 0) {
       Must(projector.Step(4000, /*idle=*/true));

@@ -1,5 +1,5 @@
-// The fast merge against the reference, in every case of up to four writes: two origins, two stamps (so that ties happen),
-// inserts, updates of either column, deletes, in every order and every grouping.
+// The fast merge against the reference, in every case of up to four writes: two origins, two stamps (so that ties
+// happen), inserts, updates of either column, deletes, in every order and every grouping.
 #include <algorithm>
 #include <array>
 #include <set>
@@ -120,8 +120,8 @@ TEST(MergeExhaustiveTest, FoldsOfPartsMergeToTheFoldOfTheWhole) {
 
 using Met = std::set<std::tuple<int, Version, Version>>;  // Column or -1, winner, loser.
 
-// Every pair that disagrees: same column, or a delete against a write; of different origins; neither saw the other. Of the
-// writes of the row that one origin made, a delete meets the newest that is still part of the row.
+// Every pair that disagrees: same column, or a delete against a write; of different origins; neither saw the other. Of
+// the writes of the row that one origin made, a delete meets the newest that is still part of the row.
 Met ExpectedMeetings(const RowVersions& current, const RowVersions& incoming, const SawFunction& saw) {
   Met met;
   auto meet = [&](int column, const Version& a, const Version& b) {
@@ -146,7 +146,8 @@ Met ExpectedMeetings(const RowVersions& current, const RowVersions& incoming, co
 }
 
 // Goal: a conflict is found exactly where two writes met without knowing of each other.
-// Method: every case of three writes, the first two folded, and every answer to "which of the two origins had seen the other".
+// Method: every case of three writes, the first two folded, and every answer to "which of the two origins had seen the
+// other".
 TEST(MergeExhaustiveTest, MeetingsAreThePairsThatHadNotSeenEachOther) {
   ForEveryCase(3, [](const std::vector<Write>& writes) {
     const RowVersions current = Fold({writes[0], writes[1]});

@@ -48,13 +48,13 @@ TEST(MergeTest, EqualStampsAreSettledByOrigin) {
 
 TEST(MergeTest, RepetitionChangesNothing) {
   const RowVersions once = Fold({Insert(At(1, 1)), Update(At(2, 2), kPrice)});
-  const RowVersions twice = Fold({Insert(At(1, 1)), Update(At(2, 2), kPrice), Insert(At(1, 1)), Update(At(2, 2), kPrice)});
+  const RowVersions twice =
+      Fold({Insert(At(1, 1)), Update(At(2, 2), kPrice), Insert(At(1, 1)), Update(At(2, 2), kPrice)});
   EXPECT_EQ(once, twice);
 }
 
 TEST(FindMeetingsTest, SameColumnOfTwoOriginsIsAConflict) {
-  const auto meetings =
-      FindMeetings(Fold({Update(At(2, 1), kPrice)}), Fold({Update(At(3, 2), kPrice)}), kNobodySaw);
+  const auto meetings = FindMeetings(Fold({Update(At(2, 1), kPrice)}), Fold({Update(At(3, 2), kPrice)}), kNobodySaw);
   ASSERT_EQ(meetings.size(), 1u);
   EXPECT_EQ(meetings[0].winner, At(3, 2));
   EXPECT_EQ(meetings[0].loser, At(2, 1));

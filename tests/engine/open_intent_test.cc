@@ -94,7 +94,8 @@ TEST_F(OpenIntentTest, ComesBackFromItsBytesAndAnotherFormatIsRefused) {
   EXPECT_EQ(again.tag(), "tag");
   EXPECT_EQ(again.to(), (std::map<OriginId, Sequence>{{test::Origin(1), Sequence{12}}}));
   EXPECT_TRUE(Meant(again, "1", ChangeKind::kInsert, "ring"));
-  // Row by row it is what the message as a whole would be: what another build of this format wrote is read, and it reads this.
+  // Row by row it is what the message as a whole would be: what another build of this format wrote is read, and it
+  // reads this.
   v1::ProjectionIntent whole;
   ASSERT_TRUE(whole.ParseFromString(bytes));
   ASSERT_EQ(whole.rows_size(), 2);

@@ -1,5 +1,5 @@
-// Goal: a row holds the key and the texts that it was given, whatever their number and size and however often they are replaced.
-// Method: random changes against a plain vector; and by hand what is rare.
+// Goal: a row holds the key and the texts that it was given, whatever their number and size and however often they are
+// replaced. Method: random changes against a plain vector; and by hand what is rare.
 #include "engine/packed_row.h"
 
 #include <gtest/gtest.h>
@@ -34,7 +34,8 @@ TEST(PackedRowTest, HoldsWhatAVectorOfTextsWould) {
       const size_t at = random() % expected.size();
       const Kind kind = static_cast<Kind>(random() % 4 % 3);
       std::string text;
-      if (kind == Kind::kText) text.assign(random() % 5 == 0 ? random() % 100'000 : random() % 20, static_cast<char>('a' + random() % 26));
+      if (kind == Kind::kText)
+        text.assign(random() % 5 == 0 ? random() % 100'000 : random() % 20, static_cast<char>('a' + random() % 26));
       row.Set(at, kind, text);
       expected[at] = {kind, text};
     }

@@ -1,5 +1,6 @@
-// Goal: what pending events say about a row is their join, whatever their order, and its values are those of the winning versions.
-// Method: fold random writes in random order and compare with a plain map from column to (version, value).
+// Goal: what pending events say about a row is their join, whatever their order, and its values are those of the
+// winning versions. Method: fold random writes in random order and compare with a plain map from column to (version,
+// value).
 #include "engine/pending_row.h"
 
 #include <gtest/gtest.h>
@@ -53,7 +54,8 @@ TEST(PendingRowTest, HoldsTheNewestValueOfEachColumn) {
         write.column = {column};
         write.kind = static_cast<PendingRow::Kind>(random() % 4 % 3);
         if (write.kind == PendingRow::Kind::kText) {
-          write.text = texts.emplace_back(random() % 3 == 0 ? random() % 300 : random() % 20, static_cast<char>('a' + random() % 26));
+          write.text = texts.emplace_back(random() % 3 == 0 ? random() % 300 : random() % 20,
+                                          static_cast<char>('a' + random() % 26));
         }
         if (auto at = expected.find(column); at != expected.end() && at->second.first > version) continue;
         expected[column] = {version, std::string(write.text)};

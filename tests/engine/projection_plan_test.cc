@@ -1,13 +1,14 @@
-// Goal: a value is written where its column has gone by now, whichever name it was written under, and nothing waits for what nobody has.
-// Method: events of another branch in a small real log, gathered; the database's answer made by hand; look at what is to be written.
-#include "engine/appeared_columns.h"
+// Goal: a value is written where its column has gone by now, whichever name it was written under, and nothing waits for
+// what nobody has. Method: events of another branch in a small real log, gathered; the database's answer made by hand;
+// look at what is to be written.
 #include "engine/projection_plan.h"
-
-#include <memory>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
+
+#include "engine/appeared_columns.h"
 #include "tests/grpc/small_log.h"
 #include "tests/support/temp_directory.h"
 
@@ -51,7 +52,8 @@ class ProjectionPlanTest : public ::testing::Test {
     small_.AppendRaw(event, "public.items");
   }
 
-  // As a daemon of mumbai that reads the log: its table has these columns, after the key, and has had them as in `before`.
+  // As a daemon of mumbai that reads the log: its table has these columns, after the key, and has had them as in
+  // `before`.
   using Columns = std::vector<std::pair<std::string, uint32_t>>;
   static TableShape ShapeOf(const Columns& columns) {
     TableShape shape{kItems, {{"id", "text", true, false, 1}}, {0}};
@@ -118,7 +120,8 @@ TEST_F(ProjectionPlanTest, AColumnThatWasRenamedHereTakesWhatIsWrittenUnderItsOl
   EXPECT_EQ(plan_.rows[0].remark().missing.size(), 0u);
 }
 
-// Method: each column is written by itself, so the row's texts are of several events; the fixture's batch is gone when the plan is looked at.
+// Method: each column is written by itself, so the row's texts are of several events; the fixture's batch is gone when
+// the plan is looked at.
 TEST_F(ProjectionPlanTest, WhatIsToBeWrittenOutlivesTheBatch) {
   Declare({{"note", 2}, {"name", 3}, {"price", 4}});
   const std::string large(100'000, 'x');
@@ -232,7 +235,8 @@ TEST_F(ProjectionPlanTest, AValueOfAnotherTypeSaysSo) {
   Plan({{"price", 2}});
   ASSERT_EQ(plan_.writes.size(), 1u);
   EXPECT_THAT(plan_.writes[0].written_as, ElementsAre("numeric(14,4)"));
-  EXPECT_TRUE(plan_.columns.at(plan_.rows[0].columns).empty()) << "what PostgreSQL makes of it is not known, so the echo cannot be compared";
+  EXPECT_TRUE(plan_.columns.at(plan_.rows[0].columns).empty())
+      << "what PostgreSQL makes of it is not known, so the echo cannot be compared";
 }
 
 TEST_F(ProjectionPlanTest, AValueOfATypeThatItsWriterHasGivenUpSinceIsConvertedHereToo) {

@@ -112,7 +112,8 @@ class PullAheadTest : public PullerTest {
   void SetUp() override {
     PullerTest::SetUp();
     Settle();
-    for (uint64_t i = 3; i <= kLast; ++i) others_.Write(origin(), v1::RowChange::INSERT, absl::StrCat(i), {{std::nullopt, "a"}});
+    for (uint64_t i = 3; i <= kLast; ++i)
+      others_.Write(origin(), v1::RowChange::INSERT, absl::StrCat(i), {{std::nullopt, "a"}});
     others_file_ = LogFile::Open(others_path_, {}).value();
     others_log_ = EventLog::Open(others_file_.get()).value();
     puller_->OnHint();
@@ -165,7 +166,8 @@ TEST_F(PullAheadTest, TheNextIsAskedForBeforeTheLastIsAppended) {
   EXPECT_FALSE(puller_->HasWork());
 }
 
-// Goal: what follows something that was refused is not taken for a fault of its own, whether it has come by then or not.
+// Goal: what follows something that was refused is not taken for a fault of its own, whether it has come by then or
+// not.
 TEST_F(PullAheadTest, WhatFollowsSomethingRefusedIsAskedForAgain) {
   for (const bool has_come : {false, true}) {
     SCOPED_TRACE(has_come);

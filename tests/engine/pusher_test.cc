@@ -21,7 +21,8 @@ class NoRandom : public Random {
   uint64_t Next() override { return 0; }
 };
 
-// A pull that was answered before the last push, and a line that fails, make it ask again, but progress that was shown is not taken back.
+// A pull that was answered before the last push, and a line that fails, make it ask again, but progress that was shown
+// is not taken back.
 TEST(PusherTest, WhatHasArrivedIsNotTakenBackUntilTheHubItselfSaysSo) {
   test::TempDirectory directory("pusher");
   const std::string path = directory.path() + "/log.db";

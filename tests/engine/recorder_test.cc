@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
 #include "tests/support/temp_directory.h"
 
 namespace assay {
@@ -340,8 +341,10 @@ TEST_F(RecorderTest, AColumnAddedLaterIsANewSchemaInTheChain) {
   Begin(100);
   Insert({"1", "10.00", "5"});
   Commit(100);
-  shape_ = std::make_shared<TableShape>(TableShape{
-      {"public", "products"}, {{"id", "integer", true}, {"price", "numeric"}, {"stock", "integer"}, {"tray", "text"}}, {0}});
+  shape_ = std::make_shared<TableShape>(
+      TableShape{{"public", "products"},
+                 {{"id", "integer", true}, {"price", "numeric"}, {"stock", "integer"}, {"tray", "text"}},
+                 {0}});
   Begin(200);
   Update({"1", "10.00", "5", std::nullopt}, {"1", "10.00", "5", "T7"});
   Commit(200);
@@ -370,7 +373,8 @@ TEST_F(RecorderTest, AColumnDroppedAndMadeAnewIsANewSchemaThoughItLooksTheSame) 
   EXPECT_NE(events[0].schema().fingerprint(), events[2].schema().fingerprint());
 }
 
-// A value that no hub and no other database would take: the change is recorded, its version counts, and the value stays here.
+// A value that no hub and no other database would take: the change is recorded, its version counts, and the value stays
+// here.
 TEST_F(RecorderTest, AValueTooLargeForAnEventIsNamedAndLeftOut) {
   config_.row_bytes_max = 100;
   const std::string large(90, 'x'), larger(101, 'y');

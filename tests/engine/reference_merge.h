@@ -1,5 +1,5 @@
-// The merge as one would explain it to a person, slow and without any cleverness: engine/merge.h is held against it, and the
-// simulation computes from it what every table must hold in the end.
+// The merge as one would explain it to a person, slow and without any cleverness: engine/merge.h is held against it,
+// and the simulation computes from it what every table must hold in the end.
 //
 // It looks at all writes of a row at once, as a set. It never joins, caches or orders anything.
 #pragma once

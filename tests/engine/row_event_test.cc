@@ -1,6 +1,6 @@
 // Goal: reading an event in place says what Protocol Buffers' parser says, for every sequence of bytes.
-// Method: compare the two on events as the recorder writes them, on such events with bytes changed, cut and repeated, and on fields in odd
-// places.
+// Method: compare the two on events as the recorder writes them, on such events with bytes changed, cut and repeated,
+// and on fields in odd places.
 #include "engine/row_event.h"
 
 #include <gtest/gtest.h>
@@ -53,7 +53,8 @@ void ExpectSame(const std::string& bytes) {
   v1::TransactionHeader header;
   if (!parsed.ParseFromString(bytes)) {
     // Attribution is text, which the parser checks; whoever uses the header parses it.
-    const bool refused = !read.ok() || !header.ParseFromArray((*read)->header.data(), static_cast<int>((*read)->header.size()));
+    const bool refused =
+        !read.ok() || !header.ParseFromArray((*read)->header.data(), static_cast<int>((*read)->header.size()));
     EXPECT_TRUE(refused) << "read in place, and no message";
     return;
   }
@@ -111,9 +112,15 @@ TEST(RowEventTest, ReadsDamagedBytesAsTheParserDoes) {
     std::string bytes = Example(round % 2 == 0).SerializeAsString();
     const auto place = [&] { return random() % bytes.size(); };
     switch (round % 3) {
-      case 0: bytes[place()] = static_cast<char>(random()); break;
-      case 1: bytes.resize(place()); break;
-      case 2: bytes.insert(place(), bytes.substr(place(), random() % 24)); break;
+      case 0:
+        bytes[place()] = static_cast<char>(random());
+        break;
+      case 1:
+        bytes.resize(place());
+        break;
+      case 2:
+        bytes.insert(place(), bytes.substr(place(), random() % 24));
+        break;
     }
     ExpectSame(bytes);
     if (::testing::Test::HasFailure()) FAIL() << "round " << round;

@@ -1,11 +1,11 @@
 // Goal: the engine stays a pure machine: no time, threads, randomness, sockets or databases of its own.
 // Method: read its sources for the names that would bring them in.
+#include <gtest/gtest.h>
+
 #include <filesystem>
 #include <fstream>
 #include <regex>
 #include <sstream>
-
-#include <gtest/gtest.h>
 
 namespace assay {
 namespace {

@@ -33,8 +33,10 @@ class OtherLocales {
 }  // namespace assay::test
 
 // As ASSAY_START_FLEET, but nothing is initialized and no daemon runs.
-#define ASSAY_START_FLEET_STOPPED(name, count, ...)                                                                     \
-  auto name##_or_status = ::assay::test::Fleet::Create(count, ::assay::test::FleetOptions __VA_ARGS__, /*start=*/false); \
-  if (::assay::test::MaySkipWithoutPostgres(name##_or_status.status())) GTEST_SKIP() << name##_or_status.status().message(); \
-  ASSERT_TRUE(name##_or_status.ok()) << name##_or_status.status();                                                      \
+#define ASSAY_START_FLEET_STOPPED(name, count, ...)                                                  \
+  auto name##_or_status =                                                                            \
+      ::assay::test::Fleet::Create(count, ::assay::test::FleetOptions __VA_ARGS__, /*start=*/false); \
+  if (::assay::test::MaySkipWithoutPostgres(name##_or_status.status()))                              \
+    GTEST_SKIP() << name##_or_status.status().message();                                             \
+  ASSERT_TRUE(name##_or_status.ok()) << name##_or_status.status();                                   \
   std::unique_ptr<::assay::test::Fleet> name = *std::move(name##_or_status)

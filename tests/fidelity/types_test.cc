@@ -1,4 +1,5 @@
-// Every type's awkward values are the same elsewhere, byte for byte, however differently two databases are set up to print them.
+// Every type's awkward values are the same elsewhere, byte for byte, however differently two databases are set up to
+// print them.
 #include <cstdlib>
 
 #include "absl/strings/match.h"
@@ -20,7 +21,8 @@ class Types {
     for (const TypeValues& type : AllTypes()) {
       if (version < type.server_version) continue;
       if (!type.extension.empty() && !HasExtension(branch, type.extension)) {
-        std::fprintf(stderr, "\n*** SKIPPED, NOT TESTED: %s, this server has no extension %s ***\n\n", type.type.c_str(), type.extension.c_str());
+        std::fprintf(stderr, "\n*** SKIPPED, NOT TESTED: %s, this server has no extension %s ***\n\n",
+                     type.type.c_str(), type.extension.c_str());
         continue;
       }
       types_.push_back(&type);
@@ -36,20 +38,24 @@ class Types {
       }
       // Domains may refuse NULL, so each table has a second column that does not.
       absl::SubstituteAndAppend(&sql, "CREATE TABLE v_$0 (id int PRIMARY KEY, v $1);", n, types_[n]->type);
-      if (types_[n]->key) absl::SubstituteAndAppend(&sql, "CREATE TABLE k_$0 (k $1 PRIMARY KEY, note text);", n, types_[n]->type);
+      if (types_[n]->key)
+        absl::SubstituteAndAppend(&sql, "CREATE TABLE k_$0 (k $1 PRIMARY KEY, note text);", n, types_[n]->type);
     }
     return sql;
   }
 
   // `each`: a statement over v_$0 for one value of it, $1 its number, $2 the value, $3 the next.
   std::string ForValues(const std::string& each) const {
-    return ForAll([&](size_t n, size_t i) { return absl::Substitute(each, n, i, Value(n, i), Value(n, i + 1)); }, false);
+    return ForAll([&](size_t n, size_t i) { return absl::Substitute(each, n, i, Value(n, i), Value(n, i + 1)); },
+                  false);
   }
   std::string ForKeys(const std::string& each) const {
     return ForAll([&](size_t n, size_t i) { return absl::Substitute(each, n, i, Value(n, i), Value(n, i + 1)); }, true);
   }
   std::string ForTables(const std::string& each, bool keys) const {
-    return ForAll([&](size_t n, size_t i) { return i == 0 ? absl::Substitute(each, n, "", Value(n, 0), Value(n, 1)) : ""; }, keys);
+    return ForAll(
+        [&](size_t n, size_t i) { return i == 0 ? absl::Substitute(each, n, "", Value(n, 0), Value(n, 1)) : ""; },
+        keys);
   }
 
  private:
@@ -62,7 +68,8 @@ class Types {
   }
   std::string Value(size_t n, size_t i) const {
     const std::string& value = types_[n]->values[i % types_[n]->values.size()];
-    return absl::StartsWith(value, "=") ? value.substr(1) : absl::StrCat("$value$", value, "$value$::", types_[n]->type);
+    return absl::StartsWith(value, "=") ? value.substr(1)
+                                        : absl::StrCat("$value$", value, "$value$::", types_[n]->type);
   }
 
   std::vector<const TypeValues*> types_;
@@ -74,12 +81,26 @@ TEST(TypesTest, EveryAwkwardValueArrivesByteForByteBetweenDatabasesOfOtherSettin
   Branch &a = fleet->branch(0), &b = fleet->branch(1);
   Types types(a);
   for (Branch* branch : {&a, &b}) MustSql(branch->Url(), types.Schema());
-  SetDatabase(a, {{"datestyle", "'SQL, DMY'"}, {"timezone", "'America/New_York'"}, {"intervalstyle", "sql_standard"}, {"bytea_output", "escape"},
-                  {"extra_float_digits", "-15"}, {"standard_conforming_strings", "off"}, {"lc_monetary", locales.Name("de_DE")},
-                  {"xmloption", "document"}, {"array_nulls", "off"}, {"quote_all_identifiers", "on"}});
-  SetDatabase(b, {{"datestyle", "German"}, {"timezone", "'Asia/Kathmandu'"}, {"intervalstyle", "iso_8601"}, {"extra_float_digits", "0"},
-                  {"lc_monetary", locales.Name("ja_JP")}, {"search_path", "pg_catalog"}, {"default_transaction_isolation", "serializable"}});
-  const auto values = [&](const char* hundreds) { return types.ForValues(absl::Substitute("INSERT INTO v_$$0 VALUES ($0 + $$1, $$2);", hundreds)); };
+  SetDatabase(a, {{"datestyle", "'SQL, DMY'"},
+                  {"timezone", "'America/New_York'"},
+                  {"intervalstyle", "sql_standard"},
+                  {"bytea_output", "escape"},
+                  {"extra_float_digits", "-15"},
+                  {"standard_conforming_strings", "off"},
+                  {"lc_monetary", locales.Name("de_DE")},
+                  {"xmloption", "document"},
+                  {"array_nulls", "off"},
+                  {"quote_all_identifiers", "on"}});
+  SetDatabase(b, {{"datestyle", "German"},
+                  {"timezone", "'Asia/Kathmandu'"},
+                  {"intervalstyle", "iso_8601"},
+                  {"extra_float_digits", "0"},
+                  {"lc_monetary", locales.Name("ja_JP")},
+                  {"search_path", "pg_catalog"},
+                  {"default_transaction_isolation", "serializable"}});
+  const auto values = [&](const char* hundreds) {
+    return types.ForValues(absl::Substitute("INSERT INTO v_$$0 VALUES ($0 + $$1, $$2);", hundreds));
+  };
   const std::string update = types.ForValues("UPDATE v_$0 SET v = $3 WHERE id % 100 = $1;");
   const std::string keys = types.ForKeys("INSERT INTO k_$0 VALUES ($2, 'value $1') ON CONFLICT DO NOTHING;");
   MustApp(a, values("0"));  // Before it is enrolled: these go by the baseline.

@@ -29,7 +29,7 @@ class Actors {
     int64_t expected_errors = 0;  // 40001, 40P01, 23505, 23503, 55P03.
     int64_t other_errors = 0;
     std::string first_error;
-    double slowest_ms = 0;        // One call of Work.
+    double slowest_ms = 0;  // One call of Work.
   };
 
   explicit Actors(uint64_t seed = 1) : seed_(seed) {}

@@ -1,4 +1,5 @@
-// Bytes that somebody or something has changed, in the log file or at the hub: named, harmless, and mended by putting back what was there.
+// Bytes that somebody or something has changed, in the log file or at the hub: named, harmless, and mended by putting
+// back what was there.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,21 +28,24 @@ using ::testing::HasSubstr;
 constexpr char kSchema[] = "CREATE TABLE sales (id int PRIMARY KEY, item text)";
 
 std::string SalesOf(Branch& branch) {
-  return SqlValue(branch.AdminUrl(), "SELECT count(*) || ' ' || md5(string_agg(s::text, ',' ORDER BY id)) FROM sales s");
+  return SqlValue(branch.AdminUrl(),
+                  "SELECT count(*) || ' ' || md5(string_agg(s::text, ',' ORDER BY id)) FROM sales s");
 }
 
 // ---- The log file ----
 
-// Goal: a log file with bad bytes is named with its cause and what to do, and nothing is done from it; with the good one, all goes on.
-// Method: a branch whose daemon is stopped gets a spoiled copy for its log, while both shops sell.
+// Goal: a log file with bad bytes is named with its cause and what to do, and nothing is done from it; with the good
+// one, all goes on. Method: a branch whose daemon is stopped gets a spoiled copy for its log, while both shops sell.
 class BadLogTest : public ::testing::Test {
  protected:
-  void TryWith(const std::function<void(const std::string& path)>& spoil, const ::testing::Matcher<const std::string&>& cause) {
+  void TryWith(const std::function<void(const std::string& path)>& spoil,
+               const ::testing::Matcher<const std::string&>& cause) {
     ASSAY_START_FLEET(fleet, 2, {.schema = kSchema, .interval = "2s"});
     Branch &a = fleet->branch(0), &b = fleet->branch(1);
     for (int i = 0; i < 2; ++i) {
-      MustSql(fleet->branch(i).Url(), absl::StrCat("INSERT INTO sales SELECT g, 'ring ' || md5(g::text) FROM generate_series(",
-                                                   1 + 10000 * i, ", ", 3000 + 10000 * i, ") g"));
+      MustSql(fleet->branch(i).Url(),
+              absl::StrCat("INSERT INTO sales SELECT g, 'ring ' || md5(g::text) FROM generate_series(", 1 + 10000 * i,
+                           ", ", 3000 + 10000 * i, ") g"));
     }
     ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
     ASSERT_EQ(a.StopDaemon(), 0);
@@ -55,7 +59,8 @@ class BadLogTest : public ::testing::Test {
     MustSql(a.Url(), "INSERT INTO sales VALUES (5001, 'sold at A meanwhile')");
     MustSql(b.Url(), "INSERT INTO sales VALUES (15001, 'sold at B meanwhile')");
     const std::string sales = SalesOf(a), hub = AtHub(*fleet, a);
-    auto daemon = ChildProcess::Start({a.ProgramPath("assayd"), "--config", a.config_path()}, {.output = a.state_directory() + "/bad.log"});
+    auto daemon = ChildProcess::Start({a.ProgramPath("assayd"), "--config", a.config_path()},
+                                      {.output = a.state_directory() + "/bad.log"});
     ASSERT_OK(daemon.status());
     std::optional<int> code;
     std::string said;
@@ -82,17 +87,24 @@ class BadLogTest : public ::testing::Test {
     if (code.has_value()) {
       ASSERT_OK(a.StartDaemon());  // As systemd does, every few seconds.
     }
-    EXPECT_TRUE(Eventually(absl::Seconds(120), [&] {
-      return SqlValue(a.AdminUrl(), "SELECT count(*) FROM sales WHERE id = 15001") == "1" &&
-             SqlValue(b.AdminUrl(), "SELECT count(*) FROM sales WHERE id = 5001") == "1";
-    }, absl::Milliseconds(500))) << a.Problems() << b.Problems();
+    EXPECT_TRUE(Eventually(
+        absl::Seconds(120),
+        [&] {
+          return SqlValue(a.AdminUrl(), "SELECT count(*) FROM sales WHERE id = 15001") == "1" &&
+                 SqlValue(b.AdminUrl(), "SELECT count(*) FROM sales WHERE id = 5001") == "1";
+        },
+        absl::Milliseconds(500)))
+        << a.Problems() << b.Problems();
     ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   }
 
   static std::string AtHub(Fleet& fleet, Branch& branch) {
-    return SqlValue(fleet.hub().Url("postgres"),
-                    absl::StrCat("SELECT o.last || ' ' || count(*) FROM assay_hub.origin o JOIN assay_hub.branch b ON b.number = o.branch "
-                                 "JOIN assay_hub.segment s USING (origin) WHERE b.name = '", branch.name(), "' GROUP BY o.origin"));
+    return SqlValue(
+        fleet.hub().Url("postgres"),
+        absl::StrCat(
+            "SELECT o.last || ' ' || count(*) FROM assay_hub.origin o JOIN assay_hub.branch b ON b.number = o.branch "
+            "JOIN assay_hub.segment s USING (origin) WHERE b.name = '",
+            branch.name(), "' GROUP BY o.origin"));
   }
   static void Put(const std::string& path, int64_t place, const std::string& bytes) {
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
@@ -107,15 +119,17 @@ TEST_F(BadLogTest, ATruncatedLogIsNamed) {
 }
 
 TEST_F(BadLogTest, FlippedBitsInEveryPageAreNamed) {
-  TryWith([](const std::string& path) {
-    const int64_t size = static_cast<int64_t>(std::filesystem::file_size(path));
-    const std::string bytes = ReadFile(path);
-    for (int64_t page = 4096; page < size; page += 4096) {
-      for (int64_t place : {page, page + 1000, page + 4000}) {
-        Put(path, place, std::string(1, static_cast<char>(bytes[static_cast<size_t>(place)] ^ 0x10)));
-      }
-    }
-  }, AllOf(HasSubstr("is damaged"), HasSubstr("put the newest good copy"), HasSubstr("assay repair")));
+  TryWith(
+      [](const std::string& path) {
+        const int64_t size = static_cast<int64_t>(std::filesystem::file_size(path));
+        const std::string bytes = ReadFile(path);
+        for (int64_t page = 4096; page < size; page += 4096) {
+          for (int64_t place : {page, page + 1000, page + 4000}) {
+            Put(path, place, std::string(1, static_cast<char>(bytes[static_cast<size_t>(place)] ^ 0x10)));
+          }
+        }
+      },
+      AllOf(HasSubstr("is damaged"), HasSubstr("put the newest good copy"), HasSubstr("assay repair")));
 }
 
 TEST_F(BadLogTest, ALogOfANewerFormatIsNamed) {
@@ -125,7 +139,8 @@ TEST_F(BadLogTest, ALogOfANewerFormatIsNamed) {
 }
 
 TEST_F(BadLogTest, AnEmptyFileIsNotTakenForALog) {
-  TryWith([](const std::string& path) { std::filesystem::resize_file(path, 0); }, AllOf(HasSubstr("is empty"), HasSubstr("put that log back"), HasSubstr("assay repair")));
+  TryWith([](const std::string& path) { std::filesystem::resize_file(path, 0); },
+          AllOf(HasSubstr("is empty"), HasSubstr("put that log back"), HasSubstr("assay repair")));
 }
 
 TEST_F(BadLogTest, ATextFileIsNotTakenForALog) {
@@ -135,15 +150,16 @@ TEST_F(BadLogTest, ATextFileIsNotTakenForALog) {
 
 // ---- The hub ----
 
-// Goal: what somebody with all rights changes at the hub reaches nobody's PostgreSQL; the chain is named, the others flow.
-// Method: the hub's superuser turns the guards off and rewrites a segment that one branch has not pulled yet.
+// Goal: what somebody with all rights changes at the hub reaches nobody's PostgreSQL; the chain is named, the others
+// flow. Method: the hub's superuser turns the guards off and rewrites a segment that one branch has not pulled yet.
 class BadHubTest : public ::testing::Test {
  protected:
   static Segment SegmentAt(const std::string& url, const std::string& origin_and_last) {
     const auto session = SqlSession::Connect(url);
     const auto rows = (*session)->Run(absl::StrCat(
         "SELECT encode(origin, 'hex'), first, last, ends_transaction, encode(layout, 'hex'), tables[i], event_counts[i], encode(payloads[i], 'hex') "
-        "FROM assay_hub.segment, generate_subscripts(payloads, 1) AS i WHERE (origin, last) IN ", origin_and_last, " ORDER BY i"));
+        "FROM assay_hub.segment, generate_subscripts(payloads, 1) AS i WHERE (origin, last) IN ",
+        origin_and_last, " ORDER BY i"));
     EXPECT_OK(rows.status());
     Segment segment;
     for (const std::vector<std::string>& row : *rows) {
@@ -152,7 +168,8 @@ class BadHubTest : public ::testing::Test {
       segment.last.value = std::stoull(row[2]);
       segment.ends_transaction = row[3] == "t";
       segment.layout = absl::HexStringToBytes(row[4]);
-      segment.parts.push_back({row[5], static_cast<uint32_t>(std::stoul(row[6])), false, absl::HexStringToBytes(row[7])});
+      segment.parts.push_back(
+          {row[5], static_cast<uint32_t>(std::stoul(row[6])), false, absl::HexStringToBytes(row[7])});
     }
     return segment;
   }
@@ -160,39 +177,54 @@ class BadHubTest : public ::testing::Test {
   void TryWith(const std::function<void(Segment*)>& rewrite, const ::testing::Matcher<const std::string&>& cause) {
     ASSAY_START_FLEET(fleet, 3, {.schema = kSchema, .interval = "2s"});
     Branch &reader = fleet->branch(0), &writer = fleet->branch(1), &other = fleet->branch(2);
-    for (int i = 0; i < 3; ++i) MustSql(fleet->branch(i).Url(), absl::StrCat("INSERT INTO sales VALUES (", i, ", 'first')"));
+    for (int i = 0; i < 3; ++i)
+      MustSql(fleet->branch(i).Url(), absl::StrCat("INSERT INTO sales VALUES (", i, ", 'first')"));
     ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
     ASSERT_EQ(reader.StopDaemon(), 0);
     MustSql(writer.Url(), "INSERT INTO sales VALUES (100, 'a gold ring')");
-    ASSERT_TRUE(Eventually(absl::Seconds(45), [&] { return SqlValue(other.Url(), "SELECT count(*) FROM sales WHERE id = 100") == "1"; }));
+    ASSERT_TRUE(Eventually(absl::Seconds(45),
+                           [&] { return SqlValue(other.Url(), "SELECT count(*) FROM sales WHERE id = 100") == "1"; }));
 
-    const std::string guards = "SET session_replication_role = replica; ALTER TABLE assay_hub.segment DISABLE TRIGGER never_changes;";
-    const std::string newest = "(SELECT s.origin, max(s.last) FROM assay_hub.segment s JOIN assay_hub.origin o USING (origin) "
-                               "JOIN assay_hub.branch b ON b.number = o.branch WHERE b.name = '" + writer.name() + "' GROUP BY 1)";
+    const std::string guards =
+        "SET session_replication_role = replica; ALTER TABLE assay_hub.segment DISABLE TRIGGER never_changes;";
+    const std::string newest =
+        "(SELECT s.origin, max(s.last) FROM assay_hub.segment s JOIN assay_hub.origin o USING (origin) "
+        "JOIN assay_hub.branch b ON b.number = o.branch WHERE b.name = '" +
+        writer.name() + "' GROUP BY 1)";
     Segment segment = SegmentAt(fleet->hub().Url("postgres"), newest);
     ASSERT_NO_FATAL_FAILURE(rewrite(&segment));
     std::vector<std::string> payloads;
-    for (const SegmentPart& part : segment.parts) payloads.push_back(absl::StrCat("'\\x", absl::BytesToHexString(part.payload), "'::bytea"));
-    MustSql(fleet->hub().Url("postgres"), absl::StrCat(guards, "CREATE TABLE public.kept AS SELECT origin, last, payloads FROM assay_hub.segment;"
-        "UPDATE assay_hub.segment SET payloads = ARRAY[", absl::StrJoin(payloads, ", "), "] WHERE (origin, last) IN ", newest));
-    ASSERT_NE(SqlValue(fleet->hub().Url("postgres"), "SELECT count(*) FROM assay_hub.segment s JOIN public.kept k USING (origin, last) "
-                                                     "WHERE s.payloads <> k.payloads"), "0");
+    for (const SegmentPart& part : segment.parts)
+      payloads.push_back(absl::StrCat("'\\x", absl::BytesToHexString(part.payload), "'::bytea"));
+    MustSql(fleet->hub().Url("postgres"),
+            absl::StrCat(guards,
+                         "CREATE TABLE public.kept AS SELECT origin, last, payloads FROM assay_hub.segment;"
+                         "UPDATE assay_hub.segment SET payloads = ARRAY[",
+                         absl::StrJoin(payloads, ", "), "] WHERE (origin, last) IN ", newest));
+    ASSERT_NE(SqlValue(fleet->hub().Url("postgres"),
+                       "SELECT count(*) FROM assay_hub.segment s JOIN public.kept k USING (origin, last) "
+                       "WHERE s.payloads <> k.payloads"),
+              "0");
 
     ASSERT_OK(reader.StartDaemon());
     MustSql(other.Url(), "INSERT INTO sales VALUES (200, 'from the other one')");
     MustSql(reader.Url(), "INSERT INTO sales VALUES (300, 'sold here')");
-    EXPECT_TRUE(Eventually(absl::Seconds(45), [&] { return SqlValue(reader.Url(), "SELECT count(*) FROM sales WHERE id = 200") == "1"; }))
-        << reader.Problems();
-    EXPECT_TRUE(Eventually(absl::Seconds(45), [&] { return SqlValue(other.Url(), "SELECT count(*) FROM sales WHERE id = 300") == "1"; }))
-        << reader.Problems();
+    EXPECT_TRUE(Eventually(absl::Seconds(45), [&] {
+      return SqlValue(reader.Url(), "SELECT count(*) FROM sales WHERE id = 200") == "1";
+    })) << reader.Problems();
+    EXPECT_TRUE(Eventually(absl::Seconds(45), [&] {
+      return SqlValue(other.Url(), "SELECT count(*) FROM sales WHERE id = 300") == "1";
+    })) << reader.Problems();
     absl::SleepFor(absl::Seconds(3));
     EXPECT_EQ(SqlValue(reader.Url(), "SELECT count(*) FROM sales WHERE id = 100 OR item LIKE '%brass%'"), "0");
     EXPECT_THAT(reader.Problems(), AllOf(HasSubstr(writer.name()), HasSubstr("as they must be"), cause));
     EXPECT_THAT(reader.DaemonLog(), HasSubstr(writer.name()));
     EXPECT_TRUE(reader.DaemonRunning());
 
-    MustSql(fleet->hub().Url("postgres"), absl::StrCat(guards, "UPDATE assay_hub.segment s SET payloads = k.payloads FROM public.kept k "
-                                                               "WHERE s.origin = k.origin AND s.last = k.last"));
+    MustSql(fleet->hub().Url("postgres"),
+            absl::StrCat(guards,
+                         "UPDATE assay_hub.segment s SET payloads = k.payloads FROM public.kept k "
+                         "WHERE s.origin = k.origin AND s.last = k.last"));
     reader.Assay({"sync", "now"});  // It would ask by itself, too, within minutes.
     EXPECT_OK(fleet->WaitConverged(absl::Seconds(120)));
     EXPECT_EQ(SqlValue(reader.Url(), "SELECT item FROM sales WHERE id = 100"), "a gold ring");
@@ -217,7 +249,8 @@ TEST_F(BadHubTest, ARewrittenSaleReachesNobody) {
       event.leaf = LeafHash(event.bytes);
       builder.Add(event);
     }
-    const std::vector<SegmentPart> before = std::exchange(segment->parts, builder.Finish(/*with_leaf_hashes=*/false).parts);
+    const std::vector<SegmentPart> before =
+        std::exchange(segment->parts, builder.Finish(/*with_leaf_hashes=*/false).parts);
     ASSERT_EQ(segment->parts.size(), before.size());
   };
   TryWith(rewrite, HasSubstr("signed another history"));

@@ -1,4 +1,5 @@
-// A row that cannot be written is parked with its cause; everything else flows on, and it drains when the cause is gone.
+// A row that cannot be written is parked with its cause; everything else flows on, and it drains when the cause is
+// gone.
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
@@ -14,7 +15,8 @@ CREATE TABLE products (id int PRIMARY KEY, sku text UNIQUE, price numeric(12,2))
 CREATE TABLE sales (id int PRIMARY KEY, product_id int, amount numeric(12,2));
 )";
 
-absl::Duration TimeUntil(const std::string& url, const std::string& query, const std::string& value, absl::Duration timeout) {
+absl::Duration TimeUntil(const std::string& url, const std::string& query, const std::string& value,
+                         absl::Duration timeout) {
   absl::Time begin = absl::Now();
   Eventually(timeout, [&] { return SqlValue(url, query) == value; });
   return SqlValue(url, query) == value ? absl::Now() - begin : absl::InfiniteDuration();
@@ -22,10 +24,12 @@ absl::Duration TimeUntil(const std::string& url, const std::string& query, const
 
 // One row parked, with everything a person needs to know.
 void ExpectParked(Branch& branch, const std::string& table, const std::string& cause) {
-  ASSERT_TRUE(Eventually(absl::Seconds(45), [&] {
-    absl::StatusOr<google::protobuf::Struct> parked = branch.AssayJson({"parked"});
-    return parked.ok() && JsonNumber(*parked, "total") > 0;
-  })) << branch.Problems() << branch.DaemonLog();
+  ASSERT_TRUE(Eventually(absl::Seconds(45),
+                         [&] {
+                           absl::StatusOr<google::protobuf::Struct> parked = branch.AssayJson({"parked"});
+                           return parked.ok() && JsonNumber(*parked, "total") > 0;
+                         }))
+      << branch.Problems() << branch.DaemonLog();
   absl::StatusOr<google::protobuf::Struct> parked = branch.AssayJson({"parked"});
   ASSERT_OK(parked.status());
   EXPECT_EQ(JsonText(*parked, "rows.0.table"), table);
@@ -37,7 +41,9 @@ void ExpectParked(Branch& branch, const std::string& table, const std::string& c
 void ExpectOthersFlow(Fleet& fleet) {
   for (int i = 100; i < 105; ++i) {
     MustSql(fleet.branch(0).Url(), absl::StrCat("INSERT INTO sales VALUES (", i, ", 1, 1)"));
-    EXPECT_LT(TimeUntil(fleet.branch(1).Url(), absl::StrCat("SELECT count(*) FROM sales WHERE id = ", i), "1", absl::Seconds(20)), absl::Seconds(5));
+    EXPECT_LT(TimeUntil(fleet.branch(1).Url(), absl::StrCat("SELECT count(*) FROM sales WHERE id = ", i), "1",
+                        absl::Seconds(20)),
+              absl::Seconds(5));
   }
 }
 
@@ -99,7 +105,8 @@ TEST(BlockingTest, AStricterCheckHereParksTheRow) {
   MustSql(b.Url(), "ALTER TABLE products ADD CONSTRAINT price_is_positive CHECK (price > 0)");
   MustSql(a.Url(), "INSERT INTO products SELECT g, 'S' || g, g - 3 FROM generate_series(1, 10) g");
   ASSERT_NO_FATAL_FAILURE(ExpectParked(b, "public.products", "price_is_positive"));
-  EXPECT_LT(TimeUntil(b.Url(), "SELECT count(*) FROM products", "7", absl::Seconds(20)), absl::Seconds(15)) << "the other rows of its transaction";
+  EXPECT_LT(TimeUntil(b.Url(), "SELECT count(*) FROM products", "7", absl::Seconds(20)), absl::Seconds(15))
+      << "the other rows of its transaction";
   ExpectOthersFlow(*fleet);
   MustSql(a.Url(), "UPDATE products SET price = 1 WHERE price <= 0");  // Mended where it was made.
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));

@@ -28,14 +28,22 @@ Actors::Work Editor(const std::string& shop) {
       case 1:
       case 2: {
         std::string fresh = value();
-        return session.Run(absl::StrCat("INSERT INTO stock VALUES (", row(), ", ", fresh, ", ", value(), ", NULL) ON CONFLICT (id) DO UPDATE "
-                                        "SET a = excluded.a, c = NULL")).status();
+        return session
+            .Run(absl::StrCat("INSERT INTO stock VALUES (", row(), ", ", fresh, ", ", value(),
+                              ", NULL) ON CONFLICT (id) DO UPDATE "
+                              "SET a = excluded.a, c = NULL"))
+            .status();
       }
       case 3:
-        return session.Run(absl::StrCat("BEGIN; UPDATE stock SET ", column, " = ", value(), " WHERE id = ", row(), "; INSERT INTO notes (shop, body) "
-                                        "VALUES ('", shop, "', ", value(), "); DELETE FROM stock WHERE id = ", row(), "; COMMIT")).status();
+        return session
+            .Run(absl::StrCat("BEGIN; UPDATE stock SET ", column, " = ", value(), " WHERE id = ", row(),
+                              "; INSERT INTO notes (shop, body) "
+                              "VALUES ('",
+                              shop, "', ", value(), "); DELETE FROM stock WHERE id = ", row(), "; COMMIT"))
+            .status();
       case 4:
-        return session.Run(absl::StrCat("UPDATE stock SET id = ", row(), " WHERE id = ", row())).status();  // Often a key that is taken.
+        return session.Run(absl::StrCat("UPDATE stock SET id = ", row(), " WHERE id = ", row()))
+            .status();  // Often a key that is taken.
       default:
         return session.Run(absl::StrCat("UPDATE stock SET ", column, " = ", value(), " WHERE id = ", row())).status();
     }
@@ -49,7 +57,8 @@ void ExpectEverywhereTheFold(Fleet& fleet) {
     InstallOracle(fleet.branch(i).AdminUrl(), "stock");
     absl::StatusOr<Verdict> verdict = Judge(fleet.branch(i).AdminUrl(), "stock", {"a", "b", "c"}, *log);
     ASSERT_OK(verdict.status());
-    EXPECT_EQ(verdict->differs_from_fold, 0) << fleet.branch(i).name() << "\n" << absl::StrJoin(verdict->examples, "\n");
+    EXPECT_EQ(verdict->differs_from_fold, 0) << fleet.branch(i).name() << "\n"
+                                             << absl::StrJoin(verdict->examples, "\n");
   }
 }
 
@@ -112,7 +121,8 @@ TEST(ConvergenceTest, OfflineEditsMergeColumnByColumn) {
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   for (Branch* branch : {&a, &b}) {
     absl::StatusOr<Rows> rows = Sql(branch->Url(), "SELECT * FROM stock ORDER BY id");
-    EXPECT_EQ(*rows, (Rows{{"r1", "A", "B", "c"}, {"r2", "second", "b", "c"}, {"r3", "a", "b", "edited after the delete"}}));
+    EXPECT_EQ(*rows,
+              (Rows{{"r1", "A", "B", "c"}, {"r2", "second", "b", "c"}, {"r3", "a", "b", "edited after the delete"}}));
   }
 }
 
@@ -136,7 +146,8 @@ TEST(ConvergenceTest, AWriteThatSawARemoteValueBeatsItThoughItsClockIsAnHourBehi
   ASSAY_START_FLEET(fleet, 2, {.schema = kSchema, .fake_time = {{0, "+1h"}}});
   Branch &a = fleet->branch(0), &b = fleet->branch(1);
   ASSERT_GT(std::stoll(SqlValue(a.Url(), "SELECT extract(epoch FROM now())::bigint")),
-            std::stoll(SqlValue(b.Url(), "SELECT extract(epoch FROM now())::bigint")) + 3000) << "the clocks agree: this proves nothing";
+            std::stoll(SqlValue(b.Url(), "SELECT extract(epoch FROM now())::bigint")) + 3000)
+      << "the clocks agree: this proves nothing";
   MustSql(a.Url(), "INSERT INTO stock VALUES ('r1', 'from an hour ahead', 'b', 'c')");
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   MustSql(b.Url(), "UPDATE stock SET a = 'saw it' WHERE id = 'r1'");

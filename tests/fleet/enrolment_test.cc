@@ -31,7 +31,8 @@ TEST(EnrolmentTest, TwoCopiesOfOneDatabaseJoinWithoutWritingARow) {
   }
   ASSERT_OK(fleet.WaitConverged(absl::Seconds(90)));
   for (int i = 0; i < 2; ++i) {
-    EXPECT_EQ(SqlValue(fleet.branch(i).AdminUrl(), kVersions), before[i]) << "rows were written again at " << fleet.branch(i).name();
+    EXPECT_EQ(SqlValue(fleet.branch(i).AdminUrl(), kVersions), before[i])
+        << "rows were written again at " << fleet.branch(i).name();
     EXPECT_EQ(JsonNumber(*fleet.branch(i).Status(), "conflicts"), 0);
   }
 }
@@ -39,16 +40,19 @@ TEST(EnrolmentTest, TwoCopiesOfOneDatabaseJoinWithoutWritingARow) {
 TEST(EnrolmentTest, ABranchThatJoinsLaterGetsEverything) {
   ASSAY_START_FLEET(fleet, 2, {.schema = "CREATE TABLE products (id int PRIMARY KEY, name text)"});
   MustSql(fleet->branch(0).Url(), "INSERT INTO products SELECT g, 'from the first' FROM generate_series(1, 3000) g");
-  MustSql(fleet->branch(1).Url(), "UPDATE products SET name = 'never' WHERE false; INSERT INTO products VALUES (5000, 'from the second')");
+  MustSql(fleet->branch(1).Url(),
+          "UPDATE products SET name = 'never' WHERE false; INSERT INTO products VALUES (5000, 'from the second')");
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   MustSql(fleet->branch(0).Url(), "DELETE FROM products WHERE id <= 10");
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
-  ASSERT_OK(fleet->branch(0).StopDaemon() == 0 ? absl::OkStatus() : absl::InternalError("did not stop"));  // Its history is at the hub.
+  ASSERT_OK(fleet->branch(0).StopDaemon() == 0 ? absl::OkStatus()
+                                               : absl::InternalError("did not stop"));  // Its history is at the hub.
   auto late = fleet->AddBranch();
   ASSERT_OK(late.status());
   ASSERT_OK((*late)->Init());
   ASSERT_OK((*late)->StartDaemon());
-  EXPECT_TRUE(Eventually(absl::Seconds(120), [&] { return SqlValue((*late)->Url(), "SELECT count(*) FROM products") == "2991"; }))
+  EXPECT_TRUE(Eventually(absl::Seconds(120),
+                         [&] { return SqlValue((*late)->Url(), "SELECT count(*) FROM products") == "2991"; }))
       << SqlValue((*late)->Url(), "SELECT count(*) FROM products") << (*late)->Problems();
   ASSERT_OK(fleet->branch(0).StartDaemon());
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
@@ -65,10 +69,13 @@ TEST(EnrolmentTest, InitTwiceChangesNothingAndSerialKeysStayApart) {
   absl::SleepFor(absl::Seconds(1));
   EXPECT_EQ(*CountEvents(fleet->branch(0).state_directory()), *before);
   for (int i = 0; i < 2; ++i) ASSERT_EQ(fleet->branch(i).Assay({"sync", "pause"}).exit_code, 0);
-  for (int i = 0; i < 2; ++i) MustSql(fleet->branch(i).Url(), "INSERT INTO vouchers (note) SELECT 'made at ' || current_setting('port') FROM generate_series(1, 100)");
+  for (int i = 0; i < 2; ++i)
+    MustSql(fleet->branch(i).Url(),
+            "INSERT INTO vouchers (note) SELECT 'made at ' || current_setting('port') FROM generate_series(1, 100)");
   for (int i = 0; i < 2; ++i) ASSERT_EQ(fleet->branch(i).Assay({"sync", "resume"}).exit_code, 0);
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
-  EXPECT_EQ(SqlValue(fleet->branch(0).Url(), "SELECT count(*) || ' of ' || count(DISTINCT note) FROM vouchers"), "200 of 2");
+  EXPECT_EQ(SqlValue(fleet->branch(0).Url(), "SELECT count(*) || ' of ' || count(DISTINCT note) FROM vouchers"),
+            "200 of 2");
 }
 
 TEST(EnrolmentTest, LeavePutsTheDatabaseBackAsItWas) {
@@ -97,9 +104,11 @@ TEST(EnrolmentTest, EnrolmentNeverMakesTheAppsStatementsFail) {
   ASSAY_START_FLEET(fleet, 1, {.schema = R"(
       CREATE TABLE keyless (note text); CREATE UNLOGGED TABLE scratch (id int PRIMARY KEY);
       CREATE TABLE products (id int PRIMARY KEY, name text); CREATE VIEW dear AS SELECT * FROM products;)"});
-  EXPECT_OK(Sql(fleet->branch(0).Url(), "INSERT INTO keyless VALUES ('a'); UPDATE keyless SET note = 'b'; DELETE FROM keyless; "
-                                        "INSERT INTO scratch VALUES (1); UPDATE scratch SET id = 2; INSERT INTO dear VALUES (1, 'x'); "
-                                        "UPDATE dear SET name = 'y'; DELETE FROM dear").status());
+  EXPECT_OK(Sql(fleet->branch(0).Url(),
+                "INSERT INTO keyless VALUES ('a'); UPDATE keyless SET note = 'b'; DELETE FROM keyless; "
+                "INSERT INTO scratch VALUES (1); UPDATE scratch SET id = 2; INSERT INTO dear VALUES (1, 'x'); "
+                "UPDATE dear SET name = 'y'; DELETE FROM dear")
+                .status());
   std::string doctor = fleet->branch(0).Assay({"doctor"}).output;
   EXPECT_THAT(doctor, HasSubstr("keyless")) << "a table that is not enrolled is named";
 }

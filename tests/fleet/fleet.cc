@@ -25,9 +25,12 @@ absl::Status StatusOf(const RunResult& result, absl::string_view what) {
 
 std::string DaemonProgram(DaemonBuild build) {
   switch (build) {
-    case DaemonBuild::kNaive: return ASSAY_TEST_DAEMONS_DIRECTORY "/assayd_naive";
-    case DaemonBuild::kForFakeTime: return ASSAY_TEST_DAEMONS_DIRECTORY "/assayd_for_fake_time";
-    case DaemonBuild::kShipped: break;
+    case DaemonBuild::kNaive:
+      return ASSAY_TEST_DAEMONS_DIRECTORY "/assayd_naive";
+    case DaemonBuild::kForFakeTime:
+      return ASSAY_TEST_DAEMONS_DIRECTORY "/assayd_for_fake_time";
+    case DaemonBuild::kShipped:
+      break;
   }
   return Branch::ProgramPath("assayd");
 }
@@ -35,25 +38,32 @@ std::string DaemonProgram(DaemonBuild build) {
 // Whatever the database's own settings are, rows are compared and told in one form.
 absl::StatusOr<std::unique_ptr<SqlSession>> PinnedSession(const std::string& url) {
   ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<SqlSession> session, SqlSession::Connect(url));
-  ASSAY_RETURN_IF_ERROR(session->Run("SET datestyle = ISO; SET intervalstyle = postgres; SET timezone = 'UTC'; SET lc_monetary = 'C';"
-                                     "SET bytea_output = hex; SET extra_float_digits = 3; SET standard_conforming_strings = on;"
-                                     "SET search_path = ''; SET quote_all_identifiers = off; BEGIN ISOLATION LEVEL REPEATABLE READ").status());
+  ASSAY_RETURN_IF_ERROR(
+      session
+          ->Run("SET datestyle = ISO; SET intervalstyle = postgres; SET timezone = 'UTC'; SET lc_monetary = 'C';"
+                "SET bytea_output = hex; SET extra_float_digits = 3; SET standard_conforming_strings = on;"
+                "SET search_path = ''; SET quote_all_identifiers = off; BEGIN ISOLATION LEVEL REPEATABLE READ")
+          .status());
   return session;
 }
 
 // Over the rows of `table`, each in its types' binary send form: equal digests are equal rows, byte for byte.
 std::string DigestOf(const std::string& table, const std::string& columns) {
-  return absl::Substitute("SELECT count(*) || ' rows, digest ' || coalesce(md5(string_agg(h, '' ORDER BY h)), '-') "
-                          "FROM (SELECT md5(record_send(ROW($1))) AS h FROM $0) r", table, columns);
+  return absl::Substitute(
+      "SELECT count(*) || ' rows, digest ' || coalesce(md5(string_agg(h, '' ORDER BY h)), '-') "
+      "FROM (SELECT md5(record_send(ROW($1))) AS h FROM $0) r",
+      table, columns);
 }
 
 // By table, every schema but the system's and Assay's: the names of its columns, in an order that all branches share.
 absl::StatusOr<std::map<std::string, std::vector<std::string>>> Columns(SqlSession& session) {
-  ASSAY_ASSIGN_OR_RETURN(Rows rows, session.Run(
-      "SELECT c.oid::regclass, quote_ident(a.attname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-      "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
-      "WHERE n.nspname !~ '^(pg_|information_schema$|assay$|oracle$|witness$)' AND c.relkind IN ('r', 'p') AND NOT c.relispartition "
-      "ORDER BY a.attname COLLATE \"C\""));
+  ASSAY_ASSIGN_OR_RETURN(
+      Rows rows,
+      session.Run(
+          "SELECT c.oid::regclass, quote_ident(a.attname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+          "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+          "WHERE n.nspname !~ '^(pg_|information_schema$|assay$|oracle$|witness$)' AND c.relkind IN ('r', 'p') AND NOT c.relispartition "
+          "ORDER BY a.attname COLLATE \"C\""));
   std::map<std::string, std::vector<std::string>> columns;
   for (const auto& row : rows) columns[row[0]].push_back(row[1]);
   return columns;
@@ -86,12 +96,17 @@ std::string Difference(const std::string& one, const std::string& other, const s
       }
     }
     absl::StatusOr<Rows> texts = (*session)->Run(absl::Substitute("SELECT left(r::text, 300) FROM $0 r", table));
-    if (texts.ok()) for (const auto& row : *texts) rows[side].insert(row[0]);
+    if (texts.ok())
+      for (const auto& row : *texts) rows[side].insert(row[0]);
   }
-  for (const auto& [column, digest] : digests[0]) if (digests[1][column] != digest) lines.push_back(absl::StrCat("  column ", column, " differs"));
-  for (const auto& [column, _] : digests[1]) if (digests[0].count(column) == 0) lines.push_back(absl::StrCat("  column ", column, " is on one side only"));
-  for (const std::string& row : rows[0]) if (rows[1].count(row) == 0) lines.push_back("  - " + row);
-  for (const std::string& row : rows[1]) if (rows[0].count(row) == 0) lines.push_back("  + " + row);
+  for (const auto& [column, digest] : digests[0])
+    if (digests[1][column] != digest) lines.push_back(absl::StrCat("  column ", column, " differs"));
+  for (const auto& [column, _] : digests[1])
+    if (digests[0].count(column) == 0) lines.push_back(absl::StrCat("  column ", column, " is on one side only"));
+  for (const std::string& row : rows[0])
+    if (rows[1].count(row) == 0) lines.push_back("  - " + row);
+  for (const std::string& row : rows[1])
+    if (rows[0].count(row) == 0) lines.push_back("  + " + row);
   if (lines.size() > 12) lines.resize(12);
   return absl::StrCat(table, ":\n", absl::StrJoin(lines, "\n"));
 }
@@ -127,25 +142,30 @@ std::string Branch::Problems() const {
   std::string problems;
   const google::protobuf::Value* list = JsonFind(*status, "problems");
   if (list == nullptr) return problems;
-  for (const google::protobuf::Value& problem : list->list_value().values()) absl::StrAppend(&problems, problem.string_value(), "\n");
+  for (const google::protobuf::Value& problem : list->list_value().values())
+    absl::StrAppend(&problems, problem.string_value(), "\n");
   return problems;
 }
 
 absl::Status Branch::Init(const std::vector<std::string>& arguments) {
   const bool running = DaemonRunning();
-  if (running && StopDaemon() != 0) return absl::InternalError(absl::StrCat(name_, ": assayd did not stop:\n", DaemonLog()));
+  if (running && StopDaemon() != 0)
+    return absl::InternalError(absl::StrCat(name_, ": assayd did not stop:\n", DaemonLog()));
   std::vector<std::string> all = {"init"};
   all.insert(all.end(), arguments.begin(), arguments.end());
-  ASSAY_RETURN_IF_ERROR(StatusOf(Assay(all, absl::Minutes(2)), absl::StrCat(name_, ": assay ", absl::StrJoin(all, " "))));
+  ASSAY_RETURN_IF_ERROR(
+      StatusOf(Assay(all, absl::Minutes(2)), absl::StrCat(name_, ": assay ", absl::StrJoin(all, " "))));
   return running ? StartDaemon() : absl::OkStatus();
 }
 
 absl::Status Branch::StartDaemon() {
-  ASSAY_ASSIGN_OR_RETURN(daemon_, ChildProcess::Start({daemon_program_, "--config", config_path_},
-                                                      {.output = directory_->path() + "/assayd.log", .environment = daemon_environment_}));
+  ASSAY_ASSIGN_OR_RETURN(
+      daemon_, ChildProcess::Start({daemon_program_, "--config", config_path_},
+                                   {.output = directory_->path() + "/assayd.log", .environment = daemon_environment_}));
   bool up = Eventually(absl::Seconds(60), [&] { return !daemon_->Running() || Assay({"status"}).exit_code == 0; });
   if (up && daemon_->Running()) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat(name_, ": assayd did not come up:\n", DaemonLog(), "\n", Assay({"status"}).output));
+  return absl::UnavailableError(
+      absl::StrCat(name_, ": assayd did not come up:\n", DaemonLog(), "\n", Assay({"status"}).output));
 }
 
 int Branch::StopDaemon(int signal) {
@@ -158,17 +178,19 @@ int Branch::StopDaemon(int signal) {
 }
 
 void Branch::WriteConfig(const FleetOptions& options, const std::string& hub_url) {
-  std::string tables = absl::StrJoin(options.tables, ", ", [](std::string* out, const std::string& t) { absl::StrAppend(out, "\"", t, "\""); });
+  std::string tables = absl::StrJoin(
+      options.tables, ", ", [](std::string* out, const std::string& t) { absl::StrAppend(out, "\"", t, "\""); });
   std::string config = absl::Substitute(
       "[branch]\nname = \"$0\"\nnumber = $1\nstate_dir = \"$2\"\n[postgres]\nurl = \"$3\"\ntables = [$4]\n"
       "[admin]\nlisten = \"unix:$5/admin.sock\"\n",
       name_, number_, state_directory_,
-      database_line_ == nullptr ? AdminUrl()
-                                : absl::StrCat("postgresql://postgres@127.0.0.1:", database_line_->port(), "/erp?sslmode=disable"),
+      database_line_ == nullptr
+          ? AdminUrl()
+          : absl::StrCat("postgresql://postgres@127.0.0.1:", database_line_->port(), "/erp?sslmode=disable"),
       tables, directory_->path());
   if (!hub_url.empty()) {
-    absl::StrAppend(&config, "[hub]\nurl = \"", hub_url, "\"\ninterval = \"", options.interval, "\"\nrealtime = ",
-                    options.realtime ? "true" : "false", "\n");
+    absl::StrAppend(&config, "[hub]\nurl = \"", hub_url, "\"\ninterval = \"", options.interval,
+                    "\"\nrealtime = ", options.realtime ? "true" : "false", "\n");
   }
   WriteFile(config_path_, absl::StrCat(config, options.more_config), 0600);
 }
@@ -188,15 +210,18 @@ absl::StatusOr<std::unique_ptr<Fleet>> Fleet::Create(int branch_count, FleetOpti
 
 absl::Status Fleet::StartHub() {
   ASSAY_ASSIGN_OR_RETURN(hub_, PostgresServer::Create({.superuser = "supabase_admin",
-                                                        .fsync = options_.fsync,
-                                                        .tcp_authentication = "scram-sha-256",
-                                                        .settings = options_.settings}));
+                                                       .fsync = options_.fsync,
+                                                       .tcp_authentication = "scram-sha-256",
+                                                       .settings = options_.settings}));
   // The head office's role, with what Supabase gives it and no more.
-  ASSAY_RETURN_IF_ERROR(Sql(hub_->Url("template1"),
-      "CREATE ROLE postgres NOSUPERUSER CREATEDB CREATEROLE LOGIN REPLICATION BYPASSRLS PASSWORD 'head-office';"
-      "ALTER DATABASE postgres OWNER TO postgres").status());
+  ASSAY_RETURN_IF_ERROR(
+      Sql(hub_->Url("template1"),
+          "CREATE ROLE postgres NOSUPERUSER CREATEDB CREATEROLE LOGIN REPLICATION BYPASSRLS PASSWORD 'head-office';"
+          "ALTER DATABASE postgres OWNER TO postgres")
+          .status());
   if (!options_.pooler.empty()) {
-    ASSAY_ASSIGN_OR_RETURN(pooler_, PgBouncer::Create(*hub_, {.mode = options_.pooler, .users = {{"postgres", "head-office"}}}));
+    ASSAY_ASSIGN_OR_RETURN(pooler_,
+                           PgBouncer::Create(*hub_, {.mode = options_.pooler, .users = {{"postgres", "head-office"}}}));
   }
   return StatusOf(HubCommand({"install"}), "assay hub install");
 }
@@ -207,14 +232,16 @@ std::string Fleet::HubUrl(const std::string& user, const std::string& password, 
 
 RunResult Fleet::HubCommand(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), {Branch::ProgramPath("assay"), "hub"});
-  return RunProgram(arguments, absl::Seconds(60), {.environment = {{"SUPABASE_DB_URL", hub_->TcpUrl("postgres", "postgres", "head-office")}}});
+  return RunProgram(arguments, absl::Seconds(60),
+                    {.environment = {{"SUPABASE_DB_URL", hub_->TcpUrl("postgres", "postgres", "head-office")}}});
 }
 
 absl::Status Fleet::EnrolAtHub(Branch& branch) {
   RunResult enrolled = HubCommand({"enrol", branch.name_, "--number", absl::StrCat(branch.number_), "--json"});
   ASSAY_RETURN_IF_ERROR(StatusOf(enrolled, "assay hub enrol"));
   google::protobuf::Struct login;
-  if (!google::protobuf::util::JsonStringToMessage(enrolled.standard_output, &login).ok() || JsonText(login, "password").empty()) {
+  if (!google::protobuf::util::JsonStringToMessage(enrolled.standard_output, &login).ok() ||
+      JsonText(login, "password").empty()) {
     return absl::InternalError("assay hub enrol --json gave no login");
   }
   branch.hub_password_ = JsonText(login, "password");
@@ -271,7 +298,8 @@ absl::Status Fleet::Compare() {
 
 namespace {
 
-// Nothing under way: every chain is merged, every own event is at the hub and captured up to the database's last commit.
+// Nothing under way: every chain is merged, every own event is at the hub and captured up to the database's last
+// commit.
 std::string StillBusy(Fleet& fleet) {
   std::map<std::string, int64_t> heads;
   std::vector<google::protobuf::Struct> all;
@@ -283,7 +311,8 @@ std::string StillBusy(Fleet& fleet) {
     if (JsonNumber(*status, "unsettled_rows") != 0) return absl::StrCat(branch.name(), " has unsettled rows");
     for (const google::protobuf::Struct* origin : JsonObjects(*status, "origins")) {
       int64_t head = JsonNumber(*origin, "head");
-      if (JsonNumber(*origin, "projected") < head && JsonText(*origin, "own") != "true") return branch.name() + " has events to project";
+      if (JsonNumber(*origin, "projected") < head && JsonText(*origin, "own") != "true")
+        return branch.name() + " has events to project";
       int64_t& known = heads[JsonText(*origin, "origin")];
       known = std::max(known, head);
     }
@@ -314,7 +343,8 @@ absl::Status Fleet::WaitConverged(absl::Duration timeout) {
     absl::SleepFor(absl::Milliseconds(150));
   }
   if (difference.ok()) difference = Compare();
-  std::string told = absl::StrCat("not converged after ", absl::FormatDuration(timeout), ": ", busy, "\n", difference.message());
+  std::string told =
+      absl::StrCat("not converged after ", absl::FormatDuration(timeout), ": ", busy, "\n", difference.message());
   for (const auto& branch : branches_) absl::StrAppend(&told, "\n", branch->name(), ": ", branch->Problems());
   return absl::DeadlineExceededError(told);
 }

@@ -6,9 +6,9 @@
 //     EXPECT_OK(fleet->WaitConverged(absl::Seconds(10)));
 //   }
 //
-// Everything goes the way a person would: `assay hub install` and `enrol` as a role with Supabase's privileges, a TOML file,
-// `assay init`, `assayd --config`. The app works as role `erp`, which owns its tables and is nothing special.
-// Use from the main thread; actors (actor.h) have sessions of their own.
+// Everything goes the way a person would: `assay hub install` and `enrol` as a role with Supabase's privileges, a TOML
+// file, `assay init`, `assayd --config`. The app works as role `erp`, which owns its tables and is nothing special. Use
+// from the main thread; actors (actor.h) have sessions of their own.
 #pragma once
 
 #include <functional>
@@ -34,21 +34,22 @@ namespace assay::test {
 enum class DaemonBuild {
   kShipped,
   kNaive,        // Projects without looking: to prove that a test can fail.
-  kForFakeTime,  // With the C library's allocator: jemalloc asks the time while it sets itself up, libfaketime allocates while it does.
+  kForFakeTime,  // With the C library's allocator: jemalloc asks the time while it sets itself up, libfaketime
+                 // allocates while it does.
 };
 
 struct FleetOptions {
-  std::string schema;                              // Run in every branch's `erp`, as the app's role, before enrolment.
+  std::string schema;  // Run in every branch's `erp`, as the app's role, before enrolment.
   std::vector<std::string> tables = {"public.*"};
-  std::string interval = "5m";                     // Long: what arrives sooner came by a hint.
+  std::string interval = "5m";  // Long: what arrives sooner came by a hint.
   bool realtime = true;
   DaemonBuild daemon = DaemonBuild::kShipped;
-  std::string more_config;                         // TOML, at the end of each branch's file.
-  std::string pooler;                              // "session" or "transaction": pgbouncer before the hub.
-  bool bad_lines = false;                          // The daemons' connections go over Links, see Branch::hub_line.
-  std::map<int, std::string> fake_time;            // By branch index: its PostgreSQL's clock, e.g. "+1h".
-  bool fsync = false;                              // Of all servers: on where something is measured.
-  std::map<std::string, std::string> settings;     // Of all servers: more postgresql.conf.
+  std::string more_config;                      // TOML, at the end of each branch's file.
+  std::string pooler;                           // "session" or "transaction": pgbouncer before the hub.
+  bool bad_lines = false;                       // The daemons' connections go over Links, see Branch::hub_line.
+  std::map<int, std::string> fake_time;         // By branch index: its PostgreSQL's clock, e.g. "+1h".
+  bool fsync = false;                           // Of all servers: on where something is measured.
+  std::map<std::string, std::string> settings;  // Of all servers: more postgresql.conf.
 };
 
 class Branch {
@@ -76,7 +77,9 @@ class Branch {
   // `assay init`; a daemon that runs is stopped for it, and started again.
   absl::Status Init(const std::vector<std::string>& arguments = {});
   // For the daemon, from its next start on: a clock of its own is FakeTime(), with DaemonBuild::kForFakeTime.
-  void set_daemon_environment(std::map<std::string, std::string> environment) { daemon_environment_ = std::move(environment); }
+  void set_daemon_environment(std::map<std::string, std::string> environment) {
+    daemon_environment_ = std::move(environment);
+  }
   // Returns once the daemon answers `assay status`.
   absl::Status StartDaemon();
   // 0 when it ended as asked within 20 s.
@@ -119,8 +122,8 @@ class Fleet {
   // `assay hub …` as the head office does it: as Supabase's `postgres`.
   RunResult HubCommand(std::vector<std::string> arguments);
 
-  // Until every branch holds the same rows in all tables, compared by the types' binary send form, and no daemon has anything left
-  // to do; then twice the same. DEADLINE_EXCEEDED names the tables that differ, and rows.
+  // Until every branch holds the same rows in all tables, compared by the types' binary send form, and no daemon has
+  // anything left to do; then twice the same. DEADLINE_EXCEEDED names the tables that differ, and rows.
   absl::Status WaitConverged(absl::Duration timeout);
   // Where the branches' databases differ now; OK when nowhere.
   absl::Status Compare();
@@ -138,24 +141,26 @@ class Fleet {
 };
 
 // Until `met` says so, asking every `every`; false at `timeout`.
-bool Eventually(absl::Duration timeout, const std::function<bool()>& met, absl::Duration every = absl::Milliseconds(20));
+bool Eventually(absl::Duration timeout, const std::function<bool()>& met,
+                absl::Duration every = absl::Milliseconds(20));
 
 }  // namespace assay::test
 
-#define EXPECT_OK(expression)                   \
-  do {                                          \
-    absl::Status expect_ok_status(expression);  \
+#define EXPECT_OK(expression)                               \
+  do {                                                      \
+    absl::Status expect_ok_status(expression);              \
     EXPECT_TRUE(expect_ok_status.ok()) << expect_ok_status; \
   } while (false)
-#define ASSERT_OK(expression)                   \
-  do {                                          \
-    absl::Status assert_ok_status(expression);  \
+#define ASSERT_OK(expression)                               \
+  do {                                                      \
+    absl::Status assert_ok_status(expression);              \
     ASSERT_TRUE(assert_ok_status.ok()) << assert_ok_status; \
   } while (false)
 
 // Declares std::unique_ptr<Fleet> `name` of `count` running branches.
-#define ASSAY_START_FLEET(name, count, ...)                                                                        \
-  auto name##_or_status = ::assay::test::Fleet::Create(count, ::assay::test::FleetOptions __VA_ARGS__);           \
-  if (::assay::test::MaySkipWithoutPostgres(name##_or_status.status())) GTEST_SKIP() << name##_or_status.status().message(); \
-  ASSERT_TRUE(name##_or_status.ok()) << name##_or_status.status();                                                 \
+#define ASSAY_START_FLEET(name, count, ...)                                                             \
+  auto name##_or_status = ::assay::test::Fleet::Create(count, ::assay::test::FleetOptions __VA_ARGS__); \
+  if (::assay::test::MaySkipWithoutPostgres(name##_or_status.status()))                                 \
+    GTEST_SKIP() << name##_or_status.status().message();                                                \
+  ASSERT_TRUE(name##_or_status.ok()) << name##_or_status.status();                                      \
   std::unique_ptr<::assay::test::Fleet> name = *std::move(name##_or_status)

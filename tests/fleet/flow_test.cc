@@ -18,14 +18,18 @@ CREATE TABLE products (id int PRIMARY KEY, name text, price numeric(12,2));
 )";
 
 // Milliseconds until `query` at `url` gives `value`; -1 after `timeout`.
-double MillisecondsUntil(const std::string& url, const std::string& query, const std::string& value, absl::Duration timeout) {
+double MillisecondsUntil(const std::string& url, const std::string& query, const std::string& value,
+                         absl::Duration timeout) {
   auto session = SqlSession::Connect(url);
   if (!session.ok()) return -1;
   absl::Time begin = absl::Now();
-  bool seen = Eventually(timeout, [&] {
-    absl::StatusOr<Rows> rows = (*session)->Run(query);
-    return rows.ok() && !rows->empty() && rows->front().front() == value;
-  }, absl::Milliseconds(1));
+  bool seen = Eventually(
+      timeout,
+      [&] {
+        absl::StatusOr<Rows> rows = (*session)->Run(query);
+        return rows.ok() && !rows->empty() && rows->front().front() == value;
+      },
+      absl::Milliseconds(1));
   return seen ? absl::ToDoubleMilliseconds(absl::Now() - begin) : -1;
 }
 
@@ -33,11 +37,13 @@ double MillisecondsUntil(const std::string& url, const std::string& query, const
 TEST(FlowTest, ACommitIsVisibleElsewhereWithinASecond) {
   ASSAY_START_FLEET(fleet, 2, {.schema = kSchema});
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
-  ASSERT_TRUE(Eventually(absl::Seconds(45), [&] { return JsonText(*fleet->branch(1).Status(), "realtime.ok") == "true"; }));
+  ASSERT_TRUE(
+      Eventually(absl::Seconds(45), [&] { return JsonText(*fleet->branch(1).Status(), "realtime.ok") == "true"; }));
   std::vector<double> times;
   for (int i = 1; i <= 20; ++i) {
     MustSql(fleet->branch(0).Url(), absl::StrCat("INSERT INTO products VALUES (", i, ", 'Bangle', 50000)"));
-    double ms = MillisecondsUntil(fleet->branch(1).Url(), absl::StrCat("SELECT count(*) FROM products WHERE id = ", i), "1", absl::Seconds(10));
+    double ms = MillisecondsUntil(fleet->branch(1).Url(), absl::StrCat("SELECT count(*) FROM products WHERE id = ", i),
+                                  "1", absl::Seconds(10));
     ASSERT_GE(ms, 0) << "row " << i << " never arrived: " << fleet->branch(0).Problems() << fleet->branch(1).Problems();
     times.push_back(ms);
   }
@@ -60,8 +66,9 @@ TEST(FlowTest, WithoutHintsTheIntervalBringsIt) {
 TEST(FlowTest, AnInvoiceIsNeverSeenWithoutItsLines) {
   ASSAY_START_FLEET(fleet, 2, {.schema = kSchema});
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
-  const std::string torn = "SELECT count(*) FROM invoices i FULL JOIN (SELECT invoice_id, count(*) AS n FROM lines GROUP BY 1) l "
-                           "ON l.invoice_id = i.id WHERE l.n IS DISTINCT FROM i.line_count";
+  const std::string torn =
+      "SELECT count(*) FROM invoices i FULL JOIN (SELECT invoice_id, count(*) AS n FROM lines GROUP BY 1) l "
+      "ON l.invoice_id = i.id WHERE l.n IS DISTINCT FROM i.line_count";
   std::atomic<bool> stop{false};
   std::atomic<int64_t> polls{0}, torn_seen{0};
   std::thread reader([&] {
@@ -79,18 +86,22 @@ TEST(FlowTest, AnInvoiceIsNeverSeenWithoutItsLines) {
     int id = ++number;
     int lines = 1 + static_cast<int>(random() % 3);
     absl::SleepFor(absl::Milliseconds(10));
-    return session.Run(absl::StrCat("BEGIN; INSERT INTO invoices VALUES ('i", id, "', ", lines, "); INSERT INTO lines SELECT 'i", id,
-                                    "', g, 1 FROM generate_series(1, ", lines, ") g; COMMIT")).status();
+    return session
+        .Run(absl::StrCat("BEGIN; INSERT INTO invoices VALUES ('i", id, "', ", lines, "); INSERT INTO lines SELECT 'i",
+                          id, "', g, 1 FROM generate_series(1, ", lines, ") g; COMMIT"))
+        .status();
   };
   sellers.Start(fleet->branch(0).Url(), sell);
   sellers.Start(fleet->branch(0).Url(), sell);
   absl::SleepFor(absl::Seconds(5));
   EXPECT_EQ(sellers.Stop().other_errors, 0);
-  MustSql(fleet->branch(0).Url(), "BEGIN; INSERT INTO invoices VALUES ('big', 299999); "
-                                  "INSERT INTO lines SELECT 'big', g, g FROM generate_series(1, 299999) g; COMMIT");
+  MustSql(fleet->branch(0).Url(),
+          "BEGIN; INSERT INTO invoices VALUES ('big', 299999); "
+          "INSERT INTO lines SELECT 'big', g, g FROM generate_series(1, 299999) g; COMMIT");
   absl::Time begin = absl::Now();
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(150)));
-  std::printf("300,000 rows in one transaction: %s until both are equal\n", absl::FormatDuration(absl::Now() - begin).c_str());
+  std::printf("300,000 rows in one transaction: %s until both are equal\n",
+              absl::FormatDuration(absl::Now() - begin).c_str());
   stop = true;
   reader.join();
   EXPECT_EQ(torn_seen, 0) << "of " << polls << " polls";
@@ -103,7 +114,8 @@ TEST(FlowTest, NothingEchoes) {
   ASSAY_START_FLEET(fleet, 2, {.schema = kSchema, .interval = "1s"});
   for (int i = 0; i < 2; ++i) {
     for (int n = 1; n <= 20; ++n) {
-      MustSql(fleet->branch(i).Url(), absl::StrCat("INSERT INTO products VALUES (", n, ", 'made at ", i, "', ", n, ") ON CONFLICT (id) DO UPDATE SET name = excluded.name"));
+      MustSql(fleet->branch(i).Url(), absl::StrCat("INSERT INTO products VALUES (", n, ", 'made at ", i, "', ", n,
+                                                   ") ON CONFLICT (id) DO UPDATE SET name = excluded.name"));
     }
   }
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
@@ -123,14 +135,21 @@ TEST(FlowTest, EveryWayToCommitArrives) {
   auto session = SqlSession::Connect(a.Url());
   ASSERT_OK(session.status());
   EXPECT_OK((*session)->CopyIn("COPY products FROM STDIN", "1\tcopied\t1.00\n2\tcopied\t2.00\n3\tto truncate\t\\N\n"));
-  MustSql(a.Url(), "BEGIN; INSERT INTO products VALUES (4, 'kept', 1); SAVEPOINT s; INSERT INTO products VALUES (5, 'undone', 1); "
-                   "ROLLBACK TO s; INSERT INTO products VALUES (6, 'after savepoint', 1); COMMIT");
+  MustSql(
+      a.Url(),
+      "BEGIN; INSERT INTO products VALUES (4, 'kept', 1); SAVEPOINT s; INSERT INTO products VALUES (5, 'undone', 1); "
+      "ROLLBACK TO s; INSERT INTO products VALUES (6, 'after savepoint', 1); COMMIT");
   MustSql(a.Url(), "BEGIN; INSERT INTO products VALUES (7, 'rolled back', 1); ROLLBACK");
   MustSql(a.Url(), "BEGIN; INSERT INTO products VALUES (8, 'prepared', 1); PREPARE TRANSACTION 'two-phase'");
   MustSql(a.Url(), "COMMIT PREPARED 'two-phase'");
-  MustSql(a.AdminUrl(), "SET session_replication_role = replica; INSERT INTO products VALUES (9, 'superuser, triggers off', 1)");
-  MustSql(a.Url(), "INSERT INTO invoices VALUES ('i1', 500); INSERT INTO lines SELECT 'i1', g, g FROM generate_series(1, 500) g");
-  MustSql(a.Url(), "INSERT INTO invoices VALUES ('i2', 500); INSERT INTO lines SELECT 'i2', g, g FROM generate_series(1, 500) g");
+  MustSql(a.AdminUrl(),
+          "SET session_replication_role = replica; INSERT INTO products VALUES (9, 'superuser, triggers off', 1)");
+  MustSql(
+      a.Url(),
+      "INSERT INTO invoices VALUES ('i1', 500); INSERT INTO lines SELECT 'i1', g, g FROM generate_series(1, 500) g");
+  MustSql(
+      a.Url(),
+      "INSERT INTO invoices VALUES ('i2', 500); INSERT INTO lines SELECT 'i2', g, g FROM generate_series(1, 500) g");
   MustSql(a.Url(), "UPDATE products SET id = 10 WHERE id = 6");
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   EXPECT_EQ(SqlValue(fleet->branch(1).Url(), "SELECT string_agg(id || ' ' || name, ', ' ORDER BY id) FROM products"),
@@ -170,8 +189,9 @@ TEST(FlowTest, ATruncateSparesWhatItNeverSaw) {
 // Goal: who did it is in the log where it was said.
 TEST(FlowTest, TheLogSaysWhoDidIt) {
   ASSAY_START_FLEET(fleet, 1, {.schema = kSchema});
-  MustSql(fleet->branch(0).Url(), "BEGIN; SET LOCAL assay.application_user = 'asha'; SET LOCAL assay.terminal = 'till-2'; "
-                                  "INSERT INTO products VALUES (1, 'Ring', 1); COMMIT");
+  MustSql(fleet->branch(0).Url(),
+          "BEGIN; SET LOCAL assay.application_user = 'asha'; SET LOCAL assay.terminal = 'till-2'; "
+          "INSERT INTO products VALUES (1, 'Ring', 1); COMMIT");
   ASSERT_TRUE(Eventually(absl::Seconds(45), [&] {
     absl::StatusOr<std::vector<LoggedRow>> log = ReadLog(fleet->branch(0).state_directory());
     return log.ok() && !log->empty();

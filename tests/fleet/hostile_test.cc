@@ -22,14 +22,20 @@ TEST(HostileTest, OddNamesAndValuesArriveAsTheyAre) {
   Branch &a = fleet->branch(0), &b = fleet->branch(1);
   auto session = SqlSession::Connect(a.Url());
   ASSERT_OK(session.status());
-  for (const std::string value : {"'; DROP TABLE sales; --", "\\", "{a,\"b\",NULL}", "NULL", "", "\n\t\x01", "🪙 सोना", "$1 %s \\x00 E'\\n'"}) {
-    ASSERT_OK((*session)->Run(absl::StrCat("INSERT INTO ", kOdd, " VALUES ($1, $2, $3, $4)"), {value + "k", value, value + "s", value}).status());
+  for (const std::string value : {"'; DROP TABLE sales; --", "\\", "{a,\"b\",NULL}", "NULL", "", "\n\t\x01",
+                                  "🪙 सोना", "$1 %s \\x00 E'\\n'"}) {
+    ASSERT_OK((*session)
+                  ->Run(absl::StrCat("INSERT INTO ", kOdd, " VALUES ($1, $2, $3, $4)"),
+                        {value + "k", value, value + "s", value})
+                  .status());
   }
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   EXPECT_EQ(SqlValue(b.Url(), absl::StrCat("SELECT count(*) FROM ", kOdd)), "8");
-  MustSql(b.Url(), absl::StrCat("UPDATE ", kOdd, " SET \"अ\" = 'written at B'; DELETE FROM ", kOdd, " WHERE \"b\\c\" = ''"));
+  MustSql(b.Url(),
+          absl::StrCat("UPDATE ", kOdd, " SET \"अ\" = 'written at B'; DELETE FROM ", kOdd, " WHERE \"b\\c\" = ''"));
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
-  EXPECT_EQ(SqlValue(a.Url(), absl::StrCat("SELECT count(*) || string_agg(DISTINCT \"अ\", ',') FROM ", kOdd)), "7written at B");
+  EXPECT_EQ(SqlValue(a.Url(), absl::StrCat("SELECT count(*) || string_agg(DISTINCT \"अ\", ',') FROM ", kOdd)),
+            "7written at B");
   EXPECT_EQ(SqlValue(a.Url(), "SELECT count(*) FROM sales"), "0");
 }
 
@@ -43,10 +49,14 @@ TEST(HostileTest, AValueOfAHundredMegabytes) {
       << a.Problems() << b.Problems() << a.DaemonLog();
   EXPECT_TRUE(a.DaemonRunning());
   EXPECT_TRUE(b.DaemonRunning());
-  EXPECT_TRUE(Eventually(absl::Seconds(240), [&] {
-    return SqlValue(b.Url(), "SELECT count(*) FROM documents") == "1" || a.Problems().find("documents") != std::string::npos ||
-           b.Problems().find("documents") != std::string::npos || JsonNumber(*b.Status(), "parked_rows") == 1;
-  })) << a.Problems() << b.Problems();
+  EXPECT_TRUE(Eventually(absl::Seconds(240),
+                         [&] {
+                           return SqlValue(b.Url(), "SELECT count(*) FROM documents") == "1" ||
+                                  a.Problems().find("documents") != std::string::npos ||
+                                  b.Problems().find("documents") != std::string::npos ||
+                                  JsonNumber(*b.Status(), "parked_rows") == 1;
+                         }))
+      << a.Problems() << b.Problems();
   MustSql(a.Url(), "INSERT INTO sales VALUES (2, 1)");
   EXPECT_TRUE(Eventually(absl::Seconds(45), [&] { return SqlValue(b.Url(), "SELECT count(*) FROM sales") == "2"; }));
 }
@@ -56,8 +66,9 @@ TEST(HostileTest, NoSecretIsShownAnywhere) {
   ASSAY_START_FLEET(fleet, 1, {.schema = kSchema});
   Branch& a = fleet->branch(0);
   ASSERT_FALSE(a.hub_password().empty());
-  std::string shown = absl::StrCat(ReadFile(absl::StrCat("/proc/", a.daemon()->pid(), "/cmdline")), a.DaemonLog(), a.Assay({"status", "--json"}).output,
-                                   a.Assay({"doctor"}).output, a.Assay({"branches"}).output, fleet->hub().Log());
+  std::string shown = absl::StrCat(ReadFile(absl::StrCat("/proc/", a.daemon()->pid(), "/cmdline")), a.DaemonLog(),
+                                   a.Assay({"status", "--json"}).output, a.Assay({"doctor"}).output,
+                                   a.Assay({"branches"}).output, fleet->hub().Log());
   EXPECT_THAT(shown, Not(HasSubstr(a.hub_password())));
   ASSERT_OK(fleet->hub().Stop());
   ASSERT_TRUE(Eventually(absl::Seconds(45), [&] { return !a.Problems().empty(); }));

@@ -39,11 +39,13 @@ int64_t JsonNumber(const google::protobuf::Struct& object, absl::string_view pat
   return 0;
 }
 
-std::vector<const google::protobuf::Struct*> JsonObjects(const google::protobuf::Struct& object, absl::string_view path) {
+std::vector<const google::protobuf::Struct*> JsonObjects(const google::protobuf::Struct& object,
+                                                         absl::string_view path) {
   std::vector<const google::protobuf::Struct*> objects;
   const google::protobuf::Value* value = JsonFind(object, path);
   if (value == nullptr) return objects;
-  for (const google::protobuf::Value& element : value->list_value().values()) objects.push_back(&element.struct_value());
+  for (const google::protobuf::Value& element : value->list_value().values())
+    objects.push_back(&element.struct_value());
   return objects;
 }
 

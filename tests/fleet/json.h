@@ -18,6 +18,7 @@ const google::protobuf::Value* JsonFind(const google::protobuf::Struct& object, 
 std::string JsonText(const google::protobuf::Struct& object, absl::string_view path);
 // Also of a number in a string, as 64-bit ones are in JSON; 0 when not there.
 int64_t JsonNumber(const google::protobuf::Struct& object, absl::string_view path);
-std::vector<const google::protobuf::Struct*> JsonObjects(const google::protobuf::Struct& object, absl::string_view path);
+std::vector<const google::protobuf::Struct*> JsonObjects(const google::protobuf::Struct& object,
+                                                         absl::string_view path);
 
 }  // namespace assay::test

@@ -17,10 +17,10 @@
 namespace assay::test {
 
 struct LoggedRow {
-  Version version;              // Stamp, origin, sequence: its place in the order of all writes.
+  Version version;  // Stamp, origin, sequence: its place in the order of all writes.
   uint64_t transaction_first = 0;
-  std::string branch;           // That wrote it, by its chain's first event.
-  std::string table;            // "schema.table"
+  std::string branch;  // That wrote it, by its chain's first event.
+  std::string table;   // "schema.table"
   v1::RowChange::Operation operation = v1::RowChange::OPERATION_UNSPECIFIED;
   std::vector<std::string> key;
   std::map<std::string, std::optional<std::string>> written;  // Column → new value; nullopt: NULL.

@@ -28,7 +28,8 @@ void ExpectSalesAreCaptured(Branch& branch, int id) {
   EXPECT_TRUE(Eventually(absl::Seconds(45), [&] {
     absl::StatusOr<std::vector<LoggedRow>> log = ReadLog(branch.state_directory());
     if (!log.ok()) return false;
-    for (const LoggedRow& row : *log) if (row.key == std::vector<std::string>{absl::StrCat(id)}) return true;
+    for (const LoggedRow& row : *log)
+      if (row.key == std::vector<std::string>{absl::StrCat(id)}) return true;
     return false;
   })) << branch.DaemonLog();
 }
@@ -91,7 +92,8 @@ TEST(OfflineTest, AWrongPasswordIsNamed) {
   ASSAY_START_FLEET(fleet, 1, {.schema = kSchema});
   Branch& branch = fleet->branch(0);
   ASSERT_EQ(branch.StopDaemon(), 0);
-  branch.WriteConfig(fleet->options(), fleet->hub().TcpUrl("postgres", "assay_branch_1", branch.hub_password() + "-is-wrong"));
+  branch.WriteConfig(fleet->options(),
+                     fleet->hub().TcpUrl("postgres", "assay_branch_1", branch.hub_password() + "-is-wrong"));
   ASSERT_OK(branch.StartDaemon());
   ExpectSalesAreCaptured(branch, 1);
   ExpectSaysSo(branch, HasSubstr("password"));
@@ -101,7 +103,9 @@ TEST(OfflineTest, AnAddressNobodyAnswersAtIsNamed) {
   ASSAY_START_FLEET(fleet, 1, {.schema = kSchema});
   Branch& branch = fleet->branch(0);
   ASSERT_EQ(branch.StopDaemon(), 0);
-  branch.WriteConfig(fleet->options(), absl::Substitute("postgresql://assay_branch_1:$1@127.0.0.1:$0/postgres?sslmode=disable", FreePort(), branch.hub_password()));
+  branch.WriteConfig(fleet->options(),
+                     absl::Substitute("postgresql://assay_branch_1:$1@127.0.0.1:$0/postgres?sslmode=disable",
+                                      FreePort(), branch.hub_password()));
   ASSERT_OK(branch.StartDaemon());
   ExpectSalesAreCaptured(branch, 1);
   ExpectSaysSo(branch, HasSubstr("refused"));
@@ -111,8 +115,12 @@ TEST(OfflineTest, AnAddressNobodyAnswersAtIsNamed) {
 class Nonsense {
  public:
   Nonsense() : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), port_(FreePort()) {
-    sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(static_cast<uint16_t>(port_)), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
-    if (bind(socket_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 || listen(socket_, 16) != 0) std::abort();
+    sockaddr_in address{.sin_family = AF_INET,
+                        .sin_port = htons(static_cast<uint16_t>(port_)),
+                        .sin_addr = {htonl(INADDR_LOOPBACK)},
+                        .sin_zero = {}};
+    if (bind(socket_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 || listen(socket_, 16) != 0)
+      std::abort();
     thread_ = std::thread([this] {
       int client;
       while ((client = accept4(socket_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0) {
@@ -139,7 +147,9 @@ TEST(OfflineTest, NonsenseFromTheHubIsOnlyAnError) {
   Branch& branch = fleet->branch(0);
   Nonsense nonsense;
   ASSERT_EQ(branch.StopDaemon(), 0);
-  branch.WriteConfig(fleet->options(), absl::Substitute("postgresql://assay_branch_1:$1@127.0.0.1:$0/postgres?sslmode=disable", nonsense.port(), branch.hub_password()));
+  branch.WriteConfig(fleet->options(),
+                     absl::Substitute("postgresql://assay_branch_1:$1@127.0.0.1:$0/postgres?sslmode=disable",
+                                      nonsense.port(), branch.hub_password()));
   ASSERT_OK(branch.StartDaemon());
   ExpectSalesAreCaptured(branch, 1);
   ExpectSaysSo(branch, ::testing::A<const std::string&>());
@@ -165,7 +175,8 @@ TEST(OfflineTest, SyncNowBringsWhatIsThere) {
   ASSERT_TRUE(Eventually(absl::Seconds(45), [&] { return fleet->branch(0).Assay({"sync", "now"}).exit_code == 0; }));
   RunResult now = fleet->branch(1).Assay({"sync", "now"});
   EXPECT_EQ(now.exit_code, 0) << now.output;
-  EXPECT_TRUE(Eventually(absl::Seconds(45), [&] { return SqlValue(fleet->branch(1).Url(), "SELECT count(*) FROM sales") == "100"; }));
+  EXPECT_TRUE(Eventually(absl::Seconds(45),
+                         [&] { return SqlValue(fleet->branch(1).Url(), "SELECT count(*) FROM sales") == "100"; }));
 }
 
 TEST(OfflineTest, ASessionPoolerBeforeTheHubWillDo) {
@@ -173,7 +184,9 @@ TEST(OfflineTest, ASessionPoolerBeforeTheHubWillDo) {
   MustSql(fleet->branch(0).Url(), "INSERT INTO sales SELECT g, g FROM generate_series(1, 1000) g");
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   EXPECT_EQ(SqlValue(fleet->branch(1).Url(), "SELECT count(*) FROM sales"), "1000");
-  EXPECT_TRUE(Eventually(absl::Seconds(45), [&] { return JsonText(*fleet->branch(1).Status(), "realtime.ok") == "true"; })) << fleet->branch(1).Problems();
+  EXPECT_TRUE(Eventually(absl::Seconds(45), [&] {
+    return JsonText(*fleet->branch(1).Status(), "realtime.ok") == "true";
+  })) << fleet->branch(1).Problems();
 }
 
 // A transaction pooler accepts LISTEN and never delivers: the daemon finds out, says so, and polls.
@@ -182,14 +195,16 @@ TEST(OfflineTest, ATransactionPoolerCostsTheHintsAndNoMore) {
   MustSql(fleet->branch(0).Url(), "INSERT INTO sales SELECT g, g FROM generate_series(1, 1000) g");
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
   EXPECT_EQ(SqlValue(fleet->branch(1).Url(), "SELECT count(*) FROM sales"), "1000");
-  EXPECT_TRUE(Eventually(absl::Seconds(45), [&] { return JsonText(*fleet->branch(1).Status(), "realtime.ok") != "true"; }));
+  EXPECT_TRUE(
+      Eventually(absl::Seconds(45), [&] { return JsonText(*fleet->branch(1).Status(), "realtime.ok") != "true"; }));
 }
 
 // Goal: SIGKILL at any moment loses nothing that was committed, and nothing arrives twice.
 TEST(OfflineTest, AKilledDaemonGoesOnWhereItWas) {
   ASSAY_START_FLEET(fleet, 2, {.schema = kSchema});
   for (int round = 0; round < 5; ++round) {
-    MustSql(fleet->branch(0).Url(), absl::Substitute("INSERT INTO sales SELECT g, g FROM generate_series($0, $1) g", round * 2000 + 1, round * 2000 + 2000));
+    MustSql(fleet->branch(0).Url(), absl::Substitute("INSERT INTO sales SELECT g, g FROM generate_series($0, $1) g",
+                                                     round * 2000 + 1, round * 2000 + 2000));
     absl::SleepFor(absl::Milliseconds(30 * round));
     Branch& victim = fleet->branch(round % 2);
     victim.StopDaemon(9);

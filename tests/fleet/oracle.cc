@@ -43,8 +43,9 @@ class Versions {
         auto [known, fresh] = by_value_.emplace(*value, row.version);
         if (fresh) continue;
         ++verdict.captured_twice;
-        Note(verdict, absl::StrCat("captured twice: ", *value, " in ", EventName(known->second.origin, known->second.sequence),
-                                   " and ", EventName(row.version.origin, row.version.sequence)));
+        Note(verdict,
+             absl::StrCat("captured twice: ", *value, " in ", EventName(known->second.origin, known->second.sequence),
+                          " and ", EventName(row.version.origin, row.version.sequence)));
       }
     }
   }
@@ -109,7 +110,8 @@ void JudgeRow(const std::string& id, const FoldedRow& folded, const std::vector<
     auto winner = folded.columns.find(columns[column]);
     if (winner == folded.columns.end() || winner->second.second == row->second[column]) continue;
     ++verdict.differs_from_fold;
-    Note(verdict, absl::StrCat("differs from the fold: row ", id, " has ", row->second[column], ", the log says ", winner->second.second));
+    Note(verdict, absl::StrCat("differs from the fold: row ", id, " has ", row->second[column], ", the log says ",
+                               winner->second.second));
   }
 }
 
@@ -119,8 +121,8 @@ void InstallOracle(const std::string& admin_url, const std::string& table) {
   MustSql(admin_url, absl::Substitute(kOracle, table));
 }
 
-absl::StatusOr<Verdict> Judge(const std::string& admin_url, const std::string& table, const std::vector<std::string>& columns,
-                              const std::vector<LoggedRow>& log) {
+absl::StatusOr<Verdict> Judge(const std::string& admin_url, const std::string& table,
+                              const std::vector<std::string>& columns, const std::vector<LoggedRow>& log) {
   Verdict verdict;
   Versions versions(log, table, verdict);
   auto columns_of = [&](const std::string& prefix) {
@@ -128,8 +130,10 @@ absl::StatusOr<Verdict> Judge(const std::string& admin_url, const std::string& t
       absl::StrAppend(out, prefix, "->>'", column, "'");
     });
   };
-  ASSAY_ASSIGN_OR_RETURN(Rows history, Sql(admin_url, absl::Substitute("SELECT id, projected, $0, $1 FROM oracle.$2 WHERE op = 'UPDATE' "
-                                                                       "ORDER BY at", columns_of("old"), columns_of("new"), table)));
+  ASSAY_ASSIGN_OR_RETURN(
+      Rows history, Sql(admin_url, absl::Substitute("SELECT id, projected, $0, $1 FROM oracle.$2 WHERE op = 'UPDATE' "
+                                                    "ORDER BY at",
+                                                    columns_of("old"), columns_of("new"), table)));
   for (const std::vector<std::string>& step : history) {
     for (size_t column = 0; column < columns.size(); ++column) {
       JudgeStep(versions, step[0], step[2 + column], step[2 + columns.size() + column], step[1] == "t", verdict);
@@ -137,7 +141,8 @@ absl::StatusOr<Verdict> Judge(const std::string& admin_url, const std::string& t
   }
 
   std::map<std::string, FoldedRow> fold = Fold(log, table);
-  ASSAY_ASSIGN_OR_RETURN(Rows now, Sql(admin_url, absl::Substitute("SELECT id, $0 FROM public.$1", absl::StrJoin(columns, ", "), table)));
+  ASSAY_ASSIGN_OR_RETURN(
+      Rows now, Sql(admin_url, absl::Substitute("SELECT id, $0 FROM public.$1", absl::StrJoin(columns, ", "), table)));
   std::map<std::string, std::vector<std::string>> rows;
   for (std::vector<std::string>& row : now) rows[row[0]] = {row.begin() + 1, row.end()};
   for (const auto& [id, folded] : fold) JudgeRow(id, folded, columns, rows, verdict);

@@ -8,7 +8,8 @@ namespace assay::test {
 namespace {
 
 LoggedRow Write(uint64_t stamp, uint8_t origin, uint64_t sequence, const std::string& value) {
-  LoggedRow row{.version = {HlcStamp{stamp}, OriginId{{origin}}, Sequence{sequence}}, .table = "public.race", .key = {"r1"}};
+  LoggedRow row{
+      .version = {HlcStamp{stamp}, OriginId{{origin}}, Sequence{sequence}}, .table = "public.race", .key = {"r1"}};
   row.operation = v1::RowChange::UPDATE;
   row.written["a"] = value;
   return row;
@@ -41,7 +42,9 @@ TEST_F(OracleTest, FindsNothingWhereNothingIsWrong) {
   Verdict verdict = Judged({Write(10, 1, 1, "local"), Write(20, 2, 1, "remote"), Write(30, 1, 2, "saw it")});
   EXPECT_EQ(verdict.local_writes, 2);
   EXPECT_EQ(verdict.projected_writes, 1);
-  EXPECT_EQ(verdict.stale_overwrites + verdict.causality_broken + verdict.captured_twice + verdict.not_captured + verdict.differs_from_fold, 0);
+  EXPECT_EQ(verdict.stale_overwrites + verdict.causality_broken + verdict.captured_twice + verdict.not_captured +
+                verdict.differs_from_fold,
+            0);
 }
 
 TEST_F(OracleTest, SeesAStaleOverwriteThatWasMendedLater) {

@@ -49,8 +49,9 @@ Positions PositionsIn(const google::protobuf::Struct& status) {
 absl::StatusOr<std::unique_ptr<ProgressWatch>> ProgressWatch::Start(const Branch& branch, const std::string& file) {
   unlink(file.c_str());
   std::unique_ptr<ProgressWatch> watch(new ProgressWatch(file));
-  ASSAY_ASSIGN_OR_RETURN(watch->process_, ChildProcess::Start({Branch::ProgramPath("assay"), "--config", branch.config_path(), "status",
-                                                               "--watch", "--json"}, {.output = file}));
+  ASSAY_ASSIGN_OR_RETURN(watch->process_, ChildProcess::Start({Branch::ProgramPath("assay"), "--config",
+                                                               branch.config_path(), "status", "--watch", "--json"},
+                                                              {.output = file}));
   return watch;
 }
 
@@ -72,15 +73,18 @@ absl::Status ProgressWatch::Judge() {
   } told[std::size(kStages)];
   const std::string text = ReadFile(file_);
   // The last line may be half written.
-  for (absl::string_view line : absl::StrSplit(absl::string_view(text).substr(0, text.rfind('\n') + 1), '\n', absl::SkipEmpty())) {
+  for (absl::string_view line :
+       absl::StrSplit(absl::string_view(text).substr(0, text.rfind('\n') + 1), '\n', absl::SkipEmpty())) {
     const std::optional<google::protobuf::Struct> status = Parse(line);
-    if (!status.has_value() || JsonFind(*status, "origins") == nullptr) continue;  // The error that it ends with when the daemon goes.
+    if (!status.has_value() || JsonFind(*status, "origins") == nullptr)
+      continue;  // The error that it ends with when the daemon goes.
     const Positions now = PositionsIn(*status);
     bool any = false, rate = false;
     for (size_t i = 0; i < std::size(kStages); ++i) {
       const Stage& stage = kStages[i];
       const auto wrong = [&](absl::string_view what) {
-        return absl::InternalError(absl::StrCat(stage.field, " ", what, ": told before ", told[i].done, "/", told[i].total, ", now: ", line));
+        return absl::InternalError(
+            absl::StrCat(stage.field, " ", what, ": told before ", told[i].done, "/", told[i].total, ", now: ", line));
       };
       if (last.has_value() && now.*stage.position < (*last).*stage.position) return wrong("fell");
       if (JsonFind(*status, stage.field) == nullptr || JsonText(*status, absl::StrCat(stage.field, ".total")).empty()) {
@@ -100,7 +104,8 @@ absl::Status ProgressWatch::Judge() {
       }
       told[i] = {done, total, true};
       any = true;
-      rate = rate || (!JsonText(*status, field + ".time_left").empty() && JsonText(*status, field + ".events_per_second") != "0");
+      rate = rate || (!JsonText(*status, field + ".time_left").empty() &&
+                      JsonText(*status, field + ".events_per_second") != "0");
     }
     under_way_ += any;
     with_rate_ += rate;

@@ -27,8 +27,9 @@ class ProgressWatch {
   // The newest status; nullopt before the first.
   std::optional<google::protobuf::Struct> Newest() const;
 
-  // Over all that was told so far. Each stage's numbers are exact (what is missing is what the chains of that very status miss), `done` never
-  // falls before it has reached `total`, and neither does what the chains say. INTERNAL names the first that is not so.
+  // Over all that was told so far. Each stage's numbers are exact (what is missing is what the chains of that very
+  // status miss), `done` never falls before it has reached `total`, and neither does what the chains say. INTERNAL
+  // names the first that is not so.
   absl::Status Judge();
   // After Judge: statuses that showed a stage under way; of those, with a rate and the time left.
   int under_way() const { return under_way_; }
@@ -43,8 +44,9 @@ class ProgressWatch {
 
 // Of one status: how far the stages are, from the chains it lists.
 struct Positions {
-  int64_t pushed = 0, own_head = 0;                  // Of this branch's chain.
-  int64_t pulled = 0, projected = 0, others_head = 0;  // Of all others together; the head is the farthest that is known.
+  int64_t pushed = 0, own_head = 0;  // Of this branch's chain.
+  int64_t pulled = 0, projected = 0,
+          others_head = 0;  // Of all others together; the head is the farthest that is known.
 };
 Positions PositionsIn(const google::protobuf::Struct& status);
 

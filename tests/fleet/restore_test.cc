@@ -1,5 +1,5 @@
-// PostgreSQL, log and hub restored from older copies, lost, or copied as a whole: each is named before anything is written, and
-// `assay repair` says what it will do, does it, and all are equal again.
+// PostgreSQL, log and hub restored from older copies, lost, or copied as a whole: each is named before anything is
+// written, and `assay repair` says what it will do, does it, and all are equal again.
 #include <filesystem>
 
 #include "absl/strings/match.h"
@@ -63,9 +63,11 @@ class RestoreTest : public ::testing::Test {
     ASSERT_OK(server.Start());
   }
   static void AwaitCaptured(Branch& branch) {
-    // A change that leaves nothing behind is confirmed as soon as it is in the log; what leaves nothing in the log, only now and then.
-    const std::string end = SqlValue(branch.AdminUrl(), "INSERT INTO items VALUES (999); DELETE FROM items WHERE id = 999;"
-                                                        "SELECT pg_logical_emit_message(true, 'test', '')");
+    // A change that leaves nothing behind is confirmed as soon as it is in the log; what leaves nothing in the log,
+    // only now and then.
+    const std::string end = SqlValue(branch.AdminUrl(),
+                                     "INSERT INTO items VALUES (999); DELETE FROM items WHERE id = 999;"
+                                     "SELECT pg_logical_emit_message(true, 'test', '')");
     EXPECT_TRUE(Eventually(kPatience, [&] {
       return SqlValue(branch.AdminUrl(), absl::StrCat("SELECT coalesce(max(confirmed_flush_lsn) >= '", end,
                                                       "', false) FROM pg_replication_slots")) == "t";
@@ -73,8 +75,9 @@ class RestoreTest : public ::testing::Test {
   }
 
   std::string AtHub() {
-    return SqlValue(fleet_->hub().Url("postgres"),
-                    "SELECT coalesce(string_agg(encode(origin, 'hex') || last, ' ' ORDER BY origin), '') FROM assay_hub.origin");
+    return SqlValue(
+        fleet_->hub().Url("postgres"),
+        "SELECT coalesce(string_agg(encode(origin, 'hex') || last, ' ' ORDER BY origin), '') FROM assay_hub.origin");
   }
   // Of the databases, the hub and the log: whatever is written to one of them changes it.
   std::string Everything(Branch& branch) {
@@ -188,8 +191,9 @@ TEST_F(RestoreTest, DatabaseFromABaseBackupAndFromADump) {
   PostgresServer& server = a().server();
   const std::string binaries = PostgresBinaries().value();
   copies_ = {server.socket_directory() + "/backup"};
-  RunResult backup = RunProgram({binaries + "/pg_basebackup", "-d", server.Url(), "-D", copies_[0], "-c", "fast", "-X", "stream"},
-                                kPatience, {.as_server_user = true});
+  RunResult backup =
+      RunProgram({binaries + "/pg_basebackup", "-d", server.Url(), "-D", copies_[0], "-c", "fast", "-X", "stream"},
+                 kPatience, {.as_server_user = true});
   ASSERT_EQ(backup.exit_code, 0) << backup.output;
   ASSERT_EQ(a().StopDaemon(), 0);
   ASSERT_OK(a().StartDaemon());
@@ -209,7 +213,8 @@ TEST_F(RestoreTest, DatabaseFromABaseBackupAndFromADump) {
 
   const std::string dump = server.socket_directory() + "/dump.sql";
   copies_.push_back(dump);
-  RunResult dumped = RunProgram({binaries + "/pg_dump", "-d", a().AdminUrl(), "-f", dump}, kPatience, {.as_server_user = true});
+  RunResult dumped =
+      RunProgram({binaries + "/pg_dump", "-d", a().AdminUrl(), "-f", dump}, kPatience, {.as_server_user = true});
   ASSERT_EQ(dumped.exit_code, 0) << dumped.output;
   App(a(), "UPDATE items SET v = 'after the dump' WHERE id = 1");
   App(b(), "INSERT INTO items VALUES (102, 'while it was away', 1)");
@@ -218,8 +223,8 @@ TEST_F(RestoreTest, DatabaseFromABaseBackupAndFromADump) {
   ASSERT_EQ(a().StopDaemon(), 0);
   ASSERT_TRUE(Eventually(kPatience, [&] { return Sql(server.Url(), "DROP DATABASE erp").ok(); }));
   MustSql(server.Url(), "CREATE DATABASE erp OWNER erp");
-  RunResult loaded = RunProgram({binaries + "/psql", "-qX", "-v", "ON_ERROR_STOP=1", "-d", a().AdminUrl(), "-f", dump}, kPatience,
-                                {.as_server_user = true});
+  RunResult loaded = RunProgram({binaries + "/psql", "-qX", "-v", "ON_ERROR_STOP=1", "-d", a().AdminUrl(), "-f", dump},
+                                kPatience, {.as_server_user = true});
   ASSERT_EQ(loaded.exit_code, 0) << loaded.output;
   App(a(), "INSERT INTO items VALUES (9, 'after the dump was loaded', 9)");
   ExpectNamed(a(), "database-behind-log");
@@ -235,7 +240,8 @@ TEST_F(RestoreTest, SlotThatLostChanges) {
   if (fleet_ == nullptr) return;
   AwaitCaptured(a());
   ASSERT_EQ(a().StopDaemon(), 0);
-  ASSERT_TRUE(Eventually(kPatience, [&] { return Sql(a().AdminUrl(), "SELECT pg_drop_replication_slot('assay')").ok(); }));
+  ASSERT_TRUE(
+      Eventually(kPatience, [&] { return Sql(a().AdminUrl(), "SELECT pg_drop_replication_slot('assay')").ok(); }));
   App(a(), "INSERT INTO items VALUES (6, 'in the gap', 6)");
   App(a(), "UPDATE items SET v = 'in the gap' WHERE id = 1");
   App(a(), "UPDATE items SET v = 'twice'; UPDATE items SET v = 'first' WHERE id = 3");
@@ -254,7 +260,8 @@ TEST_F(RestoreTest, SlotThatLostChanges) {
 
   // Made anew by somebody who meant well.
   ASSERT_EQ(a().StopDaemon(), 0);
-  ASSERT_TRUE(Eventually(kPatience, [&] { return Sql(a().AdminUrl(), "SELECT pg_drop_replication_slot('assay')").ok(); }));
+  ASSERT_TRUE(
+      Eventually(kPatience, [&] { return Sql(a().AdminUrl(), "SELECT pg_drop_replication_slot('assay')").ok(); }));
   App(a(), "UPDATE items SET v = 'in the second gap' WHERE id = 4");
   MustSql(a().AdminUrl(), "SELECT pg_create_logical_replication_slot('assay', 'pgoutput')");
   ExpectNamed(a(), "gap");
@@ -324,19 +331,25 @@ TEST_F(RestoreTest, HubFromAnOlderCopyHealsByItself) {
   ASSERT_OK(fleet_->WaitConverged(kPatience));
   PutBack(fleet_->hub(), copy);
   App(a(), "UPDATE items SET v = 'after the restore' WHERE id = 2");
-  ASSERT_TRUE(Eventually(kPatience, [&] {
-    a().Assay({"sync", "now"});
-    b().Assay({"sync", "now"});
-    return Row(b(), 2) == "after the restore";
-  })) << a().Problems() << b().Problems();
+  ASSERT_TRUE(Eventually(kPatience,
+                         [&] {
+                           a().Assay({"sync", "now"});
+                           b().Assay({"sync", "now"});
+                           return Row(b(), 2) == "after the restore";
+                         }))
+      << a().Problems() << b().Problems();
   ASSERT_OK(fleet_->WaitConverged(kPatience));
-  EXPECT_TRUE(Eventually(kPatience, [&] {
-    return SqlValue(fleet_->hub().Url("postgres"), "SELECT count(*) FROM assay_hub.fork_evidence") == "0" &&
-           JsonText(*a().Status(), "state") == "running" && JsonText(*b().Status(), "state") == "running";
-  })) << a().Problems() << b().Problems();
+  EXPECT_TRUE(Eventually(
+      kPatience,
+      [&] {
+        return SqlValue(fleet_->hub().Url("postgres"), "SELECT count(*) FROM assay_hub.fork_evidence") == "0" &&
+               JsonText(*a().Status(), "state") == "running" && JsonText(*b().Status(), "state") == "running";
+      }))
+      << a().Problems() << b().Problems();
 }
 
-// Goal: of two machines that run with the same branch only one goes on, and the other's changes are kept when it joins as itself.
+// Goal: of two machines that run with the same branch only one goes on, and the other's changes are kept when it joins
+// as itself.
 TEST_F(RestoreTest, WholeBranchClonedAndBothStarted) {
   StartFleet();
   if (fleet_ == nullptr) return;
@@ -361,12 +374,13 @@ TEST_F(RestoreTest, WholeBranchClonedAndBothStarted) {
   ASSERT_OK(server.Reload());
   Copy(copies_.back(), c.state_directory());
   const std::string config = ReadFile(c.config_path());
-  WriteFile(c.config_path(),
-            absl::StrReplaceAll(ReadFile(a().config_path()), {{a().state_directory(), c.state_directory()},
-                                                              {a().AdminUrl(), c.AdminUrl()},
-                                                              {a().config_path().substr(0, a().config_path().rfind('/')),
-                                                               c.config_path().substr(0, c.config_path().rfind('/'))}}),
-            0600);
+  WriteFile(
+      c.config_path(),
+      absl::StrReplaceAll(ReadFile(a().config_path()), {{a().state_directory(), c.state_directory()},
+                                                        {a().AdminUrl(), c.AdminUrl()},
+                                                        {a().config_path().substr(0, a().config_path().rfind('/')),
+                                                         c.config_path().substr(0, c.config_path().rfind('/'))}}),
+      0600);
   App(c, "INSERT INTO items VALUES (7, 'of the copy', 7)");
   App(c, "UPDATE items SET v = 'of the copy' WHERE id = 2");
   const std::string at_hub = AtHub();
@@ -374,7 +388,8 @@ TEST_F(RestoreTest, WholeBranchClonedAndBothStarted) {
   EXPECT_TRUE(Eventually(kPatience, [&] { return JsonText(*c.Status(), "hazard") == "clone"; })) << c.Problems();
   EXPECT_THAT(c.Problems(), HasSubstr("another machine"));
   App(c, "UPDATE items SET v = 'captured by the copy' WHERE id = 3");
-  EXPECT_TRUE(Eventually(kPatience, [&] { return JsonNumber(*c.Status(), "events_captured") >= 3; })) << "capture goes on";
+  EXPECT_TRUE(Eventually(kPatience, [&] { return JsonNumber(*c.Status(), "events_captured") >= 3; }))
+      << "capture goes on";
   EXPECT_EQ(AtHub(), at_hub);
   EXPECT_EQ(Row(c, 1), "first") << "nothing is projected";
   ASSERT_EQ(c.StopDaemon(), 0);

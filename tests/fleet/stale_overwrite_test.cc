@@ -17,37 +17,46 @@ Actors::Work Writer(const std::string& name, absl::Duration pace) {
   return [=](SqlSession& session, std::mt19937_64& random) {
     absl::SleepFor(pace);
     const char* column = random() % 2 == 0 ? "a" : "b";
-    return session.Run(absl::StrCat("UPDATE race SET ", column, " = $1 WHERE id = $2"),
-                       {absl::StrCat(name, "-", ++*count), absl::StrCat("r", random() % 200)}).status();
+    return session
+        .Run(absl::StrCat("UPDATE race SET ", column, " = $1 WHERE id = $2"),
+             {absl::StrCat(name, "-", ++*count), absl::StrCat("r", random() % 200)})
+        .status();
   };
 }
 
 void Print(const char* where, const Verdict& verdict) {
-  std::printf("%s: %lld local and %lld projected writes; stale overwrites %lld, causality broken %lld, captured twice %lld, not captured "
-              "%lld, differs from the fold %lld\n", where, static_cast<long long>(verdict.local_writes),
-              static_cast<long long>(verdict.projected_writes), static_cast<long long>(verdict.stale_overwrites),
-              static_cast<long long>(verdict.causality_broken), static_cast<long long>(verdict.captured_twice),
-              static_cast<long long>(verdict.not_captured), static_cast<long long>(verdict.differs_from_fold));
+  std::printf(
+      "%s: %lld local and %lld projected writes; stale overwrites %lld, causality broken %lld, captured twice %lld, not captured "
+      "%lld, differs from the fold %lld\n",
+      where, static_cast<long long>(verdict.local_writes), static_cast<long long>(verdict.projected_writes),
+      static_cast<long long>(verdict.stale_overwrites), static_cast<long long>(verdict.causality_broken),
+      static_cast<long long>(verdict.captured_twice), static_cast<long long>(verdict.not_captured),
+      static_cast<long long>(verdict.differs_from_fold));
 }
 
-int64_t ProjectedWrites(Branch& branch) { return std::stoll(SqlValue(branch.AdminUrl(), "SELECT count(*) FROM oracle.race WHERE projected")); }
+int64_t ProjectedWrites(Branch& branch) {
+  return std::stoll(SqlValue(branch.AdminUrl(), "SELECT count(*) FROM oracle.race WHERE projected"));
+}
 
-// 8 writers at B on the rows that 3 writers at A keep changing, for `time` and until each has projected `meetings` times onto the
-// other's writes (a loaded machine takes longer to come to that); then quiet, and the verdict at both.
-void Race(Fleet& fleet, absl::Duration time, int64_t meetings, std::vector<Verdict>* verdicts, absl::Status* converged) {
+// 8 writers at B on the rows that 3 writers at A keep changing, for `time` and until each has projected `meetings`
+// times onto the other's writes (a loaded machine takes longer to come to that); then quiet, and the verdict at both.
+void Race(Fleet& fleet, absl::Duration time, int64_t meetings, std::vector<Verdict>* verdicts,
+          absl::Status* converged) {
   for (int i = 0; i < 2; ++i) InstallOracle(fleet.branch(i).AdminUrl(), "race");
   Actors at_a(100), at_b(200);
   for (int i = 0; i < 3; ++i) at_a.Start(fleet.branch(0).Url(), Writer(absl::StrCat("A", i), absl::Milliseconds(5)));
   for (int i = 0; i < 8; ++i) at_b.Start(fleet.branch(1).Url(), Writer(absl::StrCat("B", i), absl::Milliseconds(4)));
   absl::SleepFor(time);
-  EXPECT_TRUE(Eventually(absl::Minutes(3), [&] {
-    return ProjectedWrites(fleet.branch(0)) > meetings && ProjectedWrites(fleet.branch(1)) > meetings;
-  }, absl::Seconds(1))) << "the two hardly met: this run proves nothing";
+  EXPECT_TRUE(Eventually(
+      absl::Minutes(3),
+      [&] { return ProjectedWrites(fleet.branch(0)) > meetings && ProjectedWrites(fleet.branch(1)) > meetings; },
+      absl::Seconds(1)))
+      << "the two hardly met: this run proves nothing";
   Actors::Result a = at_a.Stop(), b = at_b.Stop();
   EXPECT_EQ(a.other_errors, 0) << a.first_error;
   EXPECT_EQ(b.other_errors, 0) << b.first_error;
-  std::printf("app: %lld writes at A, %lld at B; the slowest took %.0f ms\n", static_cast<long long>(a.done), static_cast<long long>(b.done),
-              std::max(a.slowest_ms, b.slowest_ms));
+  std::printf("app: %lld writes at A, %lld at B; the slowest took %.0f ms\n", static_cast<long long>(a.done),
+              static_cast<long long>(b.done), std::max(a.slowest_ms, b.slowest_ms));
   *converged = fleet.WaitConverged(absl::Seconds(120));
   absl::StatusOr<std::vector<LoggedRow>> log = ReadLog(fleet.branch(1).state_directory());
   ASSERT_OK(log.status());
@@ -83,8 +92,8 @@ TEST(StaleOverwriteTest, EightWritersAgainstAStreamOfRemoteEvents) {
 
 // Goal: the test above can see the fault. Method: the projection that does not look before it writes.
 TEST(StaleOverwriteTest, TheNaiveProjectionIsCaught) {
-  // Ten seconds see a handful of them on a loaded machine, and now and then none. Each round is a fleet of its own: the oracle
-  // tells writes apart by their values.
+  // Ten seconds see a handful of them on a loaded machine, and now and then none. Each round is a fleet of its own: the
+  // oracle tells writes apart by their values.
   int64_t caught = 0;
   for (int round = 0; round < 5 && caught == 0; ++round) {
     ASSAY_START_FLEET(fleet, 2, {.schema = kSchema, .daemon = DaemonBuild::kNaive});

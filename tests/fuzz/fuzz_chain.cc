@@ -1,7 +1,8 @@
 // Another branch's chain, event by event: whatever the events say, they are refused, or merged without a crash.
 //
-// Events that fit into their place (the log checks that first) and are arbitrary otherwise go the way of pulled ones: into a log, and
-// through the folding of a batch, which resolves schemas, rows and versions. The first is a real opening, so that the chain begins.
+// Events that fit into their place (the log checks that first) and are arbitrary otherwise go the way of pulled ones:
+// into a log, and through the folding of a batch, which resolves schemas, rows and versions. The first is a real
+// opening, so that the chain begins.
 #include <fuzzer/FuzzedDataProvider.h>
 
 #include <memory>
@@ -80,8 +81,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     event.set_ends_transaction(ends);
     if (first == sequence) event.mutable_transaction();
     const std::string bytes = event.SerializeAsString();
-    builder.Add({origin, Sequence{sequence}, HlcStamp{stamp}, ends, false, input.ConsumeBool() ? "public.t" : "public.u", bytes,
-                 LeafHash(bytes)});
+    builder.Add({origin, Sequence{sequence}, HlcStamp{stamp}, ends, false,
+                 input.ConsumeBool() ? "public.t" : "public.u", bytes, LeafHash(bytes)});
   }
   ASSAY_CHECK(receiver.file->Begin().ok());
   while (!builder.empty()) (void)receiver.log->AppendPulled(builder.Finish(true));

@@ -1,6 +1,5 @@
 // The walsender's stream: any bytes are DATA_LOSS or a message whose texts lie within them.
 #include "adapters/postgres/pgoutput.h"
-
 #include "log/check.h"
 
 namespace assay {

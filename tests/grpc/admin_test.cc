@@ -102,7 +102,8 @@ TEST_F(AdminTest, ProgressIsToldWhileAStageCatchesUpWithRateAndTimeLeftOnceTheyA
   EXPECT_EQ(status.push_progress().done(), 47u);
   EXPECT_EQ(status.push_progress().total(), 100u);
   EXPECT_EQ(status.push_progress().events_per_second(), 10);
-  EXPECT_EQ(status.push_progress().time_left().seconds(), 6) << "53 events, and no second is promised that is not whole";
+  EXPECT_EQ(status.push_progress().time_left().seconds(), 6)
+      << "53 events, and no second is promised that is not whole";
   EXPECT_EQ(status.pull_progress().total(), 100u);
   EXPECT_EQ(status.pull_progress().events_per_second(), 0);
   EXPECT_FALSE(status.pull_progress().has_time_left()) << "nothing moves";

@@ -1,7 +1,6 @@
 // The `assay` program against an admin server in this process, with a scripted daemon and a real small log.
 #include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
-
 #include <unistd.h>
 
 #include <thread>
@@ -83,7 +82,8 @@ TEST_F(CliTest, StatusSaysInWordsWhatIsWrong) {
 }
 
 TEST_F(CliTest, StatusShowsHowCatchingUpGoesAndNothingOfItWhenThereIsNoneOrItIsNotKnown) {
-  EXPECT_THAT(Assay({"status"}).output, AllOf(Not(HasSubstr("CATCHING UP")), Not(HasSubstr("events/s")), Not(HasSubstr("left"))));
+  EXPECT_THAT(Assay({"status"}).output,
+              AllOf(Not(HasSubstr("CATCHING UP")), Not(HasSubstr("events/s")), Not(HasSubstr("left"))));
   daemon_.Set([](DaemonStatus& status) {
     status.engine.has_hub = true;
     status.push = {.done = 470'000, .total = 1'000'000, .events_per_second = 12'300};
@@ -91,7 +91,8 @@ TEST_F(CliTest, StatusShowsHowCatchingUpGoesAndNothingOfItWhenThereIsNoneOrItIsN
     status.projection = {.done = 1, .total = 100'000, .events_per_second = 0.001};
   });
   const std::string people = Assay({"status"}).output;
-  EXPECT_THAT(people, AllOf(HasSubstr("CATCHING UP"), HasSubstr("470,000/1,000,000, 12,300 events/s, 44 s left\n"), HasSubstr("47/100\n")));
+  EXPECT_THAT(people, AllOf(HasSubstr("CATCHING UP"), HasSubstr("470,000/1,000,000, 12,300 events/s, 44 s left\n"),
+                            HasSubstr("47/100\n")));
   EXPECT_THAT(people, Not(HasSubstr(" 0 events/s")));
   google::protobuf::Struct json = AssayJson({"status"});
   const auto& push = json.fields().at("push_progress").struct_value().fields();
@@ -123,10 +124,12 @@ TEST_F(CliTest, SyncNowDrawsProgressOnATerminal) {
     daemon_.Set([](DaemonStatus& status) { status.engine.origins[0].hub_head = {100}; });
   });
   const RunResult shown = test::RunProgram(
-      {"script", "-qec", absl::StrCat("stty cols 120; ", ASSAY_PROGRAM, " --config ", config_, " sync now"), "/dev/null"}, absl::Seconds(20));
+      {"script", "-qec", absl::StrCat("stty cols 120; ", ASSAY_PROGRAM, " --config ", config_, " sync now"),
+       "/dev/null"},
+      absl::Seconds(20));
   EXPECT_EQ(shown.exit_code, 0) << shown.output;
-  EXPECT_THAT(shown.output, AllOf(HasSubstr("pushed 0/100"), HasSubstr("pushed 47/100 (10 events/s)"), HasSubstr("6 s left"),
-                                  HasSubstr("In step: 100 events pushed")));
+  EXPECT_THAT(shown.output, AllOf(HasSubstr("pushed 0/100"), HasSubstr("pushed 47/100 (10 events/s)"),
+                                  HasSubstr("6 s left"), HasSubstr("In step: 100 events pushed")));
 }
 
 TEST_F(CliTest, CommandsReachTheDaemon) {

@@ -296,7 +296,8 @@ TEST_F(HostTest, AProjectionIsToldWhetherTheLogIsDurable) {
     std::unique_lock<std::mutex> lock(world_.mutex);
     world_.changed.wait_for(lock, std::chrono::seconds(20), [&] { return world_.batches.empty(); });
     lock.unlock();
-    absl::SleepFor(absl::Milliseconds(200));  // The fence is in the log. The next that is written there is what is to be projected.
+    absl::SleepFor(absl::Milliseconds(
+        200));  // The fence is in the log. The next that is written there is what is to be projected.
     if (syncs_to_fail-- > 0) disk.FailSync(1);
   };
   StartHost();
@@ -392,7 +393,8 @@ CaptureBatch Items(std::vector<CaptureItem> items) {
   return batch;
 }
 const CaptureItem kBegins{.kind = CaptureItem::Kind::kBegin}, kRow{.kind = CaptureItem::Kind::kInsert},
-    kEnds{.kind = CaptureItem::Kind::kCommit}, kOurs{.kind = CaptureItem::Kind::kMessage, .prefix = std::string(kFencePrefix)};
+    kEnds{.kind = CaptureItem::Kind::kCommit},
+    kOurs{.kind = CaptureItem::Kind::kMessage, .prefix = std::string(kFencePrefix)};
 
 TEST(CaptureGathererTest, QuietSaleGoesAtOnceAndNotBeforeItIsWhole) {
   CaptureGatherer gatherer;

@@ -1,5 +1,6 @@
 // Goal: whatever is done to a row's columns, they are what a map from column to version would be, in its order.
-// Method: random changes, of few columns and few versions so that runs come about and are broken up; and what a run is for, by its bytes.
+// Method: random changes, of few columns and few versions so that runs come about and are broken up; and what a run is
+// for, by its bytes.
 #include "log/column_versions.h"
 
 #include <gtest/gtest.h>

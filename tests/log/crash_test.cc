@@ -177,7 +177,8 @@ TEST_F(CrashTest, TransactionThatSqliteGaveUpIsNotCommittedByHalves) {
   ASSERT_OK(log.file->Begin());
   log.vfs.SetFull(true);
   absl::Status ignored;
-  for (int i = 0; ignored.ok(); ++i) ignored = log.file->Execute(absl::StrCat("INSERT INTO value VALUES ('name", i, "', zeroblob(4000))"));
+  for (int i = 0; ignored.ok(); ++i)
+    ignored = log.file->Execute(absl::StrCat("INSERT INTO value VALUES ('name", i, "', zeroblob(4000))"));
   log.vfs.SetFull(false);
   EXPECT_FALSE(log.file->Commit().ok());
   EXPECT_EQ(CheckWhole(log), 1u);

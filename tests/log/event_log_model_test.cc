@@ -1,5 +1,6 @@
 // Goal: the event log is a map from (origin, sequence) to bytes, whatever is done to it in whatever order.
-// Method: random transactions, pulls in random pieces, repacking, rollbacks and reopenings on two logs, held against a std::map.
+// Method: random transactions, pulls in random pieces, repacking, rollbacks and reopenings on two logs, held against a
+// std::map.
 #include <map>
 #include <random>
 

@@ -12,7 +12,8 @@ class RepackTest : public ::testing::Test {
  protected:
   // As a sale leaves them, two tables each.
   void Sell(int count) {
-    for (int i = 0; i < count; ++i) ASSERT_OK(log_.Commit(kA, {"public.sale", "public.line", "public.line"}, "a piece of jewellery"));
+    for (int i = 0; i < count; ++i)
+      ASSERT_OK(log_.Commit(kA, {"public.sale", "public.line", "public.line"}, "a piece of jewellery"));
   }
   static void Repack(TestLog& log, size_t events) {
     for (int i = 0; log.log->ShouldRepack(events); ++i) {

@@ -102,13 +102,17 @@ TEST_F(LogFileTest, NewerFormatIsRefusedNamingBoth) {
 }
 
 TEST_F(LogFileTest, OlderFormatIsBroughtToTheNewestByTheFirstThatWrites) {
-  const std::string one_intent = "DROP TABLE intent; CREATE TABLE intent (id INTEGER PRIMARY KEY CHECK (id = 1), intent BLOB NOT NULL) STRICT;";
+  const std::string one_intent =
+      "DROP TABLE intent; CREATE TABLE intent (id INTEGER PRIMARY KEY CHECK (id = 1), intent BLOB NOT NULL) STRICT;";
   for (const int format : {1, 2, 3}) {
     SCOPED_TRACE(format);
     { ASSERT_OK(LogFile::Open(path_, {}).status()); }
-    Raw(absl::StrCat("DROP TABLE row_version_run;", format < 3 ? one_intent : "INSERT OR REPLACE INTO intent VALUES (9, x'01');",
-                     format == 1 ? "DROP TABLE row_version_recent;" : "INSERT OR REPLACE INTO row_version_recent VALUES (7, x'02');",
-                     "INSERT OR REPLACE INTO value VALUES ('kept', x'01'); PRAGMA user_version = ", format).c_str());
+    Raw(absl::StrCat("DROP TABLE row_version_run;",
+                     format < 3 ? one_intent : "INSERT OR REPLACE INTO intent VALUES (9, x'01');",
+                     format == 1 ? "DROP TABLE row_version_recent;"
+                                 : "INSERT OR REPLACE INTO row_version_recent VALUES (7, x'02');",
+                     "INSERT OR REPLACE INTO value VALUES ('kept', x'01'); PRAGMA user_version = ", format)
+            .c_str());
     const absl::Status refused = LogFile::Open(path_, {.vfs = "", .read_only = true}).status();
     EXPECT_TRUE(absl::IsFailedPrecondition(refused));
     EXPECT_THAT(refused.message(), HasSubstr("start assayd once"));

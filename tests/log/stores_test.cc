@@ -196,7 +196,8 @@ TEST_F(StoresTest, MoreRowsThanTheCacheHoldsAreAllKept) {
 }
 
 TEST_F(StoresTest, WhatWasCommittedLastCountsWhereverItIsStored) {
-  // Enough for several lists; each round changes some rows again, so that they are in the table, in several runs and on the list.
+  // Enough for several lists; each round changes some rows again, so that they are in the table, in several runs and on
+  // the list.
   constexpr uint64_t kRows = 30000;
   uint64_t stamp = 0;
   std::map<KeyHash, uint64_t> expected;

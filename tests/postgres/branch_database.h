@@ -1,5 +1,5 @@
-// A branch's database as `assay init` leaves it (publication, slot, role, progress), and what capture delivers of it as lines that a
-// test can read.
+// A branch's database as `assay init` leaves it (publication, slot, role, progress), and what capture delivers of it as
+// lines that a test can read.
 //
 //   BranchDatabase harness(*server);
 //   harness.Enrol("t", "id int PRIMARY KEY, v text");
@@ -19,8 +19,8 @@
 
 namespace assay::test {
 
-// SQL that makes a projection's COMMIT into `table` sleep for 30 s before it has happened: a trigger that fires even for us, at the
-// end, and that puts itself off once more when constraints are checked before COMMIT.
+// SQL that makes a projection's COMMIT into `table` sleep for 30 s before it has happened: a trigger that fires even
+// for us, at the end, and that puts itself off once more when constraints are checked before COMMIT.
 std::string SleepInCommit(const std::string& table);
 // Undoes it.
 std::string NoSleepInCommit(const std::string& table);

@@ -23,8 +23,8 @@ using ::testing::IsEmpty;
 class CaptureTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    auto server = PostgresServer::Create({.settings = {{"max_prepared_transactions", "5"},
-                                                       {"max_replication_slots", "20"}}});
+    auto server =
+        PostgresServer::Create({.settings = {{"max_prepared_transactions", "5"}, {"max_replication_slots", "20"}}});
     if (!test::MaySkipWithoutPostgres(server.status())) server_ = std::move(server).value().release();
   }
   static void TearDownTestSuite() {
@@ -56,11 +56,10 @@ TEST_F(CaptureTest, ChangesCarryTheirBeforeImage) {
   Sql("BEGIN; INSERT INTO t VALUES (1, 'a'), (2, NULL); UPDATE t SET v = 'b' WHERE id = 1; COMMIT");
   Sql("UPDATE t SET id = 3 WHERE id = 2");
   Sql("DELETE FROM t");
-  EXPECT_THAT(Captured(),
-              ElementsAre("insert public.t (id=1 v=a); insert public.t (id=2 v=NULL); "
-                          "update public.t (id=1 v=a) to (id=1 v=b)",
-                          "update public.t (id=2 v=NULL) to (id=3 v=NULL)",
-                          "delete public.t (id=1 v=b); delete public.t (id=3 v=NULL)"));
+  EXPECT_THAT(Captured(), ElementsAre("insert public.t (id=1 v=a); insert public.t (id=2 v=NULL); "
+                                      "update public.t (id=1 v=a) to (id=1 v=b)",
+                                      "update public.t (id=2 v=NULL) to (id=3 v=NULL)",
+                                      "delete public.t (id=1 v=b); delete public.t (id=3 v=NULL)"));
 }
 
 TEST_F(CaptureTest, OrderIsThatOfCommitsNotOfStatements) {
@@ -69,7 +68,8 @@ TEST_F(CaptureTest, OrderIsThatOfCommitsNotOfStatements) {
   ASSERT_TRUE(early->Run("BEGIN; INSERT INTO t VALUES (1, 'began first')").ok());
   Sql("INSERT INTO t VALUES (2, 'committed first')");
   ASSERT_TRUE(early->Run("COMMIT").ok());
-  EXPECT_THAT(Captured(), ElementsAre("insert public.t (id=2 v=committed first)", "insert public.t (id=1 v=began first)"));
+  EXPECT_THAT(Captured(),
+              ElementsAre("insert public.t (id=2 v=committed first)", "insert public.t (id=1 v=began first)"));
 }
 
 TEST_F(CaptureTest, CopyIsCaptured) {
@@ -133,16 +133,18 @@ TEST_F(CaptureTest, LargeTransactionsComeInBoundedBatches) {
 }
 
 TEST_F(CaptureTest, TextDoesNotDependOnDatabaseSettings) {
-  Sql(absl::StrCat("ALTER DATABASE ", harness_->slot(), " SET datestyle = 'SQL, DMY'; ALTER DATABASE ", harness_->slot(),
-                   " SET timezone = 'Asia/Kolkata'; ALTER DATABASE ", harness_->slot(),
+  Sql(absl::StrCat("ALTER DATABASE ", harness_->slot(), " SET datestyle = 'SQL, DMY'; ALTER DATABASE ",
+                   harness_->slot(), " SET timezone = 'Asia/Kolkata'; ALTER DATABASE ", harness_->slot(),
                    " SET extra_float_digits = -3; ALTER DATABASE ", harness_->slot(),
-                   " SET bytea_output = 'escape'; ALTER DATABASE ", harness_->slot(), " SET intervalstyle = 'iso_8601'"));
+                   " SET bytea_output = 'escape'; ALTER DATABASE ", harness_->slot(),
+                   " SET intervalstyle = 'iso_8601'"));
   harness_->Enrol("t", "id int PRIMARY KEY, d date, z timestamptz, f float8, b bytea, i interval, m money");
   harness_->Start();
   Sql("SET datestyle = 'ISO'; SET timezone = 'UTC'; INSERT INTO t VALUES (1, '2024-03-04', '2024-01-01 00:00+00',"
       "0.1::float8 + 0.2, '\\x00ff', '-1 mon +2 days', 12.5)");
-  EXPECT_THAT(Captured(), ElementsAre("insert public.t (id=1 d=2024-03-04 z=2024-01-01 00:00:00+00 f=0.30000000000000004 "
-                                      "b=\\x00ff i=-1 mons +2 days m=$12.50)"));
+  EXPECT_THAT(Captured(),
+              ElementsAre("insert public.t (id=1 d=2024-03-04 z=2024-01-01 00:00:00+00 f=0.30000000000000004 "
+                          "b=\\x00ff i=-1 mons +2 days m=$12.50)"));
 }
 
 TEST_F(CaptureTest, WhatWasNotConfirmedComesAgain) {
@@ -160,8 +162,8 @@ TEST_F(CaptureTest, ConfirmedIsReportedAtOnceAndDoesNotComeAgain) {
   StartWithTable();
   Sql("INSERT INTO t VALUES (1, 'a')");
   Captured();
-  const std::string confirmed = absl::StrCat("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '",
-                                             harness_->slot(), "'");
+  const std::string confirmed =
+      absl::StrCat("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '", harness_->slot(), "'");
   const std::string before = harness_->Value(confirmed);
   std::thread waiting([&] { EXPECT_TRUE(harness_->capture().Next(absl::Seconds(3)).ok()); });
   absl::SleepFor(absl::Milliseconds(200));  // Confirmed from another thread while Next waits.
@@ -191,7 +193,8 @@ TEST_F(CaptureTest, IdleSlotFollowsOtherTablesWrites) {
   const absl::Time limit = absl::Now() + absl::Seconds(10);
   const auto caught_up = [&] {
     return harness_->Value(absl::StrCat("SELECT confirmed_flush_lsn >= '", position,
-                                        "' FROM pg_replication_slots WHERE slot_name = '", harness_->slot(), "'")) == "t";
+                                        "' FROM pg_replication_slots WHERE slot_name = '", harness_->slot(), "'")) ==
+           "t";
   };
   while (!caught_up() && absl::Now() < limit) {
     auto batch = harness_->capture().Next(absl::Milliseconds(200));
@@ -224,7 +227,8 @@ TEST_F(CaptureTest, HundredMegabytesPassAndUntouchedToastIsMarked) {
   harness_->Start();
   Sql("INSERT INTO t VALUES (1, repeat('0123456789', 10000000), 1)");
   Sql("UPDATE t SET n = 2");
-  EXPECT_THAT(Captured(), ElementsAre("insert public.t (id=1 v=… n=1)", "update public.t (id=1 v=… n=1) to (id=1 v=~ n=2)"));
+  EXPECT_THAT(Captured(),
+              ElementsAre("insert public.t (id=1 v=… n=1)", "update public.t (id=1 v=… n=1) to (id=1 v=~ n=2)"));
 }
 
 TEST_F(CaptureTest, OnlyOurTransactionalMessagesArrive) {
@@ -236,8 +240,9 @@ TEST_F(CaptureTest, OnlyOurTransactionalMessagesArrive) {
 
 TEST_F(CaptureTest, ShapeTellsKeyOrderTypesAndNotNull) {
   Sql("CREATE SCHEMA s; CREATE TYPE s.mood AS ENUM ('sad')");
-  harness_->Enrol("s.t", "v numeric(12,2), b int, m s.mood, a int, twice int GENERATED ALWAYS AS (b * 2) STORED, "
-                         "c text NOT NULL, PRIMARY KEY (b, a) INCLUDE (v)");
+  harness_->Enrol("s.t",
+                  "v numeric(12,2), b int, m s.mood, a int, twice int GENERATED ALWAYS AS (b * 2) STORED, "
+                  "c text NOT NULL, PRIMARY KEY (b, a) INCLUDE (v)");
   harness_->Start();
   Sql("INSERT INTO s.t VALUES (1.50, 2, 'sad', 3, DEFAULT, 'x')");
   EXPECT_THAT(Captured(), ElementsAre("insert s.t (v=1.50 b=2 m=sad a=3 c=x)"));
@@ -257,7 +262,8 @@ TEST_F(CaptureTest, PartitionsArriveAsTheirRoot) {
   harness_->Start();
   Sql("INSERT INTO r VALUES (1, 1)");
   Sql("UPDATE r SET id = 11");
-  EXPECT_THAT(Captured(), ElementsAre("insert public.r (id=1 v=1)", "delete public.r (id=1 v=1); insert public.r (id=11 v=1)"));
+  EXPECT_THAT(Captured(),
+              ElementsAre("insert public.r (id=1 v=1)", "delete public.r (id=1 v=1); insert public.r (id=11 v=1)"));
   EXPECT_THAT(harness_->shape()->key, ElementsAre(0u));
 }
 
@@ -287,7 +293,8 @@ TEST_F(CaptureTest, AColumnKeepsItsNumberThroughARenameThatTheCatalogKnowsAlread
   EXPECT_THAT(Captured(), ElementsAre("insert public.t (id=2 w=a)"));
   EXPECT_THAT(numbers(), ElementsAre(1u, 0u)) << "whether w is called x by now, or is gone, the catalog does not tell";
   Sql("BEGIN; INSERT INTO t VALUES (3, 'a'); ALTER TABLE t ADD y text; UPDATE t SET y = 'b' WHERE id = 3; ALTER TABLE t DROP x; COMMIT");
-  EXPECT_THAT(Captured(), ElementsAre("insert public.t (id=3 x=a); update public.t (id=3 x=a y=NULL) to (id=3 x=a y=b)"));
+  EXPECT_THAT(Captured(),
+              ElementsAre("insert public.t (id=3 x=a); update public.t (id=3 x=a y=NULL) to (id=3 x=a y=b)"));
   EXPECT_THAT(numbers(), ElementsAre(1u, 0u, 4u));
 }
 
@@ -380,7 +387,8 @@ TEST_F(CaptureTest, SlotOfAnotherDatabaseIsNotTaken) {
 TEST_F(CaptureTest, KilledWalsenderEndsTheStreamAndStartGoesOn) {
   StartWithTable();
   Sql("INSERT INTO t VALUES (1, 'a')");
-  Sql(absl::StrCat("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '", harness_->slot(), "'"));
+  Sql(absl::StrCat("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '",
+                   harness_->slot(), "'"));
   absl::Status status;
   for (int i = 0; i < 10 && status.ok(); ++i) status = harness_->capture().Next(absl::Seconds(1)).status();
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
@@ -397,7 +405,8 @@ TEST(CaptureServerTest, ImpatientServerIsKeptContent) {
   // Idle, in Next.
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(harness.capture().Next(absl::Seconds(1)).ok());
   // Busy elsewhere, with more waiting than the sockets hold.
-  std::thread writer([&] { harness.Sql("INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 30000) i"); });
+  std::thread writer(
+      [&] { harness.Sql("INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 30000) i"); });
   for (const absl::Time until = absl::Now() + absl::Seconds(5); absl::Now() < until;) {
     ASSERT_TRUE(harness.capture().KeepAlive().ok());
     absl::SleepFor(absl::Milliseconds(100));
@@ -407,10 +416,13 @@ TEST(CaptureServerTest, ImpatientServerIsKeptContent) {
 }
 
 TEST(CaptureServerTest, LostWalIsNamed) {
-  ASSAY_START_POSTGRES(server, {.settings = {{"max_slot_wal_keep_size", "1MB"}, {"min_wal_size", "32MB"}, {"max_wal_size", "32MB"}}});
+  ASSAY_START_POSTGRES(
+      server, {.settings = {{"max_slot_wal_keep_size", "1MB"}, {"min_wal_size", "32MB"}, {"max_wal_size", "32MB"}}});
   BranchDatabase harness(*server);
   harness.Enrol("t", "id int PRIMARY KEY");
-  for (int i = 0; i < 4; ++i) harness.Sql("CREATE TABLE IF NOT EXISTS x (i int); INSERT INTO x VALUES (1)"), harness.Sql("SELECT pg_switch_wal()");
+  for (int i = 0; i < 4; ++i)
+    harness.Sql("CREATE TABLE IF NOT EXISTS x (i int); INSERT INTO x VALUES (1)"),
+        harness.Sql("SELECT pg_switch_wal()");
   harness.Sql("CHECKPOINT");
   ASSERT_EQ(harness.Value("SELECT wal_status FROM pg_replication_slots"), "lost");
   const absl::Status status = harness.capture().Start();

@@ -54,10 +54,12 @@ TEST(ConnectionTest, SettingsHoldWhateverDatabaseAndRoleSay) {
           "ALTER ROLE postgres SET search_path = 'evil'; ALTER ROLE postgres SET default_transaction_read_only = on");
   auto connection = Connection::Open(server->Url(), {.settings = {{"lock_timeout", "250ms"}}});
   ASSERT_TRUE(connection.ok()) << connection.status();
-  const auto values = (*connection)->Execute(
-      "SELECT '2024-03-04'::date, '1 day 02:00'::interval, 0.1::float8 + 0.2, '\\x00ff'::bytea, '2024-01-01 00:00+00'::timestamptz,"
-      " current_setting('synchronous_commit'), current_setting('statement_timeout'), current_setting('lock_timeout'),"
-      " current_schemas(false), current_setting('transaction_read_only')");
+  const auto values =
+      (*connection)
+          ->Execute(
+              "SELECT '2024-03-04'::date, '1 day 02:00'::interval, 0.1::float8 + 0.2, '\\x00ff'::bytea, '2024-01-01 00:00+00'::timestamptz,"
+              " current_setting('synchronous_commit'), current_setting('statement_timeout'), current_setting('lock_timeout'),"
+              " current_schemas(false), current_setting('transaction_read_only')");
   ASSERT_TRUE(values.ok()) << values.status();
   EXPECT_EQ(values->Text(0, 0), "2024-03-04");
   EXPECT_EQ(values->Text(0, 1), "1 day 02:00:00");
@@ -81,8 +83,9 @@ TEST(ConnectionTest, ParametersAreNeverSql) {
   EXPECT_EQ(echoed->Text(0, 0), hostile);
   EXPECT_TRUE(echoed->IsNull(0, 1));
   const std::string odd = "a\"b'c\\d é";
-  const auto named = (*connection)->Execute(
-      absl::StrCat("SELECT ", (*connection)->QuoteLiteral(odd), " AS ", (*connection)->QuoteIdentifier(odd)));
+  const auto named = (*connection)
+                         ->Execute(absl::StrCat("SELECT ", (*connection)->QuoteLiteral(odd), " AS ",
+                                                (*connection)->QuoteIdentifier(odd)));
   ASSERT_TRUE(named.ok()) << named.status();
   EXPECT_EQ(named->Text(0, 0), odd);
   EXPECT_EQ(absl::string_view(PQfname(named->raw(), 0)), odd);
@@ -106,7 +109,8 @@ TEST(ConnectionTest, PreparedStatementsFollowTheTableAndAreNotTooMany) {
     const auto one = (*connection)->ExecutePrepared(absl::StrCat("SELECT ", i, " + $1::int"), {"1"});
     ASSERT_TRUE(one.ok()) << one.status();
     ASSERT_EQ(one->Int64(0, 0), i + 1);
-    most = std::max(most, static_cast<int>((*connection)->Execute("SELECT count(*) FROM pg_prepared_statements")->Int64(0, 0)));
+    most = std::max(
+        most, static_cast<int>((*connection)->Execute("SELECT count(*) FROM pg_prepared_statements")->Int64(0, 0)));
   }
   EXPECT_GT(most, 10);
   EXPECT_LE(most, 64);
@@ -125,7 +129,8 @@ TEST(ConnectionTest, PreparedStatementIsThereForTheWholeSession) {
       EXPECT_EQ(twice->Int64(0, 0), 2 * std::stoi(number));
     }
   }
-  EXPECT_EQ(SqlstateOf((*connection)->ExecutePrepared("SELECT $1::text", {absl::string_view("a\0b", 3)}).status()), "22021");
+  EXPECT_EQ(SqlstateOf((*connection)->ExecutePrepared("SELECT $1::text", {absl::string_view("a\0b", 3)}).status()),
+            "22021");
   EXPECT_EQ(SqlstateOf((*connection)->ExecutePrepared("SELECT FROM nowhere", {}).status()), "42P01");
   const auto prepared = (*connection)->Execute("SELECT name, statement FROM pg_prepared_statements");
   ASSERT_TRUE(prepared.ok()) << prepared.status();

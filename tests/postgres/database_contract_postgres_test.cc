@@ -1,4 +1,5 @@
-// PostgresDatabase and PostgresCapture as a body of the database contract, and the simulated PostgreSQL held against a real one.
+// PostgresDatabase and PostgresCapture as a body of the database contract, and the simulated PostgreSQL held against a
+// real one.
 #include <functional>
 #include <memory>
 #include <string>
@@ -48,7 +49,8 @@ class RealTransaction : public AppTransaction {
     for (const ColumnText& value : values) items.push_back(Literal(value));
     return Do(absl::StrCat("INSERT INTO ", table.ToString(), " VALUES (", absl::StrJoin(items, ", "), ")"));
   }
-  absl::Status Update(const TableName& table, const RowKey& key, const std::map<std::string, ColumnText>& sets) override {
+  absl::Status Update(const TableName& table, const RowKey& key,
+                      const std::map<std::string, ColumnText>& sets) override {
     std::vector<std::string> items;
     for (const auto& [column, value] : sets) items.push_back(absl::StrCat(column, " = ", Literal(value)));
     return DoToRow(absl::StrCat("UPDATE ", table.ToString(), " SET ", absl::StrJoin(items, ", "), Where(table, key)));
@@ -95,10 +97,13 @@ class RealTransaction : public AppTransaction {
 class RealDatabase : public DatabaseUnderTest {
  public:
   RealDatabase() : branch_(*server) {
-    branch_.Enrol("items", "id integer PRIMARY KEY, name text NOT NULL, price text, sku character varying(8) UNIQUE, note text");
+    branch_.Enrol("items",
+                  "id integer PRIMARY KEY, name text NOT NULL, price text, sku character varying(8) UNIQUE, note text");
     branch_.Enrol("lines", "invoice integer, line integer, quantity integer, PRIMARY KEY (invoice, line)");
-    database_ = std::make_unique<PostgresDatabase>(ProjectionOptions{
-        .conninfo = branch_.url(), .locked_max = absl::Minutes(5), .idle_timeout = absl::Minutes(5)});  // A schedule may dawdle.
+    database_ = std::make_unique<PostgresDatabase>(
+        ProjectionOptions{.conninfo = branch_.url(),
+                          .locked_max = absl::Minutes(5),
+                          .idle_timeout = absl::Minutes(5)});  // A schedule may dawdle.
   }
 
   Database& database() override { return *database_; }
@@ -117,8 +122,8 @@ class RealDatabase : public DatabaseUnderTest {
     return result;
   }
 
-  // COMMIT takes long because a standby that does not exist is waited for (then it has happened), or because a trigger sleeps (then
-  // it has not); meanwhile the session is ended.
+  // COMMIT takes long because a standby that does not exist is waited for (then it has happened), or because a trigger
+  // sleeps (then it has not); meanwhile the session is ended.
   ProjectReply ProjectLosingReply(const ProjectRequest& request, bool arrives) override {
     if (arrives) {
       server->Configure("synchronous_standby_names", "nobody");
@@ -128,10 +133,12 @@ class RealDatabase : public DatabaseUnderTest {
       branch_.Sql(SleepInCommit("lines"));
     }
     std::thread ending([this] {
-      const std::string sessions = "FROM pg_stat_activity WHERE application_name = 'assay projection' AND query = 'COMMIT' "
-                                   "AND state = 'active' AND datname = current_database()";
+      const std::string sessions =
+          "FROM pg_stat_activity WHERE application_name = 'assay projection' AND query = 'COMMIT' "
+          "AND state = 'active' AND datname = current_database()";
       const absl::Time limit = absl::Now() + absl::Seconds(20);
-      while (absl::Now() < limit && branch_.Value("SELECT count(*) " + sessions) != "1") absl::SleepFor(absl::Milliseconds(20));
+      while (absl::Now() < limit && branch_.Value("SELECT count(*) " + sessions) != "1")
+        absl::SleepFor(absl::Milliseconds(20));
       branch_.Value("SELECT count(pg_terminate_backend(pid)) " + sessions);
     });
     const ProjectReply reply = database_->Project(request);
@@ -172,7 +179,8 @@ TEST(SimulatedAgainstReal, SchedulesComeToTheSame) {
     const std::vector<std::string> real = RunSchedule(*MakeReal(), seed, 50);
     for (size_t i = 0; i < std::max(simulated.size(), real.size()); ++i) {
       ASSERT_EQ(i < simulated.size() ? simulated[i] : "(end)", i < real.size() ? real[i] : "(end)")
-          << "seed " << seed << ", line " << i << ", after\n" << absl::StrJoin(simulated.begin(), simulated.begin() + i, "\n");
+          << "seed " << seed << ", line " << i << ", after\n"
+          << absl::StrJoin(simulated.begin(), simulated.begin() + i, "\n");
     }
   }
 }

@@ -4,8 +4,8 @@
 #include <sys/stat.h>
 
 #include "absl/strings/str_cat.h"
-#include "gmock/gmock.h"
 #include "absl/time/clock.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/postgres/branch_harness.h"
 
@@ -79,7 +79,8 @@ TEST_F(DoctorTest, AHealthyBranchHasNothingToMendButTheDaemonToStart) {
   EXPECT_THAT(Find(checks, "messages"), HasSubstr("ok: a probe came back"));
   EXPECT_THAT(Find(checks, "session_replication_role"), HasSubstr("ok"));
   // A temporary slot goes with its session, and that ends a moment after its client.
-  for (int i = 0; i < 100 && branch_->Value("SELECT count(*) FROM pg_replication_slots") != "1"; ++i) absl::SleepFor(absl::Milliseconds(50));
+  for (int i = 0; i < 100 && branch_->Value("SELECT count(*) FROM pg_replication_slots") != "1"; ++i)
+    absl::SleepFor(absl::Milliseconds(50));
   EXPECT_EQ(branch_->Value("SELECT count(*) FROM pg_replication_slots"), "1") << "the probe's slot is gone";
   for (const Check& check : checks)
     EXPECT_TRUE(check.result == CheckResult::kOk || !check.remedy.empty()) << check.name;
@@ -87,7 +88,8 @@ TEST_F(DoctorTest, AHealthyBranchHasNothingToMendButTheDaemonToStart) {
 
 TEST_F(DoctorTest, ADeadlockTimeoutThatIsTooShortIsFoundAndTheRemedyMendsIt) {
   Start({.settings = {{"deadlock_timeout", "300ms"}}});
-  EXPECT_THAT(Find(Run(), "deadlock_timeout"), AllOf(HasSubstr("warn: it is 300ms"), HasSubstr("ALTER SYSTEM SET deadlock_timeout = '1s'")));
+  EXPECT_THAT(Find(Run(), "deadlock_timeout"),
+              AllOf(HasSubstr("warn: it is 300ms"), HasSubstr("ALTER SYSTEM SET deadlock_timeout = '1s'")));
   MustSql(server_->Url(), "ALTER SYSTEM SET deadlock_timeout = '1s'");
   ASSERT_TRUE(server_->Reload().ok());
   EXPECT_EQ(Find(Run(), "deadlock_timeout"), "");

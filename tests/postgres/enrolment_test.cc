@@ -373,7 +373,8 @@ TEST_F(EnrolmentTest, APartitionMadeAfterwardsIsCapturedAndTheNextInitGivesItIts
   EXPECT_THAT(branch_->Attributions(), ElementsAre(HasSubstr("postgres"), HasSubstr("postgres")));
 }
 
-// Goal: duplicates that come from another branch are seen in a table whose constraint is deferrable (projection_test.cc shows how).
+// Goal: duplicates that come from another branch are seen in a table whose constraint is deferrable (projection_test.cc
+// shows how).
 TEST_F(EnrolmentTest, DeferrableConstraintsAreMadeToHoldForReplicationUntilTheTableLeaves) {
   branch_->Sql(
       "CREATE TABLE d (id int PRIMARY KEY, u int UNIQUE DEFERRABLE INITIALLY DEFERRED); INSERT INTO d VALUES (1, 1), "

@@ -69,8 +69,9 @@ TEST(PgoutputTest, BeginCarriesCommitTimeInUnixMicroseconds) {
 }
 
 TEST(PgoutputTest, CommitTimeBefore2000IsNegativeOnTheWire) {
-  EXPECT_EQ(MustParse<pgoutput::Begin>(Bytes().Char('B').Int(1, 8).Int(uint64_t(-1'000'000), 8).Int(1, 4)).commit_time_us,
-            946'684'799'000'000);
+  EXPECT_EQ(
+      MustParse<pgoutput::Begin>(Bytes().Char('B').Int(1, 8).Int(uint64_t(-1'000'000), 8).Int(1, 4)).commit_time_us,
+      946'684'799'000'000);
 }
 
 TEST(PgoutputTest, CommitCarriesBothPositions) {

@@ -1,4 +1,5 @@
-// A branch's database with table t, and projections into it in few words: what the tests of the projection have in common.
+// A branch's database with table t, and projections into it in few words: what the tests of the projection have in
+// common.
 #pragma once
 
 #include <algorithm>
@@ -22,13 +23,18 @@ class ProjectionTest : public ::testing::Test {
   using Outcome = ProjectReply::Outcome;
   inline static const TableName kT{"public", "t"};
 
-  static RowWrite Insert(const RowKey& key, const std::vector<ColumnText>& values) { return test::InsertOf(key, values); }
-  static RowWrite Update(const RowKey& key, const std::vector<ColumnText>& values, uint32_t xmin) { return test::UpdateOf(key, values, xmin); }
+  static RowWrite Insert(const RowKey& key, const std::vector<ColumnText>& values) {
+    return test::InsertOf(key, values);
+  }
+  static RowWrite Update(const RowKey& key, const std::vector<ColumnText>& values, uint32_t xmin) {
+    return test::UpdateOf(key, values, xmin);
+  }
   static RowWrite Delete(const RowKey& key, uint32_t xmin) { return test::DeleteOf(key, xmin); }
 
   static std::string Show(const ReadReply::Row& row) {
     if (!row.exists) return "-";
-    return absl::StrJoin(row.values, ",", [](std::string* out, const ColumnText& v) { absl::StrAppend(out, v.value_or("NULL")); });
+    return absl::StrJoin(row.values, ",",
+                         [](std::string* out, const ColumnText& v) { absl::StrAppend(out, v.value_or("NULL")); });
   }
 
   static void SetUpTestSuite() {
@@ -56,7 +62,8 @@ class ProjectionTest : public ::testing::Test {
   std::string Rows(const std::string& table = "t") {
     const auto rows = test::Sql(branch_->url(), absl::StrCat("SELECT * FROM ", table, " ORDER BY 1"));
     EXPECT_TRUE(rows.ok()) << rows.status();
-    return absl::StrJoin(*rows, ";", [](std::string* out, const auto& row) { absl::StrAppend(out, absl::StrJoin(row, ",")); });
+    return absl::StrJoin(*rows, ";",
+                         [](std::string* out, const auto& row) { absl::StrAppend(out, absl::StrJoin(row, ",")); });
   }
   std::unique_ptr<test::SqlSession> Session() { return test::SqlSession::Connect(branch_->url()).value(); }
 

@@ -1,4 +1,5 @@
-// Projection beside others, against a real server: who waits for whom and for how long, and what becomes of a batch whose session breaks.
+// Projection beside others, against a real server: who waits for whom and for how long, and what becomes of a batch
+// whose session breaks.
 #include <atomic>
 #include <deque>
 #include <thread>
@@ -44,7 +45,8 @@ TEST_F(LockingTest, LockedRowsWaitForTheProjectionAndOthersDoNot) {
   ASSERT_EQ(Project({"v"}, {Update({"1"}, {"x"}, 0)}, /*locked=*/true).outcome, Outcome::kCommitted);
   EXPECT_EQ(Rows(), "1,x;2,app;3,app");
   EXPECT_TRUE(AppWrites("UPDATE t SET v = 'after' WHERE id = 1").ok());
-  EXPECT_THAT(branch_->Captured(), ::testing::Contains("message assay.projection locked; update public.t (id=1 v=a) to (id=1 v=x)"));
+  EXPECT_THAT(branch_->Captured(),
+              ::testing::Contains("message assay.projection locked; update public.t (id=1 v=a) to (id=1 v=x)"));
 }
 
 TEST_F(LockingTest, KeysThatAreNotThereAreKeptFree) {
@@ -78,12 +80,13 @@ TEST_F(LockingTest, AbandonLetsGo) {
 TEST_F(LockingTest, RefusalUnderLocksNamesTheRowAndLetsGo) {
   ASSERT_TRUE(LockingRead({{"1"}, {"9"}}).ok());
   Sql("SELECT 1");
-  EXPECT_THAT(Refused(Project({"v"}, {Update({"1"}, {"x"}, 0), Insert({"nine"}, {"x"})}, /*locked=*/true)), ElementsAre("1:22P02"));
+  EXPECT_THAT(Refused(Project({"v"}, {Update({"1"}, {"x"}, 0), Insert({"nine"}, {"x"})}, /*locked=*/true)),
+              ElementsAre("1:22P02"));
   EXPECT_TRUE(AppWrites("UPDATE t SET v = 'app' WHERE id = 1").ok());
 }
 
-// Goal: while we wait for a table that a long transaction of the application holds, nobody else waits behind us for long; nor when
-// there are several such tables.
+// Goal: while we wait for a table that a long transaction of the application holds, nobody else waits behind us for
+// long; nor when there are several such tables.
 TEST_F(LockingTest, WaitingForTablesHoldsOthersUpForOneLockTimeoutAltogether) {
   std::vector<TableName> names;
   std::vector<std::unique_ptr<SqlSession>> apps;
@@ -113,8 +116,8 @@ TEST_F(LockingTest, WaitingForTablesHoldsOthersUpForOneLockTimeoutAltogether) {
   letting_go.join();
 }
 
-// Goal: the figure that adapters/postgres/projection.h gives for how long the application waits. Method: the largest batch there is,
-// under locks, while the application writes to the same table.
+// Goal: the figure that adapters/postgres/projection.h gives for how long the application waits. Method: the largest
+// batch there is, under locks, while the application writes to the same table.
 TEST_F(LockingTest, LargestBatchUnderLocksHoldsTheApplicationUpForAMoment) {
   auto session = Session();
   for (int count : {1, 5000}) {
@@ -129,7 +132,8 @@ TEST_F(LockingTest, LargestBatchUnderLocksHoldsTheApplicationUpForAMoment) {
     std::thread app([&] {
       for (int i = 0; !done; ++i) {
         const absl::Time start = absl::Now();
-        EXPECT_TRUE(session->Run(absl::StrCat("INSERT INTO t VALUES (", 1'000'000 + 20'000 * count + i, ", 'app')")).ok());
+        EXPECT_TRUE(
+            session->Run(absl::StrCat("INSERT INTO t VALUES (", 1'000'000 + 20'000 * count + i, ", 'app')")).ok());
         longest = std::max(longest, absl::Now() - start);
       }
     });
@@ -137,7 +141,8 @@ TEST_F(LockingTest, LargestBatchUnderLocksHoldsTheApplicationUpForAMoment) {
     EXPECT_EQ(Project({"v"}, rows, /*locked=*/true).outcome, Outcome::kCommitted);
     done = true;
     app.join();
-    std::printf("%d rows written under locks: the application waited %s at most\n", count, absl::FormatDuration(longest).c_str());
+    std::printf("%d rows written under locks: the application waited %s at most\n", count,
+                absl::FormatDuration(longest).c_str());
     EXPECT_LT(longest, absl::Seconds(3));
   }
 }
@@ -163,7 +168,8 @@ TEST_F(LockingTest, LocksAreNotHeldForLongerThanTheyMayBe) {
 }
 
 TEST_F(LockingTest, HungDaemonLosesItsLocks) {
-  database_ = std::make_unique<PostgresDatabase>(ProjectionOptions{.conninfo = branch_->url(), .idle_timeout = absl::Milliseconds(300)});
+  database_ = std::make_unique<PostgresDatabase>(
+      ProjectionOptions{.conninfo = branch_->url(), .idle_timeout = absl::Milliseconds(300)});
   ASSERT_TRUE(LockingRead({{"1"}}).ok());
   absl::SleepFor(absl::Milliseconds(600));
   EXPECT_TRUE(AppWrites("UPDATE t SET v = 'app' WHERE id = 1").ok());
@@ -176,7 +182,8 @@ TEST_F(LockingTest, RowThatStaysLockedIsRefusedByName) {
   const ReadReply::Table table = Read({{"1"}, {"2"}});
   auto app = Session();
   ASSERT_TRUE(app->Run("BEGIN; UPDATE t SET v = 'app' WHERE id = 1").ok());
-  const std::deque<RowWrite> rows = {Update({"1"}, {"x"}, table.rows[0].xmin), Update({"2"}, {"x"}, table.rows[1].xmin)};
+  const std::deque<RowWrite> rows = {Update({"1"}, {"x"}, table.rows[0].xmin),
+                                     Update({"2"}, {"x"}, table.rows[1].xmin)};
   for (int i = 0; i < 2; ++i) {
     const ProjectReply reply = Project({"v"}, rows);
     EXPECT_EQ(reply.outcome, Outcome::kUnavailable);
@@ -198,16 +205,19 @@ class BrokenSessionTest : public ProjectionTest {
     Enrol("id int PRIMARY KEY, v text");
   }
   std::string Terminate() {
-    return Value("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'assay projection' "
-                 "AND datname = current_database()");
+    return Value(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'assay projection' "
+        "AND datname = current_database()");
   }
   // Ends the session once it has been inside COMMIT for a moment.
   std::thread TerminateInCommit() {
     return std::thread([this] {
       const absl::Time limit = absl::Now() + absl::Seconds(20);
-      while (absl::Now() < limit &&
-             Value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'assay projection' AND query = 'COMMIT' "
-                   "AND state = 'active' AND datname = current_database()") != "1") {
+      while (
+          absl::Now() < limit &&
+          Value(
+              "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'assay projection' AND query = 'COMMIT' "
+              "AND state = 'active' AND datname = current_database()") != "1") {
         absl::SleepFor(absl::Milliseconds(20));
       }
       Terminate();
@@ -215,7 +225,8 @@ class BrokenSessionTest : public ProjectionTest {
   }
 };
 
-// What was read in a session that is gone may have been another server's, restored since: it is read again before anything is written.
+// What was read in a session that is gone may have been another server's, restored since: it is read again before
+// anything is written.
 TEST_F(BrokenSessionTest, SessionLostWhileIdleIsOpenedAgainByTheNextRead) {
   ASSERT_EQ(Project({"v"}, {Insert({"1"}, {"a"})}).outcome, Outcome::kCommitted);
   EXPECT_EQ(Terminate(), "1");
@@ -300,10 +311,11 @@ TEST_F(BrokenSessionTest, InterruptEndsAWaitingCall) {
 
 // ---- Those who wait ----
 
-// Goal: a shop that sells is not held up by a large batch, and its transaction is not the one that PostgreSQL ends when both would wait for ever.
-// Method: a sale holds the batch's last row and comes to want its first one while the batch is written, slowly. Without giving way
-// the batch would wait for the last row just when the sale's deadlock_timeout is over. Also when the batch has a row that cannot be written, and
-// is written anew in halves: then the third time that the slow row is written stays.
+// Goal: a shop that sells is not held up by a large batch, and its transaction is not the one that PostgreSQL ends when
+// both would wait for ever. Method: a sale holds the batch's last row and comes to want its first one while the batch
+// is written, slowly. Without giving way the batch would wait for the last row just when the sale's deadlock_timeout is
+// over. Also when the batch has a row that cannot be written, and is written anew in halves: then the third time that
+// the slow row is written stays.
 class WaitedForTest : public ProjectionTest, public ::testing::WithParamInterface<bool> {};
 INSTANTIATE_TEST_SUITE_P(WithABadRow, WaitedForTest, ::testing::Bool());
 
@@ -311,12 +323,14 @@ TEST_P(WaitedForTest, WhoWaitsForALargeBatchIsGivenWay) {
   const bool with_bad_row = GetParam();
   Enrol("id int PRIMARY KEY, v text CHECK (v <> 'bad')");
   constexpr int kRows = 3000;
-  Sql(absl::StrCat("INSERT INTO t SELECT g, 'old' FROM generate_series(1, ", kRows, ") g;"
-                   "CREATE SEQUENCE naps; GRANT ALL ON naps TO PUBLIC;"
-                   "CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_catalog.nextval('public.naps');"
-                   " PERFORM pg_catalog.pg_sleep(0.5); RETURN NEW; END $$;"
-                   "CREATE TRIGGER nap BEFORE UPDATE ON t FOR EACH ROW WHEN (NEW.id = 400) EXECUTE FUNCTION nap();"
-                   "ALTER TABLE t ENABLE ALWAYS TRIGGER nap"));
+  Sql(absl::StrCat(
+      "INSERT INTO t SELECT g, 'old' FROM generate_series(1, ", kRows,
+      ") g;"
+      "CREATE SEQUENCE naps; GRANT ALL ON naps TO PUBLIC;"
+      "CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_catalog.nextval('public.naps');"
+      " PERFORM pg_catalog.pg_sleep(0.5); RETURN NEW; END $$;"
+      "CREATE TRIGGER nap BEFORE UPDATE ON t FOR EACH ROW WHEN (NEW.id = 400) EXECUTE FUNCTION nap();"
+      "ALTER TABLE t ENABLE ALWAYS TRIGGER nap"));
   std::vector<RowKey> keys;
   for (int i = 1; i <= kRows; ++i) keys.push_back({absl::StrCat(i)});
   std::deque<RowWrite> rows;
@@ -327,11 +341,16 @@ TEST_P(WaitedForTest, WhoWaitsForALargeBatchIsGivenWay) {
   };
   read();
   auto sale = Session();
-  ASSERT_TRUE(sale->Run(absl::StrCat("SET deadlock_timeout = '600ms'; BEGIN; UPDATE t SET v = 'sold' WHERE id = ", kRows)).ok());
+  ASSERT_TRUE(
+      sale->Run(absl::StrCat("SET deadlock_timeout = '600ms'; BEGIN; UPDATE t SET v = 'sold' WHERE id = ", kRows))
+          .ok());
   absl::Status sold;
   std::thread shop([&] {
-    while (Value(absl::StrCat("SELECT count(*) FROM pg_stat_activity, naps WHERE application_name = 'assay projection' AND wait_event = 'PgSleep'"
-                              " AND last_value >= ", with_bad_row ? 3 : 1)) == "0") {
+    while (
+        Value(absl::StrCat(
+            "SELECT count(*) FROM pg_stat_activity, naps WHERE application_name = 'assay projection' AND wait_event = 'PgSleep'"
+            " AND last_value >= ",
+            with_bad_row ? 3 : 1)) == "0") {
       absl::SleepFor(absl::Milliseconds(5));
     }
     sold = sale->Run("UPDATE t SET v = 'sold' WHERE id = 1; COMMIT").status();
@@ -355,9 +374,11 @@ TEST_F(ProjectionTest, RowsAreWrittenWhileTheLogIsAndCommittedAfterIt) {
   Sql("INSERT INTO t VALUES (1, 'old')");
   const auto project = [&](const std::shared_ptr<CommitGate>& gate) {
     ++batch_;
-    return database_->Project({batch_, absl::StrCat("tag ", batch_), {{kT, {"v"}, {Update({"1"}, {"new"}, Xmin("1"))}}}, false, gate});
+    return database_->Project(
+        {batch_, absl::StrCat("tag ", batch_), {{kT, {"v"}, {Update({"1"}, {"new"}, Xmin("1"))}}}, false, gate});
   };
-  const std::string waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'assay projection' AND state = 'idle in transaction'";
+  const std::string waits =
+      "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'assay projection' AND state = 'idle in transaction'";
   for (const bool somebody_waits : {true, false}) {
     auto gate = std::make_shared<LogGate>();
     std::thread log([&] {

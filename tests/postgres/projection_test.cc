@@ -1,4 +1,5 @@
-// Projection against a real server: what is read is what PostgreSQL holds, and a batch is written whole, or nothing of it and why.
+// Projection against a real server: what is read is what PostgreSQL holds, and a batch is written whole, or nothing of
+// it and why.
 #include <deque>
 
 #include "absl/strings/str_cat.h"
@@ -8,12 +9,12 @@
 namespace assay {
 namespace {
 
+using test::MustSql;
 using test::SqlSession;
-using ::testing::ElementsAre;
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using test::MustSql;
 
 // ---- Reading ----
 
@@ -22,8 +23,9 @@ using test::MustSql;
 TEST_F(ProjectionTest, ReadsValuesAsCaptureSendsThem) {
   Sql(absl::StrCat("ALTER DATABASE ", branch_->slot(), " SET datestyle = 'SQL, DMY'; ALTER DATABASE ", branch_->slot(),
                    " SET timezone = 'Asia/Kolkata'; ALTER DATABASE ", branch_->slot(), " SET extra_float_digits = -3"));
-  Enrol("id int PRIMARY KEY, b bool, c char(5), i inet, h \"char\", d date, z timestamptz, f float8, y bytea, m money, "
-        "a text[], x xml, v interval, bits bit(3)");
+  Enrol(
+      "id int PRIMARY KEY, b bool, c char(5), i inet, h \"char\", d date, z timestamptz, f float8, y bytea, m money, "
+      "a text[], x xml, v interval, bits bit(3)");
   branch_->Start();
   Sql("SET datestyle = 'ISO'; SET timezone = 'UTC'; INSERT INTO t VALUES (1, true, 'ab', '10.0.0.1', 'q', '2024-03-04', "
       "'2024-01-01 00:00+00', 0.1::float8 + 0.2, '\\x00ff', 12.5, ARRAY['a,b', NULL, 'NULL'], '<a>1</a>', '-1 mon +2 days', "
@@ -34,7 +36,8 @@ TEST_F(ProjectionTest, ReadsValuesAsCaptureSendsThem) {
             "{\"a,b\",NULL,\"NULL\"},<a>1</a>,-1 mons +2 days,101");
   std::string captured = "insert public.t (";
   for (size_t i = 0; i < table.shape->columns.size(); ++i) {
-    absl::StrAppend(&captured, i == 0 ? "" : " ", table.shape->columns[i].name, "=", table.rows[0].values[i].value_or("NULL"));
+    absl::StrAppend(&captured, i == 0 ? "" : " ", table.shape->columns[i].name, "=",
+                    table.rows[0].values[i].value_or("NULL"));
   }
   EXPECT_THAT(branch_->Captured(), ElementsAre(captured + ")"));
   // And written back, it is the same value.
@@ -66,8 +69,9 @@ TEST_F(ProjectionTest, ReadTellsShapeAndAbsence) {
 
 TEST_F(ProjectionTest, TablesThatTakeNoPartAreRefusedByName) {
   Enrol("id int PRIMARY KEY");
-  Sql("CREATE TABLE apart (id int PRIMARY KEY); CREATE VIEW v AS SELECT 1 AS id; CREATE TABLE \"" + std::string(63, 'x') +
-      "\" (id int PRIMARY KEY); ALTER PUBLICATION assay ADD TABLE \"" + std::string(63, 'x') + "\"");
+  Sql("CREATE TABLE apart (id int PRIMARY KEY); CREATE VIEW v AS SELECT 1 AS id; CREATE TABLE \"" +
+      std::string(63, 'x') + "\" (id int PRIMARY KEY); ALTER PUBLICATION assay ADD TABLE \"" + std::string(63, 'x') +
+      "\"");
   const auto refusal = [&](const TableName& name) {
     const ReadReply::Table table = Read({{"1"}}, name);
     EXPECT_FALSE(table.shape.has_value()) << name.ToString();
@@ -115,14 +119,16 @@ TEST_F(ProjectionTest, RowsAreFoundByTheKeysIndex) {
   EXPECT_EQ(Show(table.rows[0]), "Key5,v");
   EXPECT_EQ(Show(table.rows[1]), "Key6,v");
   EXPECT_EQ(Show(table.rows[2]), "-");
-  EXPECT_EQ(Project({"v"}, {Update({"Key5"}, {"new"}, table.rows[0].xmin), Delete({"Key6"}, table.rows[1].xmin)}).outcome,
-            Outcome::kCommitted);
+  EXPECT_EQ(
+      Project({"v"}, {Update({"Key5"}, {"new"}, table.rows[0].xmin), Delete({"Key6"}, table.rows[1].xmin)}).outcome,
+      Outcome::kCommitted);
   EXPECT_EQ(Value("SELECT v FROM t WHERE id = 'key5'"), "new");
   absl::SleepFor(absl::Milliseconds(1100));  // Statistics are reported once a second.
   Read({});
   database_.reset();
   absl::SleepFor(absl::Milliseconds(200));
-  EXPECT_LE(std::stoi(Value("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 't'")), 2);  // ANALYZE, CREATE INDEX.
+  EXPECT_LE(std::stoi(Value("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 't'")),
+            2);  // ANALYZE, CREATE INDEX.
 }
 
 TEST_F(ProjectionTest, ChangedTableIsSeenByTheNextRead) {
@@ -175,7 +181,8 @@ TEST_F(ProjectionTest, AnyRowThatMovedStopsAllAndOneIsNamed) {
   Sql("INSERT INTO t SELECT i, 'old' FROM generate_series(1, 5) i");
   const ReadReply::Table table = Read({{"1"}, {"2"}, {"3"}, {"4"}});
   Sql("UPDATE t SET v = v WHERE id = 1; DELETE FROM t WHERE id = 2");
-  const RowWrite update = Update({"3"}, {"x"}, table.rows[2].xmin), erase = Delete({"4"}, table.rows[3].xmin), insert = Insert({"6"}, {"x"});
+  const RowWrite update = Update({"3"}, {"x"}, table.rows[2].xmin), erase = Delete({"4"}, table.rows[3].xmin),
+                 insert = Insert({"6"}, {"x"});
   EXPECT_THAT(Moved(Project({"v"}, {update, Delete({"2"}, table.rows[1].xmin), erase, insert})), ElementsAre(1));
   EXPECT_THAT(Moved(Project({"v"}, {Update({"1"}, {"x"}, table.rows[0].xmin), update, erase, insert})), ElementsAre(0));
   EXPECT_THAT(Moved(Project({"v"}, {update, erase, Insert({"5"}, {"x"}), insert})), ElementsAre(2));
@@ -212,12 +219,14 @@ TEST_F(ProjectionTest, InsertAwaitingAnotherInsertHasMoved) {
 }
 
 TEST_F(ProjectionTest, EveryRowThatCannotBeWrittenIsNamedWithItsCause) {
-  Enrol("id int PRIMARY KEY, n int NOT NULL CHECK (n > 0), u text UNIQUE, s varchar(3), during int4range, "
-        "EXCLUDE USING gist (during WITH &&)");
+  Enrol(
+      "id int PRIMARY KEY, n int NOT NULL CHECK (n > 0), u text UNIQUE, s varchar(3), during int4range, "
+      "EXCLUDE USING gist (during WITH &&)");
   Sql("INSERT INTO t VALUES (100, 1, 'taken', 'a', '[1,10)')");
   const uint32_t xmin = Xmin("100");
   std::deque<RowWrite> rows;
-  for (int i = 0; i < 300; ++i) rows.push_back(Insert({absl::StrCat(1000 + i)}, {"1", absl::StrCat("u", i), "abc", std::nullopt}));
+  for (int i = 0; i < 300; ++i)
+    rows.push_back(Insert({absl::StrCat(1000 + i)}, {"1", absl::StrCat("u", i), "abc", std::nullopt}));
   rows[7] = Insert({"1"}, {std::nullopt, "a", "a", std::nullopt});
   rows[50] = Insert({"2"}, {"-1", "b", "a", std::nullopt});
   rows[51] = Insert({"3"}, {"1", "taken", "a", std::nullopt});
@@ -229,14 +238,15 @@ TEST_F(ProjectionTest, EveryRowThatCannotBeWrittenIsNamedWithItsCause) {
   rows[204] = Insert({"9"}, {"1", std::string("a\0b", 3), "a", std::nullopt});
   rows[299] = Update({"100"}, {"0", "g", "a", std::nullopt}, xmin);
   EXPECT_THAT(Refused(Project({"n", "u", "s", "during"}, rows)),
-              ElementsAre("200:22P02", "201:22P02", "202:23P01", "203:22021", "204:22021", "299:23514", "50:23514", "51:23505",
-                          "52:22001", "7:23502"));
+              ElementsAre("200:22P02", "201:22P02", "202:23P01", "203:22021", "204:22021", "299:23514", "50:23514",
+                          "51:23505", "52:22001", "7:23502"));
   EXPECT_EQ(Value("SELECT count(*) FROM t"), "1");
   EXPECT_EQ(*database_->LastBatch(), 0u);
   // What PostgreSQL says about the constraint, and nothing of other rows.
   const ProjectReply reply = Project({"n", "u"}, {Insert({"3"}, {"1", "taken"})});
   ASSERT_EQ(reply.rows.size(), 1u);
-  EXPECT_EQ(reply.rows[0].cause, "duplicate key value violates unique constraint \"t_u_key\": Key (u)=(taken) already exists");
+  EXPECT_EQ(reply.rows[0].cause,
+            "duplicate key value violates unique constraint \"t_u_key\": Key (u)=(taken) already exists");
 }
 
 TEST_F(ProjectionTest, UnknownTablesColumnsAndKeysAreRefused) {
@@ -266,8 +276,9 @@ TEST_F(ProjectionTest, TableDroppedSinceItWasReadIsRefusedAndTheRestGoesOn) {
 
 TEST_F(ProjectionTest, TriggersAndForeignKeysStayQuietAndGeneratedColumnsAreComputed) {
   branch_->Enrol("parent", "id int PRIMARY KEY");
-  Enrol("id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, parent int REFERENCES parent, n int, "
-        "twice int GENERATED ALWAYS AS (n * 2) STORED, d text DEFAULT 'default'");
+  Enrol(
+      "id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, parent int REFERENCES parent, n int, "
+      "twice int GENERATED ALWAYS AS (n * 2) STORED, d text DEFAULT 'default'");
   Sql("CREATE TABLE fired (x int); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO fired VALUES (1); "
       "RETURN NEW; END $$; CREATE TRIGGER f BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()");
   EXPECT_EQ(Project({"parent", "n"}, {Insert({"5"}, {"99", "21"})}).outcome, Outcome::kCommitted);
@@ -275,7 +286,8 @@ TEST_F(ProjectionTest, TriggersAndForeignKeysStayQuietAndGeneratedColumnsAreComp
   EXPECT_EQ(Rows("fired"), "");
 }
 
-// The engine takes rows of that xmin for what it wrote: a trigger that answers us may have written them otherwise, or others with them.
+// The engine takes rows of that xmin for what it wrote: a trigger that answers us may have written them otherwise, or
+// others with them.
 TEST_F(ProjectionTest, NoXminIsToldWhereATriggerOrARuleAnswers) {
   Enrol("id int PRIMARY KEY, v text");
   EXPECT_NE(Project({"v"}, {Insert({"1"}, {"a"})}).xmin, 0u);
@@ -294,22 +306,27 @@ TEST_F(ProjectionTest, NoXminIsToldWhereATriggerOrARuleAnswers) {
   EXPECT_EQ(told("ALTER TABLE t ENABLE ALWAYS TRIGGER shout", "3"), 0u);
   EXPECT_EQ(told("ALTER TABLE t ENABLE REPLICA TRIGGER shout", "4"), 0u);
   EXPECT_NE(told("DROP TRIGGER shout ON t", "5"), 0u);
-  EXPECT_EQ(told("CREATE RULE also AS ON DELETE TO t DO ALSO INSERT INTO audit VALUES (1); ALTER TABLE t ENABLE ALWAYS RULE also", "6"), 0u);
+  EXPECT_EQ(
+      told(
+          "CREATE RULE also AS ON DELETE TO t DO ALSO INSERT INTO audit VALUES (1); ALTER TABLE t ENABLE ALWAYS RULE also",
+          "6"),
+      0u);
   EXPECT_EQ(Rows(), "1,a;2,a;3,A;4,A;5,a;6,a");
 }
 
 TEST_F(ProjectionTest, NumbersAndTextsAreNotCutInSilence) {
   Enrol("id int PRIMARY KEY, s varchar(3), c char(3), b bit(3), n numeric(4,1)");
-  EXPECT_THAT(Refused(Project({"s", "c", "b", "n"}, {Insert({"1"}, {"abcd", "a", "101", "1"}), Insert({"2"}, {"a", "abcd", "101", "1"}),
-                                                     Insert({"3"}, {"a", "a", "1011", "1"}), Insert({"4"}, {"a", "a", "101", "1234.5"}),
-                                                     Insert({"5"}, {"abc", "abc", "101", "123.5"})})),
+  EXPECT_THAT(Refused(Project({"s", "c", "b", "n"},
+                              {Insert({"1"}, {"abcd", "a", "101", "1"}), Insert({"2"}, {"a", "abcd", "101", "1"}),
+                               Insert({"3"}, {"a", "a", "1011", "1"}), Insert({"4"}, {"a", "a", "101", "1234.5"}),
+                               Insert({"5"}, {"abc", "abc", "101", "123.5"})})),
               ElementsAre("0:22001", "1:22001", "2:22026", "3:22003"));
 }
 
 TEST_F(ProjectionTest, AValueOfAnotherTypeIsRefusedUnlessAllOfItIsHeld) {
   Enrol("id int PRIMARY KEY, n numeric(12,2), t timestamp(0), i int, c char(5), d date");
-  const std::vector<std::string> types = {"numeric(14,4)", "timestamp(3) without time zone", "text", "character varying(9)",
-                                          "timestamp without time zone"};
+  const std::vector<std::string> types = {"numeric(14,4)", "timestamp(3) without time zone", "text",
+                                          "character varying(9)", "timestamp without time zone"};
   const auto writes = [&](std::deque<RowWrite> rows) {
     return std::vector<TableWrites>{{kT, {"n", "t", "i", "c", "d"}, std::move(rows), types}};
   };
@@ -320,7 +337,8 @@ TEST_F(ProjectionTest, AValueOfAnotherTypeIsRefusedUnlessAllOfItIsHeld) {
     return values;
   };
   EXPECT_THAT(Refused(Project(writes({Insert({"1"}, but(0, "7.5012")), Insert({"2"}, but(1, "2024-05-01 10:00:00.125")),
-                                      Insert({"3"}, but(2, "05")), Insert({"4"}, but(4, "2024-05-01 10:00:00")), Insert({"5"}, fits)}))),
+                                      Insert({"3"}, but(2, "05")), Insert({"4"}, but(4, "2024-05-01 10:00:00")),
+                                      Insert({"5"}, fits)}))),
               ElementsAre("0:22000", "1:22000", "2:22000", "3:22000"));
   EXPECT_EQ(Project(writes({Insert({"5"}, fits), Insert({"6"}, but(0, "-100.0000"))})).outcome, Outcome::kCommitted);
   EXPECT_EQ(Rows(), "5,7.50,2024-05-01 10:00:00,5,ab   ,2024-05-01;6,-100.00,2024-05-01 10:00:00,5,ab   ,2024-05-01");
@@ -334,10 +352,13 @@ TEST_F(ProjectionTest, HostileNamesAndValuesAreOnlyNamesAndValues) {
   const std::string name = "é\"; DROP TABLE t; -- '" + std::string(40, 'x');
   const std::string quoted = "\"é\"\"; DROP TABLE t; -- '" + std::string(40, 'x') + "\"";
   Sql(absl::StrCat("CREATE SCHEMA ", quoted, "; GRANT USAGE ON SCHEMA ", quoted, " TO assay_projector"));
-  branch_->Enrol(absl::StrCat(quoted, ".", quoted), absl::StrCat(quoted, " text PRIMARY KEY, \"select\" text, \"A b\" text"));
+  branch_->Enrol(absl::StrCat(quoted, ".", quoted),
+                 absl::StrCat(quoted, " text PRIMARY KEY, \"select\" text, \"A b\" text"));
   const std::vector<ColumnText> values = {"'; DROP TABLE t; --", "{\"a\\\",NULL} \\ $1 \n\t\r 😀"};
-  ASSERT_EQ(Project({{{name, name}, {"select", "A b"}, {Insert({"NULL"}, values), Insert({""}, {"NULL", std::nullopt})}}}).outcome,
-            Outcome::kCommitted);
+  ASSERT_EQ(
+      Project({{{name, name}, {"select", "A b"}, {Insert({"NULL"}, values), Insert({""}, {"NULL", std::nullopt})}}})
+          .outcome,
+      Outcome::kCommitted);
   const ReadReply::Table table = Read({{"NULL"}, {""}, {"' OR true --"}}, {name, name});
   EXPECT_EQ(table.rows[0].values[1], values[0]);
   EXPECT_EQ(table.rows[0].values[2], values[1]);
@@ -347,12 +368,13 @@ TEST_F(ProjectionTest, HostileNamesAndValuesAreOnlyNamesAndValues) {
 }
 
 // Enough new rows for COPY, which has an escaping of its own and no word for a row that is there already.
-// Each text in rows of its own: one that COPY refuses sends all rows of its table the slow way, on which nothing is escaped.
+// Each text in rows of its own: one that COPY refuses sends all rows of its table the slow way, on which nothing is
+// escaped.
 TEST_F(ProjectionTest, ManyNewRowsAreStoredAsTheyAre) {
   Enrol("id integer PRIMARY KEY, v text, n numeric(6,2) DEFAULT 7");
   int id = 0;
-  for (const ColumnText& awkward : std::vector<ColumnText>{"a\tb", "a\nb", "a\rb", "\\", "\\N", "\\.", "\\t", "", "NULL", std::nullopt, "'\"{},;",
-                                                           "größe 宝石", "\x01\x7f"}) {
+  for (const ColumnText& awkward : std::vector<ColumnText>{"a\tb", "a\nb", "a\rb", "\\", "\\N", "\\.", "\\t", "",
+                                                           "NULL", std::nullopt, "'\"{},;", "größe 宝石", "\x01\x7f"}) {
     SCOPED_TRACE(awkward.value_or("NULL"));
     std::deque<RowWrite> rows;
     std::vector<RowKey> keys;
@@ -392,7 +414,8 @@ TEST_F(ProjectionTest, KeyAmongManyThatWouldBeStoredInAnotherSpellingIsNamed) {
 TEST_F(ProjectionTest, ManyRowsOfWhichOneCannotBeStoredNameThatOne) {
   Enrol("id integer PRIMARY KEY, v integer CHECK (v <> 13), w varchar(3)");
   std::deque<RowWrite> rows;
-  for (int id = 0; id < 100; ++id) rows.push_back(Insert({absl::StrCat(id)}, {absl::StrCat(id), id == 50 ? "four" : "abc"}));
+  for (int id = 0; id < 100; ++id)
+    rows.push_back(Insert({absl::StrCat(id)}, {absl::StrCat(id), id == 50 ? "four" : "abc"}));
   EXPECT_THAT(Refused(Project({"v", "w"}, rows)), ElementsAre("13:23514", "50:22001"));
   EXPECT_EQ(Rows(), "");
 }
@@ -403,9 +426,12 @@ TEST_F(ProjectionTest, PartitionedTableIsWrittenThroughItsRoot) {
       "GRANT SELECT, INSERT, UPDATE, DELETE ON r TO assay_projector; INSERT INTO r VALUES (1, 'a'), (11, 'b')");
   const TableName r{"public", "r"};
   const ReadReply::Table table = Read({{"1"}, {"11"}, {"2"}}, r);
-  ASSERT_EQ(Project({{r, {"v"}, {Update({"1"}, {"x"}, table.rows[0].xmin), Delete({"11"}, table.rows[1].xmin), Insert({"12"}, {"c"})}}})
-                .outcome,
-            Outcome::kCommitted);
+  ASSERT_EQ(
+      Project({{r,
+                {"v"},
+                {Update({"1"}, {"x"}, table.rows[0].xmin), Delete({"11"}, table.rows[1].xmin), Insert({"12"}, {"c"})}}})
+          .outcome,
+      Outcome::kCommitted);
   EXPECT_EQ(Rows("r"), "1,x;12,c");
   EXPECT_THAT(Refused(Project({{r, {"v"}, {Insert({"99"}, {"no partition"})}}})), ElementsAre("0:23514"));
 }
@@ -432,7 +458,8 @@ TEST_F(ExchangeTest, TwoRowsSwap) {
 }
 
 TEST_F(ExchangeTest, ThreeRowsRotateAndANewOneTakesAFreedValue) {
-  ASSERT_EQ(Project({"u"}, {To(1, "b"), To(2, "c"), To(3, "a"), To(4, "e"), Insert({"5"}, {"d"})}).outcome, Outcome::kCommitted);
+  ASSERT_EQ(Project({"u"}, {To(1, "b"), To(2, "c"), To(3, "a"), To(4, "e"), Insert({"5"}, {"d"})}).outcome,
+            Outcome::kCommitted);
   EXPECT_EQ(Rows(), "1,b,one,1;2,c,two,1;3,a,three,1;4,e,four,1;5,d,NULL,1");
 }
 
@@ -452,7 +479,8 @@ TEST_F(ExchangeTest, AnIdentityColumnTakesItsValueFromAnInsert) {
   absl::SleepFor(absl::Milliseconds(300));  // Until the catalog is read anew.
   for (int i = 1; i <= 2; ++i) xmin_[i] = Xmin(absl::StrCat(i));
   auto reply = Project({"serial"}, {To(1, "21"), To(2, "22")});
-  ASSERT_EQ(reply.outcome, Outcome::kCommitted) << (reply.rows.empty() ? std::string("-") : reply.rows[0].sqlstate + " " + reply.rows[0].cause);
+  ASSERT_EQ(reply.outcome, Outcome::kCommitted)
+      << (reply.rows.empty() ? std::string("-") : reply.rows[0].sqlstate + " " + reply.rows[0].cause);
   EXPECT_EQ(Rows(), "1,a,one,1,21;2,b,two,1,22;3,c,three,1,3;4,d,four,1,4");
 }
 
@@ -461,9 +489,7 @@ TEST_F(ExchangeTest, SwapBesideARowThatCannotPassNamesOnlyThatRow) {
   EXPECT_EQ(Rows(), "1,a,one,1;2,b,two,1;3,c,three,1;4,d,four,1");
 }
 
-TEST_F(ExchangeTest, HalfASwapIsRefused) {
-  EXPECT_THAT(Refused(Project({"u"}, {To(1, "b")})), ElementsAre("0:23505"));
-}
+TEST_F(ExchangeTest, HalfASwapIsRefused) { EXPECT_THAT(Refused(Project({"u"}, {To(1, "b")})), ElementsAre("0:23505")); }
 
 TEST_F(ExchangeTest, SwapOfARowThatMovedHasMoved) {
   Sql("UPDATE t SET note = 'app' WHERE id = 2");
@@ -479,8 +505,9 @@ class DeferredTest : public ProjectionTest {
   void SetUp() override {
     ProjectionTest::SetUp();
     if (IsSkipped()) return;
-    Enrol("id int PRIMARY KEY, u text UNIQUE DEFERRABLE INITIALLY DEFERRED, w text UNIQUE DEFERRABLE, r int4range, "
-          "EXCLUDE USING gist (r WITH &&) DEFERRABLE INITIALLY DEFERRED");
+    Enrol(
+        "id int PRIMARY KEY, u text UNIQUE DEFERRABLE INITIALLY DEFERRED, w text UNIQUE DEFERRABLE, r int4range, "
+        "EXCLUDE USING gist (r WITH &&) DEFERRABLE INITIALLY DEFERRED");
     Sql("INSERT INTO t VALUES (1, 'a', 'aa', '[1,5)'), (2, 'b', 'bb', NULL)");
   }
   // As enrolment does.
@@ -493,8 +520,10 @@ class DeferredTest : public ProjectionTest {
 // What makes the enabling necessary: PostgreSQL takes duplicates, deferred or not, up to and over COMMIT.
 TEST_F(DeferredTest, ReplicaRoleWouldNotCheckThemAtAll) {
   auto session = Session();
-  ASSERT_TRUE(session->Run("SET session_replication_role = replica; INSERT INTO t VALUES (3, 'a', 'aa', '[2,3)')").ok());
-  EXPECT_TRUE(session->Run("BEGIN; INSERT INTO t VALUES (4, 'a', 'aa', '[2,3)'); SET CONSTRAINTS ALL IMMEDIATE; COMMIT").ok());
+  ASSERT_TRUE(
+      session->Run("SET session_replication_role = replica; INSERT INTO t VALUES (3, 'a', 'aa', '[2,3)')").ok());
+  EXPECT_TRUE(
+      session->Run("BEGIN; INSERT INTO t VALUES (4, 'a', 'aa', '[2,3)'); SET CONSTRAINTS ALL IMMEDIATE; COMMIT").ok());
   EXPECT_EQ(Value("SELECT count(*) FROM t WHERE u = 'a' AND w = 'aa'"), "3");
 }
 
@@ -536,10 +565,12 @@ TEST_F(DeferredTest, ExchangePassesAndBesideABadRowOnlyThatIsNamed) {
 TEST_F(DeferredTest, UnderLocksTheRowIsNamedToo) {
   CheckAlways();
   ASSERT_TRUE(database_->Read({.tables = {{kT, {{"3"}, {"4"}}}}, .fence = "f", .lock = true, .tag = "locked"}).ok());
-  EXPECT_THAT(Refused(Project({"u"}, {Insert({"3"}, {"c"}), Insert({"4"}, {"a"})}, /*locked=*/true)), ElementsAre("1:23505"));
+  EXPECT_THAT(Refused(Project({"u"}, {Insert({"3"}, {"c"}), Insert({"4"}, {"a"})}, /*locked=*/true)),
+              ElementsAre("1:23505"));
 }
 
-// Goal: a rule of the shop's own that looks at COMMIT, as "the postings of a day come to nothing", is no way to stop everything.
+// Goal: a rule of the shop's own that looks at COMMIT, as "the postings of a day come to nothing", is no way to stop
+// everything.
 TEST_F(ProjectionTest, DeferredRuleTakesRowsThatSatisfyItTogetherAndNamesThoseThatDoNot) {
   Enrol("id int PRIMARY KEY, day int, n int");
   Sql("CREATE FUNCTION even() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF (SELECT sum(n) FROM public.t WHERE day = NEW.day) <> 0 "
@@ -547,7 +578,8 @@ TEST_F(ProjectionTest, DeferredRuleTakesRowsThatSatisfyItTogetherAndNamesThoseTh
       "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION even(); ALTER TABLE t ENABLE ALWAYS TRIGGER even");
   const std::deque<RowWrite> day1 = {Insert({"1"}, {"1", "7"}), Insert({"2"}, {"1", "-7"})};
   EXPECT_EQ(Project({"day", "n"}, day1).outcome, Outcome::kCommitted);
-  const ProjectReply reply = Project({"day", "n"}, {Insert({"3"}, {"2", "0"}), Insert({"4"}, {"2", "5"}), Insert({"5"}, {"3", "0"})});
+  const ProjectReply reply =
+      Project({"day", "n"}, {Insert({"3"}, {"2", "0"}), Insert({"4"}, {"2", "5"}), Insert({"5"}, {"3", "0"})});
   EXPECT_THAT(Refused(reply), ElementsAre("1:P0001"));
   ASSERT_EQ(reply.rows.size(), 1u);
   EXPECT_EQ(reply.rows[0].cause, "day 2 is uneven");
@@ -560,8 +592,8 @@ TEST_F(ProjectionTest, DeferredRuleTakesRowsThatSatisfyItTogetherAndNamesThoseTh
 
 // ---- Keys that are equal and not the same ----
 
-// Goal: where PostgreSQL holds two keys to be equal that the log tells apart, neither row is written over the other, nor is a batch
-// tried for ever: the one that is there stays, the other is refused by name until the key is free.
+// Goal: where PostgreSQL holds two keys to be equal that the log tells apart, neither row is written over the other,
+// nor is a batch tried for ever: the one that is there stays, the other is refused by name until the key is free.
 class SpellingTest : public ProjectionTest, public ::testing::WithParamInterface<std::vector<std::string>> {};
 
 TEST_P(SpellingTest, TheRowThatIsThereStaysAndTheOtherIsNamed) {

@@ -22,7 +22,8 @@ ColumnText TextOf(bool has_value, const std::string& value) { return has_value ?
 absl::StatusOr<HistoricChange> ChangeOf(const v1::Event& event, const OriginId& origin,
                                         const std::map<uint64_t, v1::TableSchema>& schemas) {
   auto schema = schemas.find(event.row().schema());
-  if (schema == schemas.end()) return Violation("one history", "a row change names a schema that was not declared before it");
+  if (schema == schemas.end())
+    return Violation("one history", "a row change names a schema that was not declared before it");
   HistoricChange change;
   change.version = {HlcStamp{event.stamp()}, origin, Sequence{event.sequence()}};
   change.operation = event.row().operation();
@@ -40,12 +41,15 @@ absl::StatusOr<HistoricChange> ChangeOf(const v1::Event& event, const OriginId& 
 
 }  // namespace
 
-std::string Show(const SimRowName& row) { return absl::StrCat(row.first.ToString(), "(", absl::StrJoin(row.second, ","), ")"); }
+std::string Show(const SimRowName& row) {
+  return absl::StrCat(row.first.ToString(), "(", absl::StrJoin(row.second, ","), ")");
+}
 std::string Show(const HistoricChange& change) {
-  return absl::StrCat(v1::RowChange::Operation_Name(change.operation), " ", Show(change.row), " {",
-                      absl::StrJoin(change.new_values, ", ",
-                                    [](std::string* out, const auto& v) { absl::StrAppend(out, v.first, "=", Show(v.second)); }),
-                      "}");
+  return absl::StrCat(
+      v1::RowChange::Operation_Name(change.operation), " ", Show(change.row), " {",
+      absl::StrJoin(change.new_values, ", ",
+                    [](std::string* out, const auto& v) { absl::StrAppend(out, v.first, "=", Show(v.second)); }),
+      "}");
 }
 
 absl::StatusOr<HistoricBranch> History::Read(const std::string& name, const OriginId& own, const SimDatabase* database,
@@ -65,7 +69,8 @@ absl::StatusOr<HistoricBranch> History::Read(const std::string& name, const Orig
       ASSAY_ASSIGN_OR_RETURN(const StoredEvent* stored, reader.Next());
       if (stored == nullptr) break;
       const uint64_t sequence = chain.bytes.size() + 1;
-      if (stored->sequence.value != sequence) return Violation("dense chain", absl::StrCat("event ", sequence, " is missing"));
+      if (stored->sequence.value != sequence)
+        return Violation("dense chain", absl::StrCat("event ", sequence, " is missing"));
       if (inside ? stored->stamp != stamp : stored->stamp <= stamp) {
         return Violation("dense chain", absl::StrCat("stamps do not rise by transaction at event ", sequence));
       }
@@ -80,7 +85,8 @@ absl::StatusOr<HistoricBranch> History::Read(const std::string& name, const Orig
       if (LeafHash(stored->bytes) != stored->leaf) return Violation("one history", "a leaf is not its event's hash");
       v1::Event event;
       if (!event.ParseFromString(chain.bytes.back()) || event.sequence() != sequence || event.stamp() != stamp.value ||
-          event.transaction_first() != transaction.first.value || event.ends_transaction() != stored->ends_transaction) {
+          event.transaction_first() != transaction.first.value ||
+          event.ends_transaction() != stored->ends_transaction) {
         return Violation("dense chain", absl::StrCat("event ", sequence, " contradicts its place"));
       }
       if (event.has_transaction()) transaction.header = event.transaction();
@@ -90,7 +96,8 @@ absl::StatusOr<HistoricBranch> History::Read(const std::string& name, const Orig
       transaction.changes.push_back(std::move(change));
     }
     if (inside) return Violation("dense chain", "a reader is shown the beginning of a transaction");
-    if (chain.bytes.size() != log.Head(origin).complete.value) return Violation("dense chain", "the head is not the last event");
+    if (chain.bytes.size() != log.Head(origin).complete.value)
+      return Violation("dense chain", "the head is not the last event");
   }
   ASSAY_ASSIGN_OR_RETURN(const std::vector<UnsettledRow> unsettled, stages.ListUnsettled(false, 1'000'000));
   for (const UnsettledRow& row : unsettled) {
@@ -112,7 +119,8 @@ absl::Status History::CheckOneHistory(const SimHub& hub) const {
   for (const HistoricBranch& owner : branches_) {
     const HistoricChain& chain = owner.chains.at(owner.origin);
     const auto check = [&](const std::string& where, const std::vector<Hash>& leaves) {
-      if (leaves.size() > chain.leaves.size()) return Violation("one history", absl::StrCat(where, " has more than ", owner.name));
+      if (leaves.size() > chain.leaves.size())
+        return Violation("one history", absl::StrCat(where, " has more than ", owner.name));
       for (size_t i = 0; i < leaves.size(); ++i) {
         if (leaves[i] == chain.leaves[i]) continue;
         return Violation("one history", absl::StrCat(where, " has another event ", i + 1, " of ", owner.name));
@@ -219,7 +227,8 @@ class Expectation {
 
 // Same row, operation and values; `old_values` too where the expectation has them.
 bool Matches(const HistoricChange& expected, const HistoricChange& found) {
-  return expected.operation == found.operation && expected.row == found.row && expected.new_values == found.new_values &&
+  return expected.operation == found.operation && expected.row == found.row &&
+         expected.new_values == found.new_values &&
          (expected.old_values.empty() || expected.old_values == found.old_values);
 }
 
@@ -237,7 +246,8 @@ absl::Status CompareTransaction(const WalTransaction& wal, const std::vector<std
       const bool matches = in_order ? Matches(change, *(begin + (&change - &item[0])))
                                     : std::any_of(begin, begin + static_cast<ptrdiff_t>(item.size()),
                                                   [&](const HistoricChange& c) { return Matches(change, c); });
-      if (!matches) return Violation("captured once", absl::StrCat("no event for ", Show(change), "; there is ", Show(*begin)));
+      if (!matches)
+        return Violation("captured once", absl::StrCat("no event for ", Show(change), "; there is ", Show(*begin)));
     }
     at += item.size();
   }
@@ -256,7 +266,8 @@ absl::Status History::CheckCapturedOnce() {
     for (const HistoricTransaction& transaction : branch.chains.at(branch.origin).transactions) {
       if (transaction.changes.empty()) continue;  // The opening.
       const Lsn lsn{transaction.header.commit_lsn()};
-      if (lsn <= last) return Violation("captured once", absl::StrCat(branch.name, ": out of commit order at ", lsn.ToString()));
+      if (lsn <= last)
+        return Violation("captured once", absl::StrCat(branch.name, ": out of commit order at ", lsn.ToString()));
       by_lsn[last = lsn] = &transaction;
     }
     Expectation expectation(&branch.policies);
@@ -275,11 +286,13 @@ absl::Status History::CheckCapturedOnce() {
       }
       ++matched;
       if (expected.empty()) {
-        return Violation("captured once", absl::StrCat(where, wal.projected ? ": a projection" : ": nothing", " taken as local"));
+        return Violation("captured once",
+                         absl::StrCat(where, wal.projected ? ": a projection" : ": nothing", " taken as local"));
       }
       ASSAY_RETURN_IF_ERROR(Annotate(CompareTransaction(wal, expected, *found->second), where));
     }
-    if (matched != by_lsn.size()) return Violation("captured once", absl::StrCat(branch.name, " has a transaction nobody made"));
+    if (matched != by_lsn.size())
+      return Violation("captured once", absl::StrCat(branch.name, " has a transaction nobody made"));
   }
   return absl::OkStatus();
 }
@@ -346,7 +359,8 @@ absl::Status History::CheckEqualTables() const {
         auto in_a = table.rows.find(key);
         auto in_b = other.rows.find(key);
         if (in_a == table.rows.end() || in_b == other.rows.end() || in_a->second.values != in_b->second.values) {
-          return Violation("equal tables", absl::StrCat(Show({name, key}), " differs between ", a.name, " and ", b.name));
+          return Violation("equal tables",
+                           absl::StrCat(Show({name, key}), " differs between ", a.name, " and ", b.name));
         }
       }
     }

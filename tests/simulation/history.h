@@ -1,4 +1,5 @@
-// What must be true of a finished run, judged from the logs, the databases' WALs and their rows, without asking the engine.
+// What must be true of a finished run, judged from the logs, the databases' WALs and their rows, without asking the
+// engine.
 //
 //   History history;
 //   ASSAY_RETURN_IF_ERROR(history.AddBranch(...)) for each;
@@ -58,15 +59,16 @@ struct HistoricBranch {
   const SimDatabase* database = nullptr;
   std::map<OriginId, HistoricChain> chains;
   std::map<TableName, TablePolicy> policies;
-  std::set<SimRowName> unsettled;   // Rows that the engine says PostgreSQL does not hold as folded.
-  std::set<std::string> denied;     // Tables not readable here, as in SegmentPart::table.
+  std::set<SimRowName> unsettled;  // Rows that the engine says PostgreSQL does not hold as folded.
+  std::set<std::string> denied;    // Tables not readable here, as in SegmentPart::table.
 };
 
 class History {
  public:
   // Reads every chain out of the log. DATA_LOSS, naming the invariant, when a chain is not what a chain must be.
-  static absl::StatusOr<HistoricBranch> Read(const std::string& name, const OriginId& origin, const SimDatabase* database,
-                                             EventLog& log, StageStore& stages, TableNames& names);
+  static absl::StatusOr<HistoricBranch> Read(const std::string& name, const OriginId& origin,
+                                             const SimDatabase* database, EventLog& log, StageStore& stages,
+                                             TableNames& names);
 
   void Add(HistoricBranch branch) { branches_.push_back(std::move(branch)); }
 

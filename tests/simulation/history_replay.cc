@@ -1,4 +1,5 @@
-// Walks a branch's WAL with the version of every value in mind: what each projection replaced, and what it left half done.
+// Walks a branch's WAL with the version of every value in mind: what each projection replaced, and what it left half
+// done.
 #include <algorithm>
 #include <utility>
 
@@ -20,11 +21,11 @@ struct RowState {
   bool live = false;
   std::map<std::string, ColumnText> values;
   std::map<std::string, Version> versions;
-  Version local_written, local_deleted;   // Newest of this branch's own, in WAL order.
-  std::map<std::string, Version> local;   // The same, per column.
-  Lsn born;                               // The commit of the app that made it.
-  Lsn local_change;                       // The newest commit of the app that touched it.
-  Lsn went;                               // The commit of the app that made it when the app deleted it last.
+  Version local_written, local_deleted;  // Newest of this branch's own, in WAL order.
+  std::map<std::string, Version> local;  // The same, per column.
+  Lsn born;                              // The commit of the app that made it.
+  Lsn local_change;                      // The newest commit of the app that touched it.
+  Lsn went;                              // The commit of the app that made it when the app deleted it last.
 };
 
 struct EventRef {
@@ -37,13 +38,15 @@ struct EventRef {
 
 class History::Replay {
  public:
-  Replay(const std::vector<HistoricBranch>& branches, size_t index, const std::map<Lsn, const HistoricTransaction*>& captured)
+  Replay(const std::vector<HistoricBranch>& branches, size_t index,
+         const std::map<Lsn, const HistoricTransaction*>& captured)
       : branch_(branches[index]), captured_(captured) {
     for (const HistoricBranch& branch : branches) {
       const HistoricChain& chain = branch.chains.at(branch.origin);
       chains_[branch.origin] = &chain;
       for (size_t t = 0; t < chain.transactions.size(); ++t) {
-        for (const HistoricChange& change : chain.transactions[t].changes) by_row_[change.row].push_back({&chain, t, &change});
+        for (const HistoricChange& change : chain.transactions[t].changes)
+          by_row_[change.row].push_back({&chain, t, &change});
       }
     }
   }
@@ -99,7 +102,8 @@ class History::Replay {
   }
 
   // The newest write of `value` to the column. none: nobody wrote it.
-  Version Writer(const SimRowName& row, const std::string& column, const ColumnText& value, std::vector<EventRef>* touched) {
+  Version Writer(const SimRowName& row, const std::string& column, const ColumnText& value,
+                 std::vector<EventRef>* touched) {
     std::vector<EventRef> writers;
     for (const EventRef& ref : by_row_[row]) {
       auto it = ref.change->new_values.find(column);
@@ -116,17 +120,19 @@ class History::Replay {
   absl::Status Write(const SimRowName& name, const std::map<std::string, ColumnText>& values, bool insert,
                      std::vector<EventRef>* touched) {
     RowState& row = rows_[name];
-    // The one thing that nothing stands guard over (RowWrite::xmin): the echo finds it, and what was deleted goes again.
-    // A projection may rest on the fence of the read before the one before its own, which came by before that one's batch could be asked for.
+    // The one thing that nothing stands guard over (RowWrite::xmin): the echo finds it, and what was deleted goes
+    // again. A projection may rest on the fence of the read before the one before its own, which came by before that
+    // one's batch could be asked for.
     const bool unnoticed = insert && row.went > (fences_.size() < 3 ? Lsn{} : fences_[fences_.size() - 3]);
     Version newest;
     for (const auto& [column, value] : values) {
       if (!insert && row.values[column] == value) continue;
       const Version writer = Writer(name, column, value, touched);
-      if (writer.IsNone() && value.has_value()) return Violation("projection = fold", absl::StrCat("nobody wrote ", *value));
+      if (writer.IsNone() && value.has_value())
+        return Violation("projection = fold", absl::StrCat("nobody wrote ", *value));
       if (writer < row.local[column] && !unnoticed) {
-        return Violation("no stale overwrite", absl::StrCat(name.first.ToString(), "(", absl::StrJoin(name.second, ","), ").", column,
-                                                            " was overwritten by an older value"));
+        return Violation("no stale overwrite", absl::StrCat(name.first.ToString(), "(", absl::StrJoin(name.second, ","),
+                                                            ").", column, " was overwritten by an older value"));
       }
       row.versions[column] = writer;
       row.values[column] = value;
@@ -138,7 +144,8 @@ class History::Replay {
         if (!values.contains(column)) newest = std::max(newest, ref.change->version);
       }
     }
-    if (insert && newest < row.local_deleted && !unnoticed) return Violation("no stale overwrite", absl::StrCat("a newer delete was undone", Explain(name)));
+    if (insert && newest < row.local_deleted && !unnoticed)
+      return Violation("no stale overwrite", absl::StrCat("a newer delete was undone", Explain(name)));
     row.live = true;
     return absl::OkStatus();
   }
@@ -150,7 +157,8 @@ class History::Replay {
       if (ref.change->operation == v1::RowChange::DELETE) newest = std::max(newest, ref.change->version);
     }
     if (newest < row.local_written) {
-      return Violation("no stale overwrite", absl::StrCat("a row newer than every delete of it was deleted: ", Explain(name)));
+      return Violation("no stale overwrite",
+                       absl::StrCat("a row newer than every delete of it was deleted: ", Explain(name)));
     }
     row.live = false;
     return absl::OkStatus();
@@ -161,7 +169,8 @@ class History::Replay {
     // Rows that exchange a unique value are taken out and put back: that is an update.
     std::set<SimRowName> inserted, put_back;
     for (const WalItem& item : wal.items) {
-      if (item.kind == CaptureItem::Kind::kInsert) inserted.insert({item.relation->name, KeyOf(*item.relation, item.new_values)});
+      if (item.kind == CaptureItem::Kind::kInsert)
+        inserted.insert({item.relation->name, KeyOf(*item.relation, item.new_values)});
     }
     std::vector<EventRef> touched;
     for (const WalItem& item : wal.items) {
@@ -183,9 +192,11 @@ class History::Replay {
       const HistoricTransaction& transaction = ref.chain->transactions[ref.transaction];
       projected_stamp_ = std::max(projected_stamp_, ref.change->version.stamp);
       for (const HistoricChange& change : transaction.changes) {
-        if (!Shows(change)) return Violation("transactions whole", absl::StrCat(EventName(ref.chain->origin, ref.change->version.sequence),
-                                                                               " is visible, ", EventName(ref.chain->origin, change.version.sequence),
-                                                                               " of the same transaction is not: ", Explain(change)));
+        if (!Shows(change))
+          return Violation("transactions whole",
+                           absl::StrCat(EventName(ref.chain->origin, ref.change->version.sequence), " is visible, ",
+                                        EventName(ref.chain->origin, change.version.sequence),
+                                        " of the same transaction is not: ", Explain(change)));
       }
       ASSAY_RETURN_IF_ERROR(Annotate(CheckCauses(*ref.chain, ref.transaction), Explain(*ref.change)));
     }
@@ -209,8 +220,9 @@ class History::Replay {
       for (; checked < transactions.size() && transactions[checked].last <= until; ++checked) {
         for (const HistoricChange& change : transactions[checked].changes) {
           if (Shows(change)) continue;
-          return Violation("causal order", absl::StrCat(EventName(chain.origin, chain.transactions[index].first), " shows before ",
-                                                        EventName(origin, change.version.sequence), ", which it builds on: ", Explain(change)));
+          return Violation("causal order", absl::StrCat(EventName(chain.origin, chain.transactions[index].first),
+                                                        " shows before ", EventName(origin, change.version.sequence),
+                                                        ", which it builds on: ", Explain(change)));
         }
       }
     }
@@ -235,7 +247,8 @@ class History::Replay {
     return text;
   }
 
-  // Whether PostgreSQL shows this change or something newer. Rows it once refused, and what is not here to read, do not count.
+  // Whether PostgreSQL shows this change or something newer. Rows it once refused, and what is not here to read, do not
+  // count.
   bool Shows(const HistoricChange& change) {
     if (branch_.denied.contains(change.row.first.ToString())) return true;
     if (branch_.database->refused().contains(change.row) || branch_.unsettled.contains(change.row)) return true;
@@ -252,9 +265,9 @@ class History::Replay {
           return shown == row.values.end() || shown->second == written.second;
         });
       };
-      return !row.live || std::any_of(row.versions.begin(), row.versions.end(),
-                                      [&](const auto& column) { return column.second > change.version; }) ||
-             std::any_of(by_row_[change.row].begin(), by_row_[change.row].end(), brought_back);
+      return !row.live || std::any_of(row.versions.begin(), row.versions.end(), [&](const auto& column) {
+        return column.second > change.version;
+      }) || std::any_of(by_row_[change.row].begin(), by_row_[change.row].end(), brought_back);
     }
     if (!row.live) {
       // A row that was written and deleted between two projections never shows.
@@ -283,9 +296,9 @@ class History::Replay {
   std::map<SimRowName, RowState> rows_;
   std::map<OriginId, size_t> checked_;  // Transactions known to show, from the first on.
   std::vector<Lsn> fences_;
-  Lsn ours_;                            // The newest fence or projection.
-  Lsn looked_;                          // The one before the newest fence: the rows were read after this.
-  HlcStamp projected_stamp_;            // Newest that came in by projection.
+  Lsn ours_;                  // The newest fence or projection.
+  Lsn looked_;                // The one before the newest fence: the rows were read after this.
+  HlcStamp projected_stamp_;  // Newest that came in by projection.
   uint64_t projected_rows_ = 0;
 };
 

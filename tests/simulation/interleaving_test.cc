@@ -20,8 +20,8 @@ class InterleavingTest : public ::testing::Test {
       config.branch_number = number;
       config.has_hub = true;
       hub_.Enrol(number, config.branch_name);
-      branches_.push_back(std::make_unique<SimBranch>(number, config, WorkloadOptions(), FaultOptions(), number == 1, 12,
-                                                      &world_, &hub_, &random_));
+      branches_.push_back(std::make_unique<SimBranch>(number, config, WorkloadOptions(), FaultOptions(), number == 1,
+                                                      12, &world_, &hub_, &random_));
       ASSERT_TRUE(branches_.back()->Start().ok());
     }
     Settle();
@@ -94,7 +94,8 @@ class InterleavingTest : public ::testing::Test {
     PullWithoutCapture(b());
     ASSERT_TRUE(b().HasCallToMake(Lane::kDatabase));
   }
-  // A has changed k2 again, and added k3. The first k2 is in B's PostgreSQL and has not come by in capture; it has been read for the next projection.
+  // A has changed k2 again, and added k3. The first k2 is in B's PostgreSQL and has not come by in capture; it has been
+  // read for the next projection.
   void ReadARowThatIsOnItsWay() {
     RunToCallForNewRow(kSettings, {"k1", "a1", "a2", "a3"}, {"k2", "a1", "a2", "a3"});
     Answer(b(), Lane::kDatabase);
@@ -134,7 +135,8 @@ class InterleavingTest : public ::testing::Test {
     EXPECT_TRUE(rows.ok() && rows->Step().ok());
     return rows->Int(0);
   }
-  static bool WasProjected(const SimBranch& branch, CaptureItem::Kind kind, const TableName& table, const std::string& key) {
+  static bool WasProjected(const SimBranch& branch, CaptureItem::Kind kind, const TableName& table,
+                           const std::string& key) {
     for (const WalTransaction& transaction : branch.database().wal()) {
       for (const WalItem& item : transaction.items) {
         if (transaction.projected && item.kind == kind && item.relation != nullptr && item.relation->name == table &&
@@ -153,8 +155,8 @@ class InterleavingTest : public ::testing::Test {
   std::vector<std::unique_ptr<SimBranch>> branches_;
 };
 
-// The row is read as absent; the app inserts it, and that is captured before the plan is made. The fold says deleted: nothing to
-// do, it seems, for a row that is not there.
+// The row is read as absent; the app inserts it, and that is captured before the plan is made. The fold says deleted:
+// nothing to do, it seems, for a row that is not there.
 TEST_F(InterleavingTest, ARowInsertedAfterItWasReadAsAbsentIsLookedAtAgain) {
   b().clock().SetOffset(-absl::Hours(1));
   Insert(a(), kSettings, {"k", "a1", "a2", "a3"});
@@ -192,7 +194,8 @@ TEST_F(InterleavingTest, ABatchThatMeetsAMovedRowComesInSmallerPieces) {
   }
 }
 
-// The row is read as absent; the app inserts it before the plan, so the plan is to write it; and deletes it before it is written.
+// The row is read as absent; the app inserts it before the plan, so the plan is to write it; and deletes it before it
+// is written.
 TEST_F(InterleavingTest, ARowDeletedBeforeItIsWrittenIsNotBroughtBack) {
   Insert(a(), kSettings, {"k", "a1", "a2", "a3"});
   PushFrom(a());
@@ -215,7 +218,8 @@ TEST_F(InterleavingTest, NewRowsAreWrittenWithoutARead) {
 }
 
 TEST_F(InterleavingTest, NewRowsOfATableThatHasChangedSinceAreReadFirst) {
-  RunToCallForNewRow(kShopProducts, {"k1", "ring", "8.2", "916", "6100", "note", "fine"}, {"k2", "ring", "8.2", "916", "6100", "note", "finer"});
+  RunToCallForNewRow(kShopProducts, {"k1", "ring", "8.2", "916", "6100", "note", "fine"},
+                     {"k2", "ring", "8.2", "916", "6100", "note", "finer"});
   ASSERT_TRUE(AddLateColumn(&b().database()));
   Answer(b(), Lane::kDatabase);
   EXPECT_EQ(Row(b(), kShopProducts, "k2"), std::nullopt) << "it was planned for a table without that column";
@@ -226,7 +230,8 @@ TEST_F(InterleavingTest, NewRowsOfATableThatHasChangedSinceAreReadFirst) {
   EXPECT_EQ(Row(b(), kShopProducts, "k2"), Row(a(), kShopProducts, "k2"));
 }
 
-// The echo of one projection comes before its reply, and the next is planned by then: the reply is not taken for that one's.
+// The echo of one projection comes before its reply, and the next is planned by then: the reply is not taken for that
+// one's.
 TEST_F(InterleavingTest, AReplyThatComesAfterItsEchoIsNotTakenForThatOfTheNext) {
   RunToCallForNewRow(kSettings, {"k1", "a1", "a2", "a3"}, {"k2", "a1", "a2", "a3"});
   b().MakeCall(Lane::kDatabase, false);
@@ -302,7 +307,8 @@ TEST_F(InterleavingTest, CursorsDoNotPassAProjectionThatIsStillToLand) {
   EXPECT_EQ(Row(b(), kSettings, "k2"), Row(a(), kSettings, "k2"));
 }
 
-// It is not unknown, though the log has not got it yet. Nobody else has written it, as its xmin says: so there is nothing to wait for.
+// It is not unknown, though the log has not got it yet. Nobody else has written it, as its xmin says: so there is
+// nothing to wait for.
 TEST_F(InterleavingTest, ARowOfAProjectionThatIsStillToLandIsReadBeforeItIsWrittenAgain) {
   ASSERT_NO_FATAL_FAILURE(ReadARowThatIsOnItsWay());
   EXPECT_EQ(Row(b(), kSettings, "k3"), std::nullopt) << "it was to be read first";
@@ -325,7 +331,8 @@ TEST_F(InterleavingTest, ARowThatAProjectionOnItsWayLeavesOutIsNotPlannedUpon) {
   PushFrom(a());
   RunToDatabaseCall(b());
   // Until it was refused, and something was written without it.
-  for (uint64_t before = b().database().last_batch(); b().database().refused().empty() || b().database().last_batch() == before;) {
+  for (uint64_t before = b().database().last_batch();
+       b().database().refused().empty() || b().database().last_batch() == before;) {
     if (b().database().refused().empty()) before = b().database().last_batch();
     StepAndCapture(b());
     ASSERT_TRUE(b().HasCallToMake(Lane::kDatabase));
@@ -345,7 +352,8 @@ TEST_F(InterleavingTest, ARowThatAProjectionOnItsWayLeavesOutIsNotPlannedUpon) {
   EXPECT_EQ(Row(a(), kPeople, "k1"), Row(b(), kPeople, "k1"));
 }
 
-// The shop was writing the row when the read before asked for its fence, and has committed since: what it wrote is not in the log yet.
+// The shop was writing the row when the read before asked for its fence, and has committed since: what it wrote is not
+// in the log yet.
 TEST_F(InterleavingTest, ARowThatSomebodyWasWritingWaitsForItsFence) {
   RunToCallForNewRow(kSettings, {"k1", "a1", "a2", "a3"}, {"k2", "a1", "a2", "a3"});
   Settle();
@@ -402,7 +410,8 @@ TEST_F(InterleavingTest, ARowOfTwoProjectionsSurvivesTheProcess) {
   EXPECT_EQ(Parked(b()), 0);
 }
 
-// It was planned without a read; the app inserts and deletes it before it is written. It comes back for a moment, and no longer.
+// It was planned without a read; the app inserts and deletes it before it is written. It comes back for a moment, and
+// no longer.
 TEST_F(InterleavingTest, ANewRowThatCameAndWentBeforeItIsWrittenGoesAgain) {
   RunToCallForNewRow(kSettings, {"k1", "a1", "a2", "a3"}, {"k", "a1", "a2", "a3"});
   Insert(b(), kSettings, {"k", "b1", "b2", "b3"});

@@ -1,6 +1,6 @@
-// Goal: whatever the hub says of a chain, nothing false reaches PostgreSQL, nothing crashes, everything else flows on, the status says
-// which chain and why, and what can heal heals by itself.
-// Method: three whole branches; the first one's line to the hub is in the hands of the test. Each lie lasts a simulated minute.
+// Goal: whatever the hub says of a chain, nothing false reaches PostgreSQL, nothing crashes, everything else flows on,
+// the status says which chain and why, and what can heal heals by itself. Method: three whole branches; the first one's
+// line to the hub is in the hands of the test. Each lie lasts a simulated minute.
 #include <zstd.h>
 
 #include <functional>
@@ -26,11 +26,11 @@ const TableName kSettings{"public", "settings"};
 struct Lies {
   std::function<void(PullReply&)> pull;
   std::function<void(HubHead&)> own;  // In answers to push and heads.
-  std::vector<PullRequest> pulls;  // As they came.
+  std::vector<PullRequest> pulls;     // As they came.
   uint64_t pushes = 0;
   absl::Status refuse_push;
   bool of_heads = true;
-  OriginId origin;                    // Of the branch that is lied to.
+  OriginId origin;  // Of the branch that is lied to.
 };
 
 class LyingHub : public Hub {
@@ -62,7 +62,9 @@ class LyingHub : public Hub {
     return reply;
   }
   absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) override { return hub_->Heartbeat(report); }
-  absl::StatusOr<SessionReply> OpenSession(const SessionRequest& request) override { return hub_->OpenSession(request); }
+  absl::StatusOr<SessionReply> OpenSession(const SessionRequest& request) override {
+    return hub_->OpenSession(request);
+  }
 
  private:
   std::unique_ptr<Hub> hub_;
@@ -94,8 +96,9 @@ std::vector<Segment> Build(const std::vector<Draft>& drafts) {
   SegmentBuilder builder(origin, drafts.front().event.transaction_first() < drafts.front().event.sequence());
   for (const Draft& draft : drafts) {
     const std::string bytes = draft.bytes.empty() ? draft.event.SerializeAsString() : draft.bytes;
-    builder.Add({origin, Sequence{draft.event.sequence()}, HlcStamp{draft.event.stamp()}, draft.event.ends_transaction(), draft.masked,
-                 draft.table, draft.masked ? absl::string_view() : bytes, LeafHash(bytes)});
+    builder.Add({origin, Sequence{draft.event.sequence()}, HlcStamp{draft.event.stamp()},
+                 draft.event.ends_transaction(), draft.masked, draft.table, draft.masked ? absl::string_view() : bytes,
+                 LeafHash(bytes)});
   }
   std::vector<Segment> segments;
   while (!builder.empty()) segments.push_back(builder.Finish(/*with_leaf_hashes=*/true));
@@ -120,8 +123,8 @@ class LyingHubTest : public ::testing::Test {
       config.has_hub = true;
       config.signing_key = keys_.emplace_back(SigningKey::Generate().value());
       hub_.Enrol(number, config.branch_name);
-      branches_.push_back(std::make_unique<SimBranch>(number, config, WorkloadOptions(), FaultOptions(), false, 12, &world_, &hub_,
-                                                      &random_));
+      branches_.push_back(std::make_unique<SimBranch>(number, config, WorkloadOptions(), FaultOptions(), false, 12,
+                                                      &world_, &hub_, &random_));
     }
     a().WrapHub([this](std::unique_ptr<Hub> hub) { return std::make_unique<LyingHub>(std::move(hub), &lies_); });
     for (auto& branch : branches_) ASSERT_TRUE(branch->Start().ok());
@@ -257,7 +260,8 @@ class LyingHubTest : public ::testing::Test {
     EXPECT_TRUE(Has(b(), "branch-1-second")) << "and so does what is sold here";
     ExpectNothingFalse();
     EXPECT_THAT(Problems(), AllOf(HasSubstr(b().origin().Hex().substr(0, 8)), HasSubstr("branch-2"), cause));
-    EXPECT_EQ(a().engine().Status().hub_pull.status, absl::OkStatus()) << "the hub is there: only the one chain stands still";
+    EXPECT_EQ(a().engine().Status().hub_pull.status, absl::OkStatus())
+        << "the hub is there: only the one chain stands still";
   }
   // The chain is asked for again, and not all the time.
   void ExpectAsksForBWithBackoff() {
@@ -309,7 +313,8 @@ class LyingHubTest : public ::testing::Test {
 // ---- Bytes that were garbled ----
 
 // Goal: there is no bit of a segment that could be flipped and be taken.
-// Method: flip each in turn, in pull after pull; but for the few that mean nothing to zstd, where the same events come out.
+// Method: flip each in turn, in pull after pull; but for the few that mean nothing to zstd, where the same events come
+// out.
 TEST_F(LyingHubTest, NoFlippedBitIsTaken) {
   const Sequence held = HeldOfB();
   size_t bit = 0, bits = 1, meaningless = 0;
@@ -323,7 +328,8 @@ TEST_F(LyingHubTest, NoFlippedBitIsTaken) {
     const auto events = [](const Segment& some) {
       std::string all;
       const absl::StatusOr<DecodedSegment> decoded = DecodedSegment::Decode(some);
-      if (decoded.ok()) for (const StoredEvent& event : decoded->events()) absl::StrAppend(&all, event.bytes);
+      if (decoded.ok())
+        for (const StoredEvent& event : decoded->events()) absl::StrAppend(&all, event.bytes);
       return all;
     };
     const std::string honest = events(segment);
@@ -352,19 +358,23 @@ TEST_F(LyingHubTest, NoFlippedBitIsTaken) {
 }
 
 TEST_F(LyingHubTest, AFlippedByteStandsStillAndHeals) {
-  ExpectRefusedAndHeals(OfB([](Segment& segment) { segment.parts.back().payload[20] ^= 4; }), HasSubstr("as they must be"));
+  ExpectRefusedAndHeals(OfB([](Segment& segment) { segment.parts.back().payload[20] ^= 4; }),
+                        HasSubstr("as they must be"));
 }
 
 TEST_F(LyingHubTest, AnotherLeafHashThanTheEventsIsRefused) {
-  ExpectRefusedAndHeals([this](PullReply& reply) {
-    Rewrite([](std::vector<Draft>&) {}, true)(reply);  // Adds the hashes.
-    OfB([](Segment& segment) { segment.leaf_hashes.back() ^= 1; })(reply);
-  }, HasSubstr("another hash than was sent with it"));
+  ExpectRefusedAndHeals(
+      [this](PullReply& reply) {
+        Rewrite([](std::vector<Draft>&) {}, true)(reply);  // Adds the hashes.
+        OfB([](Segment& segment) { segment.leaf_hashes.back() ^= 1; })(reply);
+      },
+      HasSubstr("another hash than was sent with it"));
 }
 
 // It is well-formed, and hashed as it is: only its origin's signature tells.
 TEST_F(LyingHubTest, ARewrittenEventIsRefusedByItsOriginsSignature) {
-  ExpectRefusedAndHeals(Rewrite([this](auto& drafts) { CallRingBrass(drafts); }, true), HasSubstr("signed another history"));
+  ExpectRefusedAndHeals(Rewrite([this](auto& drafts) { CallRingBrass(drafts); }, true),
+                        HasSubstr("signed another history"));
   EXPECT_EQ(EvidenceCount(), 1);
 }
 
@@ -373,26 +383,29 @@ TEST_F(LyingHubTest, ALayoutOfAFormatToComeIsNamedAndStopsNothingElse) {
 }
 
 TEST_F(LyingHubTest, APackingToComeIsNamedAndStopsNothingElse) {
-  ExpectRefusedAndHeals(OfB([](Segment& segment) { segment.parts.back().payload[0] = 7; }), HasSubstr("install a newer Assay"));
+  ExpectRefusedAndHeals(OfB([](Segment& segment) { segment.parts.back().payload[0] = 7; }),
+                        HasSubstr("install a newer Assay"));
 }
 
 // ---- Sizes ----
 
 TEST_F(LyingHubTest, ADeclaredSizeBeyondReasonIsRefused) {
   ExpectRefusedAndHeals(OfB([](Segment& segment) {
-    std::string payload = "\x01";
-    PutVarint(&payload, uint64_t{1} << 60);
-    segment.parts.back().payload = payload;
-  }), HasSubstr("impossible size"));
+                          std::string payload = "\x01";
+                          PutVarint(&payload, uint64_t{1} << 60);
+                          segment.parts.back().payload = payload;
+                        }),
+                        HasSubstr("impossible size"));
 }
 
 TEST_F(LyingHubTest, ADeclaredSizeThatIsNotThereIsRefused) {
   ExpectRefusedAndHeals(OfB([](Segment& segment) {
-    std::string payload = "\x01", frame(1000, '\0');
-    PutVarint(&payload, uint64_t{1} << 29);
-    frame.resize(ZSTD_compress(frame.data(), frame.size(), "ring", 4, 1));
-    segment.parts.back().payload = payload + frame;
-  }), HasSubstr("another size than it declares"));
+                          std::string payload = "\x01", frame(1000, '\0');
+                          PutVarint(&payload, uint64_t{1} << 29);
+                          frame.resize(ZSTD_compress(frame.data(), frame.size(), "ring", 4, 1));
+                          segment.parts.back().payload = payload + frame;
+                        }),
+                        HasSubstr("another size than it declares"));
 }
 
 TEST_F(LyingHubTest, AZstdBombIsRefused) {
@@ -401,49 +414,59 @@ TEST_F(LyingHubTest, AZstdBombIsRefused) {
   PutVarint(&bomb, zeros.size());
   frame.resize(ZSTD_compress(frame.data(), frame.size(), zeros.data(), zeros.size(), 1));
   ASSERT_LT(frame.size(), size_t{100000});
-  ExpectRefusedAndHeals(OfB([&](Segment& segment) { segment.parts.back().payload = bomb + frame; }), HasSubstr("another origin"));
+  ExpectRefusedAndHeals(OfB([&](Segment& segment) { segment.parts.back().payload = bomb + frame; }),
+                        HasSubstr("another origin"));
 }
 
 // ---- Messages that are none ----
 
 TEST_F(LyingHubTest, GroupsNestedThousandsDeepAreRefused) {
-  ExpectRefusedAndHeals(Rewrite([](auto& drafts) {
-    drafts.back().bytes = drafts.back().event.SerializeAsString() + NestedGroups(20000);
-  }, true), HasSubstr("it is no event"));
+  ExpectRefusedAndHeals(
+      Rewrite([](auto& drafts) { drafts.back().bytes = drafts.back().event.SerializeAsString() + NestedGroups(20000); },
+              true),
+      HasSubstr("it is no event"));
 }
 
 // Inside a field, where the log does not look, and with no signature to refuse it by.
 TEST_F(LyingHubTest, GroupsNestedInsideARowStopItsChain) {
-  LieForAMinute(Rewrite([](auto& drafts) {
-    const std::string row = drafts.back().event.row().SerializeAsString() + NestedGroups(20000);
-    drafts.back().event.clear_row();
-    drafts.back().bytes = drafts.back().event.SerializeAsString();
-    PutVarint(&drafts.back().bytes, 10 << 3 | 2);
-    PutSized(&drafts.back().bytes, row);
-  }, false), HasSubstr("not a valid message"));
+  LieForAMinute(Rewrite(
+                    [](auto& drafts) {
+                      const std::string row = drafts.back().event.row().SerializeAsString() + NestedGroups(20000);
+                      drafts.back().event.clear_row();
+                      drafts.back().bytes = drafts.back().event.SerializeAsString();
+                      PutVarint(&drafts.back().bytes, 10 << 3 | 2);
+                      PutSized(&drafts.back().bytes, row);
+                    },
+                    false),
+                HasSubstr("not a valid message"));
 }
 
 TEST_F(LyingHubTest, ARowOfASchemaThatIsNotThereStopsItsChain) {
-  LieForAMinute(Rewrite([](auto& drafts) { drafts.back().event.mutable_row()->set_schema(9999); }, false), HasSubstr("9999"));
+  LieForAMinute(Rewrite([](auto& drafts) { drafts.back().event.mutable_row()->set_schema(9999); }, false),
+                HasSubstr("9999"));
 }
 
 TEST_F(LyingHubTest, AnEventThatHadSeenNonsenseStopsItsChain) {
-  LieForAMinute(Rewrite([](auto& drafts) {
-    drafts.back().event.mutable_transaction()->add_seen()->set_origin("nonsense");
-  }, false), HasSubstr("had seen"));
+  LieForAMinute(
+      Rewrite([](auto& drafts) { drafts.back().event.mutable_transaction()->add_seen()->set_origin("nonsense"); },
+              false),
+      HasSubstr("had seen"));
 }
 
 // ---- Chains that are none ----
 
 TEST_F(LyingHubTest, AGapIsNamedAndHeals) {
-  ExpectRefusedAndHeals(Rewrite([this](auto& drafts) {
-    // What follows the last event held is left out.
-    for (Draft& draft : drafts) {
-      draft.event.set_sequence(draft.event.sequence() + 1);
-      draft.event.set_transaction_first(draft.event.transaction_first() + 1);
-    }
-    gap_ = Sequence{drafts.back().event.sequence()};
-  }, true), HasSubstr("a gap"));
+  ExpectRefusedAndHeals(Rewrite(
+                            [this](auto& drafts) {
+                              // What follows the last event held is left out.
+                              for (Draft& draft : drafts) {
+                                draft.event.set_sequence(draft.event.sequence() + 1);
+                                draft.event.set_transaction_first(draft.event.transaction_first() + 1);
+                              }
+                              gap_ = Sequence{drafts.back().event.sequence()};
+                            },
+                            true),
+                        HasSubstr("a gap"));
 }
 
 // What comes before a gap is taken, and what comes after it waits.
@@ -452,7 +475,8 @@ TEST_F(LyingHubTest, WhatComesBeforeAGapIsTaken) {
   bool lying = true;
   lies_.pull = [&](PullReply& reply) {
     if (!lying) return;
-    std::erase_if(reply.segments, [&](const Segment& s) { return s.origin == b().origin() && s.first == Sequence{held.value + 2}; });
+    std::erase_if(reply.segments,
+                  [&](const Segment& s) { return s.origin == b().origin() && s.first == Sequence{held.value + 2}; });
   };
   a().set_partitioned(true);
   for (const char* sale : {"branch-2-second", "branch-2-third", "branch-2-fourth"}) {
@@ -471,23 +495,28 @@ TEST_F(LyingHubTest, WhatComesBeforeAGapIsTaken) {
 }
 
 TEST_F(LyingHubTest, AChainPresentedAsAnothersIsRefused) {
-  ExpectRefusedAndHeals([this](PullReply& reply) {
-    PullReply all = *hub_.Connect(3)->Pull({});
-    std::erase_if(reply.segments, [&](const Segment& s) { return s.origin == b().origin(); });
-    for (Segment& segment : all.segments) {
-      if (segment.origin != c().origin()) continue;
-      segment.origin = b().origin();
-      reply.segments.push_back(segment);
-      HubHead& head = reply.heads.heads[b().origin()];
-      head.complete = std::max(head.complete, segment.last);
-    }
-  }, HasSubstr("another place"));
+  ExpectRefusedAndHeals(
+      [this](PullReply& reply) {
+        PullReply all = *hub_.Connect(3)->Pull({});
+        std::erase_if(reply.segments, [&](const Segment& s) { return s.origin == b().origin(); });
+        for (Segment& segment : all.segments) {
+          if (segment.origin != c().origin()) continue;
+          segment.origin = b().origin();
+          reply.segments.push_back(segment);
+          HubHead& head = reply.heads.heads[b().origin()];
+          head.complete = std::max(head.complete, segment.last);
+        }
+      },
+      HasSubstr("another place"));
 }
 
 TEST_F(LyingHubTest, StampsThatFallAreRefused) {
-  ExpectRefusedAndHeals(Rewrite([](auto& drafts) {
-    for (Draft& draft : drafts) draft.event.set_stamp(5);
-  }, false), HasSubstr("stamp does not rise"));
+  ExpectRefusedAndHeals(Rewrite(
+                            [](auto& drafts) {
+                              for (Draft& draft : drafts) draft.event.set_stamp(5);
+                            },
+                            false),
+                        HasSubstr("stamp does not rise"));
 }
 
 TEST_F(LyingHubTest, ATransactionThatNeverEndsIsNeverShown) {
@@ -521,7 +550,8 @@ TEST_F(LyingHubTest, ATransactionThatNeverEndsIsNeverShown) {
 }
 
 TEST_F(LyingHubTest, EventsPastTheEndThatTheHubNamesAreRefused) {
-  ExpectRefusedAndHeals([this](PullReply& reply) { reply.heads.heads[b().origin()].complete = {2}; }, HasSubstr("was said to end at 2"));
+  ExpectRefusedAndHeals([this](PullReply& reply) { reply.heads.heads[b().origin()].complete = {2}; },
+                        HasSubstr("was said to end at 2"));
 }
 
 TEST_F(LyingHubTest, AChainThatDoesNotBeginWithItsOpeningIsRefused) {
@@ -562,15 +592,18 @@ TEST_F(LyingHubTest, AChainThatDoesNotBeginWithItsOpeningIsRefused) {
 // ---- What was signed ----
 
 TEST_F(LyingHubTest, ACheckpointWithABadSignatureIsRefused) {
-  ExpectRefusedAndHeals([this](PullReply& reply) {
-    HubHead& head = reply.heads.heads[b().origin()];
-    const Checkpoint claim = *ParseCheckpoint(head.checkpoint);
-    head.checkpoint = SignCheckpoint(claim, keys_[2]);
-  }, HasSubstr("not signed by its key"));
+  ExpectRefusedAndHeals(
+      [this](PullReply& reply) {
+        HubHead& head = reply.heads.heads[b().origin()];
+        const Checkpoint claim = *ParseCheckpoint(head.checkpoint);
+        head.checkpoint = SignCheckpoint(claim, keys_[2]);
+      },
+      HasSubstr("not signed by its key"));
 }
 
 TEST_F(LyingHubTest, ACheckpointThatIsNoneIsRefused) {
-  ExpectRefusedAndHeals([this](PullReply& reply) { reply.heads.heads[b().origin()].checkpoint = "all is well"; }, HasSubstr("unreadable"));
+  ExpectRefusedAndHeals([this](PullReply& reply) { reply.heads.heads[b().origin()].checkpoint = "all is well"; },
+                        HasSubstr("unreadable"));
 }
 
 TEST_F(LyingHubTest, ACheckpointOfAChainThatIsNotGivenHarmsNothing) {
@@ -585,10 +618,12 @@ TEST_F(LyingHubTest, ACheckpointOfAChainThatIsNotGivenHarmsNothing) {
 }
 
 TEST_F(LyingHubTest, TwoSignedRootsOfOneSizeStopTheChainForGood) {
-  LieForAMinute([this](PullReply& reply) {
-    HubHead& head = reply.heads.heads[b().origin()];
-    head.checkpoint = SignCheckpoint({b().origin(), HeldOfB().value, Hash{}}, keys_[1]);
-  }, HasSubstr("signed two histories"));
+  LieForAMinute(
+      [this](PullReply& reply) {
+        HubHead& head = reply.heads.heads[b().origin()];
+        head.checkpoint = SignCheckpoint({b().origin(), HeldOfB().value, Hash{}}, keys_[1]);
+      },
+      HasSubstr("signed two histories"));
   EXPECT_EQ(EvidenceCount(), 1);
   ExpectStaysUntilRestart();
 }
@@ -596,17 +631,19 @@ TEST_F(LyingHubTest, TwoSignedRootsOfOneSizeStopTheChainForGood) {
 // ---- Two contents under one name ----
 
 TEST_F(LyingHubTest, AForkStopsTheChainForGood) {
-  LieForAMinute([this](PullReply& reply) {
-    // The chain from its beginning, with another content in it.
-    PullReply all = *hub_.Connect(3)->Pull({});
-    std::erase_if(reply.segments, [&](const Segment& s) { return s.origin == b().origin(); });
-    for (const Segment& segment : all.segments) {
-      if (segment.origin != b().origin()) continue;
-      std::vector<Draft> drafts = DraftsOf(segment);
-      CallRingBrass(drafts);
-      reply.segments.push_back(Build(drafts).front());
-    }
-  }, HasSubstr("fork"));
+  LieForAMinute(
+      [this](PullReply& reply) {
+        // The chain from its beginning, with another content in it.
+        PullReply all = *hub_.Connect(3)->Pull({});
+        std::erase_if(reply.segments, [&](const Segment& s) { return s.origin == b().origin(); });
+        for (const Segment& segment : all.segments) {
+          if (segment.origin != b().origin()) continue;
+          std::vector<Draft> drafts = DraftsOf(segment);
+          CallRingBrass(drafts);
+          reply.segments.push_back(Build(drafts).front());
+        }
+      },
+      HasSubstr("fork"));
   EXPECT_EQ(EvidenceCount(), 1);
   ExpectStaysUntilRestart();
 }

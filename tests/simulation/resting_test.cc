@@ -1,5 +1,5 @@
-// What the engine does when there is nothing to do: row versions that a busy time left in runs come into their table, segments of a
-// sale each are packed together, and then it sleeps.
+// What the engine does when there is nothing to do: row versions that a busy time left in runs come into their table,
+// segments of a sale each are packed together, and then it sleeps.
 #include <memory>
 
 #include "gtest/gtest.h"
@@ -16,7 +16,8 @@ class RestingTest : public ::testing::Test {
     config.branch_number = 1;
     config.row_versions = {.listed = 20, .runs = 1000};
     config.repack_events = 100;
-    branch_ = std::make_unique<SimBranch>(1, config, WorkloadOptions(), FaultOptions(), true, 12, &world_, &hub_, &random_);
+    branch_ =
+        std::make_unique<SimBranch>(1, config, WorkloadOptions(), FaultOptions(), true, 12, &world_, &hub_, &random_);
     ASSERT_TRUE(branch_->Start().ok());
   }
   void Insert(int count) {

@@ -57,7 +57,8 @@ absl::Status SimBranch::Step() {
     ++outcomes_[reads ? "asked to read before the log was durable" : "asked to project before the log was durable"];
     lane(call.lane).push_back({std::move(call)});
     // A projection waits with its commit in any case.
-    if (reads && lane(Lane::kDatabase).size() == 1 && random_->Chance(faults_.read_before_log)) MakeCall(Lane::kDatabase, /*faults=*/false);
+    if (reads && lane(Lane::kDatabase).size() == 1 && random_->Chance(faults_.read_before_log))
+      MakeCall(Lane::kDatabase, /*faults=*/false);
     dies = random_->Chance(faults_.power_before_log);
     if (dies) vfs_.PowerLossAtSync(1);
   });

@@ -1,7 +1,8 @@
-// One branch of the simulated fleet: its PostgreSQL, its disk, its clock, its daemon (an Engine and a host), its line to the hub.
+// One branch of the simulated fleet: its PostgreSQL, its disk, its clock, its daemon (an Engine and a host), its line
+// to the hub.
 //
-// The daemon's threads become actions that the simulation orders as it likes: capture brings something, the engine steps, a call
-// is carried out, its reply comes in. Not thread-safe.
+// The daemon's threads become actions that the simulation orders as it likes: capture brings something, the engine
+// steps, a call is carried out, its reply comes in. Not thread-safe.
 #pragma once
 
 #include <array>
@@ -52,14 +53,14 @@ class BranchClock : public Clock {
 
 // Chances of faults, in percent of the occasions; drawn per seed.
 struct FaultOptions {
-  double database_call = 0;   // A Read, Project or LastBatch goes wrong in one of its ways.
-  double read_before_log = 0;    // A read that may be made before the log is durable is made then.
-  double power_before_log = 0;   // The power fails when the database has been asked and the log is not durable.
-  double write_inside_read = 0;  // The app commits between a read and its fence.
+  double database_call = 0;            // A Read, Project or LastBatch goes wrong in one of its ways.
+  double read_before_log = 0;          // A read that may be made before the log is durable is made then.
+  double power_before_log = 0;         // The power fails when the database has been asked and the log is not durable.
+  double write_inside_read = 0;        // The app commits between a read and its fence.
   double write_before_projection = 0;  // The app commits between a plan and its projection.
-  double gives_way = 0;       // The app waits for a projection, which gives way.
-  double hub_call = 0;        // Request or reply lost.
-  double hub_duplicate = 0;   // A push is delivered once more, later.
+  double gives_way = 0;                // The app waits for a projection, which gives way.
+  double hub_call = 0;                 // Request or reply lost.
+  double hub_duplicate = 0;            // A push is delivered once more, later.
 };
 
 class SimBranch {

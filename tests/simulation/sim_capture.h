@@ -40,11 +40,11 @@ class SimCapture : public CaptureSource {
   const SimDatabase* database_;
   SeededRandom* random_;
   bool started_ = false;
-  uint64_t crashes_ = 0;      // Of the server when the stream started.
-  size_t transaction_ = 0;    // Next to send.
-  size_t item_ = 0;           // Of that transaction: 0 is its begin, items() + 1 its commit.
+  uint64_t crashes_ = 0;    // Of the server when the stream started.
+  size_t transaction_ = 0;  // Next to send.
+  size_t item_ = 0;         // Of that transaction: 0 is its begin, items() + 1 its commit.
   Lsn confirmed_, saved_;
-  Lsn delivered_;             // End of the newest commit or keepalive sent.
+  Lsn delivered_;  // End of the newest commit or keepalive sent.
 };
 
 }  // namespace assay

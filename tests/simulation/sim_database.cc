@@ -32,8 +32,8 @@ std::optional<std::pair<std::string, std::string>> BadText(absl::string_view typ
   return std::nullopt;
 }
 
-// As the real adapter: a lock that the app holds for a moment is worth trying again; from the third time on, the rows that are
-// locked are refused by name, so that the others flow on.
+// As the real adapter: a lock that the app holds for a moment is worth trying again; from the third time on, the rows
+// that are locked are refused by name, so that the others flow on.
 constexpr int kLockTimeoutsBeforeRefusing = 2;
 constexpr absl::Duration kLockTimeoutsRemembered = absl::Minutes(1);
 
@@ -74,12 +74,15 @@ const SimTable* SimDatabase::Find(const TableName& name) const {
 std::string SimDatabase::ShowWal() const {
   std::string text;
   const auto show = [&](const SimValues& values) {
-    absl::StrAppend(&text, " (", absl::StrJoin(values, ",", [](std::string* out, const ColumnText& v) { *out += v ? *v : "NULL"; }), ")");
+    absl::StrAppend(&text, " (",
+                    absl::StrJoin(values, ",", [](std::string* out, const ColumnText& v) { *out += v ? *v : "NULL"; }),
+                    ")");
   };
   for (const WalTransaction& transaction : wal_) {
     absl::StrAppend(&text, transaction.commit_lsn.ToString(), transaction.projected ? " projected" : "");
     for (const WalItem& item : transaction.items) {
-      constexpr const char* kNames[] = {"begin", "insert", "update", "delete", "truncate", "message", "commit", "keepalive"};
+      constexpr const char* kNames[] = {"begin",    "insert",  "update", "delete",
+                                        "truncate", "message", "commit", "keepalive"};
       absl::StrAppend(&text, "; ", kNames[static_cast<int>(item.kind)], " ", item.prefix, item.content);
       if (item.relation != nullptr) absl::StrAppend(&text, item.relation->name.table);
       if (!item.old_values.empty()) show(item.old_values);
@@ -153,8 +156,8 @@ bool SimDatabase::OthersWrite(const Open& open, const SimRowName& row) const {
   return it != locks_.end() && it->second != open.xid && open_.at(it->second)->written.contains(row);
 }
 
-SimDatabase::Result SimDatabase::CheckUnique(const Open& open, const SimTable& table, const RowKey& key, uint32_t column,
-                                             const ColumnText& value) const {
+SimDatabase::Result SimDatabase::CheckUnique(const Open& open, const SimTable& table, const RowKey& key,
+                                             uint32_t column, const ColumnText& value) const {
   if (!value) return std::nullopt;
   const TableName& name = table.shape->name;
   auto clashes = [&](const RowKey& other, const std::optional<SimValues>& values) {
@@ -165,7 +168,8 @@ SimDatabase::Result SimDatabase::CheckUnique(const Open& open, const SimTable& t
     for (const auto& [row, values] : other->written) {
       if (row.first != name) continue;
       // Whether the other commits or not decides: PostgreSQL waits to see.
-      if (clashes(row.second, values) || clashes(row.second, Current(open, row))) return Refusal{"55P03", "lock timeout"};
+      if (clashes(row.second, values) || clashes(row.second, Current(open, row)))
+        return Refusal{"55P03", "lock timeout"};
     }
   }
   for (const auto& [other, row] : table.rows) {
@@ -266,8 +270,8 @@ void SimDatabase::Record(Open& open) {
   end_of_wal_ = Lsn{commit_lsn.value + 0x30};
   if (open.items.empty()) return;  // pgoutput says nothing about a transaction without changes of ours.
   if (open.projected && plant_ == Plant::kNoTag) open.items.erase(open.items.begin());
-  wal_.push_back({open.xid, commit_lsn, end_of_wal_, absl::ToUnixMicros(clock_->Now()), open.projected,
-                  std::move(open.items)});
+  wal_.push_back(
+      {open.xid, commit_lsn, end_of_wal_, absl::ToUnixMicros(clock_->Now()), open.projected, std::move(open.items)});
 }
 
 void SimDatabase::RecordHalf(Open& open) {
@@ -362,7 +366,8 @@ absl::StatusOr<ReadReply> SimDatabase::Read(const ReadRequest& request) {
   return reply;
 }
 
-SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& writes, const RowWrite& write, bool compare) {
+SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& writes, const RowWrite& write,
+                                            bool compare) {
   const SimTable* table = Find(writes.name);
   if (table == nullptr) return Refusal{"42P01", absl::StrCat("relation ", writes.name.ToString(), " does not exist")};
   const RowKey key = KeyOf(write);
@@ -374,7 +379,8 @@ SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& write
     for (size_t i = 0; i < key.size(); ++i) values[table->shape->key[i]] = key[i];
   } else {
     if (Result refusal = LockExisting(open, row, &values)) return refusal;
-    if (compare && plant_ != Plant::kNoCompare && table->rows.at(key).xmin != write.xmin) return Refusal{"00000", "the row moved"};
+    if (compare && plant_ != Plant::kNoCompare && table->rows.at(key).xmin != write.xmin)
+      return Refusal{"00000", "the row moved"};
     if (write.operation == RowWrite::Operation::kDelete) return DeleteRow(open, writes.name, key);
   }
   for (size_t i = 0; i < writes.columns.size(); ++i) {
@@ -385,9 +391,8 @@ SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& write
     }
     values[column - table->shape->columns.begin()] = ColumnText(writes.Value(write, i));
   }
-  return write.operation == RowWrite::Operation::kInsert
-             ? InsertRow(open, writes.name, std::move(values))
-             : UpdateRow(open, writes.name, key, std::move(values));
+  return write.operation == RowWrite::Operation::kInsert ? InsertRow(open, writes.name, std::move(values))
+                                                         : UpdateRow(open, writes.name, key, std::move(values));
 }
 
 struct SimDatabase::Failure {
@@ -415,8 +420,10 @@ std::vector<SimDatabase::Failure> SimDatabase::ApplyAll(Open& open, const Projec
         refusal = ApplyWrite(open, request.writes[it->table], request.writes[it->table].rows[it->row], !request.locked);
       }
       progress |= !refusal;
-      if (refusal) it++->refusal = *std::move(refusal);
-      else it = failures.erase(it);
+      if (refusal)
+        it++->refusal = *std::move(refusal);
+      else
+        it = failures.erase(it);
     }
   }
   Exchange(open, request, failures);
@@ -424,7 +431,9 @@ std::vector<SimDatabase::Failure> SimDatabase::ApplyAll(Open& open, const Projec
 }
 
 void SimDatabase::Exchange(Open& open, const ProjectRequest& request, std::vector<Failure>& failures) {
-  const auto write_of = [&](const Failure& failure) -> const RowWrite& { return request.writes[failure.table].rows[failure.row]; };
+  const auto write_of = [&](const Failure& failure) -> const RowWrite& {
+    return request.writes[failure.table].rows[failure.row];
+  };
   for (;;) {
     std::vector<Failure*> clashing;
     bool updates = false;
@@ -484,7 +493,8 @@ ProjectReply SimDatabase::Project(const ProjectRequest& request) {
 
   for (const TableWrites& writes : request.writes) {
     const SimTable* table = Find(writes.name);
-    if (writes.unread != nullptr && (table == nullptr || *table->shape != *writes.unread)) return {Outcome::kMoved, {}, {}};
+    if (writes.unread != nullptr && (table == nullptr || *table->shape != *writes.unread))
+      return {Outcome::kMoved, {}, {}};
   }
   std::unique_ptr<Open> open = request.locked ? std::move(locking_read_) : Begin();
   open->projected = true;

@@ -1,9 +1,9 @@
 // One PostgreSQL, small enough to read in one sitting: tables, row locks, transactions, and a WAL in commit order.
 //
 // It is the simulated body of Database, and with SimCapture (sim_capture.h) of CaptureSource; the contract suite in
-// tests/contract holds it and the real one to the same page. What it keeps true of PostgreSQL: a commit record enters the WAL
-// before its rows become visible and before its locks go; a row version has a new xmin with every write; constraints are
-// checked row by row; a lost connection leaves a COMMIT in doubt, and it may still happen later.
+// tests/contract holds it and the real one to the same page. What it keeps true of PostgreSQL: a commit record enters
+// the WAL before its rows become visible and before its locks go; a row version has a new xmin with every write;
+// constraints are checked row by row; a lost connection leaves a COMMIT in doubt, and it may still happen later.
 //
 //   SimDatabase database(&random, &clock);
 //   database.CreateTable(shape, /*unique=*/{1});
@@ -57,8 +57,8 @@ struct WalItem {
 
 struct WalTransaction {
   uint32_t xid = 0;
-  Lsn commit_lsn;   // Where the commit record begins.
-  Lsn end_lsn;      // Just past it.
+  Lsn commit_lsn;  // Where the commit record begins.
+  Lsn end_lsn;     // Just past it.
   int64_t commit_time_us = 0;
   bool projected = false;  // Written by Project: what the simulation knows, whatever the tag says.
   std::vector<WalItem> items;
@@ -114,8 +114,8 @@ class SimDatabase : public Database {
   void set_between_read_and_fence(std::function<void()> action) { between_read_and_fence_ = std::move(action); }
   // The client of the connection that Read and Project use is gone; the server does not know yet.
   void Disconnect();
-  // The server notices what became of connections: a locking read without a client ends, an undecided COMMIT is decided by
-  // chance.
+  // The server notices what became of connections: a locking read without a client ends, an undecided COMMIT is decided
+  // by chance.
   void Settle();
   bool IsSettled() const { return undecided_ == nullptr && orphans_.empty(); }
   // Open transactions and connections end; nothing committed is lost. SimCapture's slot may go back.
@@ -133,16 +133,16 @@ class SimDatabase : public Database {
   struct Open {
     uint32_t xid = 0;
     bool projected = false;
-    bool recorded = false;   // Its commit record is in the WAL.
-    uint64_t batch = 0;      // Of a projection; else 0.
+    bool recorded = false;  // Its commit record is in the WAL.
+    uint64_t batch = 0;     // Of a projection; else 0.
     std::vector<WalItem> items;
     std::map<SimRowName, std::optional<SimValues>> written;  // nullopt: deleted.
     std::set<SimRowName> locked;
     std::set<TableName> touched;  // Written to, or tried to: nobody can close them until this ends.
     std::set<TableName> closed;   // To everybody else's writes: SHARE ROW EXCLUSIVE.
   };
-  // Why PostgreSQL would not do a statement. `sqlstate` 55P03: a lock is held by another; 00000: the row is not there (or, for an
-  // insert, it is).
+  // Why PostgreSQL would not do a statement. `sqlstate` 55P03: a lock is held by another; 00000: the row is not there
+  // (or, for an insert, it is).
   struct Refusal {
     std::string sqlstate;
     std::string cause;
@@ -166,11 +166,12 @@ class SimDatabase : public Database {
   Result DeleteRow(Open& open, const TableName& name, const RowKey& key);
   Result ApplyWrite(Open& open, const TableWrites& table, const RowWrite& write, bool compare);
   struct Failure;
-  // Applies what can be applied, in the order and with the second chances that the real adapter gives: a unique value may be free
-  // once the other rows are written, or be exchanged between rows by taking them out and putting them back.
+  // Applies what can be applied, in the order and with the second chances that the real adapter gives: a unique value
+  // may be free once the other rows are written, or be exchanged between rows by taking them out and putting them back.
   std::vector<Failure> ApplyAll(Open& open, const ProjectRequest& request);
   void Exchange(Open& open, const ProjectRequest& request, std::vector<Failure>& failures);
-  // What PostgreSQL's table locks come to: a statement that writes waits for who closed the table, and the other way round.
+  // What PostgreSQL's table locks come to: a statement that writes waits for who closed the table, and the other way
+  // round.
   Result Touch(Open& open, const TableName& name);
   bool LockTable(Open& open, const TableName& name);
   // Writes the commit record: from here on it is committed, and capture may deliver it.
@@ -194,7 +195,7 @@ class SimDatabase : public Database {
   std::map<uint32_t, Open*> open_;        // Every transaction that has not ended.
   std::map<SimRowName, uint32_t> locks_;  // Row to the transaction that holds it.
   std::unique_ptr<Open> locking_read_;
-  std::unique_ptr<Open> undecided_;       // A projection whose COMMIT may or may not have arrived.
+  std::unique_ptr<Open> undecided_;             // A projection whose COMMIT may or may not have arrived.
   std::vector<std::unique_ptr<Open>> orphans_;  // Locking reads whose client is gone.
   uint64_t last_batch_ = 0;
   int lock_timeouts_ = 0;  // Projections that gave up on a lock lately.
@@ -211,8 +212,8 @@ class SimDatabase : public Database {
 RowKey KeyOf(const TableShape& shape, const SimValues& values);
 
 // A transaction of the app. A statement that fails changes nothing, but like in PostgreSQL the only way on is Rollback.
-// ABORTED: a lock is held by another (try again later). FAILED_PRECONDITION: a constraint. NOT_FOUND: no such row or table.
-// UNAVAILABLE: the server crashed under it. Rolled back when it goes out of scope.
+// ABORTED: a lock is held by another (try again later). FAILED_PRECONDITION: a constraint. NOT_FOUND: no such row or
+// table. UNAVAILABLE: the server crashed under it. Rolled back when it goes out of scope.
 class SimTransaction {
  public:
   explicit SimTransaction(SimDatabase* database);
@@ -241,7 +242,7 @@ class SimTransaction {
   absl::Status ToStatus(const SimDatabase::Result& result) const;
 
   SimDatabase* database_;
-  uint64_t crashes_;  // Of the server when this began.
+  uint64_t crashes_;                         // Of the server when this began.
   std::unique_ptr<SimDatabase::Open> open_;  // nullptr: ended.
 };
 

@@ -83,7 +83,8 @@ HubHeads SimHub::Heads() const {
 absl::StatusOr<PushReply> SimHub::Push(uint32_t branch, const PushRequest& request) {
   auto found = chains_.find(request.origin);
   if (found != chains_.end() && found->second.owner != branch) {
-    return absl::PermissionDeniedError(absl::StrCat("the chain of ", request.origin.Hex(), " is not that of branch ", branch));
+    return absl::PermissionDeniedError(
+        absl::StrCat("the chain of ", request.origin.Hex(), " is not that of branch ", branch));
   }
   ASSAY_RETURN_IF_ERROR(CheckSession(request.origin, request.session));
   Chain chain = found == chains_.end() ? Chain{branch, {}, 0, {}} : found->second;
@@ -93,11 +94,13 @@ absl::StatusOr<PushReply> SimHub::Push(uint32_t branch, const PushRequest& reque
       return absl::OutOfRangeError(absl::StrCat("the hub holds ", request.origin.Hex(), " up to ", chain.events.size(),
                                                 ", the push begins at ", segment.first.value));
     }
-    // Stored by segment, as the real hub does: one that is held in part is not taken, and the reply says from where to go on.
+    // Stored by segment, as the real hub does: one that is held in part is not taken, and the reply says from where to
+    // go on.
     if (segment.first.value <= chain.events.size() && segment.last.value > chain.events.size()) break;
     absl::StatusOr<DecodedSegment> decoded = DecodedSegment::Decode(segment);
     if (!decoded.ok()) return absl::InvalidArgumentError(decoded.status().message());
-    if (segment.leaf_hashes.size() != 32 * decoded->events().size()) return absl::InvalidArgumentError("leaf hashes missing");
+    if (segment.leaf_hashes.size() != 32 * decoded->events().size())
+      return absl::InvalidArgumentError("leaf hashes missing");
     for (const StoredEvent& event : decoded->events()) {
       if (event.masked) return absl::InvalidArgumentError("a push of masked events");
       const size_t index = event.sequence.value - segment.first.value;
@@ -107,7 +110,8 @@ absl::StatusOr<PushReply> SimHub::Push(uint32_t branch, const PushRequest& reque
       if (event.sequence.value <= chain.events.size()) {
         if (chain.events[event.sequence.value - 1].leaf == event.leaf) continue;
         ++forks_;
-        return absl::DataLossError(absl::StrCat("fork: another content is at ", EventName(request.origin, event.sequence)));
+        return absl::DataLossError(
+            absl::StrCat("fork: another content is at ", EventName(request.origin, event.sequence)));
       }
       chain.events.push_back({event.stamp, event.ends_transaction, std::string(event.table), std::string(event.bytes),
                               event.leaf, event.sequence == segment.last});
@@ -124,10 +128,12 @@ uint64_t SimHub::CutLength(const Chain& chain, uint64_t first, uint64_t next) {
   uint64_t end = next, bytes = 0;
   if (!recut_) {
     if (next > first) return 0;
-    while (!chain.events[end++].ends_segment) {}
+    while (!chain.events[end++].ends_segment) {
+    }
     return end - next;
   }
-  do bytes += chain.events[end].bytes.size(); while (!chain.events[end++].ends_transaction);
+  do bytes += chain.events[end].bytes.size();
+  while (!chain.events[end++].ends_transaction);
   const bool inside = next > 0 && !chain.events[next - 1].ends_transaction;
   const bool large = end - next > kSegmentEventsMax || bytes > kSegmentBytesMax;
   if (next > first) {
@@ -184,7 +190,8 @@ absl::Status SimHub::CheckSession(const OriginId& origin, const std::string& ses
 
 absl::StatusOr<SessionReply> SimHub::OpenSession(uint32_t branch, const SessionRequest& request) {
   const auto chain = chains_.find(request.origin);
-  if (chain != chains_.end() && chain->second.owner != branch) return absl::PermissionDeniedError("not that branch's chain");
+  if (chain != chains_.end() && chain->second.owner != branch)
+    return absl::PermissionDeniedError("not that branch's chain");
   Session& open = sessions_[request.origin];
   if (open.nonce != request.session) {
     const bool known = std::find(request.known.begin(), request.known.end(), open.nonce) != request.known.end();

@@ -5,8 +5,8 @@
 //   hub.Deny(1, "public.salaries");
 //   std::unique_ptr<Hub> connection = hub.Connect(1);
 //
-// With `recut` it cuts what it gives into other segments than it was given, also inside a transaction: any cut is as good.
-// Not thread-safe.
+// With `recut` it cuts what it gives into other segments than it was given, also inside a transaction: any cut is as
+// good. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -71,8 +71,8 @@ class SimHub {
     std::optional<BranchPresence> presence;
   };
   HubHeads Heads() const;
-  // How many events from index `next` on go into the segment that begins at `first`: as it was pushed, or by chance, so that
-  // all ways to cut are met. 0: end the segment here.
+  // How many events from index `next` on go into the segment that begins at `first`: as it was pushed, or by chance, so
+  // that all ways to cut are met. 0: end the segment here.
   uint64_t CutLength(const Chain& chain, uint64_t first, uint64_t next);
   absl::StatusOr<PushReply> Push(uint32_t branch, const PushRequest& request);
   absl::StatusOr<PullReply> Pull(uint32_t branch, const PullRequest& request);

@@ -46,9 +46,10 @@ enum Action : size_t {
 };
 
 constexpr const char* kActionNames[] = {
-    "app writes",      "engine steps",     "captures",        "database lane",  "push lane",     "pull lane",        "hint",
-    "time passes",     "process dies",     "power fails",     "database crash", "stream breaks", "slot is saved",    "server settles",
-    "partition",       "duplicate push",   "clock jumps",     "hub backup",     "hub restore",   "commands",         "column is added"};
+    "app writes",    "engine steps",   "captures",       "database lane",  "push lane",      "pull lane",
+    "hint",          "time passes",    "process dies",   "power fails",    "database crash", "stream breaks",
+    "slot is saved", "server settles", "partition",      "duplicate push", "clock jumps",    "hub backup",
+    "hub restore",   "commands",       "column is added"};
 
 }  // namespace
 
@@ -102,7 +103,8 @@ struct Simulation::Swarm {
     faults.write_inside_read = random.Chance(60) ? static_cast<double>(random.Between(10, 90)) : 0;
     faults.write_before_projection = random.Chance(40) ? static_cast<double>(random.Between(10, 60)) : 0;
     faults.read_before_log = random.Chance(50) ? static_cast<double>(random.Between(10, 90)) : 0;
-    faults.power_before_log = weights[kPowerFails] > 0 && random.Chance(30) ? static_cast<double>(random.Between(1, 10)) : 0;
+    faults.power_before_log =
+        weights[kPowerFails] > 0 && random.Chance(30) ? static_cast<double>(random.Between(1, 10)) : 0;
     if (random.Chance(15)) {
       // Rows so hot that they keep moving: the projection has to lock them.
       workload.rows = 1;
@@ -172,7 +174,8 @@ void Simulation::Trace(const SimBranch* branch, absl::string_view what, uint64_t
 SimulationResult Simulation::Run() {
   result_.status = RunAll();
   if (options_.trace && !result_.status.ok()) {
-    for (auto& branch : branches_) std::fprintf(stderr, "%s\n%s", branch->name().c_str(), branch->database().ShowWal().c_str());
+    for (auto& branch : branches_)
+      std::fprintf(stderr, "%s\n%s", branch->name().c_str(), branch->database().ShowWal().c_str());
   }
   return std::move(result_);
 }
@@ -319,8 +322,8 @@ absl::Status Simulation::ActOn(SimBranch& branch, size_t action) {
       branch.DeliverDuplicate();
       break;
     case kClockJumps: {
-      const absl::Duration jumps[] = {absl::Seconds(3), -absl::Seconds(3), absl::Hours(1), -absl::Hours(1),
-                                      absl::Hours(24 * 365 * 70), -absl::Hours(24 * 365 * 20)};
+      const absl::Duration jumps[] = {absl::Seconds(3), -absl::Seconds(3),          absl::Hours(1),
+                                      -absl::Hours(1),  absl::Hours(24 * 365 * 70), -absl::Hours(24 * 365 * 20)};
       detail = random_.Below(swarm_->wild_clocks ? 8 : 4);
       if (detail == 6) {
         branch.clock().Freeze();
@@ -359,13 +362,16 @@ std::string Simulation::WhyNotQuiet() {
     const auto because = [&](absl::string_view what) { return absl::StrCat(branch->name(), " ", what); };
     if (!branch->capture().AllSent()) return because("has not been sent all of its WAL");
     const std::vector<WalTransaction>& wal = branch->database().wal();
-    if (!wal.empty() && branch->capture().confirmed() <= wal.back().commit_lsn) return because("has not confirmed all of its WAL");
+    if (!wal.empty() && branch->capture().confirmed() <= wal.back().commit_lsn)
+      return because("has not confirmed all of its WAL");
     if (status.unsettled != status.parked) return because("has rows that are due");
     if (status.origins.size() != branches_.size()) return because("has not heard of everybody");
     for (const OriginStatus& origin : status.origins) {
       auto at_hub = hub_->chains().find(origin.origin);
-      if (at_hub == hub_->chains().end() || at_hub->second.complete != origin.head.value) return because("and the hub differ");
-      if (origin.complete != origin.head || origin.projected != origin.head) return because("has not projected everything");
+      if (at_hub == hub_->chains().end() || at_hub->second.complete != origin.head.value)
+        return because("and the hub differ");
+      if (origin.complete != origin.head || origin.projected != origin.head)
+        return because("has not projected everything");
     }
   }
   return "";
@@ -395,18 +401,19 @@ absl::Status Simulation::RunUntilQuiet() {
     Trace(nullptr, why);
     absl::Time wake = absl::InfiniteFuture();
     for (auto& branch : branches_) wake = std::min(wake, branch->clock().InWorld(branch->engine().NextWake()));
-    if (wake == absl::InfiniteFuture()) return Violation("liveness", "nobody means to do anything, and not all is done");
+    if (wake == absl::InfiniteFuture())
+      return Violation("liveness", "nobody means to do anything, and not all is done");
     if (wake > clock_.Now() + absl::Hours(24)) return Violation("liveness", "the next try is more than a day away");
     clock_.AdvanceTo(wake);
   }
   std::string problems;
   for (auto& branch : branches_) {
     const EngineStatus status = branch->engine().Status();
-    absl::StrAppend(&problems, "\n  ", branch->name(), " is ", status.state, ", unsettled ", status.unsettled, ", parked ",
-                    status.parked);
+    absl::StrAppend(&problems, "\n  ", branch->name(), " is ", status.state, ", unsettled ", status.unsettled,
+                    ", parked ", status.parked);
     for (const OriginStatus& origin : status.origins) {
-      absl::StrAppend(&problems, "; ", origin.branch_name, " held ", origin.head.value, " projected ", origin.projected.value,
-                      " hub ", origin.hub_head.value);
+      absl::StrAppend(&problems, "; ", origin.branch_name, " held ", origin.head.value, " projected ",
+                      origin.projected.value, " hub ", origin.hub_head.value);
     }
     for (const std::string& problem : status.problems) absl::StrAppend(&problems, "\n    ", problem);
   }

@@ -1,8 +1,8 @@
 // A fleet of three branches and a hub under every fault we know, from one seed.
 //
-// Safety first: a scheduler draws what happens next (an app write, a step of an engine, a call made, its reply given, a crash, a
-// clock that jumps). Then liveness: all faults end, and within a budget everything must have reached everyone and stand still. What is
-// left behind is judged by History. The same seed does the same to the last bit.
+// Safety first: a scheduler draws what happens next (an app write, a step of an engine, a call made, its reply given, a
+// crash, a clock that jumps). Then liveness: all faults end, and within a budget everything must have reached everyone
+// and stand still. What is left behind is judged by History. The same seed does the same to the last bit.
 //
 //   SimulationResult result = Simulation({.seed = 42}).Run();
 //   EXPECT_TRUE(result.status.ok()) << result.status;
@@ -27,7 +27,7 @@ struct SimulationOptions {
   // Faults that must not go unnoticed.
   SimDatabase::Plant plant = SimDatabase::Plant::kNone;
   bool confirm_early = false;  // Capture is told that all it sent is safe.
-  bool trace = false;  // Prints every action to standard error, and the WALs when an invariant did not hold.
+  bool trace = false;          // Prints every action to standard error, and the WALs when an invariant did not hold.
 };
 
 struct SimulationResult {

@@ -100,14 +100,32 @@ TEST(SimulationTest, EverySeedHolds) {
   for (const std::string& failure : outcome.failures) ADD_FAILURE() << failure;
   for (const auto& [what, count] : outcome.counters) std::cout << "  " << what << ": " << count << "\n";
   if (seeds < 1000) return;
-  for (const char* what : {"app writes", "process dies", "power fails", "database crash", "stream breaks", "partition",
-                           "duplicate push", "clock jumps", "hub restore", "column is added", "projected rows", "events",
-                           "in doubt", "moved", "gave way", "refused", "parked rows", "asked before the last one landed",
-                           "asked before the last pull was appended", "asked to read before the log was durable",
-                           "asked to project before the log was durable", "lost power before the log was durable"}) {
+  for (const char* what : {"app writes",
+                           "process dies",
+                           "power fails",
+                           "database crash",
+                           "stream breaks",
+                           "partition",
+                           "duplicate push",
+                           "clock jumps",
+                           "hub restore",
+                           "column is added",
+                           "projected rows",
+                           "events",
+                           "in doubt",
+                           "moved",
+                           "gave way",
+                           "refused",
+                           "parked rows",
+                           "asked before the last one landed",
+                           "asked before the last pull was appended",
+                           "asked to read before the log was durable",
+                           "asked to project before the log was durable",
+                           "lost power before the log was durable"}) {
     EXPECT_GT(outcome.counters.count(what) > 0 ? outcome.counters.at(what) : 0, seeds / 50) << what;
   }
-  EXPECT_GT(outcome.counters.count("locked"), 0u) << "a row that moves at every try is rare, and must be among the seeds";
+  EXPECT_GT(outcome.counters.count("locked"), 0u)
+      << "a row that moves at every try is rare, and must be among the seeds";
 }
 
 TEST(SimulationTest, SameSeedDoesTheSame) {
@@ -131,7 +149,9 @@ bool IsCaughtBy(absl::Span<const absl::string_view> invariants, SimulationOption
 }
 
 // Goal: the invariants would notice. Each fault is one that the real system must not have.
-TEST(SimulationTest, NaiveProjectionIsCaught) { EXPECT_TRUE(IsCaughtBy({"no stale overwrite"}, {.naive_projection = true})); }
+TEST(SimulationTest, NaiveProjectionIsCaught) {
+  EXPECT_TRUE(IsCaughtBy({"no stale overwrite"}, {.naive_projection = true}));
+}
 TEST(SimulationTest, WritingOverRowsThatMovedIsCaught) {
   EXPECT_TRUE(IsCaughtBy({"no stale overwrite"}, {.plant = SimDatabase::Plant::kNoCompare}));
 }

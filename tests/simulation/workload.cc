@@ -22,16 +22,18 @@ constexpr size_t kSessionsMax = 3;
 
 void CreateShopTables(SimDatabase* database, bool late_column, int email_width) {
   const auto text = [](const char* name, bool not_null = false) { return TableColumn{name, "text", not_null}; };
-  std::vector<TableColumn> products = {text("id", true), text("name", true), text("weight"), text("purity"), text("rate"),
-                                       text("note")};
+  std::vector<TableColumn> products = {text("id", true), text("name", true), text("weight"),
+                                       text("purity"),   text("rate"),       text("note")};
   if (late_column) products.push_back(kGrade);
   database->CreateTable({kShopProducts, products, {0}}, {});
   database->CreateTable({kStock, {text("quantity"), text("product", true)}, {1}}, {});
   database->CreateTable({kInvoices, {text("id", true), text("customer", true), text("total")}, {0}}, {});
+  database->CreateTable({kLines, {text("invoice", true), text("line", true), text("product"), text("amount")}, {0, 1}},
+                        {});
   database->CreateTable(
-      {kLines, {text("invoice", true), text("line", true), text("product"), text("amount")}, {0, 1}}, {});
-  database->CreateTable(
-      {kPeople, {text("id", true), text("name", true), {"email", absl::StrCat("character varying(", email_width, ")")}}, {0}},
+      {kPeople,
+       {text("id", true), text("name", true), {"email", absl::StrCat("character varying(", email_width, ")")}},
+       {0}},
       {2});
   database->CreateTable({kSettings, {text("id", true), text("a"), text("b"), text("c")}, {0}}, {});
   database->CreateTable({kShopSecrets, {text("id", true), text("secret")}, {0}}, {});
@@ -42,7 +44,8 @@ std::map<TableName, TablePolicy> ShopPolicies() {
 }
 
 bool AddLateColumn(SimDatabase* database) {
-  return database->Find(kShopProducts)->shape->columns.back().name == kLateColumn || database->AddColumn(kShopProducts, kGrade);
+  return database->Find(kShopProducts)->shape->columns.back().name == kLateColumn ||
+         database->AddColumn(kShopProducts, kGrade);
 }
 
 const SimTable& Workload::AnyTable() {
@@ -78,7 +81,8 @@ SimValues Workload::NewRow(const SimTable& table, const RowKey& key) {
 // An invoice with lines, and the stock of what was sold, as one transaction.
 absl::Status Workload::Sale(SimTransaction& transaction) {
   const std::string invoice = absl::StrCat(branch_, "-invoice-", ++counter_);
-  absl::Status status = transaction.Insert(kInvoices, {invoice, absl::StrCat(branch_, "-c", counter_), absl::StrCat(counter_)});
+  absl::Status status =
+      transaction.Insert(kInvoices, {invoice, absl::StrCat(branch_, "-c", counter_), absl::StrCat(counter_)});
   const uint64_t lines = 1 + random_->Below(random_->Chance(10) ? 12 : 3);
   for (uint64_t line = 1; status.ok() && line <= lines; ++line) {
     const std::string product = absl::StrCat("k", random_->Below(options_.rows));

@@ -1,7 +1,8 @@
-// The shop's application at one branch: sales, entries of new rows only, edits, deletes, renamed keys, stocktaking, in transactions that may stay open.
+// The shop's application at one branch: sales, entries of new rows only, edits, deletes, renamed keys, stocktaking, in
+// transactions that may stay open.
 //
-// Every value it writes is new in the whole fleet (but for e-mail addresses, which must clash now and then), so that a value
-// seen anywhere tells which write it came from. Not thread-safe.
+// Every value it writes is new in the whole fleet (but for e-mail addresses, which must clash now and then), so that a
+// value seen anywhere tells which write it came from. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +20,9 @@ namespace assay {
 
 // What the app does and how often, drawn per seed.
 struct WorkloadOptions {
-  uint32_t rows = 8;          // Keys per table that several branches fight for.
+  uint32_t rows = 8;  // Keys per table that several branches fight for.
   uint32_t sale = 4, edit = 6, insert = 3, erase = 2, rename = 1, truncate = 0, entry = 0;  // Weights.
-  double open_percent = 20;   // Transactions that stay open for a while.
+  double open_percent = 20;  // Transactions that stay open for a while.
   double attributed_percent = 30;
   double forged_tag_percent = 0;  // Transactions under a tag that Assay never wrote, or wrote before.
   bool long_values = true;        // Some values are TOASTed.

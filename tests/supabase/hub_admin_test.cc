@@ -116,7 +116,10 @@ TEST_F(HubAdminTest, ALoginOfAnotherBranchIsRefusedBeforeAnythingIsSent) {
   auto login = admin_->Enrol("goa", 8, {"*"});
   ASSERT_TRUE(login.ok()) << login.status();
   const auto heads = [&](const std::string& name, uint32_t number) {
-    return SupabaseHub::Create({.url = login->url, .branch_name = name, .branch_number = number}).value()->Heads().status();
+    return SupabaseHub::Create({.url = login->url, .branch_name = name, .branch_number = number})
+        .value()
+        ->Heads()
+        .status();
   };
   EXPECT_TRUE(heads("goa", 8).ok());
   const absl::Status status = heads("goa", 9);

@@ -41,7 +41,8 @@ void PushOverlapping(SupabaseHub& hub, const TestChain& chain, const std::vector
 void Overlap(SupabaseServer* supabase, PgBouncer* pooler) {
   ASSERT_TRUE(supabase->ResetHub().ok());
   const auto connect = [&](int branch) {
-    const std::string url = pooler == nullptr ? supabase->BranchUrl(branch) : pooler->Url("postgres", SupabaseServer::Role(branch));
+    const std::string url =
+        pooler == nullptr ? supabase->BranchUrl(branch) : pooler->Url("postgres", SupabaseServer::Role(branch));
     return SupabaseHub::Create({.url = url}).value();
   };
   std::vector<TestChain> chains;

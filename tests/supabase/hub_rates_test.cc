@@ -1,8 +1,8 @@
 // How many events a second a hub takes and gives, on loopback with a durable disk. Not part of a run of all tests
 // (label bench).
 #include <cstdio>
-#include <memory>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 

@@ -22,7 +22,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-const char* const kTables[] = {"migration", "branch", "origin", "segment", "read_grant", "presence", "fork_evidence", "session"};
+const char* const kTables[] = {"migration",  "branch",   "origin",        "segment",
+                               "read_grant", "presence", "fork_evidence", "session"};
 
 class HubSecurityTest : public testing::Test {
  protected:

@@ -46,19 +46,21 @@ Prepared Prepare(const std::vector<std::string>& arguments, const ChildProcess::
   for (const auto& [name, value] : options.environment) prepared.environment.push_back(absl::StrCat(name, "=", value));
   for (std::string& entry : prepared.environment) prepared.environment_pointers.push_back(entry.data());
   prepared.environment_pointers.push_back(nullptr);
-  for (const std::string& argument : arguments) prepared.argument_pointers.push_back(const_cast<char*>(argument.c_str()));
+  for (const std::string& argument : arguments)
+    prepared.argument_pointers.push_back(const_cast<char*>(argument.c_str()));
   prepared.argument_pointers.push_back(nullptr);
   return prepared;
 }
 
 // In the child: only async-signal-safe calls from here on.
-[[noreturn]] void Become(const Prepared& prepared, const ChildProcess::Options& options, const passwd* user, int out, int err,
-                         pid_t parent) {
+[[noreturn]] void Become(const Prepared& prepared, const ChildProcess::Options& options, const passwd* user, int out,
+                         int err, pid_t parent) {
   int null = open("/dev/null", O_RDONLY);
   dup2(null, 0);
   dup2(out, 1);
   dup2(err, 2);
-  if (user != nullptr && (setgroups(1, &user->pw_gid) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)) _exit(126);
+  if (user != nullptr && (setgroups(1, &user->pw_gid) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0))
+    _exit(126);
   prctl(PR_SET_PDEATHSIG, options.signal_if_we_die);  // After setuid, which clears it.
   if (getppid() != parent) _exit(125);
   sigset_t none;
@@ -69,7 +71,8 @@ Prepared Prepare(const std::vector<std::string>& arguments, const ChildProcess::
   _exit(127);
 }
 
-absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments, const ChildProcess::Options& options, int out, int err) {
+absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments, const ChildProcess::Options& options, int out,
+                            int err) {
   Prepared prepared = Prepare(arguments, options);
   const passwd* user = options.as_server_user && geteuid() == 0 ? &ServerUser() : nullptr;
   pid_t parent = getpid();
@@ -90,7 +93,8 @@ void ChownToServerUser(const std::string& path) {
   }
 }
 
-absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const std::vector<std::string>& arguments, Options options) {
+absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const std::vector<std::string>& arguments,
+                                                                  Options options) {
   const std::string& output = options.output;
   int file = open(output.empty() ? "/dev/null" : output.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (file < 0) return absl::UnavailableError(absl::StrCat("cannot open ", output));

@@ -4,7 +4,8 @@
 //   daemon->Signal(SIGTERM);
 //   EXPECT_EQ(daemon->Wait(absl::Seconds(5)), 0);
 //
-// Start from a thread that lives as long as the child (the main one): the kernel ends the child with the thread that made it.
+// Start from a thread that lives as long as the child (the main one): the kernel ends the child with the thread that
+// made it.
 #pragma once
 
 #include <sys/types.h>
@@ -30,9 +31,10 @@ class ChildProcess {
     std::map<std::string, std::string> environment;  // Added to ours.
     bool as_server_user = false;                     // As `postgres` when we are root.
     int signal_if_we_die = 15;
-    int signal_at_end = 15;                          // What the destructor sends first; SIGKILL 10 s later.
+    int signal_at_end = 15;  // What the destructor sends first; SIGKILL 10 s later.
   };
-  static absl::StatusOr<std::unique_ptr<ChildProcess>> Start(const std::vector<std::string>& arguments, Options options);
+  static absl::StatusOr<std::unique_ptr<ChildProcess>> Start(const std::vector<std::string>& arguments,
+                                                             Options options);
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;
 
@@ -56,6 +58,6 @@ struct RunResult {
 };
 // Runs to the end, or kills it at `timeout` (exit code 124).
 RunResult RunProgram(const std::vector<std::string>& arguments, absl::Duration timeout = absl::Seconds(60),
-              ChildProcess::Options options = {});
+                     ChildProcess::Options options = {});
 
 }  // namespace assay::test

@@ -1,4 +1,5 @@
-// A line to a server that does what lines do: it is cut, goes dead without a word, is slow, or loses just the reply that mattered.
+// A line to a server that does what lines do: it is cut, goes dead without a word, is slow, or loses just the reply
+// that mattered.
 //
 //   Link link(server.port());                     // connect to link.port()
 //   link.Set(Link::State::kDead);                 // half open: nothing goes either way, and nobody is told
@@ -34,7 +35,8 @@ class Link {
   void Set(State state) { state_ = state; }
   // 0: as fast as it goes. Each way; `delay` is one way.
   void Slow(uint64_t bytes_per_second, absl::Duration delay);
-  // Once: a request that holds `marker` is passed on, the server's answer to it is thrown away, and the connection closed.
+  // Once: a request that holds `marker` is passed on, the server's answer to it is thrown away, and the connection
+  // closed.
   void LoseReplyTo(std::string marker);
   uint64_t replies_lost() const { return replies_lost_; }
   uint64_t bytes_to_server() const { return to_server_; }

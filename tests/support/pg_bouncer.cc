@@ -27,15 +27,17 @@ absl::StatusOr<std::unique_ptr<PgBouncer>> PgBouncer::Create(const PostgresServe
   for (const auto& [name, password] : pooler->options_.users) trust |= password.empty();
   pooler->port_ = FreePort();
   pooler->WriteUsers();
-  WriteFile(directory + "/pgbouncer.ini",
-            absl::StrCat("[databases]\n* = host=127.0.0.1 port=", server.port(), "\n[pgbouncer]\nlisten_addr = 127.0.0.1\n",
-                         "listen_port = ", pooler->port_, "\nunix_socket_dir = ", directory, "\nauth_file = ", directory,
-                         "/users.txt\nauth_type = ", trust ? "trust" : "scram-sha-256", "\npool_mode = ", pooler->options_.mode,
-                         "\ndefault_pool_size = ", pooler->options_.pool_size, "\nmax_client_conn = 200\nserver_tls_sslmode = disable\n",
-                         "ignore_startup_parameters = extra_float_digits,options\nserver_login_retry = 1\n"));
-  absl::StatusOr<std::unique_ptr<ChildProcess>> process =
-      ChildProcess::Start({Program(), directory + "/pgbouncer.ini"},
-                          {.output = directory + "/log", .as_server_user = true, .signal_if_we_die = SIGKILL, .signal_at_end = SIGKILL});
+  WriteFile(
+      directory + "/pgbouncer.ini",
+      absl::StrCat("[databases]\n* = host=127.0.0.1 port=", server.port(), "\n[pgbouncer]\nlisten_addr = 127.0.0.1\n",
+                   "listen_port = ", pooler->port_, "\nunix_socket_dir = ", directory, "\nauth_file = ", directory,
+                   "/users.txt\nauth_type = ", trust ? "trust" : "scram-sha-256",
+                   "\npool_mode = ", pooler->options_.mode, "\ndefault_pool_size = ", pooler->options_.pool_size,
+                   "\nmax_client_conn = 200\nserver_tls_sslmode = disable\n",
+                   "ignore_startup_parameters = extra_float_digits,options\nserver_login_retry = 1\n"));
+  absl::StatusOr<std::unique_ptr<ChildProcess>> process = ChildProcess::Start(
+      {Program(), directory + "/pgbouncer.ini"},
+      {.output = directory + "/log", .as_server_user = true, .signal_if_we_die = SIGKILL, .signal_at_end = SIGKILL});
   if (!process.ok()) return process.status();
   pooler->process_ = *std::move(process);
   std::string url = absl::StrCat("postgresql://nobody@127.0.0.1:", pooler->port_, "/postgres?sslmode=disable");

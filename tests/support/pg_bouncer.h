@@ -1,5 +1,5 @@
-// pgbouncer in front of a PostgresServer: a session pooler as Supabase's, or a transaction pooler, which accepts LISTEN and
-// never delivers. Like theirs it drops `options=` from the startup packet.
+// pgbouncer in front of a PostgresServer: a session pooler as Supabase's, or a transaction pooler, which accepts LISTEN
+// and never delivers. Like theirs it drops `options=` from the startup packet.
 //
 //   ASSAY_ASSIGN_OR_RETURN(auto pooler, PgBouncer::Create(*server, {.mode = "session", .users = {{"branch_1", "secret"}}}));
 //   … pooler->Url("postgres", "branch_1") …
@@ -32,7 +32,8 @@ class PgBouncer {
   // One more user, from the next connection on.
   void AddUser(const std::string& name, const std::string& password);
 
-  std::string Url(absl::string_view database, absl::string_view user) const;  // Over loopback, with the user's password.
+  std::string Url(absl::string_view database,
+                  absl::string_view user) const;  // Over loopback, with the user's password.
   int port() const { return port_; }
   std::string Log() const { return ReadFile(directory_.path() + "/log"); }
 

@@ -59,12 +59,14 @@ absl::StatusOr<std::string> PostgresBinaries() {
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator("/usr/lib/postgresql", ignored)) {
     int version = 0;
-    if (absl::SimpleAtoi(entry.path().filename().string(), &version) && std::filesystem::exists(entry.path() / "bin/postgres")) {
+    if (absl::SimpleAtoi(entry.path().filename().string(), &version) &&
+        std::filesystem::exists(entry.path() / "bin/postgres")) {
       newest = std::max(newest, version);
     }
   }
   if (newest == 0) {
-    return absl::NotFoundError("no PostgreSQL server under /usr/lib/postgresql: apt-get install postgresql, or set ASSAY_PG_BIN");
+    return absl::NotFoundError(
+        "no PostgreSQL server under /usr/lib/postgresql: apt-get install postgresql, or set ASSAY_PG_BIN");
   }
   return absl::StrCat("/usr/lib/postgresql/", newest, "/bin");
 }
@@ -105,7 +107,8 @@ absl::Status PostgresServer::Initialize() {
   if (absl::Status status = RunAsServer({"cp", "-a", *data, data_directory()}); !status.ok()) return status;
   WriteFile(data_directory() + "/pg_hba.conf",
             absl::StrCat("local all all trust\nlocal replication all trust\n", "host all all 127.0.0.1/32 ",
-                         options_.tcp_authentication, "\nhost replication all 127.0.0.1/32 ", options_.tcp_authentication, "\n"));
+                         options_.tcp_authentication, "\nhost replication all 127.0.0.1/32 ",
+                         options_.tcp_authentication, "\n"));
   port_ = FreePort();
   std::map<std::string, std::string> settings = {
       {"listen_addresses", "127.0.0.1"},
@@ -167,11 +170,12 @@ absl::Status PostgresServer::Stop(absl::string_view mode) {
 }
 
 std::string PostgresServer::Url(absl::string_view database, absl::string_view user) const {
-  return absl::StrCat("postgresql://", user.empty() ? options_.superuser : user, "@/", database, "?host=", directory_.path(),
-                      "&port=", port_);
+  return absl::StrCat("postgresql://", user.empty() ? options_.superuser : user, "@/", database,
+                      "?host=", directory_.path(), "&port=", port_);
 }
 
-std::string PostgresServer::TcpUrl(absl::string_view database, absl::string_view user, absl::string_view password) const {
+std::string PostgresServer::TcpUrl(absl::string_view database, absl::string_view user,
+                                   absl::string_view password) const {
   return absl::StrCat("postgresql://", user, password.empty() ? "" : ":", password, "@127.0.0.1:", port_, "/", database,
                       "?sslmode=disable");
 }

@@ -4,10 +4,11 @@
 //     ASSAY_START_POSTGRES(server, {});                       // Skips, loudly, where there is no PostgreSQL.
 //     MustSql(server->Url(), "CREATE TABLE t (id int PRIMARY KEY)");
 //
-// wal_level is logical, fsync off unless asked for, locale C.UTF-8; connections over the socket are trusted. Runs as the user
-// `postgres` when we are root. Binaries: $ASSAY_PG_BIN, else the newest under /usr/lib/postgresql. A data directory is made
-// once per process and copied from then on, so a start takes well under a second. With ASSAY_REQUIRE_POSTGRES set in the
-// environment (tools/test does) a missing PostgreSQL fails instead of skipping; with ASSAY_KEEP_TEMP directories stay.
+// wal_level is logical, fsync off unless asked for, locale C.UTF-8; connections over the socket are trusted. Runs as
+// the user `postgres` when we are root. Binaries: $ASSAY_PG_BIN, else the newest under /usr/lib/postgresql. A data
+// directory is made once per process and copied from then on, so a start takes well under a second. With
+// ASSAY_REQUIRE_POSTGRES set in the environment (tools/test does) a missing PostgreSQL fails instead of skipping; with
+// ASSAY_KEEP_TEMP directories stay.
 //
 // Start from the main thread (see ChildProcess). Not thread-safe, Url() apart.
 #pragma once
@@ -78,7 +79,8 @@ class PostgresServer {
   std::unique_ptr<ChildProcess> process_;
 };
 
-// The environment that gives a program a clock of its own, e.g. "-1h" or "@2099-01-01 00:00:00". NOT_FOUND says what to install.
+// The environment that gives a program a clock of its own, e.g. "-1h" or "@2099-01-01 00:00:00". NOT_FOUND says what to
+// install.
 absl::StatusOr<std::map<std::string, std::string>> FakeTime(const std::string& time);
 
 // A loopback port nobody listens on now.
@@ -90,8 +92,9 @@ bool MaySkipWithoutPostgres(const absl::Status& status);
 }  // namespace assay::test
 
 // Declares std::unique_ptr<PostgresServer> `name`, started with the given PostgresOptions.
-#define ASSAY_START_POSTGRES(name, ...)                                                                          \
-  auto name##_or_status = ::assay::test::PostgresServer::Create(::assay::test::PostgresOptions __VA_ARGS__);    \
-  if (::assay::test::MaySkipWithoutPostgres(name##_or_status.status())) GTEST_SKIP() << name##_or_status.status().message(); \
-  ASSERT_TRUE(name##_or_status.ok()) << name##_or_status.status();                                               \
+#define ASSAY_START_POSTGRES(name, ...)                                                                      \
+  auto name##_or_status = ::assay::test::PostgresServer::Create(::assay::test::PostgresOptions __VA_ARGS__); \
+  if (::assay::test::MaySkipWithoutPostgres(name##_or_status.status()))                                      \
+    GTEST_SKIP() << name##_or_status.status().message();                                                     \
+  ASSERT_TRUE(name##_or_status.ok()) << name##_or_status.status();                                           \
   std::unique_ptr<::assay::test::PostgresServer> name = *std::move(name##_or_status)

@@ -46,7 +46,8 @@ TEST(PostgresServerTest, RefusesAWrongPasswordWhereAskedTo) {
 
 TEST(PostgresServerTest, RunsUnderAWrongClockWhereAskedTo) {
   ASSAY_START_POSTGRES(server, {.fake_time = "+1h"});
-  EXPECT_GT(std::stoll(SqlValue(server->Url(), "SELECT extract(epoch FROM now())::bigint")), absl::ToUnixSeconds(absl::Now()) + 3500);
+  EXPECT_GT(std::stoll(SqlValue(server->Url(), "SELECT extract(epoch FROM now())::bigint")),
+            absl::ToUnixSeconds(absl::Now()) + 3500);
   MustSql(server->Url(), "CREATE TABLE t (id int); INSERT INTO t SELECT generate_series(1, 1000); CHECKPOINT");
 }
 
@@ -62,7 +63,8 @@ TEST(PgBouncerTest, PoolsInBothModes) {
   ASSAY_START_POSTGRES(server, {.tcp_authentication = "scram-sha-256"});
   MustSql(server->Url(), "CREATE ROLE shop LOGIN PASSWORD 'right'");
   for (const char* mode : {"session", "transaction"}) {
-    absl::StatusOr<std::unique_ptr<PgBouncer>> pooler = PgBouncer::Create(*server, {.mode = mode, .users = {{"shop", "right"}}});
+    absl::StatusOr<std::unique_ptr<PgBouncer>> pooler =
+        PgBouncer::Create(*server, {.mode = mode, .users = {{"shop", "right"}}});
     if (MaySkipWithoutPostgres(pooler.status())) GTEST_SKIP();
     ASSERT_TRUE(pooler.ok()) << pooler.status();
     EXPECT_EQ(SqlValue((*pooler)->Url("postgres", "shop"), "SELECT current_user"), "shop") << (*pooler)->Log();

@@ -8,7 +8,8 @@
 
 namespace assay::test {
 
-inline RowWrite WriteOf(RowWrite::Operation operation, const RowKey& key, const std::vector<ColumnText>& values, uint32_t xmin) {
+inline RowWrite WriteOf(RowWrite::Operation operation, const RowKey& key, const std::vector<ColumnText>& values,
+                        uint32_t xmin) {
   RowWrite write{operation, xmin, PackedRow(EncodeKey(key))};
   for (const ColumnText& value : values) write.row.Add(value);
   return write;
@@ -19,6 +20,8 @@ inline RowWrite InsertOf(const RowKey& key, const std::vector<ColumnText>& value
 inline RowWrite UpdateOf(const RowKey& key, const std::vector<ColumnText>& values, uint32_t xmin) {
   return WriteOf(RowWrite::Operation::kUpdate, key, values, xmin);
 }
-inline RowWrite DeleteOf(const RowKey& key, uint32_t xmin) { return WriteOf(RowWrite::Operation::kDelete, key, {}, xmin); }
+inline RowWrite DeleteOf(const RowKey& key, uint32_t xmin) {
+  return WriteOf(RowWrite::Operation::kDelete, key, {}, xmin);
+}
 
 }  // namespace assay::test

@@ -19,8 +19,10 @@ namespace {
 absl::StatusOr<std::unique_ptr<SqlSession>> SqlSession::Connect(const std::string& url) {
   PGconn* connection = PQconnectdb(url.c_str());
   std::unique_ptr<SqlSession> session(new SqlSession(connection));
-  if (PQstatus(connection) != CONNECTION_OK) return absl::UnavailableError(absl::StripAsciiWhitespace(PQerrorMessage(connection)));
-  PQsetNoticeProcessor(connection, [](void*, const char*) {}, nullptr);
+  if (PQstatus(connection) != CONNECTION_OK)
+    return absl::UnavailableError(absl::StripAsciiWhitespace(PQerrorMessage(connection)));
+  PQsetNoticeProcessor(
+      connection, [](void*, const char*) {}, nullptr);
   return session;
 }
 
@@ -50,8 +52,8 @@ absl::StatusOr<Rows> SqlSession::Run(const std::string& sql) { return Take(PQexe
 absl::StatusOr<Rows> SqlSession::Run(const std::string& sql, const std::vector<std::string>& parameters) {
   std::vector<const char*> values;
   for (const std::string& parameter : parameters) values.push_back(parameter.c_str());
-  return Take(PQexecParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(), nullptr,
-                           nullptr, 0));
+  return Take(PQexecParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(),
+                           nullptr, nullptr, 0));
 }
 
 absl::Status SqlSession::CopyIn(const std::string& sql, absl::string_view data) {

@@ -2,8 +2,8 @@
 //
 //   EXPECT_THAT(Sql(url, "SELECT 1, NULL"), IsOkAndHolds(Rows{{"1", "NULL"}}));
 //
-// A Status from here reads "[23505] ERROR: duplicate key …"; SqlState() takes the code out again. Not thread-safe: a session
-// belongs to one thread.
+// A Status from here reads "[23505] ERROR: duplicate key …"; SqlState() takes the code out again. Not thread-safe: a
+// session belongs to one thread.
 #pragma once
 
 #include <libpq-fe.h>

@@ -1,7 +1,7 @@
 // A directory of one's own for the length of a test, gone afterwards.
 //
-// Named after the process that made it, so that one left by a killed test run is swept away by the next. When running as root
-// it belongs to the user `postgres`, who runs the servers (PostgreSQL refuses root).
+// Named after the process that made it, so that one left by a killed test run is swept away by the next. When running
+// as root it belongs to the user `postgres`, who runs the servers (PostgreSQL refuses root).
 #pragma once
 
 #include <string>

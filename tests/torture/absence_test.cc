@@ -1,5 +1,5 @@
-// A long absence, in small: both branches come back with many changes of the same rows, and one daemon is killed on the way. tools/bench
-// has it in full (`--only absence`), with what it costs the shop.
+// A long absence, in small: both branches come back with many changes of the same rows, and one daemon is killed on the
+// way. tools/bench has it in full (`--only absence`), with what it costs the shop.
 #include <signal.h>
 
 #include <fstream>
@@ -22,7 +22,7 @@
 namespace assay::test {
 namespace {
 
-constexpr int kRows = 10'000;         // Several projections' worth.
+constexpr int kRows = 10'000;     // Several projections' worth.
 constexpr int kChanges = 60'000;  // At each branch.
 constexpr double kMemoryMaxMb = 150;
 
@@ -50,7 +50,8 @@ Positions At(const Branch& branch) {
   return status.ok() ? PositionsIn(*status) : Positions();
 }
 
-// Of the projection that committed last; asked in the database, because what goes so fast is over before the daemon has answered.
+// Of the projection that committed last; asked in the database, because what goes so fast is over before the daemon has
+// answered.
 std::string LastProjection(SqlSession& session) {
   const absl::StatusOr<Rows> rows = session.Run("SELECT max(batch) FROM assay.progress");
   EXPECT_OK(rows.status());
@@ -59,7 +60,8 @@ std::string LastProjection(SqlSession& session) {
 
 // Of the other branch's chain, as the log has it that a daemon left behind.
 absl::StatusOr<int64_t> ProjectedInLog(const Branch& branch) {
-  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogFile> file, LogFile::Open(branch.state_directory() + "/log.db", {.read_only = true}));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogFile> file,
+                         LogFile::Open(branch.state_directory() + "/log.db", {.read_only = true}));
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<EventLog> log, EventLog::Open(file.get()));
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<StageStore> stages, StageStore::Open(file.get(), log.get()));
   int64_t projected = 0;
@@ -70,7 +72,9 @@ absl::StatusOr<int64_t> ProjectedInLog(const Branch& branch) {
 TEST(AbsenceTest, BothSidesCatchUpWithExactProgressInLittleMemoryThroughAKill) {
   ASSAY_START_FLEET(fleet, 2, {.schema = kSchema});
   Branch& b = fleet->branch(1);
-  MustSql(fleet->branch(0).Url(), absl::StrCat("INSERT INTO items SELECT g, 'start', 0, repeat('x', 100) FROM generate_series(1, ", kRows, ") g"));
+  MustSql(
+      fleet->branch(0).Url(),
+      absl::StrCat("INSERT INTO items SELECT g, 'start', 0, repeat('x', 100) FROM generate_series(1, ", kRows, ") g"));
   ASSERT_OK(fleet->WaitConverged(absl::Seconds(60)));
 
   int64_t heads[2];
@@ -79,9 +83,13 @@ TEST(AbsenceTest, BothSidesCatchUpWithExactProgressInLittleMemoryThroughAKill) {
     heads[i] = At(fleet->branch(i)).own_head;
   }
   // B before A, so that all of A's win, and B has them all to write.
-  for (int i : {1, 0}) MustSql(fleet->branch(i).Url(), absl::StrCat("CALL change('", fleet->branch(i).name(), "', ", kRows, ", ", kChanges, ")"));
+  for (int i : {1, 0})
+    MustSql(fleet->branch(i).Url(),
+            absl::StrCat("CALL change('", fleet->branch(i).name(), "', ", kRows, ", ", kChanges, ")"));
   for (int i = 0; i < 2; ++i) {
-    EXPECT_TRUE(Eventually(absl::Seconds(60), [&] { return At(fleet->branch(i)).own_head >= heads[i] + kChanges; }, absl::Milliseconds(200)));
+    EXPECT_TRUE(Eventually(
+        absl::Seconds(60), [&] { return At(fleet->branch(i)).own_head >= heads[i] + kChanges; },
+        absl::Milliseconds(200)));
   }
 
   // Back on line, and B's shop sells on.
@@ -90,8 +98,10 @@ TEST(AbsenceTest, BothSidesCatchUpWithExactProgressInLittleMemoryThroughAKill) {
   till.Start(b.Url(), [](SqlSession& session, std::mt19937_64& random) {
     absl::SleepFor(absl::Milliseconds(25));
     const uint64_t item = random() % kRows + 1;
-    return session.Run(absl::StrCat("BEGIN; INSERT INTO sales VALUES (gen_random_uuid()::text, ", item, "); UPDATE items SET note = 'sold ", random(),
-                                    "' WHERE id = ", item, "; COMMIT")).status();
+    return session
+        .Run(absl::StrCat("BEGIN; INSERT INTO sales VALUES (gen_random_uuid()::text, ", item,
+                          "); UPDATE items SET note = 'sold ", random(), "' WHERE id = ", item, "; COMMIT"))
+        .status();
   });
   const absl::StatusOr<std::unique_ptr<SqlSession>> look = SqlSession::Connect(b.AdminUrl());
   ASSERT_OK(look.status());
@@ -105,8 +115,11 @@ TEST(AbsenceTest, BothSidesCatchUpWithExactProgressInLittleMemoryThroughAKill) {
   watch(0);
   watch(1);
   for (int i = 0; i < 2; ++i) ASSERT_EQ(fleet->branch(i).Assay({"sync", "resume"}).exit_code, 0);
-  // One may be of nothing (the note of where the database stands), and the last has perhaps not come back through capture yet.
-  ASSERT_TRUE(Eventually(absl::Seconds(60), [&] { return projections.insert(LastProjection(**look)), projections.size() > 3; }, absl::Milliseconds(2)))
+  // One may be of nothing (the note of where the database stands), and the last has perhaps not come back through
+  // capture yet.
+  ASSERT_TRUE(Eventually(
+      absl::Seconds(60), [&] { return projections.insert(LastProjection(**look)), projections.size() > 3; },
+      absl::Milliseconds(2)))
       << b.Assay({"status"}).output << b.DaemonLog();
   double peak = PeakMegabytes(b.daemon()->pid());
   b.StopDaemon(SIGKILL);
@@ -117,7 +130,8 @@ TEST(AbsenceTest, BothSidesCatchUpWithExactProgressInLittleMemoryThroughAKill) {
   ASSERT_OK(b.StartDaemon());
   watch(1);
   Positions first;  // That it tells, once it has opened its log.
-  ASSERT_TRUE(Eventually(absl::Seconds(30), [&] { return (first = At(b)).own_head > 0; }, absl::Milliseconds(2)));
+  ASSERT_TRUE(Eventually(
+      absl::Seconds(30), [&] { return (first = At(b)).own_head > 0; }, absl::Milliseconds(2)));
   EXPECT_GE(first.projected, *middle) << "what was written is not forgotten";
 
   const auto through = [&] {
@@ -126,7 +140,8 @@ TEST(AbsenceTest, BothSidesCatchUpWithExactProgressInLittleMemoryThroughAKill) {
     }
     return true;
   };
-  EXPECT_TRUE(Eventually(absl::Seconds(120), through, absl::Milliseconds(200))) << fleet->branch(0).Problems() << b.Problems();
+  EXPECT_TRUE(Eventually(absl::Seconds(120), through, absl::Milliseconds(200)))
+      << fleet->branch(0).Problems() << b.Problems();
   const Actors::Result sold = till.Stop();
   EXPECT_EQ(sold.other_errors, 0) << sold.first_error;
   EXPECT_GT(sold.done, 0);
@@ -162,8 +177,8 @@ TEST(AbsenceTest, BothSidesCatchUpWithExactProgressInLittleMemoryThroughAKill) {
   }
   EXPECT_EQ(changes, 2 * kChanges);
   EXPECT_EQ(values.size(), static_cast<size_t>(2 * kChanges));
-  std::printf("peak at B %.0f MB, %lld sales meanwhile, slowest %.0f ms, %d statuses under way\n", peak, static_cast<long long>(sold.done),
-              sold.slowest_ms, under_way);
+  std::printf("peak at B %.0f MB, %lld sales meanwhile, slowest %.0f ms, %d statuses under way\n", peak,
+              static_cast<long long>(sold.done), sold.slowest_ms, under_way);
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
 // Replies that are lost after COMMIT are looked up and never repeated blindly; a bad line means slow, and never twice.
+#include "tests/support/link.h"
+
 #include <signal.h>
 
 #include "absl/strings/str_cat.h"
@@ -6,7 +8,6 @@
 #include "gmock/gmock.h"
 #include "tests/fleet/fleet.h"
 #include "tests/fleet/log_reader.h"
-#include "tests/support/link.h"
 
 namespace assay::test {
 namespace {
@@ -29,7 +30,8 @@ class LinkTest : public ::testing::Test {
  protected:
   // Two branches: A's line to the hub and B's line to its own database go over `hub_line` and `database_line`.
   void Start() {
-    absl::StatusOr<std::unique_ptr<Fleet>> fleet = Fleet::Create(2, {.schema = kSchema, .interval = "2s", .bad_lines = true});
+    absl::StatusOr<std::unique_ptr<Fleet>> fleet =
+        Fleet::Create(2, {.schema = kSchema, .interval = "2s", .bad_lines = true});
     if (MaySkipWithoutPostgres(fleet.status())) GTEST_SKIP() << fleet.status().message();
     ASSERT_OK(fleet.status());
     fleet_ = *std::move(fleet);
@@ -39,7 +41,9 @@ class LinkTest : public ::testing::Test {
   Branch& b() { return fleet_->branch(1); }
   void Insert(int id) { MustSql(a().Url(), absl::StrCat("INSERT INTO t VALUES (", id, ", 'v", id, "')")); }
   bool IsAtB(int id, absl::Duration timeout) {
-    return Eventually(timeout, [&] { return SqlValue(b().AdminUrl(), absl::StrCat("SELECT count(*) FROM t WHERE id = ", id)) == "1"; });
+    return Eventually(timeout, [&] {
+      return SqlValue(b().AdminUrl(), absl::StrCat("SELECT count(*) FROM t WHERE id = ", id)) == "1";
+    });
   }
   // Everything once: in the log, and written to B.
   void ExpectOnce(int rows) {
@@ -76,7 +80,8 @@ TEST_F(LinkTest, AReplyLostAfterCommitIsLookedUpAndNothingIsDoneTwice) {
   ExpectOnce(id);
 }
 
-// Cut, dead, flapping, slow: what was sold arrives as soon as the line lets it, and the wire carries each change about once.
+// Cut, dead, flapping, slow: what was sold arrives as soon as the line lets it, and the wire carries each change about
+// once.
 TEST_F(LinkTest, ABadLineCostsTimeAndNothingElse) {
   Start();
   if (IsSkipped() || HasFatalFailure()) return;
@@ -108,7 +113,8 @@ TEST_F(LinkTest, ABadLineCostsTimeAndNothingElse) {
   // 64 kbit/s and half a second each way, with more to say than fits into a statement's usual time.
   a().hub_line()->Slow(8000, absl::Milliseconds(500));
   const uint64_t before = a().hub_line()->bytes_to_server();
-  MustSql(a().Url(), absl::StrCat("INSERT INTO t SELECT g, encode(sha256(g::text::bytea), 'hex') FROM generate_series(", id + 1, ", ", id + 800, ") g"));
+  MustSql(a().Url(), absl::StrCat("INSERT INTO t SELECT g, encode(sha256(g::text::bytea), 'hex') FROM generate_series(",
+                                  id + 1, ", ", id + 800, ") g"));
   id += 800;
   EXPECT_TRUE(IsAtB(id, absl::Seconds(150))) << a().Problems();
   const uint64_t sent = a().hub_line()->bytes_to_server() - before;

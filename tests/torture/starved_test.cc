@@ -1,4 +1,5 @@
-// No room on the disk, and clocks that are wrong: nothing is lost, the shop goes on, the status says so, and it mends itself.
+// No room on the disk, and clocks that are wrong: nothing is lost, the shop goes on, the status says so, and it mends
+// itself.
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,7 +34,9 @@ class SmallDisk {
   void Fill(uint64_t free) {
     std::FILE* file = std::fopen(Filler().c_str(), "w");
     const std::string block(4096, 'x');
-    while (std::filesystem::space(path_).free > free && std::fwrite(block.data(), 1, block.size(), file) == block.size()) std::fflush(file);
+    while (std::filesystem::space(path_).free > free &&
+           std::fwrite(block.data(), 1, block.size(), file) == block.size())
+      std::fflush(file);
     std::fclose(file);
   }
   void MakeRoom() { unlink(Filler().c_str()); }
@@ -48,18 +51,21 @@ class SmallDisk {
 void Sell(Branch& branch, int first, int count) {
   for (int id = first; id < first + count; ++id) {
     const absl::Time begin = absl::Now();
-    MustSql(branch.Url(), absl::StrCat("INSERT INTO t SELECT ", id, ", string_agg(encode(sha256((", id, " * 1000 + g)::text::bytea), 'hex'), '') "
+    MustSql(branch.Url(), absl::StrCat("INSERT INTO t SELECT ", id, ", string_agg(encode(sha256((", id,
+                                       " * 1000 + g)::text::bytea), 'hex'), '') "
                                        "FROM generate_series(1, 100) g"));
     EXPECT_LT(absl::Now() - begin, absl::Seconds(5)) << "the app waited";
   }
 }
 
 bool Says(Branch& branch, const ::testing::Matcher<const std::string&>& what, absl::Duration timeout) {
-  return Eventually(timeout, [&] { return ::testing::Value(branch.Problems(), what); }, absl::Milliseconds(300));
+  return Eventually(
+      timeout, [&] { return ::testing::Value(branch.Problems(), what); }, absl::Milliseconds(300));
 }
 
 TEST(StarvedTest, ALogWithoutRoomWaitsForItAndLosesNothing) {
-  absl::StatusOr<std::unique_ptr<Fleet>> created = Fleet::Create(2, {.schema = kSchema, .interval = "2s"}, /*start=*/false);
+  absl::StatusOr<std::unique_ptr<Fleet>> created =
+      Fleet::Create(2, {.schema = kSchema, .interval = "2s"}, /*start=*/false);
   if (MaySkipWithoutPostgres(created.status())) GTEST_SKIP() << created.status().message();
   ASSERT_OK(created.status());
   Fleet& fleet = **created;
@@ -79,7 +85,8 @@ TEST(StarvedTest, ALogWithoutRoomWaitsForItAndLosesNothing) {
   disk.MakeRoom();
   EXPECT_OK(fleet.WaitConverged(absl::Seconds(90)));
   EXPECT_EQ(SqlValue(fleet.branch(1).AdminUrl(), "SELECT count(*) FROM t"), "125");
-  EXPECT_EQ(CountEvents(fleet.branch(0).state_directory()).value(), CountEvents(fleet.branch(1).state_directory()).value());
+  EXPECT_EQ(CountEvents(fleet.branch(0).state_directory()).value(),
+            CountEvents(fleet.branch(1).state_directory()).value());
   ASSERT_EQ(fleet.branch(0).StopDaemon(), 0);
 }
 
@@ -88,7 +95,8 @@ TEST(StarvedTest, AHubWithoutRoomIsNamedAndWaitedFor) {
   if (MaySkipWithoutPostgres(created.status())) GTEST_SKIP() << created.status().message();
   ASSERT_OK(created.status());
   Fleet& fleet = **created;
-  // The hub's tables move to a small disk; its WAL stays where it is, since a server that cannot write that does not run at all.
+  // The hub's tables move to a small disk; its WAL stays where it is, since a server that cannot write that does not
+  // run at all.
   const std::string base = fleet.hub().data_directory() + "/base";
   ASSERT_OK(fleet.hub().Stop());
   ASSERT_EQ(RunProgram({"cp", "-a", base, base + ".aside"}).exit_code, 0);
@@ -110,7 +118,8 @@ TEST(StarvedTest, AHubWithoutRoomIsNamedAndWaitedFor) {
 
 // The daemon's clock decides nothing but when it tries again and how old it says things are.
 TEST(StarvedTest, ADaemonWhoseClockIsWrongLosesNothingAndSaysSo) {
-  absl::StatusOr<std::unique_ptr<Fleet>> created = Fleet::Create(2, {.schema = kSchema, .interval = "2s", .daemon = DaemonBuild::kForFakeTime});
+  absl::StatusOr<std::unique_ptr<Fleet>> created =
+      Fleet::Create(2, {.schema = kSchema, .interval = "2s", .daemon = DaemonBuild::kForFakeTime});
   if (MaySkipWithoutPostgres(created.status())) GTEST_SKIP() << created.status().message();
   ASSERT_OK(created.status());
   Fleet& fleet = **created;
@@ -138,7 +147,8 @@ TEST(StarvedTest, ADaemonWhoseClockIsWrongLosesNothingAndSaysSo) {
 
 // Under a running daemon: an hour forth, two back, to 1970, to 2099.
 TEST(StarvedTest, AClockThatIsSetWhileTheDaemonRunsStopsNothing) {
-  absl::StatusOr<std::unique_ptr<Fleet>> created = Fleet::Create(2, {.schema = kSchema, .interval = "2s", .daemon = DaemonBuild::kForFakeTime});
+  absl::StatusOr<std::unique_ptr<Fleet>> created =
+      Fleet::Create(2, {.schema = kSchema, .interval = "2s", .daemon = DaemonBuild::kForFakeTime});
   if (MaySkipWithoutPostgres(created.status())) GTEST_SKIP() << created.status().message();
   ASSERT_OK(created.status());
   Fleet& fleet = **created;

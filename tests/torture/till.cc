@@ -47,15 +47,21 @@ absl::Status Till::Do(SqlSession& session, const Deed& deed, std::mt19937_64& ra
       return session.Run("UPDATE products SET price = $1 WHERE id = $2", {deed.name, product}).status();
     case Deed::Kind::kSale:
       ASSAY_RETURN_IF_ERROR(session.Run("BEGIN").status());
-      ASSAY_RETURN_IF_ERROR(session.Run("INSERT INTO invoices VALUES ($1, $2, $3)", {deed.name, absl::StrCat(deed.lines), "1500.50"}).status());
+      ASSAY_RETURN_IF_ERROR(
+          session.Run("INSERT INTO invoices VALUES ($1, $2, $3)", {deed.name, absl::StrCat(deed.lines), "1500.50"})
+              .status());
       for (int line = 1; line <= deed.lines; ++line) {
-        ASSAY_RETURN_IF_ERROR(session.Run("INSERT INTO invoice_lines VALUES ($1, $2, $3, random())",
-                                          {deed.name, absl::StrCat(line), product}).status());
+        ASSAY_RETURN_IF_ERROR(session
+                                  .Run("INSERT INTO invoice_lines VALUES ($1, $2, $3, random())",
+                                       {deed.name, absl::StrCat(line), product})
+                                  .status());
       }
       ASSAY_RETURN_IF_ERROR(session.Run("UPDATE products SET tag = $1 WHERE id = $2", {deed.name, product}).status());
       return session.Run("COMMIT").status();
     case Deed::Kind::kVoid:
-      return session.Run("WITH lines AS (DELETE FROM invoice_lines WHERE invoice = $1) DELETE FROM invoices WHERE id = $1", {deed.voids})
+      return session
+          .Run("WITH lines AS (DELETE FROM invoice_lines WHERE invoice = $1) DELETE FROM invoices WHERE id = $1",
+               {deed.voids})
           .status();
   }
   return absl::OkStatus();

@@ -1,13 +1,15 @@
-// The app at one branch, as a witness: it writes down what it is about to do, does it, and writes down that it was told it is done.
+// The app at one branch, as a witness: it writes down what it is about to do, does it, and writes down that it was told
+// it is done.
 //
 //   Till till(branch.Url(), "shop-1", directory + "/shop-1.till", seed);   // Sells until it is stopped.
 //   …kill what you like…
 //   till.Stop();
 //   for (const Deed& deed : till.deeds()) if (deed.acknowledged) …         // must be in the log once, and everywhere
 //
-// Every deed has a name that no other has ("shop-1#42"), which is in the rows it writes. The file has a line for each intent and each
-// acknowledgement, written before and after, so that what happened can be read up after a failure. A lost connection is made anew; what was
-// under way then is an intent without acknowledgement: it may or may not have happened, but never by halves.
+// Every deed has a name that no other has ("shop-1#42"), which is in the rows it writes. The file has a line for each
+// intent and each acknowledgement, written before and after, so that what happened can be read up after a failure. A
+// lost connection is made anew; what was under way then is an intent without acknowledgement: it may or may not have
+// happened, but never by halves.
 #pragma once
 
 #include <atomic>
@@ -35,8 +37,8 @@ struct Deed {
   enum class Kind : uint8_t { kSale, kPrice, kVoid };
   Kind kind = Kind::kSale;
   std::string name;
-  int lines = 0;         // Of a sale, or of the sale that is voided.
-  std::string voids;     // The sale's name.
+  int lines = 0;      // Of a sale, or of the sale that is voided.
+  std::string voids;  // The sale's name.
   bool acknowledged = false;
 };
 

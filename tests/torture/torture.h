@@ -36,7 +36,8 @@ class Torture {
 
   // Faults one after the other, each mended a moment later, while the tills sell.
   absl::Status Run(absl::Duration time, const std::function<Fault(std::mt19937_64&)>& next);
-  // Stops the tills, and waits until all have everything, at most `patience`. INTERNAL names what was lost, torn or doubled.
+  // Stops the tills, and waits until all have everything, at most `patience`. INTERNAL names what was lost, torn or
+  // doubled.
   absl::Status Judge(absl::Duration patience);
   // After Judge: the tills sell on, for another Run.
   void SellAgain();
@@ -47,7 +48,8 @@ class Torture {
   std::string Report() const;
 
  private:
-  Torture(std::unique_ptr<Fleet> fleet, uint64_t seed) : fleet_(std::move(fleet)), directory_("torture"), random_(seed) {}
+  Torture(std::unique_ptr<Fleet> fleet, uint64_t seed)
+      : fleet_(std::move(fleet)), directory_("torture"), random_(seed) {}
   absl::Status Do(Fault fault);
   absl::Status JudgeLog();
   absl::Status JudgeTables();

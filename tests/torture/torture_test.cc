@@ -1,9 +1,10 @@
 // kill -9 of everything, at any moment, under load. ASSAY_TORTURE_MINUTES makes it long (tools/torture).
+#include "tests/torture/torture.h"
+
 #include <cstdio>
 #include <cstdlib>
 
 #include "absl/strings/numbers.h"
-#include "tests/torture/torture.h"
 
 namespace assay::test {
 namespace {

@@ -28,10 +28,10 @@ void PrintRepairJson(const RepairReport& report) {
   fields["new_origin"] = JsonText(report.applied && report.new_origin.has_value() ? report.new_origin->Hex() : "");
   fields["opens_new_origin"] = JsonFlag(report.new_origin.has_value());
   const RowRepairReport& rows = report.rows;
-  for (const auto& [name, count] : {std::pair("rows", rows.rows), std::pair("equal", rows.equal),
-                                    std::pair("inserted", rows.inserted), std::pair("updated", rows.updated),
-                                    std::pair("deleted", rows.deleted), std::pair("stale", rows.stale),
-                                    std::pair("absent", rows.absent)}) {
+  for (const auto& [name, count] :
+       {std::pair("rows", rows.rows), std::pair("equal", rows.equal), std::pair("inserted", rows.inserted),
+        std::pair("updated", rows.updated), std::pair("deleted", rows.deleted), std::pair("stale", rows.stale),
+        std::pair("absent", rows.absent)}) {
     fields[name] = JsonCount(static_cast<double>(count));
   }
   auto* lost = fields["lost"].mutable_list_value();
@@ -60,7 +60,8 @@ void PrintRepair(const RepairReport& report) {
   const bool done = report.applied;
   std::cout << "Found: " << RestoreStateName(report.state) << ". " << Printable(report.cause) << ".\n\n";
   const RowRepairReport& rows = report.rows;
-  std::cout << Grouped(rows.rows) << " rows were compared with the log; " << Grouped(rows.equal) << " are as it has them.\n";
+  std::cout << Grouped(rows.rows) << " rows were compared with the log; " << Grouped(rows.equal)
+            << " are as it has them.\n";
   const auto line = [&](uint64_t count, const char* text) {
     if (count > 0) std::cout << "  " << Grouped(count) << " " << text << "\n";
   };
@@ -71,7 +72,9 @@ void PrintRepair(const RepairReport& report) {
   line(rows.absent, "are in the log and not here: assayd writes them again");
   if (report.new_origin.has_value()) {
     std::cout << (done ? "A new chain was opened" : "A new chain would be opened")
-              << (report.old_origin.has_value() ? absl::StrCat(" that continues ", report.old_origin->Hex().substr(0, 8)) : "")
+              << (report.old_origin.has_value()
+                      ? absl::StrCat(" that continues ", report.old_origin->Hex().substr(0, 8))
+                      : "")
               << (done ? absl::StrCat(": ", report.new_origin->Hex()) : "") << ".\n";
   }
   if (!rows.differences.empty()) {
@@ -80,8 +83,8 @@ void PrintRepair(const RepairReport& report) {
     for (const RowRepairReport::Difference& row : rows.differences) {
       const bool whole = row.column.empty();
       table.Add({row.table.ToString(), absl::StrJoin(row.key, ", "), whole ? "(the row)" : row.column,
-                 whole ? row.here.value_or("absent") : Shown(row.here), whole ? row.fleet.value_or("absent") : Shown(row.fleet),
-                 row.verdict});
+                 whole ? row.here.value_or("absent") : Shown(row.here),
+                 whole ? row.fleet.value_or("absent") : Shown(row.fleet), row.verdict});
     }
     std::cout << table.ToString();
     if (rows.differences.size() == kDifferencesListed) std::cout << "…\n";
@@ -99,7 +102,8 @@ void PrintRepair(const RepairReport& report) {
 int RepairVerb(const CliContext& context, const RepairVerbOptions& verb) {
   absl::StatusOr<Config> config = CliConfig(context);
   if (!config.ok()) return CliFail(context, config.status(), kExitUsage);
-  if (absl::Status status = RefusePassword(verb.admin_url, "--admin-url", "postgres.admin_url in the config"); !status.ok()) {
+  if (absl::Status status = RefusePassword(verb.admin_url, "--admin-url", "postgres.admin_url in the config");
+      !status.ok()) {
     return CliFail(context, status, kExitUsage);
   }
   absl::StatusOr<std::unique_ptr<StateLock>> lock = StateLock::Take(config->lock_path());
@@ -123,7 +127,9 @@ int RepairVerb(const CliContext& context, const RepairVerbOptions& verb) {
   options.replaces_other = verb.replaces_other;
   options.without_hub = verb.without_hub;
   if (OnTerminal() && !context.json) {
-    options.progress = [](absl::string_view stage, uint64_t done) { DrawProgress(absl::StrCat(stage, " ", Grouped(done))); };
+    options.progress = [](absl::string_view stage, uint64_t done) {
+      DrawProgress(absl::StrCat(stage, " ", Grouped(done)));
+    };
   }
   SystemClock clock;
   SystemRandom random;

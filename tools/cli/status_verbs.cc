@@ -44,10 +44,10 @@ std::string Lag(const Status& status, const admin::v1::Origin& origin) {
 }
 
 std::string StatusText(const Status& status) {
-  std::string text =
-      absl::StrCat("Branch ", status.branch(), " is ", status.state(),
-                   status.hazard().empty() ? "" : absl::StrCat(" (", status.hazard(), ")"), "   (assayd ", status.version(), ", pid ",
-                   status.pid(), ", up since ", When(status.has_started(), status.started()), ")\n");
+  std::string text = absl::StrCat("Branch ", status.branch(), " is ", status.state(),
+                                  status.hazard().empty() ? "" : absl::StrCat(" (", status.hazard(), ")"),
+                                  "   (assayd ", status.version(), ", pid ", status.pid(), ", up since ",
+                                  When(status.has_started(), status.started()), ")\n");
   for (const std::string& problem : status.problems()) absl::StrAppend(&text, "  ! ", Printable(problem), "\n");
   if (status.problems().empty()) text += "  All is well.\n";
   text += "\n";
@@ -96,11 +96,12 @@ std::string StatusText(const Status& status) {
   if (status.has_hub_clock_offset()) {
     const absl::Duration offset = FromProto(status.hub_clock_offset());
     const absl::Duration shown = absl::Trunc(absl::AbsDuration(offset), absl::Milliseconds(1));
-    absl::StrAppend(&text, "\nThis machine's clock ",
-                    shown == absl::ZeroDuration() ? "agrees with"
-                                                  : absl::StrCat("is ", absl::FormatDuration(shown),
-                                                                 offset < absl::ZeroDuration() ? " ahead of" : " behind"),
-                    " the hub's");
+    absl::StrAppend(
+        &text, "\nThis machine's clock ",
+        shown == absl::ZeroDuration()
+            ? "agrees with"
+            : absl::StrCat("is ", absl::FormatDuration(shown), offset < absl::ZeroDuration() ? " ahead of" : " behind"),
+        " the hub's");
   }
   return text + "\n";
 }
@@ -176,10 +177,11 @@ int SyncNowVerb(const CliContext& context) {
       return absl::StrCat(name, Grouped(done), "/", Grouped(total), rate.empty() ? "" : absl::StrCat(" (", rate, ")"));
     };
     const std::string left = progress.done() ? "" : Left(progress.has_time_left(), progress.time_left());
-    DrawProgress(absl::StrCat(stage("pushed ", progress.pushed(), progress.push_total(), progress.pushed_per_second()),
-                              stage("  pulled ", progress.pulled(), progress.pull_total(), progress.pulled_per_second()),
-                              stage("  written ", progress.projected(), progress.projected_total(), progress.projected_per_second()),
-                              left.empty() ? "" : absl::StrCat("  ", left)));
+    DrawProgress(absl::StrCat(
+        stage("pushed ", progress.pushed(), progress.push_total(), progress.pushed_per_second()),
+        stage("  pulled ", progress.pulled(), progress.pull_total(), progress.pulled_per_second()),
+        stage("  written ", progress.projected(), progress.projected_total(), progress.projected_per_second()),
+        left.empty() ? "" : absl::StrCat("  ", left)));
   }
   if (draw) EndProgress();
   if (grpc::Status answer = reader->Finish(); !answer.ok()) return CliFail(context, answer);

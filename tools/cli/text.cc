@@ -103,12 +103,14 @@ std::string Left(bool present, const google::protobuf::Duration& duration) {
 
 std::string Rate(double events_per_second) {
   // Less than one in two seconds is no rate that anybody could plan with.
-  return events_per_second < 0.5 ? "" : absl::StrCat(Grouped(static_cast<uint64_t>(events_per_second + 0.5)), " events/s");
+  return events_per_second < 0.5 ? ""
+                                 : absl::StrCat(Grouped(static_cast<uint64_t>(events_per_second + 0.5)), " events/s");
 }
 
 std::string ProgressText(const admin::v1::Progress& progress) {
   std::vector<std::string> parts = {absl::StrCat(Grouped(progress.done()), "/", Grouped(progress.total()))};
-  for (std::string& part : std::vector<std::string>{Rate(progress.events_per_second()), Left(progress.has_time_left(), progress.time_left())}) {
+  for (std::string& part : std::vector<std::string>{Rate(progress.events_per_second()),
+                                                    Left(progress.has_time_left(), progress.time_left())}) {
     if (!part.empty()) parts.push_back(std::move(part));
   }
   return absl::StrJoin(parts, ", ");

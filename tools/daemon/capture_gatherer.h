@@ -1,5 +1,6 @@
-// What capture brings, in the portions in which the engine gets it: a whole transaction at once, and of a busy shop many together. What a
-// projection waits for, its fence or its echo, is never kept back. By `now`, which never goes back. Not thread-safe.
+// What capture brings, in the portions in which the engine gets it: a whole transaction at once, and of a busy shop
+// many together. What a projection waits for, its fence or its echo, is never kept back. By `now`, which never goes
+// back. Not thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -27,8 +28,10 @@ class CaptureGatherer {
       if (item.kind == CaptureItem::Kind::kMessage && item.prefix != kAttributionPrefix) in_echo_ = true;
       if (item.kind != CaptureItem::Kind::kCommit) continue;
       // Our own do not count: there is one or two of them for each sale of a quiet shop elsewhere.
-      if (in_echo_) saw_echo_ = true;
-      else ++transactions;
+      if (in_echo_)
+        saw_echo_ = true;
+      else
+        ++transactions;
       in_echo_ = false;
     }
     meter_.Count(transactions, batch.items.size(), now);
@@ -43,7 +46,9 @@ class CaptureGatherer {
   // What was added last brought the end of a fence or of a projection.
   bool saw_echo() const { return saw_echo_; }
   // How long to wait for something to come, `otherwise` when nothing is kept back.
-  absl::Duration Wait(absl::Time now, absl::Duration otherwise) const { return empty() ? otherwise : since_ + kLongest - now; }
+  absl::Duration Wait(absl::Time now, absl::Duration otherwise) const {
+    return empty() ? otherwise : since_ + kLongest - now;
+  }
   // How long not to look, so that more comes together.
   absl::Duration Pause(absl::Time now) const {
     return holds_ ? std::min(meter_.Pause(now), since_ + kLongest - now) : meter_.Pause(now);

@@ -60,8 +60,8 @@ std::vector<LogLine> NewsBetween(const DaemonStatus& before, const DaemonStatus&
                                                     origin.branch_name, " stands still: ", origin.status.message())});
     }
     if (origin.status.ok() && old != old_engine.origins.end() && !old->status.ok()) {
-      out.push_back({LogLevel::kInfo, absl::StrCat("chain ", origin.origin.Hex().substr(0, 8), " of ", origin.branch_name,
-                                                   ": goes on")});
+      out.push_back({LogLevel::kInfo, absl::StrCat("chain ", origin.origin.Hex().substr(0, 8), " of ",
+                                                   origin.branch_name, ": goes on")});
     }
   }
   if (engine.false_tags > old_engine.false_tags && old_engine.false_tags == 0) {

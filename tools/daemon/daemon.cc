@@ -31,10 +31,10 @@ absl::Status CheckLog(const Config& config) {
                                      : absl::StrCat("the log ", config.log_path(), " is empty");
     // Going on with a new log would give the same changes other names.
     if (const std::optional<OriginId> enrolled = EnrolledOrigin(config.postgres.url); enrolled.has_value()) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          what, ", and the database is enrolled with one (origin ", enrolled->Hex().substr(0, 8),
-          "): put that log back; if it is lost, ", missing ? "" : "move the empty file away and ", "run assay repair --config ",
-          config.path, ", which shows what it would do"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(what, ", and the database is enrolled with one (origin ", enrolled->Hex().substr(0, 8),
+                       "): put that log back; if it is lost, ", missing ? "" : "move the empty file away and ",
+                       "run assay repair --config ", config.path, ", which shows what it would do"));
     }
     return absl::FailedPreconditionError(absl::StrCat(what, ": run assay init --config ", config.path, " first"));
   }

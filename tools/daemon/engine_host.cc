@@ -18,7 +18,7 @@ namespace {
 
 constexpr absl::Duration kPublishInterval = absl::Milliseconds(100);
 constexpr absl::Duration kStepAtMostEvery = absl::Milliseconds(5);  // When only a timer asks for it.
-constexpr absl::Duration kStepAtLeastEvery = absl::Seconds(2);       // So that the engine notices a clock that was set.
+constexpr absl::Duration kStepAtLeastEvery = absl::Seconds(2);      // So that the engine notices a clock that was set.
 constexpr absl::Duration kWorksAgainAfter =
     absl::Seconds(30);  // An engine that ran so long begins a new count of failures.
 constexpr absl::Duration kCaptureWait = absl::Seconds(1);
@@ -49,9 +49,10 @@ size_t BytesOf(const CaptureBatch& batch) {
 
 absl::Status ExplainLogDamage(const absl::Status& status, const std::string& log_path) {
   if (!absl::IsDataLoss(status)) return status;
-  return absl::DataLossError(absl::StrCat("the log ", log_path, " is damaged: ", status.message(),
-                                          ". Stop assayd and put the newest good copy of that file back; if there is none, move it away "
-                                          "and run assay repair, which shows what it would do"));
+  return absl::DataLossError(
+      absl::StrCat("the log ", log_path, " is damaged: ", status.message(),
+                   ". Stop assayd and put the newest good copy of that file back; if there is none, move it away "
+                   "and run assay repair, which shows what it would do"));
 }
 
 EngineHost::EngineHost(HostParts parts) : parts_(std::move(parts)), board_(FirstStatus(parts_), parts_.on_change) {}
@@ -188,7 +189,8 @@ absl::Status EngineHost::RunEngine() {
   bool dirty = false;
   absl::Status status;
   while (status.ok() && !stopping_) {
-    const absl::Time publish = dirty ? absl::Now() + (published + kPublishInterval - SteadyNow()) : absl::InfiniteFuture();
+    const absl::Time publish =
+        dirty ? absl::Now() + (published + kPublishInterval - SteadyNow()) : absl::InfiniteFuture();
     const std::vector<Inbox::Input> inputs = inbox_.Take(std::min(wake, publish));
     if (stopping_) break;
     if (!inputs.empty() || absl::Now() >= wake || SteadyNow() >= stepped + kStepAtLeastEvery) {

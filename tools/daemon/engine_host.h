@@ -112,7 +112,7 @@ class EngineHost : public Operator {
   uint64_t generation_ = 0;  // Of the engine that runs; 0: none.
   bool engine_ended_ = true;
   std::atomic<bool> echo_due_{false};  // The fence of a read, or a projection itself, is to come by in capture.
-  int running_ = 0;  // Threads not yet ended.
+  int running_ = 0;                    // Threads not yet ended.
   std::vector<std::thread> threads_;
 };
 

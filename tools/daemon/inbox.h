@@ -27,8 +27,8 @@ class Inbox {
   // Waits until there is room for more captured changes, `wait` at most. False: there is none yet.
   bool WaitForRoom(absl::Duration wait);
 
-  // For the engine's thread: waits until something is there, `until` has come, two seconds are over, or Wake. Captured changes come in
-  // portions that one Step works off; Done says that it did.
+  // For the engine's thread: waits until something is there, `until` has come, two seconds are over, or Wake. Captured
+  // changes come in portions that one Step works off; Done says that it did.
   std::vector<Input> Take(absl::Time until);
   void Done();
   void Wake();

@@ -1,4 +1,5 @@
-// The gate of a projection that is written while the log is: the engine's thread opens it when what was logged is durable. Thread-safe.
+// The gate of a projection that is written while the log is: the engine's thread opens it when what was logged is
+// durable. Thread-safe.
 #pragma once
 
 #include <condition_variable>

@@ -26,7 +26,8 @@ Progress ProgressMeter::Update(const StagePosition& position, absl::Time now) {
   if (now - samples_.back().time >= kSampleEvery) samples_.push_back({now, position.at});
   while (samples_.size() > 1 && now - samples_[1].time >= kWindow) samples_.pop_front();
   // A standstill (paused, offline) is no part of the rate once it is over.
-  const auto moved = std::find_if(samples_.begin(), samples_.end(), [&](const Sample& sample) { return sample.at != samples_.front().at; });
+  const auto moved = std::find_if(samples_.begin(), samples_.end(),
+                                  [&](const Sample& sample) { return sample.at != samples_.front().at; });
   if ((moved - 1)->time - samples_.front().time >= kStandstill) samples_.erase(samples_.begin(), moved - 1);
 
   Progress progress{position.at - *begun_at_, position.goal - *begun_at_};

@@ -3,9 +3,10 @@
 //   ProgressMeter meter;
 //   status.pull = meter.Update(engine.pull_position, SteadyNow());   // Each time the picture is taken.
 //
-// Counting begins where the stage fell behind (or where a daemon that was just started finds itself), so that 47/100 is about this catching
-// up and not about the life of the chains. The rate is over the last 20 seconds: rows are written in batches, and anything shorter
-// would jump; a standstill of more than 5 seconds counts only while it lasts. Not thread-safe.
+// Counting begins where the stage fell behind (or where a daemon that was just started finds itself), so that 47/100 is
+// about this catching up and not about the life of the chains. The rate is over the last 20 seconds: rows are written
+// in batches, and anything shorter would jump; a standstill of more than 5 seconds counts only while it lasts. Not
+// thread-safe.
 #pragma once
 
 #include <deque>
