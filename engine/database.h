@@ -95,7 +95,7 @@ struct CaptureBatch {
 };
 
 // What a server shows of itself and of its slot when capture is started: by this a restore or a copy is recognised
-// (engine/restore_check.h). Read before anything is streamed or confirmed.
+// (engine/recovery/restore_check.h). Read before anything is streamed or confirmed.
 struct DatabaseEvidence {
   bool known = false;  // False: this body cannot tell, or the server could not be asked.
   bool slot_there = false;

@@ -7,14 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "engine/capture/recorder.h"
 #include "engine/engine.h"
-#include "engine/projector.h"
-#include "engine/puller.h"
-#include "engine/pusher.h"
-#include "engine/recorder.h"
-#include "engine/restore_check.h"
-#include "engine/session_gate.h"
-#include "log/row_versions.h"
+#include "engine/projection/projector.h"
+#include "engine/recovery/restore_check.h"
+#include "engine/remotes/puller.h"
+#include "engine/remotes/pusher.h"
+#include "engine/remotes/session_gate.h"
+#include "log/row_versions/row_versions.h"
 #include "log/table_names.h"
 
 namespace assay {

@@ -8,19 +8,12 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "engine/hub.h"
-#include "engine/restore_check.h"
+#include "engine/link.h"
+#include "engine/recovery/restore_check.h"
+#include "engine/remotes/hub.h"
 #include "log/types.h"
 
 namespace assay {
-
-// One stage or connection, and how it is doing.
-struct LinkStatus {
-  absl::Status status;                         // OK: working.
-  absl::Time since = absl::InfinitePast();     // When it became so.
-  absl::Time next_try = absl::InfinitePast();  // When not OK.
-  uint32_t failures = 0;                       // In a row.
-};
 
 struct OriginStatus {
   OriginId origin;

@@ -1,7 +1,7 @@
 -- What Assay installs in a branch's database: schema `assay`. Run by `assay init` as the tables' owner or a superuser, in one
 -- transaction, with search_path = ''. Idempotent: every `assay init` runs it, and it changes nothing the second time; a later
 -- version appends its own numbered section. The role, the grants on tables, the triggers and the publication are made table by
--- table (adapters/postgres/enrolled_tables.cc), because each needs its own short lock.
+-- table (tools/setup/enrolled_tables.cc), because each needs its own short lock.
 
 -- 1. --------------------------------------------------------------------------------------------------------------------------
 

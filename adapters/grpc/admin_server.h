@@ -15,7 +15,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "adapters/grpc/operator.h"
+#include "engine/operator.h"
 
 namespace assay {
 

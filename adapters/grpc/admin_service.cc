@@ -6,10 +6,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "adapters/grpc/log_reader.h"
-#include "adapters/grpc/proto_text.h"
 #include "adapters/grpc/status_proto.h"
 #include "adapters/grpc/sync_follower.h"
+#include "engine/audit/log_reader.h"
+#include "engine/audit/proto_text.h"
 #include "log/annotate.h"
 
 namespace assay {

@@ -8,7 +8,7 @@
 #include <atomic>
 
 #include "absl/status/status.h"
-#include "adapters/grpc/operator.h"
+#include "engine/operator.h"
 #include "proto/admin.grpc.pb.h"
 
 namespace assay {

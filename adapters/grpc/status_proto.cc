@@ -4,7 +4,7 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
-#include "adapters/grpc/proto_text.h"
+#include "engine/audit/proto_text.h"
 
 namespace assay {
 namespace {

@@ -1,7 +1,7 @@
 // The daemon's status as the messages of proto/admin.proto.
 #pragma once
 
-#include "adapters/grpc/operator.h"
+#include "engine/operator.h"
 #include "proto/admin.pb.h"
 
 namespace assay {

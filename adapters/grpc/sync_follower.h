@@ -10,7 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "adapters/grpc/operator.h"
+#include "engine/operator.h"
 #include "proto/admin.pb.h"
 
 namespace assay {

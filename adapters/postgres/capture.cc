@@ -7,10 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
-#include "adapters/postgres/array_text.h"
-#include "adapters/postgres/baseline.h"
-#include "adapters/postgres/sqlstate.h"
-#include "adapters/postgres/steady_time.h"
+#include "adapters/libpq/array_text.h"
+#include "adapters/libpq/lsn_text.h"
+#include "adapters/libpq/sqlstate.h"
+#include "adapters/libpq/steady_time.h"
 #include "log/annotate.h"
 
 namespace assay {

@@ -19,7 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "adapters/postgres/connection.h"
+#include "adapters/libpq/connection.h"
 #include "adapters/postgres/pgoutput.h"
 #include "engine/database.h"
 #include "log/types.h"

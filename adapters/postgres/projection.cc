@@ -7,10 +7,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "adapters/libpq/sqlstate.h"
+#include "adapters/libpq/steady_time.h"
 #include "adapters/postgres/row_statements.h"
 #include "adapters/postgres/row_writer.h"
-#include "adapters/postgres/sqlstate.h"
-#include "adapters/postgres/steady_time.h"
 #include "log/annotate.h"
 
 namespace assay {

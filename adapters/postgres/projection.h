@@ -42,8 +42,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "adapters/postgres/connection.h"
-#include "adapters/postgres/local_catalog.h"
+#include "adapters/libpq/connection.h"
+#include "adapters/postgres/catalog.h"
 #include "engine/database.h"
 
 namespace assay {

@@ -10,11 +10,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "adapters/postgres/array_text.h"
-#include "adapters/postgres/sqlstate.h"
+#include "adapters/libpq/array_text.h"
+#include "adapters/libpq/sqlstate.h"
 #include "log/annotate.h"
 #include "log/check.h"
-#include "log/stage_store.h"
+#include "log/local_state/stage_store.h"
 
 namespace assay {
 namespace {

@@ -13,8 +13,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "adapters/postgres/connection.h"
-#include "adapters/postgres/local_catalog.h"
+#include "adapters/libpq/connection.h"
+#include "adapters/postgres/catalog.h"
 #include "engine/database.h"
 
 namespace assay {

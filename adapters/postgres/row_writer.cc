@@ -9,8 +9,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "adapters/postgres/sqlstate.h"
-#include "adapters/postgres/steady_time.h"
+#include "adapters/libpq/sqlstate.h"
+#include "adapters/libpq/steady_time.h"
 #include "engine/column_text.h"
 #include "log/annotate.h"
 #include "log/check.h"

@@ -27,8 +27,8 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "adapters/postgres/connection.h"
-#include "adapters/postgres/local_catalog.h"
+#include "adapters/libpq/connection.h"
+#include "adapters/postgres/catalog.h"
 #include "adapters/postgres/row_statements.h"
 #include "engine/database.h"
 

@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
-#include "adapters/postgres/sqlstate.h"
+#include "adapters/libpq/sqlstate.h"
 #include "adapters/supabase/hub_error.h"
 #include "adapters/supabase/json.h"
 #include "log/annotate.h"

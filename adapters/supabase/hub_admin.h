@@ -6,7 +6,7 @@
 //   ASSAY_ASSIGN_OR_RETURN(BranchLogin login, admin->Enrol("mumbai-1", 1, {"*"}));  // login.url goes to the branch
 //
 // A branch logs in as the role assay_branch_<number>, whose password is made here, sent to the hub as a SCRAM verifier
-// only, and told once. Not thread-safe. Errors as in engine/hub.h, and ALREADY_EXISTS, NOT_FOUND.
+// only, and told once. Not thread-safe. Errors as in engine/remotes/hub.h, and ALREADY_EXISTS, NOT_FOUND.
 #pragma once
 
 #include <cstdint>

@@ -6,7 +6,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "adapters/postgres/sqlstate.h"
+#include "adapters/libpq/sqlstate.h"
 
 namespace assay {
 namespace {

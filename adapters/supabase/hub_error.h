@@ -1,5 +1,5 @@
-// What goes wrong between a branch and its hub, in the words of engine/hub.h: the one place that knows SQLSTATEs of the
-// hub.
+// What goes wrong between a branch and its hub, in the words of engine/remotes/hub.h: the one place that knows
+// SQLSTATEs of the hub.
 //
 // The hub's own ones (sql/hub.sql): ZA001 gap, OUT_OF_RANGE · ZA002 malformed frame, INVALID_ARGUMENT · ZA003 no branch
 // and ZA004 deactivated, PERMISSION_DENIED · ZA005 another branch than enrolled, FAILED_PRECONDITION · ZA006 enrolled

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "adapters/postgres/steady_time.h"
+#include "adapters/libpq/steady_time.h"
 #include "adapters/supabase/hub_error.h"
 #include "log/annotate.h"
 #include "log/check.h"

@@ -18,7 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "adapters/supabase/hub_session.h"
-#include "engine/hub.h"
+#include "engine/remotes/hub.h"
 
 namespace assay {
 

@@ -6,7 +6,7 @@
 //   ASSAY_ASSIGN_OR_RETURN(std::string json, session->Call("SELECT assay_hub.heads()::text", {}));
 //
 // Connects when it is first needed and again after it was lost. Not thread-safe; only Interrupt::Trigger may come from
-// elsewhere. Errors as in engine/hub.h, and CANCELLED once interrupted.
+// elsewhere. Errors as in engine/remotes/hub.h, and CANCELLED once interrupted.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "adapters/postgres/connection.h"
+#include "adapters/libpq/connection.h"
 #include "adapters/supabase/hub_url.h"
 
 namespace assay {

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "adapters/supabase/frame.h"
+#include "adapters/hub/frame.h"
 #include "adapters/supabase/json.h"
 #include "log/annotate.h"
 

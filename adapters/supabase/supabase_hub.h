@@ -5,14 +5,14 @@
 //
 // Works through a direct connection, a session pooler and a transaction pooler alike (HubSession). Not thread-safe: one
 // per lane, each with its own connection, so that pushes go on while a long pull does. Promises and errors as in
-// engine/hub.h; besides, CANCELLED once interrupted.
+// engine/remotes/hub.h; besides, CANCELLED once interrupted.
 #pragma once
 
 #include <memory>
 
 #include "absl/status/statusor.h"
 #include "adapters/supabase/hub_session.h"
-#include "engine/hub.h"
+#include "engine/remotes/hub.h"
 
 namespace assay {
 

@@ -11,8 +11,9 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
-#include "engine/captured_position.h"
+#include "engine/capture/captured_position.h"
 #include "engine/engine.h"
+#include "engine/own_chain.h"
 #include "log/annotate.h"
 
 namespace assay::bench {

@@ -19,7 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "log/stage_store.h"
+#include "log/local_state/stage_store.h"
 #include "tests/bench/report.h"
 #include "tests/fleet/fleet.h"
 

@@ -9,7 +9,7 @@
 #include "log/annotate.h"
 #include "tests/simulation/random.h"
 #include "tests/support/row_writes.h"
-#include "tools/daemon/log_gate.h"
+#include "tools/host/log_gate.h"
 
 namespace assay::test {
 namespace {
@@ -303,8 +303,8 @@ TEST_P(DatabaseContract, EveryWriteChangesXmin) {
   EXPECT_NE(ReadRow(kItems, {"1"}).xmin, second.xmin);
 }
 
-// By this a row is known to be in the log (engine/xid_horizon.h): whoever was writing when the fence was emitted must
-// not be taken to have ended.
+// By this a row is known to be in the log (engine/projection/xid_horizon.h): whoever was writing when the fence was
+// emitted must not be taken to have ended.
 TEST_P(DatabaseContract, AReadTellsWhichTransactionsHadEnded) {
   const auto precedes = [](uint32_t a, uint32_t b) { return static_cast<int32_t>(a - b) < 0; };
   Insert(kItems, {"1", "ring", "100", "R-1", std::nullopt});

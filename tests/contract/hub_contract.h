@@ -1,5 +1,5 @@
-// The promises of engine/hub.h, as tests that run over every body of Hub, so that the simulated one keeps those of the
-// real ones.
+// The promises of engine/remotes/hub.h, as tests that run over every body of Hub, so that the simulated one keeps those
+// of the real ones.
 //
 // A body's test lists tests/contract/hub_contract.cc among its sources, links assay_test_chain, and says how to make
 // one:
@@ -17,7 +17,7 @@
 #include <ostream>
 #include <string>
 
-#include "engine/hub.h"
+#include "engine/remotes/hub.h"
 #include "gtest/gtest.h"
 #include "tests/contract/test_chain.h"
 

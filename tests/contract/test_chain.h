@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "engine/hub.h"
+#include "engine/remotes/hub.h"
 #include "log/segment.h"
 
 namespace assay::test {

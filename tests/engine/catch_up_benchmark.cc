@@ -15,10 +15,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "engine/batch.h"
+#include "engine/capture/recorder.h"
 #include "engine/engine.h"
-#include "engine/projector.h"
-#include "engine/recorder.h"
+#include "engine/fold/batch.h"
+#include "engine/own_chain.h"
+#include "engine/projection/projector.h"
 #include "log/check.h"
 #include "tests/support/crash_vfs.h"
 

@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "engine/pieces.h"
-#include "log/stage_store.h"
+#include "engine/fold/pieces.h"
+#include "log/local_state/stage_store.h"
 
 namespace assay {
 namespace {

@@ -7,8 +7,8 @@
 
 #include <memory>
 
-#include "engine/batch.h"
-#include "engine/fold_values.h"
+#include "engine/fold/batch.h"
+#include "engine/fold/fold_values.h"
 #include "log/check.h"
 #include "log/merkle_tree.h"
 #include "tests/support/crash_vfs.h"

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "log/check.h"
-#include "tools/config.h"
+#include "tools/config/config.h"
 
 namespace assay {
 

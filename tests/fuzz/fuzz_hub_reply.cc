@@ -1,5 +1,5 @@
 // What a hub answers: the frame of a pull with its segments, and the JSON of the rest.
-#include "adapters/supabase/frame.h"
+#include "adapters/hub/frame.h"
 #include "adapters/supabase/json.h"
 #include "log/segment.h"
 #include "proto/event.pb.h"

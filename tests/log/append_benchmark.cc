@@ -12,7 +12,7 @@
 #include "log/check.h"
 #include "log/event_log.h"
 #include "log/log_file.h"
-#include "log/row_versions.h"
+#include "log/row_versions/row_versions.h"
 #include "tests/support/crash_vfs.h"
 #include "tests/support/temp_directory.h"
 

@@ -18,9 +18,9 @@
 #include "absl/status/status.h"
 #include "engine/engine.h"
 #include "log/event_log.h"
-#include "log/stage_store.h"
+#include "log/local_state/stage_store.h"
 #include "proto/event.pb.h"
-#include "tests/engine/reference_merge.h"
+#include "tests/engine/fold/reference_merge.h"
 #include "tests/simulation/sim_database.h"
 #include "tests/simulation/sim_hub.h"
 

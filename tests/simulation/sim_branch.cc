@@ -5,9 +5,10 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "engine/own_chain.h"
 #include "log/annotate.h"
 #include "log/check.h"
-#include "tools/daemon/log_gate.h"
+#include "tools/host/log_gate.h"
 
 namespace assay {
 

@@ -19,7 +19,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/clock.h"
-#include "engine/hub.h"
+#include "engine/remotes/hub.h"
 #include "log/merkle_tree.h"
 #include "tests/simulation/random.h"
 

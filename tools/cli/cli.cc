@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/util/json_util.h"
-#include "tools/secret_files.h"
+#include "tools/config/secret_files.h"
 
 namespace assay {
 namespace {

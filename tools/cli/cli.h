@@ -15,7 +15,7 @@
 #include "google/protobuf/message.h"
 #include "google/protobuf/struct.pb.h"
 #include "grpcpp/client_context.h"
-#include "tools/config.h"
+#include "tools/config/config.h"
 
 namespace assay {
 

@@ -15,7 +15,7 @@
 #include "log/annotate.h"
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
-#include "tools/config_check.h"
+#include "tools/config/config_check.h"
 
 namespace assay {
 namespace {

@@ -2,12 +2,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "adapters/postgres/repair.h"
 #include "adapters/supabase/supabase_hub.h"
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
-#include "tools/daemon/system.h"
-#include "tools/state_lock.h"
+#include "tools/config/state_lock.h"
+#include "tools/host/system.h"
+#include "tools/setup/repair.h"
 
 namespace assay {
 namespace {

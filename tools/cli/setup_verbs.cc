@@ -9,14 +9,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
-#include "adapters/postgres/doctor.h"
-#include "adapters/postgres/enrolment.h"
 #include "adapters/supabase/supabase_hub.h"
 #include "log/annotate.h"
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
-#include "tools/daemon/system.h"
-#include "tools/state_lock.h"
+#include "tools/config/state_lock.h"
+#include "tools/host/system.h"
+#include "tools/setup/doctor.h"
+#include "tools/setup/enrolment.h"
 
 namespace assay {
 namespace {

@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "adapters/grpc/proto_text.h"
+#include "engine/audit/proto_text.h"
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
 

@@ -6,7 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
-#include "adapters/grpc/proto_text.h"
+#include "engine/audit/proto_text.h"
 
 namespace assay {
 namespace {

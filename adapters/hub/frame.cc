@@ -1,0 +1,211 @@
+#include "adapters/hub/frame.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "log/annotate.h"
+#include "log/checkpoint.h"
+
+namespace assay {
+namespace {
+
+constexpr uint8_t kPullVersion = 2;  // Only the heads that differ; shorter segments.
+constexpr uint8_t kPushVersion = 3;  // Shorter; 2 had the session, and 1 had none.
+constexpr uint8_t kMore = 1;
+enum SegmentFlag : uint8_t { kEndsTransaction = 1, kLeafHashes = 2 };
+constexpr uint8_t kMasked = 1;
+constexpr size_t kCheckpointBytes = 8 + 32 + 4 + 64;  // Size, root, key id, signature.
+constexpr size_t kRootBytes = 8;                      // Of a root, to name a checkpoint by.
+
+// `size` bytes of it, big-endian.
+void Put(std::string* out, uint64_t value, size_t size) {
+  for (size_t i = size; i > 0; --i) out->push_back(static_cast<char>(value >> 8 * (i - 1)));
+}
+
+// Preceded by a length of `size` bytes.
+void PutSized(std::string* out, absl::string_view bytes, size_t size) {
+  Put(out, bytes.size(), size);
+  out->append(bytes.data(), bytes.size());
+}
+
+void PutOrigin(std::string* out, const OriginId& origin) {
+  out->append(origin.AsBytes().data(), origin.AsBytes().size());
+}
+
+// Half of a checkpoint's text is its origin and base64.
+absl::Status PutCheckpoint(std::string* out, const OriginId& origin, absl::string_view text) {
+  if (text.empty()) {
+    Put(out, 0, 1);
+    return absl::OkStatus();
+  }
+  ASSAY_ASSIGN_OR_RETURN(const Checkpoint checkpoint, ParseCheckpoint(text));
+  ASSAY_ASSIGN_OR_RETURN(const std::string signature, SignatureOf(text));
+  if (checkpoint.origin != origin) return absl::InvalidArgumentError("a checkpoint of another chain than is pushed");
+  Put(out, kCheckpointBytes, 1);
+  Put(out, checkpoint.size, 8);
+  out->append(AsBytes(checkpoint.root).data(), checkpoint.root.size());
+  out->append(signature);
+  return absl::OkStatus();
+}
+
+void PutSegment(std::string* out, const Segment& segment) {
+  Put(out, segment.last.value - segment.first.value + 1, 4);
+  Put(out, (segment.ends_transaction ? kEndsTransaction : 0) | (segment.leaf_hashes.empty() ? 0 : kLeafHashes), 1);
+  PutSized(out, segment.layout, 4);
+  out->append(segment.leaf_hashes);
+  Put(out, segment.parts.size(), 1);
+  for (const SegmentPart& part : segment.parts) {
+    PutSized(out, part.table, 2);
+    Put(out, part.masked ? kMasked : 0, 1);
+    PutSized(out, part.payload, 4);
+  }
+}
+
+// Answers false, and stays failed, once the bytes end too early.
+class FrameReader {
+ public:
+  explicit FrameReader(absl::string_view bytes) : rest_(bytes) {}
+
+  bool ok() const { return ok_; }
+  bool empty() const { return rest_.empty(); }
+
+  absl::string_view Take(size_t size) {
+    if (size > rest_.size()) {
+      ok_ = false;
+      rest_ = {};
+      return {};
+    }
+    absl::string_view taken = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    return taken;
+  }
+  uint64_t Number(size_t size) {
+    uint64_t value = 0;
+    for (const char c : Take(size)) value = value << 8 | static_cast<uint8_t>(c);
+    return value;
+  }
+  absl::string_view Sized(size_t size) { return Take(Number(size)); }
+  OriginId Origin() {
+    const absl::StatusOr<OriginId> origin = OriginId::FromBytes(Take(16));
+    return origin.ok() ? *origin : OriginId{};
+  }
+
+ private:
+  absl::string_view rest_;
+  bool ok_ = true;
+};
+
+// False when the bytes are neither a checkpoint nor none.
+bool ReadCheckpoint(FrameReader* reader, const OriginId& origin, std::string* text) {
+  FrameReader bytes(reader->Sized(1));
+  if (bytes.empty()) return reader->ok();
+  Checkpoint checkpoint{.origin = origin, .size = bytes.Number(8)};
+  const absl::string_view root = bytes.Take(checkpoint.root.size()), signature = bytes.Take(4 + 64);
+  if (!bytes.ok() || !bytes.empty()) return false;
+  std::copy(root.begin(), root.end(), checkpoint.root.begin());
+  *text = CheckpointText(checkpoint, signature);
+  return true;
+}
+
+bool ReadSegment(FrameReader* reader, Segment* segment) {
+  segment->origin = reader->Origin();
+  segment->first = {reader->Number(8)};
+  const uint64_t events = reader->Number(4), flags = reader->Number(1);
+  segment->last = {segment->first.value + events - 1};
+  segment->ends_transaction = (flags & kEndsTransaction) != 0;
+  segment->layout = std::string(reader->Sized(4));
+  if ((flags & kLeafHashes) != 0) segment->leaf_hashes = std::string(reader->Take(events * sizeof(Hash)));
+  for (uint64_t left = reader->Number(1); left > 0 && reader->ok(); --left) {
+    SegmentPart& part = segment->parts.emplace_back();
+    part.table = std::string(reader->Sized(2));
+    part.masked = reader->Number(1) == kMasked;
+    part.payload = std::string(reader->Sized(4));
+  }
+  if (!reader->ok() || segment->first.value == 0 || events == 0) return false;
+  // The layout's last bytes name each event's part. Where they make no sense the segment does not decode, and its chain
+  // alone stands still.
+  const size_t size = segment->layout.size();
+  for (const char part : absl::string_view(segment->layout).substr(size - std::min<uint64_t>(events, size))) {
+    const size_t index = static_cast<uint8_t>(part);
+    if (index < segment->parts.size()) ++segment->parts[index].event_count;
+  }
+  return true;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> EncodePush(const PushRequest& request) {
+  std::string out;
+  size_t size = 256;
+  for (const Segment& segment : request.segments) size += segment.ByteSize() + 16 + 8 * segment.parts.size();
+  out.reserve(size);
+  Put(&out, kPushVersion, 1);
+  PutOrigin(&out, request.origin);
+  PutSized(&out, request.session, 1);
+  ASSAY_RETURN_IF_ERROR(PutCheckpoint(&out, request.origin, request.checkpoint));
+  Sequence next = request.segments.empty() ? Sequence{} : request.segments.front().first;
+  Put(&out, next.value, 8);
+  Put(&out, request.segments.size(), 4);
+  for (const Segment& segment : request.segments) {
+    // Only the first one's place is said.
+    if (segment.origin != request.origin || segment.first != next) {
+      return absl::InvalidArgumentError("a push of segments that do not follow each other");
+    }
+    PutSegment(&out, segment);
+    next = segment.last.Next();
+  }
+  return out;
+}
+
+std::string EncodePull(const PullRequest& request) {
+  std::string out;
+  Put(&out, kPullVersion, 1);
+  Put(&out, request.bytes_max, 8);
+  Put(&out, request.have.size(), 4);
+  for (const auto& [origin, sequence] : request.have) {
+    PutOrigin(&out, origin);
+    Put(&out, sequence.value, 8);
+    const auto kept = request.checkpoints.find(origin);
+    const absl::StatusOr<Checkpoint> checkpoint =
+        ParseCheckpoint(kept == request.checkpoints.end() ? absl::string_view() : kept->second);
+    const Hash root = checkpoint.ok() ? checkpoint->root : Hash{};
+    out.append(AsBytes(root).data(), kRootBytes);
+  }
+  return out;
+}
+
+absl::StatusOr<PullReply> DecodePullReply(absl::string_view bytes, const PullRequest& request) {
+  FrameReader reader(bytes);
+  if (const uint64_t version = reader.Number(1); version != kPullVersion) {
+    return absl::InvalidArgumentError(absl::StrCat("the hub's answer to pull is no frame of version ", kPullVersion,
+                                                   " (", bytes.size(), " bytes, beginning with ", version, ")"));
+  }
+  PullReply reply;
+  reply.more = reader.Number(1) == kMore;
+  reply.heads.hub_time = absl::FromUnixMicros(static_cast<int64_t>(reader.Number(8)));
+  for (const auto& [origin, sequence] : request.have) reply.heads.heads[origin] = {sequence, sequence, ""};
+  for (uint64_t left = reader.Number(4); left > 0 && reader.ok(); --left) {
+    const OriginId origin = reader.Origin();
+    HubHead head{{reader.Number(8)}, {reader.Number(8)}, ""};
+    if (!ReadCheckpoint(&reader, origin, &head.checkpoint)) {
+      return absl::InvalidArgumentError("the hub's answer to pull has a malformed checkpoint");
+    }
+    reply.heads.heads[origin] = std::move(head);
+  }
+  // It says so of what we have and it has not.
+  std::erase_if(reply.heads.heads, [](const auto& head) { return head.second.last.value == 0; });
+  for (uint64_t left = reader.Number(4); left > 0 && reader.ok(); --left) {
+    if (!ReadSegment(&reader, &reply.segments.emplace_back())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the hub's answer to pull has a malformed segment, number ", reply.segments.size()));
+    }
+  }
+  if (!reader.ok() || !reader.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("the hub's answer to pull is malformed (", bytes.size(), " bytes)"));
+  }
+  return reply;
+}
+
+}  // namespace assay

@@ -1,0 +1,116 @@
+// The parts of LogReader that review what is stuck and what was decided: parked rows and conflicts.
+#include <algorithm>
+
+#include "engine/audit/log_reader.h"
+#include "engine/audit/proto_text.h"
+#include "log/annotate.h"
+#include "log/local_state/stage_store.h"
+#include "log/table_names.h"
+
+namespace assay {
+namespace {
+
+namespace pb = admin::v1;
+
+constexpr size_t kListMax = 10'000;
+constexpr size_t kTextMax = 1024;
+
+absl::StatusOr<std::string> WantedTable(const std::string& text) {
+  if (text.empty()) return std::string();
+  ASSAY_ASSIGN_OR_RETURN(const TableName table, TableName::Parse(text));
+  return table.ToString();
+}
+
+void SetKey(absl::string_view encoded, google::protobuf::RepeatedPtrField<std::string>* out) {
+  const absl::StatusOr<std::vector<std::string>> key = DecodeKey(encoded);
+  if (!key.ok()) return;
+  for (const std::string& part : *key) out->Add(CleanText(part, kTextMax));
+}
+
+}  // namespace
+
+absl::StatusOr<pb::ListParkedReply> LogReader::Parked(const pb::ListParkedRequest& request) {
+  ASSAY_ASSIGN_OR_RETURN(const std::string wanted, WantedTable(request.table()));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<TableNames> names, TableNames::Open(file_.get(), log_.get()));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<StageStore> stages, StageStore::Open(file_.get(), log_.get()));
+  const size_t limit = std::min<size_t>(request.limit() == 0 ? 1000 : request.limit(), kListMax);
+  ASSAY_ASSIGN_OR_RETURN(const std::vector<UnsettledRow> rows,
+                         stages->ListUnsettled(true, wanted.empty() ? limit : kListMax));
+  pb::ListParkedReply out;
+  out.set_total(stages->ParkedCount());
+  for (const UnsettledRow& row : rows) {
+    const std::string table = names->NameOf(row.row.table).ToString();
+    if (!wanted.empty() && table != wanted) continue;
+    if (static_cast<size_t>(out.rows_size()) >= limit) break;
+    pb::ParkedRow* to = out.add_rows();
+    to->set_table(CleanText(table, kTextMax));
+    SetKey(row.key, to->mutable_key());
+    to->set_cause(CleanText(row.cause, kTextMax));
+    to->set_sqlstate(CleanText(row.sqlstate, 5));
+    to->set_origin(row.origin.Hex());
+    to->set_branch(viewer_.BranchOf(row.origin));
+    to->set_sequence(row.sequence.value);
+    SetTime(absl::FromUnixMillis(row.since_ms), to, &pb::ParkedRow::mutable_since);
+    SetTime(absl::FromUnixMillis(row.retry_at_ms), to, &pb::ParkedRow::mutable_next_try);
+    to->set_attempts(row.attempts);
+  }
+  return out;
+}
+
+absl::StatusOr<pb::ConflictSide> LogReader::Side(const Version& version, const std::string& column) {
+  pb::ConflictSide out;
+  out.set_origin(version.origin.Hex());
+  out.set_branch(viewer_.BranchOf(version.origin));
+  out.set_sequence(version.sequence.value);
+  *out.mutable_time() = ToProto(TimeOf(version.stamp));
+  const absl::StatusOr<std::string> bytes = log_->ReadEvent(version.origin, version.sequence);
+  if (absl::IsNotFound(bytes.status()) || absl::IsPermissionDenied(bytes.status())) return out;
+  if (!bytes.ok()) return bytes.status();
+  v1::Event event;
+  if (!event.ParseFromString(*bytes) || !event.has_row()) return out;
+  out.set_operation(v1::RowChange::Operation_Name(event.row().operation()));
+  out.set_who(AuthorOf(viewer_.HeaderOf(version.origin, Sequence{event.transaction_first()}).get()));
+  const auto schema = viewer_.SchemaOf(version.origin, Sequence{event.row().schema()});
+  if (column.empty() || !schema.ok()) return out;
+  for (const v1::ColumnChange& change : event.row().columns()) {
+    if (change.ordinal() >= static_cast<uint32_t>((*schema)->columns_size())) continue;
+    if ((*schema)->columns(change.ordinal()).name() != column) continue;
+    if (change.has_value() || change.is_null())
+      *out.mutable_value() = ViewValue(change.value(), change.is_null(), kTextMax);
+  }
+  return out;
+}
+
+absl::StatusOr<pb::ListConflictsReply> LogReader::Conflicts(const pb::ListConflictsRequest& request) {
+  ASSAY_ASSIGN_OR_RETURN(const std::string wanted, WantedTable(request.table()));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<TableNames> names, TableNames::Open(file_.get(), log_.get()));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<StageStore> stages, StageStore::Open(file_.get(), log_.get()));
+  const int limit = static_cast<int>(std::min<uint32_t>(request.limit() == 0 ? 100 : request.limit(), 1000));
+  pb::ListConflictsReply out;
+  out.set_total(stages->ConflictCount());
+  // Ids are dense from 1, so that the newest are found by counting back.
+  int64_t end =
+      request.before_id() > 0 ? std::min(request.before_id() - 1, stages->ConflictCount()) : stages->ConflictCount();
+  while (end > 0 && out.conflicts_size() < limit) {
+    const int64_t begin = std::max<int64_t>(end - 500, 0);
+    ASSAY_ASSIGN_OR_RETURN(std::vector<Conflict> found, stages->ListConflicts(begin, static_cast<size_t>(end - begin)));
+    for (auto it = found.rbegin(); it != found.rend() && out.conflicts_size() < limit; ++it) {
+      const std::string table = names->NameOf(it->row.table).ToString();
+      if (it->id > end || (!wanted.empty() && table != wanted)) continue;
+      pb::Conflict* to = out.add_conflicts();
+      to->set_id(it->id);
+      to->set_table(CleanText(table, kTextMax));
+      SetKey(it->key, to->mutable_key());
+      const std::string column = it->column ? names->ColumnNameOf(it->row.table, *it->column) : "";
+      to->set_column(CleanText(column, kTextMax));
+      ASSAY_ASSIGN_OR_RETURN(*to->mutable_winner(), Side(it->winner, column));
+      ASSAY_ASSIGN_OR_RETURN(*to->mutable_loser(), Side(it->loser, column));
+      to->set_rule(CleanText(it->rule, kTextMax));
+      SetTime(absl::FromUnixMillis(it->found_ms), to, &pb::Conflict::mutable_found);
+    }
+    end = begin;
+  }
+  return out;
+}
+
+}  // namespace assay

@@ -1,0 +1,164 @@
+// Turns the captured stream into events of this branch's own chain, and row versions to match.
+//
+// Life of a captured transaction: *begun*, the clock is untouched; *first row*, the transaction gets its one stamp, in
+// WAL order; *rows*, each becomes an event and moves its row's versions; *committed*, the last event carries the end
+// mark and the LSN is remembered in the same log transaction. A crash before that log transaction commits forgets all
+// of it, and the slot sends it again. What the log has already (commit LSN not above the remembered one) is passed
+// over.
+//
+// Three things in the stream are not the application's: fences (reported by TakeFences), attribution, and our own
+// projections, whose rows are believed only as far as ProjectionEcho confirms that they were meant. Not thread-safe.
+// Every call inside a LogFile transaction, which must not commit unless MayCommit().
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "engine/capture/captured_position.h"
+#include "engine/capture/declared_tables.h"
+#include "engine/capture/hybrid_clock.h"
+#include "engine/capture/withheld_values.h"
+#include "engine/clock.h"
+#include "engine/config.h"
+#include "engine/database.h"
+#include "engine/fold/fold_values.h"
+#include "engine/fold/merge.h"
+#include "log/event_log.h"
+#include "log/local_state/stage_store.h"
+#include "log/row_versions/row_versions.h"
+#include "log/table_names.h"
+#include "proto/event.pb.h"
+
+namespace assay {
+
+// The other end of a projection: it knows what it meant to write.
+class ProjectionEcho {
+ public:
+  virtual ~ProjectionEcho() = default;
+  // True: `tag` opens the projection whose outcome is open. The clock takes on `stamp` when it is seen.
+  virtual bool Claims(absl::string_view tag, HlcStamp* stamp) = 0;
+  // True, once per row: the claimed projection meant exactly this. `tuple` holds the new values (key only, of a
+  // delete).
+  virtual bool Meant(const RowRef& row, ChangeKind kind, const TableShape& shape,
+                     absl::Span<const TupleValue> tuple) = 0;
+  // The claimed projection has committed: its effects belong to the log here, in WAL order.
+  virtual absl::Status Landed() = 0;
+};
+
+struct RecorderCounters {
+  uint64_t events = 0;
+  uint64_t unattributed_transactions = 0;
+  uint64_t false_tags = 0;  // Rows under our tag that were not meant: recorded as local changes.
+  int64_t last_commit_us = 0;
+};
+
+class Recorder {
+ public:
+  Recorder(const EngineConfig& config, const OriginId& own, EventLog* log, TableNames* names, RowVersionStore* rows,
+           StageStore* stages, Clock* clock, ProjectionEcho* echo);
+
+  // Reads what a restart needs. Also after LogFile::Rollback.
+  absl::Status Load();
+
+  absl::Status Record(const CaptureItem& item);
+  // A captured transaction has begun and not ended.
+  bool InTransaction() const { return in_transaction_; }
+  // False: the log's transaction has a part of a captured one, which the stream may yet forget. (Our own projections
+  // leave nothing before they land.)
+  bool MayCommit() const { return !in_transaction_ || !stamped_; }
+  // One of our own projections is coming by, so far as it was meant.
+  bool InEcho() const { return in_transaction_ && tagged_ && !stamped_; }
+  // What the log has (durable once the log transaction is).
+  const CapturedPosition& captured() const { return captured_; }
+  // The stream begins again where the server likes: what it brings is judged by what the log has, and by nothing else.
+  // Not inside a captured transaction.
+  void OnStreamRestart() { passed_ = captured_.commit_lsn; }
+  // Nothing of ours is before `position` that is not in the log.
+  absl::Status MovePosition(Lsn position);
+  // Nonces of the fences seen since the last call.
+  std::vector<std::string> TakeFences() { return std::exchange(fences_, {}); }
+  const RecorderCounters& counters() const { return counters_; }
+
+  const std::vector<WithheldValue>& withheld() const { return withheld_.values(); }
+
+  // How the rows fed from now on came to be known. `ancient`: stamped older than anything live, so that they lose but
+  // are kept; only before the chain has any other transaction.
+  void SetSource(v1::TransactionHeader::Source source, bool ancient);
+
+ private:
+  absl::Status Row(const CaptureItem& item);
+  absl::Status Insert(const TableShape& shape, const DeclaredTable& table, absl::Span<const TupleValue> tuple,
+                      const RowKey& key, const RowKey* moved_from);
+  absl::Status Update(const TableShape& shape, const DeclaredTable& table, const CaptureItem& item, const RowKey& key);
+  absl::Status Delete(const TableShape& shape, const DeclaredTable& table, absl::Span<const TupleValue> tuple,
+                      const RowKey& key);
+  absl::Status Truncate(const CaptureItem& item);
+  absl::Status Attribution(absl::string_view json);
+  absl::Status Commit(const CaptureItem& item);
+
+  // Puts a TableSchema event before the first row that needs it. Returns that event.
+  absl::StatusOr<Sequence> DeclareInChain(const TableShape& shape, const DeclaredTable& table);
+  absl::StatusOr<v1::RowChange*> NextRow(const TableShape& shape, const DeclaredTable& table,
+                                         v1::RowChange::Operation operation, const RowKey& key);
+  // Opens the next event in `event_`, having appended the one before. Stamps the transaction at its first.
+  absl::Status NextEvent(absl::string_view table);
+  absl::Status AppendHeld(bool ends_transaction);
+  // Moves the row's versions by the change in `event_`; `touched` are its written columns.
+  absl::Status MoveRow(const RowRef& row, const RowKey& key, ChangeKind kind, std::vector<ColumnId> touched);
+  // Whether PostgreSQL has the row that the log knows as `fold`.
+  absl::StatusOr<bool> IsThere(const RowRef& row, const RowVersions& fold);
+  // What PostgreSQL held for the row before this change, as far as is known. Good until the next look at or change of
+  // any row's versions.
+  absl::StatusOr<std::reference_wrapper<const RowVersions>> Held(const RowRef& row);
+  uint32_t ReplacedIndex(const Version& version);
+  // True: `value` is to go into the event, which has that much less room from now on.
+  bool TakesRoom(const TupleValue& value);
+  const EngineConfig& config_;
+  const OriginId own_;
+  EventLog* log_;
+  TableNames* names_;
+  RowVersionStore* rows_;
+  StageStore* stages_;
+  Clock* clock_;
+  ProjectionEcho* echo_;
+
+  DeclaredTables tables_;
+  WithheldValues withheld_;
+  HybridClock hybrid_{HlcStamp{}};
+  CapturedPosition captured_;
+  Lsn passed_;  // Transactions up to here have been worked on.
+  RecorderCounters counters_;
+  v1::TransactionHeader::Source source_ = v1::TransactionHeader::LIVE;
+  bool ancient_ = false;
+  std::map<OriginId, Sequence> seen_written_;
+  std::vector<std::string> fences_;
+
+  // Of the transaction under way.
+  bool in_transaction_ = false;
+  bool known_ = false;   // The log has it: pass over.
+  bool tagged_ = false;  // Under our tag.
+  bool stamped_ = false;
+  int64_t commit_time_us_ = 0;
+  Lsn commit_lsn_;
+  uint32_t xid_ = 0;
+  HlcStamp stamp_;
+  Sequence first_;
+  std::shared_ptr<const v1::Attribution> attribution_;
+  std::string attribution_json_;  // Of the last message that was one, and what it says.
+  std::shared_ptr<const v1::Attribution> last_attribution_;
+  // The newest event is held back until it is known whether it ends the transaction.
+  bool holding_ = false;
+  v1::Event event_;    // But for its row.
+  v1::RowChange row_;  // Of event_, when has_row_.
+  bool has_row_ = false;
+  RowVersions held_;  // What Held answers, when nothing else holds it.
+  std::string event_table_;
+  size_t row_bytes_ = 0;  // Of its values.
+  std::string buffer_;
+};
+
+}  // namespace assay

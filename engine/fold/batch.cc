@@ -1,0 +1,296 @@
+#include "engine/fold/batch.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "engine/fold/fold_values.h"
+#include "log/annotate.h"
+#include "log/bytes.h"
+#include "log/check.h"
+
+namespace assay {
+namespace {
+
+// Bounds memory, and the length of one PostgreSQL transaction beside the shop's own, as the rows do. One transaction
+// may exceed it alone.
+constexpr size_t kBytesMax = 16 << 20;
+// Of a batch, so that a long catch-up is seen to get on: some seconds' worth. The more of them, the fewer rows are
+// written.
+constexpr size_t kEventsMax = 2'000'000;
+
+absl::StatusOr<v1::TransactionHeader> HeaderOf(const RowEvent& event) {
+  v1::TransactionHeader header;
+  if (!header.ParseFromArray(event.header.data(), static_cast<int>(event.header.size()))) {
+    return absl::DataLossError("its transaction's header is not a valid message");
+  }
+  return header;
+}
+
+absl::StatusOr<OriginId> OriginOf(const v1::Seen& seen) {
+  absl::StatusOr<OriginId> origin = OriginId::FromBytes(seen.origin());
+  if (!origin.ok())
+    return absl::DataLossError(absl::StrCat("an event says that it had seen ", origin.status().message()));
+  return origin;
+}
+
+}  // namespace
+
+SawFunction SawFromStages(StageStore* stages) {
+  return [stages](const Version& later, const Version& earlier) {
+    absl::StatusOr<Sequence> seen = stages->Seen(later.origin, later.sequence, earlier.origin);
+    return seen.ok() && *seen >= earlier.sequence;
+  };
+}
+
+Sequence Batch::From(const OriginId& origin) const {
+  const auto after = after_.find(origin);
+  return std::max(after == after_.end() ? Sequence{} : after->second, stages_->Projected(origin));
+}
+
+Sequence Batch::Reached(const OriginId& origin) const {
+  const auto it = to_.find(origin);
+  return it == to_.end() ? From(origin) : it->second;
+}
+
+std::map<OriginId, Sequence> Batch::End() const {
+  std::map<OriginId, Sequence> end = to_;
+  end.insert(after_.begin(), after_.end());
+  return end;
+}
+
+bool Batch::Full() const {
+  // Of rows that change, many events become one write if only enough of them are gathered. New ones are mostly written
+  // once, and gain nothing by it.
+  return rows_.size() >= rows_max_ || new_rows_ >= new_rows_cap_ || event_count_ >= kEventsMax || bytes_ >= kBytesMax;
+}
+
+uint64_t Batch::Pending() const {
+  uint64_t pending = 0;
+  for (const OriginId& origin : log_->Origins()) {
+    if (origin == own_) continue;
+    pending +=
+        log_->Head(origin).complete.value - std::min(log_->Head(origin).complete, stages_->Projected(origin)).value;
+  }
+  return pending;
+}
+
+void Batch::Clear(std::map<OriginId, Sequence> after) {
+  Forget();
+  after_ = std::move(after);
+}
+
+void Batch::Seal() {
+  sealed_ = true;
+  sources_.clear();
+  index_ = {};
+}
+
+void Batch::Forget() {
+  sealed_ = false;
+  sources_.clear();
+  in_transaction_.reset();
+  index_.clear();
+  rows_.clear();
+  to_.clear();
+  declared_.clear();
+  schemas_.clear();
+  schema_.reset();
+  meetings_.clear();
+  stamp_ = {};
+  new_rows_ = event_count_ = bytes_ = 0;
+}
+
+void Batch::Stop(const OriginId& origin, absl::Status status) {
+  // What was folded of the damaged transaction must not stay: begin the batch again without this chain.
+  Forget();
+  stopped_[origin] =
+      Annotate(status, absl::StrCat("the chain of origin ", origin.Hex().substr(0, 8), " stands still here"));
+}
+
+absl::Status Batch::Peek(const OriginId& origin, Source& source) {
+  if (!source.reader.has_value()) source.reader = log_->Read(origin, Reached(origin).Next());
+  if (source.next == nullptr) {
+    ASSAY_ASSIGN_OR_RETURN(source.next, source.reader->Next());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::map<OriginId, Batch::Source>::iterator> Batch::Earliest() {
+  auto earliest = sources_.end();
+  for (const OriginId& origin : log_->Origins()) {
+    if (origin == own_ || stopped_.contains(origin)) continue;
+    auto it = sources_.try_emplace(origin).first;
+    Source& source = it->second;
+    if (source.waiting) continue;
+    if (absl::Status status = Peek(origin, source); !status.ok()) {
+      if (!absl::IsDataLoss(status)) return status;
+      Stop(origin, status);
+      return sources_.end();
+    }
+    if (source.next == nullptr) continue;
+    if (earliest == sources_.end() ||
+        std::pair(source.next->stamp, origin) < std::pair(earliest->second.next->stamp, earliest->first)) {
+      earliest = it;
+    }
+  }
+  return earliest;
+}
+
+absl::StatusOr<bool> Batch::Gather(size_t events_max) {
+  ASSAY_CHECK(!sealed_);
+  for (auto& [origin, source] : sources_) source.waiting = false;
+  waiting_for_.clear();
+  if (Empty()) rows_max_ = rows_cap_;
+  for (size_t folded = 0; folded < events_max;) {
+    std::map<OriginId, Source>::iterator it;
+    if (in_transaction_.has_value()) {
+      it = sources_.find(*in_transaction_);
+    } else {
+      if (Full()) return true;
+      const size_t stopped = stopped_.size();
+      ASSAY_ASSIGN_OR_RETURN(it, Earliest());
+      if (stopped_.size() != stopped) continue;
+      if (it == sources_.end()) return true;
+      const OriginId next = it->first;
+      const absl::StatusOr<bool> ready = Ready(next, it->second);
+      if (absl::IsDataLoss(ready.status())) {
+        Stop(next, ready.status());
+        continue;
+      }
+      ASSAY_RETURN_IF_ERROR(ready.status());
+      if (!*ready) {
+        it->second.waiting = true;
+        continue;
+      }
+    }
+    const OriginId origin = it->first;
+    const StoredEvent event = *it->second.next;
+    if (absl::Status status = Fold(origin, event); !status.ok()) {
+      if (!absl::IsDataLoss(status)) return status;
+      Stop(origin, status);
+      continue;
+    }
+    ++folded;
+    to_[origin] = event.sequence;
+    stamp_ = std::max(stamp_, event.stamp);
+    in_transaction_ = event.ends_transaction ? std::nullopt : std::optional<OriginId>(origin);
+    it->second.next = nullptr;
+    if (!in_transaction_.has_value()) continue;
+    ASSAY_RETURN_IF_ERROR(Peek(origin, it->second));
+    if (it->second.next == nullptr) Stop(origin, absl::DataLossError("a transaction ends without its end mark"));
+  }
+  return false;
+}
+
+absl::Status Batch::Regather(const std::map<OriginId, Sequence>& to) {
+  Clear();
+  for (const auto& [origin, last] : to) {
+    EventReader reader = log_->Read(origin, stages_->Projected(origin).Next());
+    for (;;) {
+      if (Reached(origin) >= last) break;
+      ASSAY_ASSIGN_OR_RETURN(const StoredEvent* event, reader.Next());
+      if (event == nullptr) {
+        return absl::DataLossError(
+            absl::StrCat("the log ends before ", EventName(origin, last),
+                         ", which a projection had reached; put the newest copy of the log file back"));
+      }
+      ASSAY_RETURN_IF_ERROR(Fold(origin, *event));
+      to_[origin] = event->sequence;
+      stamp_ = std::max(stamp_, event->stamp);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Batch::Ready(const OriginId& origin, Source& source) {
+  if (source.next->masked) return true;
+  const absl::StatusOr<const RowEvent*> event = reader_.Read(source.next->bytes);
+  if (!event.ok()) return true;  // Folding it will say what is wrong.
+  ASSAY_ASSIGN_OR_RETURN(const v1::TransactionHeader header, HeaderOf(**event));
+  for (const v1::Seen& seen : header.seen()) {
+    ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginOf(seen));
+    if (other == own_ || other == origin || stopped_.contains(other) || given_up_.contains(other)) continue;
+    // Lower stamps come first, so what it had seen is in this batch already, if it is here at all.
+    if (Reached(other).value < seen.sequence()) {
+      waiting_for_[origin] = {other, Sequence{seen.sequence()}};
+      return false;
+    }
+  }
+  return true;
+}
+
+absl::Status Batch::Fold(const OriginId& origin, const StoredEvent& stored) {
+  ++event_count_;
+  if (stored.masked) return absl::OkStatus();
+  const auto named = [&](const absl::Status& status) { return Annotate(status, EventName(origin, stored.sequence)); };
+  const absl::StatusOr<const RowEvent*> event = reader_.Read(stored.bytes);
+  if (!event.ok()) return named(event.status());
+  if (!(*event)->header.empty()) {
+    const absl::StatusOr<v1::TransactionHeader> header = HeaderOf(**event);
+    if (!header.ok()) return named(header.status());
+    for (const v1::Seen& seen : header->seen()) {
+      ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginOf(seen));
+      ASSAY_RETURN_IF_ERROR(stages_->AddSeen(origin, stored.sequence, other, Sequence{seen.sequence()}));
+    }
+  }
+  if ((*event)->body == RowEvent::Body::kRow) return named(FoldRow(stored, **event));
+  if ((*event)->body == RowEvent::Body::kSchema) {
+    ASSAY_ASSIGN_OR_RETURN(const auto schema, names_->Schema(origin, stored.sequence));
+    declared_[{origin, schema->table}] = stored.sequence;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Batch::TakeSchema(const StoredEvent& stored, Sequence schema) {
+  if (schema_ != nullptr && schema_sequence_ == schema && schema_origin_ == stored.origin) return absl::OkStatus();
+  ASSAY_ASSIGN_OR_RETURN(schema_, SchemaOfRow(stored.origin, schema, *names_));
+  schema_origin_ = stored.origin;
+  schema_sequence_ = schema;
+  schemas_.insert(schema_);
+  return absl::OkStatus();
+}
+
+absl::Status Batch::FoldRow(const StoredEvent& stored, const RowEvent& event) {
+  ASSAY_RETURN_IF_ERROR(TakeSchema(stored, event.schema));
+  ASSAY_RETURN_IF_ERROR(CheckKeySize(event.key.size(), *schema_));
+  writes_.clear();
+  for (const RowEvent::Column& column : event.columns) {
+    ASSAY_RETURN_IF_ERROR(CheckOrdinal(column.ordinal, *schema_));
+    if (event.kind == ChangeKind::kDelete) continue;
+    PendingRow::Write& write = writes_.emplace_back();
+    write.column = schema_->columns[column.ordinal];
+    if (!column.has_value && !column.is_null) continue;
+    write.kind = column.is_null ? PendingRow::Kind::kNull : PendingRow::Kind::kText;
+    if (!column.is_null) write.text = column.value;
+  }
+  const auto not_before = [](const PendingRow::Write& a, const PendingRow::Write& b) { return a.column >= b.column; };
+  if (std::adjacent_find(writes_.begin(), writes_.end(), not_before) != writes_.end()) {
+    std::reverse(writes_.begin(), writes_.end());  // Of a column that is named twice, the last counts.
+    std::stable_sort(writes_.begin(), writes_.end(), [](const auto& a, const auto& b) { return a.column < b.column; });
+    const auto same = [](const auto& a, const auto& b) { return a.column == b.column; };
+    writes_.erase(std::unique(writes_.begin(), writes_.end(), same), writes_.end());
+  }
+
+  key_.clear();
+  for (const absl::string_view text : event.key) PutSized(&key_, text);
+  auto found = index_.find(Place(schema_->table, key_));
+  if (found == index_.end()) {
+    found = index_.insert(&rows_.emplace_back(RowRef{schema_->table, HashEncodedKey(key_)}, key_, writes_)).first;
+    if (event.kind == ChangeKind::kInsert) ++new_rows_;
+  } else {
+    bytes_ -= (*found)->ByteSize();
+  }
+  PendingRow& row = **found;
+  const Version version{stored.stamp, stored.origin, stored.sequence};
+  if (!row.OnlyOf(stored.origin)) {
+    RowClaim claim{event.kind, version, {}};
+    for (const PendingRow::Write& write : writes_) claim.columns.push_back(write.column);
+    for (Meeting& meeting : FindMeetings(row.incoming(), VersionsOf(claim), saw_))
+      meetings_.push_back({&row, std::move(meeting)});
+  }
+  row.Fold(version, event.kind, writes_, *schema_);
+  bytes_ += row.ByteSize();
+  return absl::OkStatus();
+}
+
+}  // namespace assay

@@ -1,0 +1,51 @@
+// Who wins: last write wins per column, by the total order of versions; a row lives if its newest write is newer than
+// its newest delete.
+//
+// A row's versions form a lattice and merging is its join, element by element the newer one. So merging is commutative,
+// associative and idempotent: the same set of changes gives the same row in any order of arrival, any number of times.
+// tests/engine/fold/reference_merge.h is the slow and obvious twin that this is held against. Pure functions.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "log/row_versions/row_versions.h"
+#include "log/types.h"
+
+namespace assay {
+
+enum class ChangeKind : uint8_t { kInsert, kUpdate, kDelete };
+
+// What one event says about its row: which columns it wrote (none for a delete), all at one version.
+struct RowClaim {
+  ChangeKind kind = ChangeKind::kUpdate;
+  Version version;
+  std::vector<ColumnId> columns;  // Sorted.
+};
+
+// The versions that `claim` alone would leave.
+RowVersions VersionsOf(const RowClaim& claim);
+
+// The join: `into` takes whatever is newer in `from`.
+void Merge(const RowVersions& from, RowVersions* into);
+
+// The newest version anywhere in the row; none for a row never written.
+Version Newest(const RowVersions& row);
+
+// Two versions that met, neither of which had seen the other.
+struct Meeting {
+  std::optional<ColumnId> column;  // nullopt: the life of the row, a delete against a write.
+  Version winner;
+  Version loser;
+};
+
+// True when the writer of `later` had `earlier` before its eyes.
+using SawFunction = std::function<bool(const Version& later, const Version& earlier)>;
+
+// Where `incoming` and `current` disagree about a column or about the row's life without knowing of each other. What
+// one origin replaced of its own is not a disagreement. `saw` is asked only about versions of different origins.
+std::vector<Meeting> FindMeetings(const RowVersions& current, const RowVersions& incoming, const SawFunction& saw);
+
+}  // namespace assay

@@ -1,0 +1,80 @@
+#include "engine/fold/pending_row.h"
+
+#include <algorithm>
+
+#include "log/check.h"
+
+namespace assay {
+namespace {
+
+size_t BytesOf(absl::Span<const PendingRow::Write> writes) {
+  size_t bytes = 0;
+  for (const PendingRow::Write& write : writes) bytes += write.text.size();
+  return bytes;
+}
+
+// How `schema` declares the `index`th of a row's columns: mostly about there.
+const v1::TableSchema::Column& Declared(const ResolvedSchema& schema, ColumnId column, size_t index) {
+  const size_t size = schema.columns.size();
+  for (size_t tried = 0, at = std::min(index, size); tried <= size; ++tried, ++at) {
+    if (at >= size) at = 0;
+    if (schema.columns[at] == column) return schema.schema.columns(static_cast<int>(at));
+  }
+  ASSAY_CHECK(false);
+}
+
+}  // namespace
+
+PendingRow::PendingRow(const RowRef& ref, absl::string_view key, absl::Span<const Write> first)
+    : ref(ref), texts_(key, first.size(), BytesOf(first)) {}
+
+bool PendingRow::OnlyOf(const OriginId& origin) const {
+  if (mixed_) return false;
+  const Version& any = incoming_.written.IsNone() ? incoming_.deleted : incoming_.written;
+  return any.IsNone() || any.origin == origin;
+}
+
+void PendingRow::Fold(const Version& version, ChangeKind kind, absl::Span<const Write> writes,
+                      const ResolvedSchema& schema) {
+  mixed_ |= !OnlyOf(version.origin);
+  if (kind == ChangeKind::kDelete) {
+    incoming_.deleted = std::max(incoming_.deleted, version);
+    return;
+  }
+  incoming_.written = std::max(incoming_.written, version);
+  ColumnVersions& columns = incoming_.columns;
+  if (columns.empty()) schema_ = &schema;
+  if (schema_ != &schema && schemas_ == nullptr) {
+    schemas_ = std::make_unique<std::vector<const ResolvedSchema*>>(columns.size(), schema_);
+  }
+  size_t at = 0;
+  for (const Write& write : writes) {
+    while (at < columns.size() && columns.ColumnAt(at) < write.column) ++at;
+    if (at == columns.size() || columns.ColumnAt(at) != write.column) {
+      columns.Insert(at, write.column, version);
+      texts_.Insert(at);
+      if (schemas_ != nullptr) schemas_->insert(schemas_->begin() + static_cast<ptrdiff_t>(at), &schema);
+    } else if (columns.VersionAt(at) > version) {
+      continue;
+    } else {
+      columns.Set(at, version);
+      if (schemas_ != nullptr) (*schemas_)[at] = &schema;
+    }
+    texts_.Set(at, write.kind, write.text);
+  }
+}
+
+PendingRow::Value PendingRow::ValueAt(size_t index) const {
+  const Kind kind = texts_.KindAt(index);
+  if (kind == Kind::kNone) return {};
+  const ResolvedSchema& schema = schemas_ == nullptr ? *schema_ : *(*schemas_)[index];
+  return {kind, texts_.TextAt(index), &Declared(schema, incoming_.columns.ColumnAt(index), index)};
+}
+
+size_t PendingRow::ByteSize() const {
+  const size_t schemas =
+      schemas_ == nullptr ? 0 : sizeof(*schemas_) + schemas_->capacity() * sizeof(const ResolvedSchema*);
+  return sizeof(*this) + incoming_.columns.ByteSize() + texts_.ByteSize() + schemas;
+}
+
+}  // namespace assay

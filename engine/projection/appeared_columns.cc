@@ -1,0 +1,69 @@
+#include "engine/projection/appeared_columns.h"
+
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "log/annotate.h"
+
+namespace assay {
+
+absl::StatusOr<bool> AppearedColumns::MakeRowsDue(TableId table, const TableShape& shape, absl::Time now) {
+  ASSAY_ASSIGN_OR_RETURN(const auto appeared, history_->TakeAppeared(table, shape));
+  for (const auto& [column, since] : appeared) ASSAY_RETURN_IF_ERROR(MakeDue(table, column, since, shape, now));
+  return !appeared.empty();
+}
+
+absl::Status AppearedColumns::MakeDue(TableId table, ColumnId column, HlcStamp since, const TableShape& shape,
+                                      absl::Time now) {
+  std::vector<std::pair<RowRef, RowVersions>> rows;
+  ASSAY_RETURN_IF_ERROR(rows_->ForEach(table, [&](const KeyHash& key, const RowVersions& versions) {
+    const Version* version = versions.Find(column);
+    if (versions.IsLive() && version != nullptr && version->stamp >= since)
+      rows.push_back({RowRef{table, key}, versions});
+    return absl::OkStatus();
+  }));
+  for (auto& [ref, versions] : rows) {
+    const Version version = *versions.Find(column);
+    ASSAY_ASSIGN_OR_RETURN(const bool is_null, WroteNull(table, column, version, shape));
+    if (!is_null) continue;
+    ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, stages_->Unsettled(ref));
+    UnsettledRow row = known.value_or(UnsettledRow{});
+    if (!known.has_value()) {
+      ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, values_->Change(version));
+      const RowKey key(change->row().key().begin(), change->row().key().end());
+      row.row = ref;
+      row.key = EncodeKey(key);
+      row.since_ms = absl::ToUnixMillis(now);
+      row.origin = version.origin;
+      row.sequence = version.sequence;
+      row.held = std::move(versions);
+    }
+    if (row.held.has_value()) {
+      row.held->columns.EraseIf([&](const ColumnVersion& held) { return held.column == column; });
+    }
+    row.retry_at_ms = 0;
+    ASSAY_RETURN_IF_ERROR(stages_->PutUnsettled(row));
+  }
+  return absl::OkStatus();
+}
+
+// A NULL, and of the column that is meant by the name now: not of one that its writer has dropped since.
+absl::StatusOr<bool> AppearedColumns::WroteNull(TableId table, ColumnId column, const Version& version,
+                                                const TableShape& shape) {
+  const absl::StatusOr<const ResolvedChange*> change = values_->Change(version);
+  if (absl::IsPermissionDenied(change.status())) return false;  // Masked here.
+  if (!change.ok()) return change.status();
+  for (int i = 0; i < (*change)->row().columns_size(); ++i) {
+    const v1::ColumnChange& written = (*change)->row().columns(i);
+    if ((*change)->ColumnAt(i) != column || !written.is_null()) continue;
+    const v1::TableSchema::Column& declared = (*change)->schema->schema.columns(static_cast<int>(written.ordinal()));
+    ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate,
+                           history_->FateOf(version, table, declared.name(), declared.number(), shape));
+    return !fate.known || fate.name == declared.name();
+  }
+  return false;
+}
+
+}  // namespace assay

@@ -1,0 +1,38 @@
+// A column has come to a table here: which rows are to be looked at again.
+//
+// NULLs that other branches wrote to it before were passed over (ColumnHistory::NoteNull). The column may have come
+// with another default, so of those rows it is not known any more to hold what the log has. Not thread-safe. Every call
+// inside a LogFile transaction.
+#pragma once
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "engine/database.h"
+#include "engine/fold/column_history.h"
+#include "engine/fold/fold_values.h"
+#include "log/local_state/stage_store.h"
+#include "log/row_versions/row_versions.h"
+
+namespace assay {
+
+class AppearedColumns {
+ public:
+  AppearedColumns(RowVersionStore* rows, StageStore* stages, FoldValues* values, ColumnHistory* history)
+      : rows_(rows), stages_(stages), values_(values), history_(history) {}
+
+  // Makes the rows due whose columns have appeared in `shape`, which is how `table` is now. True: some column has.
+  absl::StatusOr<bool> MakeRowsDue(TableId table, const TableShape& shape, absl::Time now);
+
+ private:
+  // Those to which NULLs were written since `since`.
+  absl::Status MakeDue(TableId table, ColumnId column, HlcStamp since, const TableShape& shape, absl::Time now);
+  absl::StatusOr<bool> WroteNull(TableId table, ColumnId column, const Version& version, const TableShape& shape);
+
+  RowVersionStore* rows_;
+  StageStore* stages_;
+  FoldValues* values_;
+  ColumnHistory* history_;
+};
+
+}  // namespace assay

@@ -1,0 +1,120 @@
+// From "these rows have news" and "this is what PostgreSQL shows" to what to write, what to leave, and what cannot be
+// written.
+//
+// Decides nothing about who wins (engine/fold/merge.h does) and calls nobody; the one input from outside is ReadReply.
+// Not thread-safe.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "engine/database.h"
+#include "engine/fold/batch.h"
+#include "engine/fold/column_history.h"
+#include "engine/fold/fold_values.h"
+#include "engine/projection/intent.h"
+#include "log/local_state/stage_store.h"
+#include "log/row_versions/row_versions.h"
+#include "log/table_names.h"
+
+namespace assay {
+
+// A row to be brought to the fold: it has news in the batch, or is unsettled, or both.
+struct TargetRow {
+  RowRef ref;
+  bool unknown = false;                     // When the read was asked for, the log had never heard of the row.
+  bool read = true;                         // False: it is taken not to be there.
+  const PendingRow* pending = nullptr;      // Null: only unsettled.
+  std::unique_ptr<UnsettledRow> unsettled;  // Null: it is not; then there is something pending.
+  uint64_t versions_at_read = 0;            // VersionsDigest when the read was asked for.
+
+  absl::string_view key() const { return pending != nullptr ? pending->key() : unsettled->key; }
+};
+
+// Why PostgreSQL would not take a row when it was tried.
+struct Refusal {
+  std::string sqlstate;
+  std::string cause;
+};
+
+struct ProjectionPlan {
+  std::vector<TableWrites> writes;
+  std::vector<std::vector<uint32_t>> targets;  // Parallel to `writes` and their rows: which target it is.
+  std::deque<IntentRow> rows;                  // One per target.
+  std::vector<std::vector<uint32_t>> columns;  // What rows' `columns` are about.
+  // A row that was not there when it was read is to be inserted, and the log has heard of a change to it since: it may
+  // have come and gone, which nothing in PostgreSQL would show. Read again.
+  bool outdated = false;
+  // Rows that were unknown to the log and were read, and those of them that were there.
+  size_t unknown_read = 0;
+  size_t unknown_there = 0;
+};
+
+class ProjectionPlanner {
+ public:
+  ProjectionPlanner(TableNames* names, FoldValues* values, ColumnHistory* history)
+      : names_(names), values_(values), history_(history) {}
+
+  // The keys to read, grouped by table in the order of `targets` (which is sorted by row). A table of which nothing is
+  // to be read is named for its shape.
+  absl::StatusOr<ReadRequest> Request(const std::vector<TargetRow>& targets) const;
+  // What the log knows of a row when the plan is carried out; nullptr: nothing. Valid until the next call.
+  using VersionsOf = absl::FunctionRef<absl::StatusOr<const RowVersions*>(const RowRef&)>;
+  static absl::StatusOr<const RowVersions*> Unknown(const RowRef&) { return nullptr; }
+
+  absl::StatusOr<ProjectionPlan> Plan(const std::vector<TargetRow>& targets, const ReadReply& reply,
+                                      const std::map<RowRef, Refusal>& refused, VersionsOf versions);
+
+ private:
+  struct Table;
+  struct Desired {
+    bool is_null = false;
+    absl::string_view text;
+    absl::string_view type;  // As its writer has it; empty when that is not known.
+    uint32_t number = 0;     // TableColumn::number, at its writer.
+    size_t pending = 0;      // Index in the pending row's texts; kFromLog when it has not got it.
+    std::string from_log;    // What `text` points into then.
+    static constexpr size_t kFromLog = SIZE_MAX;
+  };
+  // Where the value of a column is to go.
+  struct Place {
+    enum class Kind : uint8_t {
+      kHere,     // To column `index` of the shape, perhaps under another name by now.
+      kNowhere,  // It is computed here, or whoever wrote it has dropped the column since.
+      kMissing,  // The column is not here yet.
+    };
+    Kind kind = Kind::kMissing;
+    size_t index = 0;
+  };
+  struct PlannedRow;
+  absl::Status PlanRow(const TargetRow& target, const RowVersions* stored, Table& table, const ReadReply::Row& read,
+                       const std::map<RowRef, Refusal>& refused, ProjectionPlan* plan);
+  absl::Status PlanLiveRow(PlannedRow& row, ProjectionPlan* plan);
+  absl::Status ChoosePlaces(PlannedRow& row);
+  absl::Status ChooseValues(PlannedRow& row, ProjectionPlan* plan);
+  absl::Status NameWhatIsMissing(PlannedRow& row);
+  // False: there is nothing that this branch could write. `desired` must stay where it is.
+  absl::StatusOr<bool> DesiredValue(const TargetRow& target, const ColumnVersion& column, Desired* desired);
+  absl::StatusOr<Place> PlaceOf(const TargetRow& target, const Table& table, const ColumnVersion& column, bool held);
+  // The write of `target`: what of its columns, by index in the shape, and as what type where that is another than
+  // here.
+  struct Written {
+    size_t index;
+    size_t pending;  // As Desired.
+    std::optional<absl::string_view> text;
+    absl::string_view as;
+  };
+  absl::Status AddWrite(const TargetRow& target, Table& table, RowWrite::Operation operation,
+                        absl::Span<const Written> written, uint32_t xmin, ProjectionPlan* plan);
+
+  TableNames* names_;
+  FoldValues* values_;
+  ColumnHistory* history_;
+};
+
+}  // namespace assay

@@ -1,0 +1,194 @@
+// A projection's own transaction comes by in capture: it is recognised, and its batch is merged.
+#include <algorithm>
+#include <utility>
+
+#include "engine/projection/projector.h"
+#include "engine/projection/row_digest.h"
+#include "log/annotate.h"
+#include "log/check.h"
+
+namespace assay {
+namespace {
+
+constexpr absl::string_view kBatchLanded = "batch_landed";
+constexpr absl::Duration kAnchorInterval = absl::Seconds(60);
+
+// Soon at first, since a missing column or parent row is often on its way; then rarely, since each try costs the shop's
+// database.
+absl::Duration RetryDelay(uint32_t attempts) {
+  if (attempts > 50) return absl::Seconds(60);
+  return std::min(absl::Seconds(10), absl::Milliseconds(500) * (1 << std::min<uint32_t>(attempts, 10)));
+}
+
+}  // namespace
+
+// Batches land in the order in which they committed, which is that of the WAL.
+bool Projector::Claims(absl::string_view tag, HlcStamp* stamp) {
+  const std::optional<OpenIntent>& first = landing_.has_value() ? landing_ : intent_;
+  if (!first.has_value() || tag != first->tag()) return false;
+  *stamp = first->stamp();
+  return true;
+}
+
+bool Projector::Meant(const RowRef& ref, ChangeKind kind, const TableShape& shape, absl::Span<const TupleValue> tuple) {
+  std::optional<OpenIntent>& first = landing_.has_value() ? landing_ : intent_;
+  return first.has_value() && first->Meant(ref, kind, shape, tuple, *names_);
+}
+
+absl::Status Projector::Landed() {
+  const bool replied = landing_.has_value();  // The echo may come before the reply.
+  ASSAY_CHECK(replied || intent_.has_value());
+  OpenIntent landed = *std::exchange(replied ? landing_ : intent_, std::nullopt);
+  Batch* batch = replied ? landing_batch_.get() : batch_.get();
+  // After a restart the batch is not in memory; the log has it.
+  if (batch->to() != landed.to()) ASSAY_RETURN_IF_ERROR(batch->Regather(landed.to()));
+  ASSAY_RETURN_IF_ERROR(stages_->EraseIntent(landed.batch()));
+  ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kBatchLanded, landed.batch()));
+  activity_ = false;
+  anchor_at_ = clock_->Now() + kAnchorInterval;
+  // What is read meanwhile was read after this had committed: what it writes is no change that came in between.
+  std::vector<TargetRow*> reread;
+  for (TargetRow& target : targets_) {
+    if (replied && landed.Concerns(target.ref)) reread.push_back(&target);
+  }
+  ASSAY_RETURN_IF_ERROR(Settle(std::move(landed).TakeRows(), batch));
+  for (TargetRow* target : reread) {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target->ref));
+    target->versions_at_read = VersionsDigest(stored);
+  }
+  if (!replied) Finish();
+  if (phase_ == Phase::kLanding) Committed();
+  return absl::OkStatus();
+}
+
+absl::Status Projector::Settle(std::deque<IntentRow> rows, Batch* batch) {
+  // Most rows are written as they were meant to be, and nothing is left to say of them.
+  struct Left {
+    IntentRow* row;
+    RowVersions before;
+    bool moved;
+  };
+  std::vector<Left> left;
+  for (IntentRow& row : rows) {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(row.ref));
+    const bool unwritten = row.write == IntentRow::Write::kNothing;
+    const bool moved =
+        !row.refused && (unwritten || !config_.naive_projection) && VersionsDigest(stored) != row.versions;
+    if (!moved && !row.refused && row.remark().missing.empty() && stages_->UnsettledCount() == 0) continue;
+    left.push_back({&row, stored == nullptr ? RowVersions{} : *stored, moved});
+  }
+  if (std::any_of(left.begin(), left.end(), [](const Left& one) { return one.row->remark().key.empty(); })) {
+    absl::flat_hash_map<RowRef, const PendingRow*> pending;
+    for (const PendingRow& row : batch->rows()) pending[row.ref] = &row;
+    for (const Left& one : left) {
+      const auto at = pending.find(one.row->ref);
+      if (!one.row->remark().key.empty() || at == pending.end()) continue;
+      const Version named = at->second->newest();
+      IntentRow::Remark& remark = one.row->MutableRemark();
+      remark.key = std::string(at->second->key());
+      remark.origin = named.origin;
+      remark.sequence = named.sequence;
+    }
+  }
+  for (const auto& [row, meeting] : batch->meetings())
+    ASSAY_RETURN_IF_ERROR(RecordMeetings(row->ref, row->key(), {meeting}));
+  const SawFunction saw = SawFromStages(stages_);
+  for (const PendingRow& pending : batch->rows()) {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(pending.ref));
+    if (stored == nullptr) {
+      ASSAY_RETURN_IF_ERROR(rows_->Put(pending.ref, pending.incoming()));
+      continue;
+    }
+    RowVersions merged = *stored;
+    const std::vector<Meeting> meetings = FindMeetings(merged, pending.incoming(), saw);
+    if (!meetings.empty()) ASSAY_RETURN_IF_ERROR(RecordMeetings(pending.ref, pending.key(), meetings));
+    Merge(pending.incoming(), &merged);
+    ASSAY_RETURN_IF_ERROR(rows_->Put(pending.ref, std::move(merged)));
+  }
+  for (const Left& one : left) {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(one.row->ref));
+    const RowVersions merged = stored == nullptr ? RowVersions{} : *stored;
+    ASSAY_RETURN_IF_ERROR(SettleRow(*one.row, one.before, merged, one.moved));
+  }
+  for (const auto& [declared, sequence] : batch->declared()) {
+    ASSAY_RETURN_IF_ERROR(history_.NoteDeclared(declared.first, declared.second, sequence));
+  }
+  for (const auto& [origin, to] : batch->to()) ASSAY_RETURN_IF_ERROR(stages_->SetProjected(origin, to));
+  probe_every_ = kProbeMin;
+  events_projected_ += batch->event_count();
+  // What was gathered at full size and landed may be larger the next time.
+  if (batch->Full()) {
+    SetRowsCap(std::min(config_.batch_rows_max, batch->rows_cap() + batch->rows_cap() / 8 + 1));
+  }
+  batch->Clear();
+  return absl::OkStatus();
+}
+
+absl::Status Projector::SettleRow(const IntentRow& row, const RowVersions& before, const RowVersions& merged,
+                                  bool moved) {
+  const RowRef& ref = row.ref;
+  const IntentRow::Remark& remark = row.remark();
+  ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, stages_->Unsettled(ref));
+  const bool unwritten = row.write == IntentRow::Write::kNothing;
+  if (!row.refused && remark.missing.empty() && !moved) {
+    return known.has_value() ? stages_->EraseUnsettled(ref) : absl::OkStatus();
+  }
+  UnsettledRow unsettled = known.value_or(UnsettledRow{});
+  const int64_t now_ms = absl::ToUnixMillis(clock_->Now());
+  if (!known.has_value() || known->cause.empty()) {
+    unsettled.since_ms = now_ms;
+    unsettled.attempts = 0;
+    if (remark.key.empty()) return absl::InternalError("a projection has a row that none of its events is about");
+    unsettled.origin = remark.origin;
+    unsettled.sequence = remark.sequence;
+  }
+  const RowVersions held = known.has_value() && known->held_known ? known->held.value_or(RowVersions{}) : before;
+  unsettled.row = ref;
+  unsettled.key = remark.key;
+  unsettled.cause = remark.cause;
+  unsettled.sqlstate = remark.sqlstate;
+  if (moved) {
+    // A local commit changed it before our own went by: look again, and compare every value. An update or a delete
+    // would have been stopped by that; a row that was to stay as it is was not written, and one that was absent may
+    // have come and gone.
+    unsettled.held_known = false;
+    if (!unwritten) unsettled.held = row.write == IntentRow::Write::kDelete ? std::nullopt : std::optional(merged);
+    if (unwritten && !known.has_value()) unsettled.held = before.IsLive() ? std::optional(before) : std::nullopt;
+    unsettled.retry_at_ms = 0;
+    return stages_->PutUnsettled(unsettled);
+  }
+  if (row.refused) {
+    if (!known.has_value()) {
+      unsettled.held_known = true;
+      unsettled.held = held;
+    }
+  } else {
+    // Written but for the columns that are not here: of those PostgreSQL holds what it held.
+    RowVersions written = merged;
+    written.columns.EraseIf([&](const ColumnVersion& column) {
+      return std::count(remark.missing.begin(), remark.missing.end(), column.column.value) > 0;
+    });
+    unsettled.held_known = true;
+    unsettled.held = std::move(written);
+  }
+  unsettled.retry_at_ms = now_ms + absl::ToInt64Milliseconds(RetryDelay(unsettled.attempts++));
+  return stages_->PutUnsettled(unsettled);
+}
+
+absl::Status Projector::RecordMeetings(const RowRef& ref, absl::string_view key, const std::vector<Meeting>& meetings) {
+  for (const Meeting& meeting : meetings) {
+    if (meeting.column.has_value()) {
+      // Two branches that wrote the same value (as two copies of one database do) do not disagree.
+      const absl::StatusOr<ColumnText> winner = values_.Value(meeting.winner, *meeting.column);
+      const absl::StatusOr<ColumnText> loser = values_.Value(meeting.loser, *meeting.column);
+      if (winner.ok() && loser.ok() && *winner == *loser) continue;
+    }
+    const char* rule = meeting.column.has_value() ? "newest write of the column wins"
+                                                  : "a row lives if its newest write is newer than its newest delete";
+    ASSAY_RETURN_IF_ERROR(stages_->AddConflict({0, ref, std::string(key), meeting.column, meeting.winner, meeting.loser,
+                                                rule, absl::ToUnixMillis(clock_->Now())}));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace assay

@@ -1,0 +1,227 @@
+// What is to be written of a batch, and when that may be told: without a read, on what the rows' xmin says, or after
+// the fence.
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "engine/projection/projector.h"
+#include "engine/projection/row_digest.h"
+#include "log/annotate.h"
+
+namespace assay {
+namespace {
+
+constexpr absl::string_view kBatch = "batch";
+// Where nothing else reads the tables. A column that some branch has and that never comes here costs next to nothing.
+constexpr absl::Duration kProbeIntervalMax = absl::Minutes(5);
+
+}  // namespace
+
+// Rows of the batch that could change something in PostgreSQL. What is older than what the row has changes nothing, now
+// or later.
+absl::StatusOr<std::vector<TargetRow>> Projector::Targets(const Batch& batch) {
+  std::vector<TargetRow> targets;
+  targets.reserve(batch.rows().size());
+  for (const PendingRow& pending : batch.rows()) {
+    TargetRow target{.ref = pending.ref, .pending = &pending};
+    ASSAY_ASSIGN_OR_RETURN(target.unsettled, Unsettled(pending.ref));
+    if (target.unsettled == nullptr) {
+      ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(pending.ref));
+      if (stored != nullptr) {
+        RowVersions merged = *stored;
+        Merge(pending.incoming(), &merged);
+        if (merged == *stored) continue;
+      }
+    }
+    targets.push_back(std::move(target));
+  }
+  std::sort(targets.begin(), targets.end(), [](const TargetRow& a, const TargetRow& b) { return a.ref < b.ref; });
+  return targets;
+}
+
+absl::StatusOr<std::unique_ptr<UnsettledRow>> Projector::Unsettled(const RowRef& ref) {
+  ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> row, stages_->Unsettled(ref));
+  return row.has_value() ? std::make_unique<UnsettledRow>(*std::move(row)) : nullptr;
+}
+
+absl::Status Projector::Look(std::vector<TargetRow>* targets) {
+  const auto is_on_its_way = [this](const RowRef& ref) {
+    return (landing_.has_value() && landing_->Concerns(ref)) || (intent_.has_value() && intent_->Concerns(ref));
+  };
+  for (TargetRow& target : *targets) {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
+    target.versions_at_read = VersionsDigest(stored);
+    target.unknown = stored == nullptr && target.unsettled == nullptr && !is_on_its_way(target.ref);
+    target.read = locked_ || !assume_absent_ || !target.unknown || target.pending == nullptr ||
+                  !target.pending->incoming().IsLive();
+  }
+  return absl::OkStatus();
+}
+
+// A read's fence brings into the log what was committed until then, and there is none here; so that the log is not far
+// behind, only while no captured change waits. A row that the application has inserted and deleted again since comes
+// back until its own changes go by: then the versions differ from those that were planned on, as they do when that
+// happens between a read and its projection.
+std::optional<ReadReply> Projector::NothingToRead(const std::vector<TargetRow>& targets) const {
+  if (!idle_ || locked_ || probing_ || targets.empty() || !refused_.empty()) return std::nullopt;
+  ReadReply reply;
+  for (size_t i = 0; i < targets.size(); ++i) {
+    if (targets[i].read) return std::nullopt;
+    if (i > 0 && targets[i].ref.table == targets[i - 1].ref.table) continue;
+    const auto shape = shapes_.find(targets[i].ref.table);
+    if (shape == shapes_.end()) return std::nullopt;
+    reply.tables.push_back({.shape = *shape->second});
+  }
+  return reply;
+}
+
+// Of a full batch, which gathers no more: the plan points into its rows.
+absl::Status Projector::PlanNext() {
+  if (!intent_.has_value() || ahead_tried_) return absl::OkStatus();
+  ahead_tried_ = true;
+  ASSAY_ASSIGN_OR_RETURN(std::vector<TargetRow> targets, Targets(*next_));
+  ASSAY_RETURN_IF_ERROR(Look(&targets));
+  const std::optional<ReadReply> shapes = NothingToRead(targets);
+  if (!shapes.has_value()) return absl::OkStatus();
+  ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, planner_.Plan(targets, *shapes, {}, ProjectionPlanner::Unknown));
+  ahead_ = Ahead{std::move(targets), std::move(plan)};
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Projector::TakeAhead(ProjectionPlan* plan) {
+  if (!ahead_.has_value()) return false;
+  Ahead ahead = *std::exchange(ahead_, std::nullopt);
+  if (ahead.stale) ASSAY_RETURN_IF_ERROR(Look(&ahead.targets));
+  if (!NothingToRead(ahead.targets).has_value()) return false;
+  targets_ = std::move(ahead.targets);
+  *plan = std::move(ahead.plan);
+  tag_ = Nonce();
+  unread_ = true;
+  return true;
+}
+
+absl::Status Projector::NoteShapes() {
+  for (const ReadReply::Table& table : read_->tables) {
+    if (!table.shape.has_value()) continue;
+    ASSAY_ASSIGN_OR_RETURN(const TableId id, names_->IdOf(table.shape->name));
+    std::shared_ptr<const TableShape>& known = shapes_[id];
+    if (known == nullptr || !(*known == *table.shape)) known = std::make_shared<const TableShape>(*table.shape);
+    ASSAY_RETURN_IF_ERROR(history_.Note(id, *table.shape));
+    ASSAY_ASSIGN_OR_RETURN(const bool appeared, appeared_.MakeRowsDue(id, *table.shape, clock_->Now()));
+    if (appeared) probe_every_ = kProbeMin;
+  }
+  return absl::OkStatus();
+}
+
+bool Projector::IsInLog() const {
+  if (!idle_ || locked_ || unread_ || anchoring_ || probing_ || config_.naive_projection) return false;
+  if (!refused_.empty() || stages_->UnsettledCount() > 0) return false;
+  const bool covered = std::all_of(read_->tables.begin(), read_->tables.end(), [this](const ReadReply::Table& table) {
+    return table.shape.has_value() &&
+           std::all_of(table.rows.begin(), table.rows.end(), [this](const ReadReply::Row& row) {
+             return row.exists && horizon_.Covers(read_->session, row.xmin);
+           });
+  });
+  // What landing_ leaves out, PostgreSQL has not got; and after a restart its batch is not in memory.
+  return covered && (!landing_.has_value() || (!landing_->LeavesOut() && landing_batch_->to() == landing_->to()));
+}
+
+class Projector::VersionsToBe {
+ public:
+  explicit VersionsToBe(const Projector& projector) : rows_(projector.rows_) {
+    if (!projector.landing_.has_value()) return;
+    absl::flat_hash_set<RowRef> both;
+    for (const TargetRow& target : projector.targets_) {
+      if (projector.landing_->Concerns(target.ref)) both.insert(target.ref);
+    }
+    if (both.empty()) return;
+    for (const PendingRow& row : projector.landing_batch_->rows()) {
+      if (both.contains(row.ref)) landing_[row.ref] = &row;
+    }
+  }
+
+  absl::StatusOr<const RowVersions*> operator()(const RowRef& ref) const {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
+    const auto landing = landing_.find(ref);
+    if (landing == landing_.end()) return stored;
+    merged_ = stored == nullptr ? RowVersions{} : *stored;
+    Merge(landing->second->incoming(), &merged_);
+    return &merged_;
+  }
+
+ private:
+  RowVersionStore* rows_;
+  absl::flat_hash_map<RowRef, const PendingRow*> landing_;
+  mutable RowVersions merged_;
+};
+
+absl::Status Projector::Plan() {
+  if (!unread_) {
+    ahead_.reset();  // It is for the tables as they were.
+    ASSAY_RETURN_IF_ERROR(NoteShapes());
+  }
+  if (probing_) {
+    probe_at_ = clock_->Now() + probe_every_;
+    probe_every_ = std::min(probe_every_ * 2, kProbeIntervalMax);
+    Finish();
+    return absl::OkStatus();
+  }
+  // Between the read and here the row may have become settled, parked or changed by a captured commit.
+  for (TargetRow& target : targets_) {
+    if (unread_) break;
+    ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<UnsettledRow> now, Unsettled(target.ref));
+    if (now == nullptr && target.pending == nullptr) {
+      now = std::make_unique<UnsettledRow>(UnsettledRow{target.ref, std::move(target.unsettled->key), false});
+    }
+    target.unsettled = std::move(now);
+  }
+  const VersionsToBe versions(*this);
+  ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan,
+                         unread_ ? planner_.Plan(targets_, *read_, refused_, ProjectionPlanner::Unknown)
+                                 : planner_.Plan(targets_, *read_, refused_, versions));
+  read_.reset();
+  if (plan.unknown_read > 0) assume_absent_ = plan.unknown_there == 0;
+  // Under locks the read is younger than the versions that were noted before it, and nobody can have changed anything
+  // since.
+  if (plan.outdated && !locked_ && !config_.naive_projection) {
+    ++attempts_;
+    return Shrink() ? absl::OkStatus() : StartRead();
+  }
+  return Ask(std::move(plan));
+}
+
+absl::Status Projector::Ask(ProjectionPlan plan) {
+  v1::ProjectionIntent intent;
+  ASSAY_ASSIGN_OR_RETURN(const uint64_t last, stages_->GetNumber(kBatch, 0));
+  intent.set_batch(last + 1);
+  intent.set_tag(tag_);
+  HlcStamp stamp = batch_->stamp();
+  for (const TargetRow& target : targets_) {
+    if (unread_) break;  // The log has nothing of them.
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
+    if (stored != nullptr) stamp = std::max(stamp, Newest(*stored).stamp);
+  }
+  intent.set_stamp(stamp.value);
+  for (const auto& [origin, to] : batch_->to()) {
+    v1::ProjectionIntent::Range* range = intent.add_ranges();
+    range->set_origin(origin.bytes.data(), origin.bytes.size());
+    range->set_from(batch_->From(origin).value);
+    range->set_to(to.value);
+  }
+  for (const std::vector<uint32_t>& columns : plan.columns)
+    intent.add_columns()->mutable_columns()->Add(columns.begin(), columns.end());
+  ProjectRequest request{intent.batch(), tag_, std::move(plan.writes), locked_};
+  written_ = std::move(plan.targets);
+  for (size_t i = 0; unread_ && i < written_.size(); ++i)
+    request.writes[i].unread = shapes_.at(targets_[written_[i].front()].ref.table);
+  ASSAY_ASSIGN_OR_RETURN(intent_, OpenIntent::Make(std::move(intent), std::move(plan.rows)));
+  batch_->Seal();
+  ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kBatch, intent_->batch()));
+  ASSAY_RETURN_IF_ERROR(stages_->PutIntent(intent_->batch(), intent_->Serialize()));
+  call_ = DatabaseProject{std::move(request)};
+  phase_ = Phase::kProjecting;
+  return absl::OkStatus();
+}
+
+}  // namespace assay

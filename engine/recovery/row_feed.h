@@ -1,0 +1,40 @@
+// Rows that a comparison of log and database has found, recorded as if they had been captured: some thousand to a
+// transaction.
+//
+//   RowFeed feed(&recorder);
+//   feed.Begin(at, time_us);
+//   feed.Record(shape, std::move(item), bytes) …
+//   feed.Commit();
+//
+// Inside a LogFile transaction. Errors are the recorder's. Not thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "engine/capture/recorder.h"
+#include "engine/database.h"
+#include "log/types.h"
+
+namespace assay {
+
+class RowFeed {
+ public:
+  explicit RowFeed(Recorder* recorder) : recorder_(recorder) {}
+
+  // What follows was committed there and then.
+  void Begin(Lsn at, int64_t time_us) { at_ = at, time_us_ = time_us; }
+  // `item`: all but the relation. `bytes`: of its values, about.
+  absl::Status Record(std::shared_ptr<const TableShape> relation, CaptureItem item, size_t bytes);
+  absl::Status Commit();
+
+ private:
+  Recorder* recorder_;
+  Lsn at_;
+  int64_t time_us_ = 0;
+  size_t rows_in_transaction_ = 0, bytes_in_transaction_ = 0;
+};
+
+}  // namespace assay

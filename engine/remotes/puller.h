@@ -1,0 +1,125 @@
+// Brings the other branches' chains here, by version vector, and tells the hub how this branch is doing.
+//
+// Pulls when a hint comes, when the hub said there is more, and every interval: losing every hint costs latency only.
+// What is pulled is appended to the log and nothing else; merging it is the projector's. While there is more, the next
+// pull is asked for before the last reply is appended, so that the hub and the line do not wait for this log's disk.
+// Not thread-safe.
+//
+// Nothing that the hub says is believed. A chain that comes with a gap, with bytes that do not verify, or otherwise
+// than its origin signed it, stands still and is named; the others go on. What was refused was not appended, so it says
+// nothing about what the hub holds tomorrow: the chain is asked for again by itself, less and less often (every 5
+// minutes in the end, or by SyncNow), and left out of the pulls between, since what is refused would come again with
+// each of them. Only a chain that contradicts what is held here (a fork, a signed root) stands still until the engine
+// is opened again: no pull can mend that, and a person should look. Others wait for it for a minute, and then go on
+// without (GivenUp). Our own chain is never taken from the hub; if the hub has another one, that is named as well.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/calls.h"
+#include "engine/clock.h"
+#include "engine/config.h"
+#include "engine/link.h"
+#include "log/event_log.h"
+
+namespace assay {
+
+class Puller {
+ public:
+  Puller(const EngineConfig& config, const OriginId& own, EventLog* log, Clock* clock, Random* random)
+      : config_(config), own_(own), log_(log), clock_(clock), random_(random), interval_(config.hub_interval) {}
+
+  void OnPulled(absl::StatusOr<PullReply> reply, absl::Duration round_trip);
+  void OnHeartbeat(const absl::StatusOr<HeartbeatReply>& reply, absl::Duration round_trip);
+  void OnHint() { next_pull_ = absl::InfinitePast(); }
+  // The connection that brings hints was lost: so may be the hub, which a heartbeat shows.
+  void OnHintsLost() { next_heartbeat_ = absl::InfinitePast(); }
+  void SyncNow();
+  void SetInterval(absl::Duration interval);
+
+  // Inside a LogFile transaction: appends what has come, unless that should wait, and puts the next call into TakeCall
+  // when one is due.
+  absl::Status Step(bool paused, bool may_append, const BranchReport& report);
+  bool HasWork() const { return !pulled_.empty(); }
+  // It should be on its way before anything else is done.
+  bool HasCallAhead() const { return call_.has_value() && HasWork(); }
+  std::optional<HubCall> TakeCall() { return std::exchange(call_, std::nullopt); }
+  absl::Time NextWake() const { return wake_; }
+
+  const LinkStatus& link() const { return link_; }
+  const std::map<OriginId, HubHead>& hub_heads() const { return hub_heads_; }
+  // Chains of which the hub gives something wrong. `next_try` InfiniteFuture: not before the engine is opened again.
+  const std::map<OriginId, LinkStatus>& troubles() const { return troubles_; }
+  // Chains that stand still for good, or have for a minute: a garbled reply is over sooner, and the causal order is
+  // kept for it.
+  std::set<OriginId> GivenUp() const;
+  const std::vector<BranchPresence>& branches() const { return branches_; }
+  absl::Duration interval() const { return interval_; }
+  absl::Duration clock_offset() const { return clock_offset_; }
+  // When `branches` was told.
+  absl::Time heard() const { return heard_; }
+  absl::Time last_pull() const { return last_pull_; }
+  absl::Time next_pull() const { return std::max(std::min(next_pull_, NextRetry()), next_try_); }
+  // Events the hub has and this log has not.
+  uint64_t Behind() const;
+  // The hub has more, and it is on its way.
+  bool more() const { return more_; }
+
+ private:
+  absl::Status Append(const PullReply& reply);
+  // Of one chain. False: something was wrong with it, and is in `troubles_`. A status: the log could not be written or
+  // read.
+  absl::StatusOr<bool> AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments,
+                                   const HubHead& head, bool more);
+  absl::StatusOr<EventLog::Refusal> CheckOwn(const std::vector<const Segment*>& segments, const HubHead& head);
+  void Trouble(const OriginId& origin, absl::Status status, bool for_good);
+  // There is more after the reply that is to be appended, and nothing that speaks against appending it.
+  bool MayAskAhead() const;
+  // For what follows the log and the replies that are still to be appended.
+  PullRequest NextRequest();
+  // What was asked for ahead follows what was not appended in the end.
+  void DropAhead();
+  void Ask(const BranchReport& report);
+  // When a chain in trouble is asked for again.
+  absl::Time NextRetry() const;
+  void Working();
+  void Failed(absl::Status status);
+  void MeasureOffset(absl::Time hub_time, absl::Duration round_trip);
+
+  const EngineConfig& config_;
+  const OriginId own_;
+  EventLog* log_;
+  Clock* clock_;
+  Random* random_;
+  absl::Duration interval_;
+  std::optional<HubCall> call_;
+  std::deque<PullReply> pulled_;  // Still to be appended: one, and perhaps the one that follows it.
+  std::optional<std::map<OriginId, Sequence>>
+      ahead_;              // PullRequest::have, of a pull that was asked for before pulled_ was appended.
+  bool unwanted_ = false;  // The reply to the pull under way.
+  bool busy_ = false;
+  bool more_ = false;
+  absl::Time next_pull_ = absl::InfinitePast();
+  absl::Time next_heartbeat_ = absl::InfinitePast();
+  absl::Time next_try_ = absl::InfinitePast();
+  absl::Time wake_ = absl::InfiniteFuture();
+  absl::Time last_pull_ = absl::InfinitePast();
+  absl::Time heard_ = absl::InfinitePast();
+  std::string told_state_;
+  absl::Duration clock_offset_;
+  Backoff backoff_{absl::Milliseconds(500), absl::Seconds(60)};
+  Backoff heartbeat_backoff_{absl::Milliseconds(500), absl::Seconds(60)};
+  LinkStatus link_;
+  std::map<OriginId, HubHead> hub_heads_;
+  std::map<OriginId, LinkStatus> troubles_;
+  std::map<OriginId, Backoff> chain_backoffs_;  // Of the chains in trouble.
+  std::set<OriginId> left_out_;                 // Of the pull that is under way.
+  std::vector<BranchPresence> branches_;
+};
+
+}  // namespace assay

@@ -1,0 +1,76 @@
+// Makes sure, before anything is pushed, that no other daemon has gone on with a copy of this log.
+//
+// The hub keeps one session per origin. Each run of a daemon opens its own, under a random name that was durable in the
+// log before it was asked for; the hub grants it to whoever knows the one that is open now. A log that is an older copy
+// does not: it is refused. A copy that is started later takes the session over, and this run learns of it with its next
+// push or heartbeat. Two copies that both are offline cannot be told apart before the first contact. Not thread-safe.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/calls.h"
+#include "engine/clock.h"
+#include "engine/config.h"
+#include "engine/link.h"
+#include "log/local_state/stage_store.h"
+
+namespace assay {
+
+class SessionGate {
+ public:
+  SessionGate(const EngineConfig& config, const OriginId& own, StageStore* stages, Clock* clock, Random* random)
+      : config_(config), own_(own), stages_(stages), clock_(clock), random_(random) {}
+
+  // Reads what a restart needs. Also after LogFile::Rollback.
+  absl::Status Load();
+
+  // Inside a LogFile transaction: puts the next call into TakeCall when the session is to be opened.
+  absl::Status Step(bool paused);
+  absl::Status OnReply(const absl::StatusOr<SessionReply>& reply);
+  // A push or a heartbeat was told that another session is open: ask, the hub may merely have been restored from a
+  // backup.
+  void OnLost() {
+    open_ = false;
+    next_try_ = absl::InfinitePast();
+  }
+  void SyncNow() { next_try_ = absl::InfinitePast(); }
+
+  std::optional<HubCall> TakeCall() { return std::exchange(call_, std::nullopt); }
+  absl::Time NextWake() const { return wake_; }
+
+  // The session, once it is open.
+  const std::string& session() const { return session_; }
+  bool open() const { return open_; }
+  // The hub has been asked at least once, or cannot be.
+  bool asked() const { return !config_.has_hub || asked_; }
+  // Why the hub refused; empty: it did not.
+  const std::string& refusal() const { return refusal_; }
+  const LinkStatus& link() const { return link_; }
+
+ private:
+  absl::Status Store();
+
+  const EngineConfig& config_;
+  const OriginId own_;
+  StageStore* stages_;
+  Clock* clock_;
+  Random* random_;
+  uint64_t counter_ = 0;
+  std::vector<std::string> known_;
+  std::string session_;  // Of this run; empty: none asked for yet.
+  std::string refusal_;
+  bool open_ = false, asked_ = false, busy_ = false;
+  std::optional<HubCall> call_;
+  absl::Time next_try_ = absl::InfinitePast();
+  absl::Time wake_ = absl::InfiniteFuture();
+  Backoff backoff_{absl::Milliseconds(500), absl::Seconds(60)};
+  LinkStatus link_;
+};
+
+// What the hub refused this log's last session for, as `assay repair` reads it; empty: it did not.
+absl::StatusOr<std::string> SessionRefusal(StageStore& stages);
+
+}  // namespace assay

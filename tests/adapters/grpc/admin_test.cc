@@ -1,0 +1,425 @@
+#include <grpcpp/grpcpp.h>
+
+#include "absl/strings/str_cat.h"
+#include "adapters/grpc/admin_client.h"
+#include "adapters/grpc/admin_server.h"
+#include "adapters/grpc/admin_service.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proto/admin.grpc.pb.h"
+#include "tests/adapters/grpc/scripted_operator.h"
+#include "tests/adapters/grpc/small_log.h"
+#include "tests/support/temp_directory.h"
+
+namespace assay {
+namespace {
+
+namespace pb = admin::v1;
+using test::ScriptedOperator;
+using test::SmallLog;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+class AdminTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    absl::StatusOr<std::unique_ptr<AdminServer>> server = AdminServer::Start({.listen = address_}, &daemon_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    absl::StatusOr<std::unique_ptr<pb::Admin::Stub>> stub = ConnectAdmin({.address = address_});
+    ASSERT_TRUE(stub.ok()) << stub.status();
+    stub_ = *std::move(stub);
+  }
+
+  template <typename Request, typename Reply>
+  absl::Status Call(grpc::Status (pb::Admin::Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
+                    const Request& request, Reply* reply) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+    return FromGrpc((stub_.get()->*method)(&context, request, reply));
+  }
+
+  absl::StatusOr<std::vector<pb::LogEvent>> List(const pb::ListEventsRequest& request) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+    auto reader = stub_->ListEvents(&context, request);
+    std::vector<pb::LogEvent> out;
+    pb::LogEvent event;
+    while (reader->Read(&event)) out.push_back(event);
+    const absl::Status status = FromGrpc(reader->Finish());
+    if (!status.ok()) return status;
+    return out;
+  }
+  // "mumbai/3" for each.
+  static std::vector<std::string> Names(const std::vector<pb::LogEvent>& events) {
+    std::vector<std::string> out;
+    for (const pb::LogEvent& event : events) out.push_back(absl::StrCat(event.branch(), "/", event.sequence()));
+    return out;
+  }
+
+  test::TempDirectory directory_{"admin"};
+  const std::string address_ = absl::StrCat("unix:", directory_.path(), "/run/a.sock");
+  SmallLog log_{directory_.path() + "/log.db"};
+  ScriptedOperator daemon_{directory_.path() + "/log.db"};
+  std::unique_ptr<AdminServer> server_;
+  std::unique_ptr<pb::Admin::Stub> stub_;
+};
+
+TEST_F(AdminTest, StatusSaysWhatIsWrongSinceWhenAndWhenItIsTriedAgain) {
+  daemon_.Set([](DaemonStatus& status) {
+    status.engine.has_hub = true;
+    status.engine.state = "offline";
+    status.engine.problems = {"Nothing is pushed"};
+    status.engine.hub_push = {absl::UnavailableError("no route to host"), absl::FromUnixSeconds(100),
+                              absl::FromUnixSeconds(160), 3};
+    OriginStatus own{.branch_name = "mumbai", .own = true, .head = {7}};
+    own.origin.bytes.fill(0xaa);
+    status.engine.origins = {own};
+  });
+  pb::Status status;
+  ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, pb::GetStatusRequest(), &status).ok());
+  EXPECT_EQ(status.state(), "offline");
+  EXPECT_THAT(status.problems(), ElementsAre("Nothing is pushed"));
+  EXPECT_FALSE(status.push().ok());
+  EXPECT_EQ(status.push().code(), "UNAVAILABLE");
+  EXPECT_EQ(status.push().message(), "no route to host");
+  EXPECT_EQ(status.push().since().seconds(), 100);
+  EXPECT_EQ(status.push().next_try().seconds(), 160);
+  EXPECT_FALSE(status.has_last_pull()) << "never happened";
+  EXPECT_EQ(status.origins(0).head(), 7u);
+}
+
+TEST_F(AdminTest, ProgressIsToldWhileAStageCatchesUpWithRateAndTimeLeftOnceTheyAreKnown) {
+  daemon_.Set([](DaemonStatus& status) {
+    status.engine.has_hub = true;
+    status.push = {.done = 47, .total = 100, .events_per_second = 10};
+    status.pull = {.done = 0, .total = 100};
+    status.projection = {};
+  });
+  pb::Status status;
+  ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, pb::GetStatusRequest(), &status).ok());
+  EXPECT_EQ(status.push_progress().done(), 47u);
+  EXPECT_EQ(status.push_progress().total(), 100u);
+  EXPECT_EQ(status.push_progress().events_per_second(), 10);
+  EXPECT_EQ(status.push_progress().time_left().seconds(), 6)
+      << "53 events, and no second is promised that is not whole";
+  EXPECT_EQ(status.pull_progress().total(), 100u);
+  EXPECT_EQ(status.pull_progress().events_per_second(), 0);
+  EXPECT_FALSE(status.pull_progress().has_time_left()) << "nothing moves";
+  EXPECT_FALSE(status.has_projection_progress()) << "nothing to do";
+
+  daemon_.Set([](DaemonStatus& s) { s.engine_link.status = absl::ResourceExhaustedError("log disk full"); });
+  ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, pb::GetStatusRequest(), &status).ok());
+  EXPECT_EQ(status.push_progress().done(), 47u);
+  EXPECT_EQ(status.push_progress().events_per_second(), 0) << "nothing moves without an engine";
+  EXPECT_FALSE(status.push_progress().has_time_left());
+}
+
+TEST_F(AdminTest, WithoutAnEngineTheStateIsStopped) {
+  daemon_.Set([](DaemonStatus& status) { status.engine_link = {absl::ResourceExhaustedError("log disk full")}; });
+  pb::Status status;
+  ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, pb::GetStatusRequest(), &status).ok());
+  EXPECT_EQ(status.state(), "stopped");
+  EXPECT_EQ(status.engine().message(), "log disk full");
+  // People read the problems; without this one they would be told that all is well.
+  ASSERT_EQ(status.problems_size(), 1);
+  EXPECT_NE(status.problems(0).find("log disk full"), std::string::npos);
+}
+
+TEST_F(AdminTest, WatchSendsEachChangeAndEndsWithTheClient) {
+  grpc::ClientContext context;
+  pb::WatchStatusRequest request;
+  request.mutable_interval()->set_nanos(100'000'000);
+  auto reader = stub_->WatchStatus(&context, request);
+  pb::Status status;
+  ASSERT_TRUE(reader->Read(&status));
+  EXPECT_EQ(status.state(), "running");
+  daemon_.Set([](DaemonStatus& s) { s.engine.state = "paused"; });
+  ASSERT_TRUE(reader->Read(&status));
+  EXPECT_EQ(status.state(), "paused");
+  context.TryCancel();
+  EXPECT_FALSE(reader->Read(&status));
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
+TEST_F(AdminTest, CommandsReachTheDaemonAndItsErrorsComeBack) {
+  pb::PauseReply paused;
+  pb::ResumeReply resumed;
+  pb::SetIntervalReply set;
+  pb::SetIntervalRequest interval;
+  interval.mutable_interval()->set_seconds(300);
+  EXPECT_TRUE(Call(&pb::Admin::Stub::Pause, pb::PauseRequest(), &paused).ok());
+  EXPECT_TRUE(Call(&pb::Admin::Stub::Resume, pb::ResumeRequest(), &resumed).ok());
+  EXPECT_TRUE(Call(&pb::Admin::Stub::SetInterval, interval, &set).ok());
+  EXPECT_THAT(daemon_.commands(), ElementsAre("pause", "resume", "interval 5m"));
+  daemon_.answer = absl::UnavailableError("stopped: disk full");
+  EXPECT_EQ(Call(&pb::Admin::Stub::Pause, pb::PauseRequest(), &paused), absl::UnavailableError("stopped: disk full"));
+  interval.mutable_interval()->set_seconds(-1);
+  EXPECT_TRUE(absl::IsInvalidArgument(Call(&pb::Admin::Stub::SetInterval, interval, &set)));
+}
+
+TEST_F(AdminTest, EventsComeInStampOrderWithNamesOldAndNewValuesAndWho) {
+  log_.Write(log_.mumbai(), v1::RowChange::INSERT, "7", {{{}, "ring"}, {{}, "100"}}, "asha");
+  log_.Write(log_.delhi(), v1::RowChange::UPDATE, "7", {{"ring", "band"}, {"100", {}}});
+  absl::StatusOr<std::vector<pb::LogEvent>> events = List({});
+  ASSERT_TRUE(events.ok()) << events.status();
+  EXPECT_THAT(Names(*events), ElementsAre("mumbai/1", "mumbai/2", "delhi/1", "delhi/2", "mumbai/3", "delhi/3"));
+  EXPECT_EQ((*events)[0].operation(), "OPENED");
+  EXPECT_EQ((*events)[1].operation(), "SCHEMA");
+  const pb::LogEvent& insert = (*events)[4];
+  EXPECT_EQ(insert.operation(), "INSERT");
+  EXPECT_EQ(insert.table(), "public.items");
+  EXPECT_EQ(insert.key(0).column(), "id");
+  EXPECT_EQ(insert.key(0).value().text(), "7");
+  EXPECT_EQ(insert.columns(1).column(), "price");
+  EXPECT_EQ(insert.columns(1).new_value().text(), "100");
+  EXPECT_FALSE(insert.columns(1).has_old_value());
+  EXPECT_EQ(insert.who().application_user(), "asha");
+  EXPECT_EQ(insert.commit_lsn(), "16/B374D848");
+  const pb::LogEvent& update = (*events)[5];
+  EXPECT_EQ(update.columns(0).old_value().text(), "ring");
+  EXPECT_EQ(update.columns(0).new_value().text(), "band");
+  EXPECT_TRUE(update.columns(1).new_value().is_null());
+  EXPECT_FALSE(update.has_who()) << "nobody said";
+}
+
+TEST_F(AdminTest, EventsAreFilteredByTableKeyBranchTimeSequenceAndLimit) {
+  log_.Together([&] {
+    for (int i = 0; i < 1500; ++i) {
+      log_.Write(i % 2 == 0 ? log_.mumbai() : log_.delhi(), v1::RowChange::INSERT, absl::StrCat("k", i % 10),
+                 {{{}, "x"}, {{}, "1"}});
+    }
+  });
+  const auto list = [&](auto set) {
+    pb::ListEventsRequest request;
+    set(request);
+    absl::StatusOr<std::vector<pb::LogEvent>> events = List(request);
+    EXPECT_TRUE(events.ok()) << events.status();
+    return events.ok() ? Names(*events) : std::vector<std::string>();
+  };
+  EXPECT_THAT(list([](auto& r) { r.set_table("public.items"); }), SizeIs(1502)) << "with the two schemas";
+  EXPECT_THAT(list([](auto& r) { r.set_table("public.other"); }), SizeIs(0));
+  EXPECT_THAT(list([](auto& r) { r.set_table("public.items"), r.add_key("k3"); }), SizeIs(150));
+  EXPECT_THAT(list([](auto& r) { r.set_origin("delhi"); }), SizeIs(752));
+  EXPECT_THAT(list([](auto& r) { r.set_origin("bbbb"); }), SizeIs(752));
+  EXPECT_THAT(list([](auto& r) { r.set_origin("delhi"), r.set_first(5), r.set_last(7); }),
+              ElementsAre("delhi/5", "delhi/6", "delhi/7"));
+  EXPECT_THAT(list([](auto& r) { r.set_limit(2); }), ElementsAre("mumbai/1", "mumbai/2"));
+  EXPECT_THAT(list([](auto& r) { r.set_limit(3), r.set_newest_first(true); }),
+              ElementsAre("delhi/752", "mumbai/752", "delhi/751"));
+  EXPECT_THAT(list([](auto& r) { r.set_newest_first(true); }), SizeIs(1504));
+  EXPECT_THAT(list([](auto& r) {
+                r.mutable_since()->set_seconds(SmallLog::kStartMs / 1000 + 10);
+                r.mutable_until()->set_seconds(SmallLog::kStartMs / 1000 + 13);
+              }),
+              ElementsAre("mumbai/6", "delhi/6", "mumbai/7"));
+}
+
+TEST_F(AdminTest, RequestsThatMakeNoSenseSayWhy) {
+  pb::ListEventsRequest request;
+  request.set_table("items");
+  EXPECT_THAT(std::string(List(request).status().message()), HasSubstr("write schema.table"));
+  request.Clear();
+  request.add_key("7");
+  EXPECT_TRUE(absl::IsInvalidArgument(List(request).status()));
+  request.Clear();
+  request.set_first(3);
+  EXPECT_TRUE(absl::IsInvalidArgument(List(request).status()));
+  request.Clear();
+  request.set_origin("pune");
+  EXPECT_THAT(std::string(List(request).status().message()), HasSubstr("branches here: mumbai, delhi"));
+  pb::LogEvent event;
+  pb::GetEventRequest get;
+  EXPECT_TRUE(absl::IsInvalidArgument(Call(&pb::Admin::Stub::GetEvent, get, &event)));
+  get.set_origin("delhi");
+  get.set_sequence(uint64_t{1} << 63);
+  EXPECT_TRUE(absl::IsNotFound(Call(&pb::Admin::Stub::GetEvent, get, &event)));
+}
+
+TEST_F(AdminTest, HugeAndHostileEventsStaySmallAndValid) {
+  const std::string huge(20 << 20, 'x');
+  const Sequence big = log_.Write(log_.mumbai(), v1::RowChange::INSERT, "\xff\xfe<b>", {{{}, huge}, {{}, huge}});
+  v1::Event odd = log_.Next(log_.delhi());
+  v1::RowChange* row = odd.mutable_row();
+  row->set_schema(999);  // No such schema.
+  for (int i = 0; i < 300'000; ++i) row->add_columns()->set_ordinal(4'000'000'000u - i);
+  log_.AppendRaw(odd, "public.items");
+
+  pb::GetEventRequest get;
+  pb::LogEvent event;
+  get.set_origin("mumbai");
+  get.set_sequence(big.value);
+  ASSERT_TRUE(Call(&pb::Admin::Stub::GetEvent, get, &event).ok());
+  EXPECT_EQ(event.columns(0).new_value().cut_from(), huge.size());
+  EXPECT_LT(event.ByteSizeLong(), 4u << 20);
+  EXPECT_EQ(event.key(0).value().text(), "\xEF\xBF\xBD\xEF\xBF\xBD<b>");
+  get.set_origin("delhi");
+  get.set_sequence(odd.sequence());
+  absl::Status status = Call(&pb::Admin::Stub::GetEvent, get, &event);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_THAT(event.note(), HasSubstr("more columns are not shown"));
+  EXPECT_LT(event.ByteSizeLong(), 4u << 20);
+  absl::StatusOr<std::vector<pb::LogEvent>> all = List({});
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_EQ((*all)[4].columns(0).new_value().text().size(), 1024u);
+}
+
+TEST_F(AdminTest, TailShowsWhatIsAppendedFromNowOn) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  pb::TailEventsRequest request;
+  request.set_table("public.items");
+  auto reader = stub_->TailEvents(&context, request);
+  reader->WaitForInitialMetadata();
+  log_.Write(log_.delhi(), v1::RowChange::DELETE, "9", {{"a", {}}, {"1", {}}});
+  log_.Write(log_.mumbai(), v1::RowChange::INSERT, "9", {{{}, "b"}, {{}, "2"}});
+  daemon_.Set([](DaemonStatus&) {});
+  pb::LogEvent event;
+  ASSERT_TRUE(reader->Read(&event));
+  EXPECT_EQ(event.operation(), "DELETE");
+  EXPECT_EQ(event.columns(0).old_value().text(), "a");
+  EXPECT_FALSE(event.columns(0).has_new_value());
+  ASSERT_TRUE(reader->Read(&event));
+  EXPECT_EQ(event.operation(), "INSERT");
+}
+
+TEST_F(AdminTest, ParkedRowsAreListedWithTheirCauseAndRetried) {
+  log_.Park("7", "duplicate key");
+  log_.Park("8", "no such column");
+  pb::ListParkedReply parked;
+  ASSERT_TRUE(Call(&pb::Admin::Stub::ListParked, pb::ListParkedRequest(), &parked).ok());
+  ASSERT_EQ(parked.rows_size(), 2);
+  EXPECT_EQ(parked.total(), 2);
+  EXPECT_EQ(parked.rows(0).table(), "public.items");
+  EXPECT_EQ(parked.rows(0).key(0), "7");
+  EXPECT_EQ(parked.rows(0).cause(), "duplicate key");
+  EXPECT_EQ(parked.rows(0).branch(), "delhi");
+  EXPECT_EQ(parked.rows(0).next_try().seconds(), SmallLog::kStartMs / 1000 + 60);
+  pb::RetryParkedRequest retry;
+  pb::RetryParkedReply retried;
+  retry.set_table("public.items");
+  ASSERT_TRUE(Call(&pb::Admin::Stub::RetryParked, retry, &retried).ok());
+  EXPECT_EQ(retried.rows(), 2);
+  EXPECT_THAT(daemon_.commands(), ElementsAre("retry public.items"));
+}
+
+TEST_F(AdminTest, ConflictsShowBothValuesAndAuthors) {
+  const Sequence winner = log_.Write(log_.mumbai(), v1::RowChange::UPDATE, "7", {{"a", "a"}, {"1", "100"}}, "asha");
+  const Sequence loser = log_.Write(log_.delhi(), v1::RowChange::UPDATE, "7", {{"a", "a"}, {"1", "90"}}, "ravi");
+  log_.AddConflict("7", winner, loser);
+  log_.AddConflict("8", winner, Sequence{99'999});  // Its event is not held.
+  pb::ListConflictsReply reply;
+  const absl::Status status = Call(&pb::Admin::Stub::ListConflicts, pb::ListConflictsRequest(), &reply);
+  ASSERT_TRUE(status.ok()) << status;
+  ASSERT_EQ(reply.conflicts_size(), 2);
+  EXPECT_EQ(reply.conflicts(0).key(0), "8") << "newest first";
+  EXPECT_FALSE(reply.conflicts(0).loser().has_value());
+  const pb::Conflict& conflict = reply.conflicts(1);
+  EXPECT_EQ(conflict.column(), "price");
+  EXPECT_EQ(conflict.winner().value().text(), "100");
+  EXPECT_EQ(conflict.winner().who(), "asha");
+  EXPECT_EQ(conflict.winner().branch(), "mumbai");
+  EXPECT_EQ(conflict.loser().value().text(), "90");
+  EXPECT_EQ(conflict.loser().who(), "ravi");
+}
+
+TEST_F(AdminTest, SyncNowIsFollowedUntilAllIsAtTheHubAndInTheDatabase) {
+  OriginStatus own{.own = true, .head = {10}, .complete = {10}, .hub_head = {4}, .projected = {10}};
+  own.origin = log_.mumbai();
+  OriginStatus other{.head = {5}, .complete = {5}, .hub_head = {5}, .projected = {5}};
+  other.origin = log_.delhi();
+  daemon_.Set([&](DaemonStatus& status) {
+    status.engine.has_hub = true;
+    status.engine.origins = {own, other};
+  });
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  auto reader = stub_->SyncNow(&context, pb::SyncNowRequest());
+  pb::SyncProgress progress;
+  ASSERT_TRUE(reader->Read(&progress));
+  EXPECT_EQ(progress.pushed(), 0u);
+  EXPECT_EQ(progress.push_total(), 6u);
+  EXPECT_FALSE(progress.has_time_left()) << "the hub has not told yet what else there is";
+  EXPECT_FALSE(progress.done());
+  daemon_.Set([&](DaemonStatus& status) {
+    status.engine.last_pull = absl::Now();
+    status.engine.origins[0].hub_head = {10};
+    status.engine.origins[1].hub_head = {9};
+    status.engine.origins[1].head = {9};
+    status.engine.origins[1].projected = {7};
+    status.pull.events_per_second = 30;
+    status.projection.events_per_second = 0.5;
+  });
+  ASSERT_TRUE(reader->Read(&progress));
+  EXPECT_EQ(progress.pushed(), 6u);
+  EXPECT_EQ(progress.pulled(), 4u);
+  EXPECT_EQ(progress.projected(), 2u);
+  EXPECT_EQ(progress.projected_total(), 4u);
+  EXPECT_EQ(progress.pulled_per_second(), 0) << "that stage is through";
+  EXPECT_EQ(progress.projected_per_second(), 0.5);
+  EXPECT_EQ(progress.time_left().seconds(), 4) << "the slowest stage counts";
+  EXPECT_FALSE(progress.done());
+  daemon_.Set([&](DaemonStatus& status) { status.engine.origins[1].projected = {9}; });
+  ASSERT_TRUE(reader->Read(&progress));
+  EXPECT_TRUE(progress.done());
+  EXPECT_FALSE(reader->Read(&progress));
+  EXPECT_TRUE(reader->Finish().ok());
+}
+
+TEST_F(AdminTest, SyncNowEndsWithTheErrorOfItsOwnTryNotOfAnEarlierOne) {
+  const auto finish = [&] {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+    auto reader = stub_->SyncNow(&context, pb::SyncNowRequest());
+    pb::SyncProgress progress;
+    if (reader->Read(&progress)) {
+      daemon_.Set([](DaemonStatus& status) { ++status.engine.hub_pull.failures; });
+      while (reader->Read(&progress)) {
+      }
+    }
+    return FromGrpc(reader->Finish());
+  };
+  EXPECT_THAT(std::string(finish().message()), HasSubstr("no hub is configured"));
+  daemon_.Set([](DaemonStatus& status) {
+    status.engine.has_hub = true;
+    status.engine.hub_pull = {absl::UnavailableError("no route to host"), absl::FromUnixSeconds(1),
+                              absl::FromUnixSeconds(2), 3};
+  });
+  EXPECT_EQ(finish(), absl::UnavailableError("pull: no route to host"));
+  daemon_.Set([](DaemonStatus& status) { status.engine.paused = true; });
+  EXPECT_TRUE(absl::IsFailedPrecondition(finish()));
+}
+
+TEST_F(AdminTest, BranchesShowWhoIsOnlineAndHowFarBehind) {
+  daemon_.Set([&](DaemonStatus& status) {
+    status.as_of = absl::FromUnixSeconds(10'000);
+    status.engine.origin = log_.mumbai();
+    status.engine.hub_interval = absl::Minutes(5);
+    OriginStatus own{.own = true, .head = {100}};
+    own.origin = log_.mumbai();
+    OriginStatus other{.head = {40}, .hub_head = {50}, .projected = {40}};
+    other.origin = log_.delhi();
+    status.engine.origins = {own, other};
+    BranchPresence delhi{{.name = "delhi", .number = 2, .origin = log_.delhi(), .head = {50}, .state = "running"}};
+    delhi.report.projected[log_.mumbai()] = {93};
+    delhi.last_seen = absl::FromUnixSeconds(10'000 - 700);
+    BranchPresence mumbai{{.name = "mumbai", .number = 1, .origin = log_.mumbai(), .head = {100}}};
+    mumbai.report.projected[log_.delhi()] = {40};
+    mumbai.last_seen = absl::FromUnixSeconds(9'990);
+    status.engine.branches = {delhi, mumbai};
+  });
+  pb::ListBranchesReply reply;
+  ASSERT_TRUE(Call(&pb::Admin::Stub::ListBranches, pb::ListBranchesRequest(), &reply).ok());
+  ASSERT_EQ(reply.branches_size(), 2);
+  EXPECT_EQ(reply.branches(0).name(), "mumbai");
+  EXPECT_TRUE(reply.branches(0).self());
+  EXPECT_TRUE(reply.branches(0).online());
+  EXPECT_EQ(reply.branches(0).behind(), 10u);
+  EXPECT_FALSE(reply.branches(1).online()) << "not seen for two intervals";
+  EXPECT_EQ(reply.branches(1).behind(), 7u);
+  EXPECT_EQ(reply.branches(1).unreceived(), 10u);
+}
+
+}  // namespace
+}  // namespace assay

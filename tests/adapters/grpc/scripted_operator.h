@@ -1,0 +1,68 @@
+// An Operator whose status a test sets and whose commands it sees.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/operator.h"
+
+namespace assay::test {
+
+class ScriptedOperator : public Operator {
+ public:
+  explicit ScriptedOperator(std::string log_path) : log_path_(std::move(log_path)) {
+    status_.version = "0.0-test";
+    status_.engine.branch_name = "mumbai";
+    status_.engine.state = "running";
+  }
+
+  template <typename Change>
+  void Set(Change change) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    change(status_);
+    ++status_.change;
+    changed_.notify_all();
+  }
+  std::vector<std::string> commands() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return commands_;
+  }
+  absl::Status answer;  // What every command answers.
+
+  DaemonStatus Status() override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return status_;
+  }
+  DaemonStatus WaitForChange(uint64_t seen, absl::Duration wait) override {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait_for(lock, absl::ToChronoMilliseconds(wait), [&] { return status_.change > seen; });
+    return status_;
+  }
+  absl::Status SyncNow() override { return Note("sync now"); }
+  absl::Status Pause() override { return Note("pause"); }
+  absl::Status Resume() override { return Note("resume"); }
+  absl::Status SetInterval(absl::Duration interval) override {
+    return Note(absl::StrCat("interval ", absl::FormatDuration(interval)));
+  }
+  absl::Status RetryParked(std::optional<TableName> table) override {
+    return Note(absl::StrCat("retry ", table ? table->ToString() : "all"));
+  }
+  std::string log_path() const override { return log_path_; }
+
+ private:
+  absl::Status Note(const std::string& command) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    commands_.push_back(command);
+    return answer;
+  }
+  std::string log_path_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  DaemonStatus status_;
+  std::vector<std::string> commands_;
+};
+
+}  // namespace assay::test

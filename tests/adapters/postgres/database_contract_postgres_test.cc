@@ -1,0 +1,189 @@
+// PostgresDatabase and PostgresCapture as a body of the database contract, and the simulated PostgreSQL held against a
+// real one.
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "adapters/postgres/projection.h"
+#include "tests/adapters/postgres/branch_database.h"
+#include "tests/contract/database_contract.h"
+#include "tests/contract/simulated_database.h"
+
+namespace assay::test {
+namespace {
+
+PostgresServer* server = nullptr;
+
+class ServerForAll : public testing::Environment {
+ public:
+  void SetUp() override {
+    auto made = PostgresServer::Create(
+        {.fsync = true, .settings = {{"max_replication_slots", "50"}, {"recovery_init_sync_method", "syncfs"}}});
+    if (MaySkipWithoutPostgres(made.status())) return;
+    ASSERT_TRUE(made.ok()) << made.status();
+    server_ = *std::move(made);
+    server = server_.get();
+  }
+  void TearDown() override { server_.reset(); }
+
+ private:
+  std::unique_ptr<PostgresServer> server_;
+};
+const auto* const kEnvironment = testing::AddGlobalTestEnvironment(new ServerForAll);
+
+class RealTransaction : public AppTransaction {
+ public:
+  explicit RealTransaction(const std::string& url) : session_(SqlSession::Connect(url).value()) {
+    Do("SET lock_timeout = '100ms'").IgnoreError();
+    Do("BEGIN").IgnoreError();
+  }
+
+  absl::Status Insert(const TableName& table, const Values& values) override {
+    std::vector<std::string> items;
+    for (const ColumnText& value : values) items.push_back(Literal(value));
+    return Do(absl::StrCat("INSERT INTO ", table.ToString(), " VALUES (", absl::StrJoin(items, ", "), ")"));
+  }
+  absl::Status Update(const TableName& table, const RowKey& key,
+                      const std::map<std::string, ColumnText>& sets) override {
+    std::vector<std::string> items;
+    for (const auto& [column, value] : sets) items.push_back(absl::StrCat(column, " = ", Literal(value)));
+    return DoToRow(absl::StrCat("UPDATE ", table.ToString(), " SET ", absl::StrJoin(items, ", "), Where(table, key)));
+  }
+  absl::Status Delete(const TableName& table, const RowKey& key) override {
+    return DoToRow(absl::StrCat("DELETE FROM ", table.ToString(), Where(table, key)));
+  }
+  absl::Status Truncate(const TableName& table) override { return Do(absl::StrCat("TRUNCATE ", table.ToString())); }
+  absl::Status Message(const std::string& prefix, const std::string& content) override {
+    return Do(absl::StrCat("SELECT pg_logical_emit_message(true, ", Literal(prefix), ", ", Literal(content), ")"));
+  }
+  absl::Status Commit() override { return Do("COMMIT"); }
+
+ private:
+  static std::string Literal(const ColumnText& value) {
+    return value ? absl::StrCat("'", absl::StrJoin(absl::StrSplit(*value, '\''), "''"), "'") : "NULL";
+  }
+  static std::string Where(const TableName& table, const RowKey& key) {
+    if (table.table == "items") return absl::StrCat(" WHERE id = ", key[0], " RETURNING 1");
+    return absl::StrCat(" WHERE invoice = ", key[0], " AND line = ", key[1], " RETURNING 1");
+  }
+  absl::Status Do(const std::string& sql, Rows* rows = nullptr) {
+    auto done = session_->Run(sql);
+    if (done.ok()) {
+      if (rows != nullptr) *rows = *std::move(done);
+      return absl::OkStatus();
+    }
+    const std::string state = SqlState(done.status());
+    if (state == "55P03" || state == "40P01") return absl::AbortedError(done.status().message());
+    if (absl::StartsWith(state, "22") || absl::StartsWith(state, "23")) {
+      return absl::FailedPreconditionError(done.status().message());
+    }
+    return absl::UnavailableError(done.status().message());
+  }
+  absl::Status DoToRow(const std::string& sql) {
+    Rows rows;
+    absl::Status status = Do(sql, &rows);
+    return status.ok() && rows.empty() ? absl::NotFoundError("no such row") : status;
+  }
+
+  std::unique_ptr<SqlSession> session_;
+};
+
+class RealDatabase : public DatabaseUnderTest {
+ public:
+  RealDatabase() : branch_(*server) {
+    branch_.Enrol("items",
+                  "id integer PRIMARY KEY, name text NOT NULL, price text, sku character varying(8) UNIQUE, note text");
+    branch_.Enrol("lines", "invoice integer, line integer, quantity integer, PRIMARY KEY (invoice, line)");
+    database_ = std::make_unique<PostgresDatabase>(
+        ProjectionOptions{.conninfo = branch_.url(),
+                          .locked_max = absl::Minutes(5),
+                          .idle_timeout = absl::Minutes(5)});  // A schedule may dawdle.
+  }
+
+  Database& database() override { return *database_; }
+  CaptureSource& capture() override { return branch_.capture(); }
+  std::unique_ptr<AppTransaction> Begin() override { return std::make_unique<RealTransaction>(branch_.url()); }
+
+  std::map<RowKey, Values> Rows(const TableName& table) override {
+    std::map<RowKey, Values> result;
+    const auto rows = Sql(branch_.url(), absl::StrCat("SELECT * FROM ", table.ToString()));
+    EXPECT_TRUE(rows.ok()) << rows.status();
+    for (const auto& row : *rows) {
+      Values values;
+      for (const std::string& text : row) values.push_back(text == "NULL" ? std::nullopt : ColumnText(text));
+      result[RowKey(row.begin(), row.begin() + (table.table == "items" ? 1 : 2))] = std::move(values);
+    }
+    return result;
+  }
+
+  // COMMIT takes long because a standby that does not exist is waited for (then it has happened), or because a trigger
+  // sleeps (then it has not); meanwhile the session is ended.
+  ProjectReply ProjectLosingReply(const ProjectRequest& request, bool arrives) override {
+    if (arrives) {
+      server->Configure("synchronous_standby_names", "nobody");
+      EXPECT_TRUE(server->Reload().ok());
+      absl::SleepFor(absl::Milliseconds(300));
+    } else {
+      branch_.Sql(SleepInCommit("lines"));
+    }
+    std::thread ending([this] {
+      const std::string sessions =
+          "FROM pg_stat_activity WHERE application_name = 'assay projection' AND query = 'COMMIT' "
+          "AND state = 'active' AND datname = current_database()";
+      const absl::Time limit = absl::Now() + absl::Seconds(20);
+      while (absl::Now() < limit && branch_.Value("SELECT count(*) " + sessions) != "1")
+        absl::SleepFor(absl::Milliseconds(20));
+      branch_.Value("SELECT count(pg_terminate_backend(pid)) " + sessions);
+    });
+    const ProjectReply reply = database_->Project(request);
+    ending.join();
+    if (arrives) {
+      server->Configure("synchronous_standby_names", "");
+      EXPECT_TRUE(server->Reload().ok());
+    } else {
+      branch_.Sql(NoSleepInCommit("lines"));
+    }
+    return reply;
+  }
+
+  void Crash() override {
+    EXPECT_TRUE(server->Kill().ok());
+    server->Start().IgnoreError();  // On a busy machine recovery may take longer than it waits.
+    for (int i = 0; i < 600 && !Sql(server->Url(), "SELECT 1").ok(); ++i) absl::SleepFor(absl::Milliseconds(100));
+  }
+
+ private:
+  BranchDatabase branch_;
+  std::unique_ptr<PostgresDatabase> database_;
+};
+
+std::unique_ptr<DatabaseUnderTest> MakeReal() {
+  if (server == nullptr) return nullptr;
+  return std::make_unique<RealDatabase>();
+}
+
+INSTANTIATE_TEST_SUITE_P(Real, DatabaseContract, testing::Values(DatabaseBody{"postgres", MakeReal}), DatabaseBodyName);
+
+// Goal: what the simulation proves, it proves about PostgreSQL.
+// Method: the same schedules on both; every status, reply, row and captured transaction must be the same.
+TEST(SimulatedAgainstReal, SchedulesComeToTheSame) {
+  if (server == nullptr) GTEST_SKIP() << "no PostgreSQL";
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    const std::vector<std::string> simulated = RunSchedule(*MakeSimulatedDatabase(seed), seed, 50);
+    const std::vector<std::string> real = RunSchedule(*MakeReal(), seed, 50);
+    for (size_t i = 0; i < std::max(simulated.size(), real.size()); ++i) {
+      ASSERT_EQ(i < simulated.size() ? simulated[i] : "(end)", i < real.size() ? real[i] : "(end)")
+          << "seed " << seed << ", line " << i << ", after\n"
+          << absl::StrJoin(simulated.begin(), simulated.begin() + i, "\n");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace assay::test

@@ -1,0 +1,188 @@
+// Installing a hub and enrolling branches, as a role that is not superuser.
+#include "adapters/supabase/hub_admin.h"
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "adapters/supabase/supabase_hub.h"
+#include "gmock/gmock.h"
+#include "tests/adapters/supabase/supabase_server.h"
+
+namespace assay::test {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class HubAdminTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    supabase_ = SharedSupabase();
+    if (supabase_ == nullptr) GTEST_SKIP();
+    ASSERT_TRUE(supabase_->ResetHub().ok());
+    admin_ = HubAdmin::Create({.url = supabase_->AdminUrl()}).value();
+  }
+  void TearDown() override {
+    if (supabase_ != nullptr)
+      MustSql(supabase_->SuperUrl(), "DROP ROLE IF EXISTS assay_branch_7, assay_branch_8, weak");
+  }
+
+  // All that an installation makes, with its privileges, and what is in its tables.
+  std::string Everything() {
+    return SqlValue(supabase_->SuperUrl(), R"(
+      SELECT string_agg(thing, E'\n' ORDER BY thing) FROM (
+        SELECT concat_ws(' ', 'schema', nspowner::regrole, nspacl) FROM pg_namespace WHERE nspname = 'assay_hub'
+        UNION ALL SELECT concat_ws(' ', pg_get_functiondef(oid), proowner::regrole, proacl) FROM pg_proc
+          WHERE pronamespace = 'assay_hub'::regnamespace
+        UNION ALL SELECT concat_ws(' ', relname, relkind, relowner::regrole, relacl, relrowsecurity, relforcerowsecurity)
+          FROM pg_class WHERE relnamespace = 'assay_hub'::regnamespace
+        UNION ALL SELECT concat_ws(' ', attrelid::regclass, attname, attnum, atttypid::regtype, attnotnull, attstorage)
+          FROM pg_attribute
+          WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'assay_hub'::regnamespace)
+        UNION ALL SELECT concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint
+          WHERE connamespace = 'assay_hub'::regnamespace
+        UNION ALL SELECT concat_ws(' ', pg_get_triggerdef(t.oid), tgenabled) FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid
+          WHERE relnamespace = 'assay_hub'::regnamespace AND NOT tgisinternal
+        UNION ALL SELECT to_jsonb(p)::text FROM pg_policies p WHERE schemaname = 'assay_hub'
+        UNION ALL SELECT concat_ws(' ', 'migration', m) FROM assay_hub.migration m
+        UNION ALL SELECT concat_ws(' ', 'branch', b) FROM assay_hub.branch b
+        UNION ALL SELECT concat_ws(' ', 'grant', g) FROM assay_hub.read_grant g
+        UNION ALL SELECT to_jsonb(r)::text FROM pg_roles r
+        UNION ALL SELECT concat_ws(' ', 'member', roleid::regrole, member::regrole, grantor::regrole, admin_option)
+          FROM pg_auth_members) AS everything (thing))");
+  }
+
+  SupabaseServer* supabase_ = nullptr;
+  std::unique_ptr<HubAdmin> admin_;
+};
+
+TEST_F(HubAdminTest, InstallingTwiceChangesNothing) {
+  ASSERT_TRUE(admin_->SetGrants("branch-3", {"public.products", "public.\"My \"\"odd\"\" table\""}).ok());
+  const std::string before = Everything();
+  ASSERT_EQ(admin_->Install(), absl::OkStatus());
+  EXPECT_EQ(Everything(), before);
+  EXPECT_THAT(before, HasSubstr("FUNCTION assay_hub.push("));
+}
+
+TEST_F(HubAdminTest, InstallingKeepsWhatIsThere) {
+  ASSERT_TRUE(SupabaseHub::Create({.url = supabase_->BranchUrl(1)})
+                  .value()
+                  ->Heartbeat({.number = 1, .origin = {{1}}, .state = "running"})
+                  .ok());
+  ASSERT_EQ(admin_->Install(), absl::OkStatus());
+  EXPECT_EQ(SupabaseHub::Create({.url = supabase_->BranchUrl(2)})
+                .value()
+                ->Heartbeat({.number = 2, .origin = {{2}}})
+                ->branches[0]
+                .report.state,
+            "running");
+}
+
+TEST_F(HubAdminTest, InstallByARoleThatMayNotSaysWhatItLacks) {
+  MustSql(supabase_->SuperUrl(), "CREATE ROLE weak LOGIN PASSWORD 'weak-secret'");
+  auto weak = HubAdmin::Create({.url = supabase_->server().TcpUrl("postgres", "weak", "weak-secret")}).value();
+  absl::Status status = weak->Install();
+  EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("install as a role that may create roles"));
+  EXPECT_TRUE(absl::IsPermissionDenied(weak->Enrol("x", 8, {"*"}).status()));
+}
+
+TEST_F(HubAdminTest, EnrolledBranchLogsInWithWhatItWasHanded) {
+  auto login = admin_->Enrol("pune \"1\"", 7, {"public.products"});
+  ASSERT_TRUE(login.ok()) << login.status();
+  EXPECT_EQ(login->role, "assay_branch_7");
+  EXPECT_THAT(login->url, HasSubstr(login->password));
+  auto identity = SupabaseHub::Create({.url = login->url}).value()->WhoAmI();
+  ASSERT_TRUE(identity.ok()) << identity.status();
+  EXPECT_EQ(identity->branch_name, "pune \"1\"");
+  EXPECT_EQ(identity->branch_number, 7u);
+  auto branches = admin_->Branches();
+  ASSERT_TRUE(branches.ok()) << branches.status();
+  EXPECT_EQ(branches->size(), 4u);
+  EXPECT_EQ(branches->back().name, "pune \"1\"");
+  EXPECT_THAT(branches->back().tables, ElementsAre("public.products"));
+  EXPECT_EQ(branches->back().last_seen, absl::InfinitePast());
+  // Its password was never sent in clear.
+  EXPECT_THAT(SqlValue(supabase_->SuperUrl(), "SELECT rolpassword FROM pg_authid WHERE rolname = 'assay_branch_7'"),
+              HasSubstr("SCRAM-SHA-256$"));
+  EXPECT_THAT(supabase_->server().Log(), Not(HasSubstr(login->password)));
+}
+
+TEST_F(HubAdminTest, ALoginOfAnotherBranchIsRefusedBeforeAnythingIsSent) {
+  auto login = admin_->Enrol("goa", 8, {"*"});
+  ASSERT_TRUE(login.ok()) << login.status();
+  const auto heads = [&](const std::string& name, uint32_t number) {
+    return SupabaseHub::Create({.url = login->url, .branch_name = name, .branch_number = number})
+        .value()
+        ->Heads()
+        .status();
+  };
+  EXPECT_TRUE(heads("goa", 8).ok());
+  const absl::Status status = heads("goa", 9);
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("branch goa (number 8), and the config says goa (number 9)"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(heads("pune", 8)));
+}
+
+TEST_F(HubAdminTest, NameOrNumberThatIsTakenIsRefusedWhole) {
+  EXPECT_TRUE(absl::IsAlreadyExists(admin_->Enrol("branch-1", 8, {}).status()));
+  absl::Status status = admin_->Enrol("other", 1, {}).status();
+  EXPECT_TRUE(absl::IsAlreadyExists(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("branch 1 is enrolled already, as \"branch-1\""));
+  MustSql(supabase_->SuperUrl(), "CREATE ROLE assay_branch_8");
+  status = admin_->Enrol("eight", 8, {}).status();
+  EXPECT_TRUE(absl::IsAlreadyExists(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("DROP ROLE assay_branch_8"));
+  EXPECT_EQ(admin_->Branches()->size(), 3u) << "the registration went with the role";
+}
+
+TEST_F(HubAdminTest, RenewedPasswordReplacesTheOld) {
+  auto login = admin_->Enrol("seven", 7, {"*"});
+  ASSERT_TRUE(login.ok()) << login.status();
+  auto renewed = admin_->RenewPassword("seven");
+  ASSERT_TRUE(renewed.ok()) << renewed.status();
+  EXPECT_TRUE(absl::IsUnauthenticated(SupabaseHub::Create({.url = login->url}).value()->WhoAmI().status()));
+  EXPECT_TRUE(SupabaseHub::Create({.url = renewed->url}).value()->WhoAmI().ok());
+  EXPECT_TRUE(absl::IsNotFound(admin_->RenewPassword("nobody").status()));
+}
+
+TEST_F(HubAdminTest, GrantsAreReplacedAsAWhole) {
+  ASSERT_TRUE(admin_->SetGrants("branch-3", {"public.sales", "public.lines"}).ok());
+  EXPECT_THAT(admin_->Branches()->at(2).tables, ElementsAre("public.lines", "public.sales"));
+  ASSERT_TRUE(admin_->SetGrants("branch-3", {}).ok());
+  EXPECT_THAT(admin_->Branches()->at(2).tables, ElementsAre());
+  EXPECT_TRUE(absl::IsNotFound(admin_->SetGrants("nobody", {"*"})));
+  EXPECT_TRUE(absl::IsNotFound(admin_->SetActive("nobody", false)));
+}
+
+TEST_F(HubAdminTest, HubThatIsNotInstalledIsNamed) {
+  ASSERT_TRUE(supabase_->server().CreateDatabase("empty").ok());
+  auto hub =
+      SupabaseHub::Create({.url = supabase_->server().TcpUrl("empty", "assay_branch_1", SupabaseServer::Password(1))})
+          .value();
+  absl::Status status = hub->Heads().status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("run `assay hub install` once"));
+}
+
+TEST_F(HubAdminTest, RoleThatIsNoBranchIsNamed) {
+  absl::Status status = SupabaseHub::Create({.url = supabase_->AdminUrl()}).value()->Heads().status();
+  EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("assay hub enrol"));
+}
+
+TEST_F(HubAdminTest, HubOfAnotherVersionIsRefused) {
+  MustSql(supabase_->SuperUrl(),
+          "CREATE OR REPLACE FUNCTION assay_hub.whoami() RETURNS jsonb LANGUAGE sql "
+          "RETURN '{\"version\": \"4\", \"number\": \"1\"}'::jsonb");
+  absl::Status status = SupabaseHub::Create({.url = supabase_->BranchUrl(1)}).value()->Heads().status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("version \"4\""));
+}
+
+}  // namespace
+}  // namespace assay::test

@@ -1,0 +1,424 @@
+// Goal: what is captured becomes events with stamps, images and versions as promised in engine/capture/recorder.h.
+// Method: feed hand-made capture items into a Recorder over a real log file, and read the chain back.
+#include "engine/capture/recorder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/own_chain.h"
+#include "tests/support/temp_directory.h"
+
+namespace assay {
+namespace {
+
+class NoEcho : public ProjectionEcho {
+ public:
+  bool Claims(absl::string_view, HlcStamp*) override { return false; }
+  bool Meant(const RowRef&, ChangeKind, const TableShape&, absl::Span<const TupleValue>) override { return false; }
+  absl::Status Landed() override { return absl::OkStatus(); }
+};
+
+class FixedClock : public Clock {
+ public:
+  absl::Time Now() override { return absl::FromUnixSeconds(1'700'000'000); }
+};
+
+class CountingRandom : public Random {
+ public:
+  uint64_t Next() override { return ++value_; }
+
+ private:
+  uint64_t value_ = 41;
+};
+
+using Row = std::vector<ColumnText>;
+
+class RecorderTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    config_.branch_name = "mumbai-1";
+    config_.branch_number = 1;
+    Open();
+  }
+  void TearDown() override { recorder_.reset(); }
+
+  void Open() {
+    recorder_.reset();
+    stages_.reset();
+    rows_.reset();
+    names_.reset();
+    log_.reset();
+    file_ = LogFile::Open(folder_.path() + "/log.db", {}).value();
+    auto opened = OpenBranchLog(config_, file_.get(), &clock_, &random_);
+    ASSERT_TRUE(opened.ok() || absl::IsAlreadyExists(opened.status())) << opened.status();
+    log_ = EventLog::Open(file_.get()).value();
+    names_ = TableNames::Open(file_.get(), log_.get()).value();
+    rows_ = RowVersionStore::Open(file_.get(), log_.get()).value();
+    stages_ = StageStore::Open(file_.get(), log_.get()).value();
+    own_ = OwnOrigin(*stages_).value();
+    recorder_ = std::make_unique<Recorder>(config_, own_, log_.get(), names_.get(), rows_.get(), stages_.get(), &clock_,
+                                           &echo_);
+    ASSERT_TRUE(recorder_->Load().ok());
+    ASSERT_TRUE(file_->Begin().ok());
+  }
+
+  static std::vector<TupleValue> Tuple(const Row& row) {
+    std::vector<TupleValue> tuple;
+    for (const ColumnText& text : row) {
+      tuple.push_back(text.has_value() ? TupleValue{TupleValue::Kind::kText, *text} : TupleValue{});
+    }
+    return tuple;
+  }
+  void Feed(CaptureItem item) { ASSERT_TRUE(recorder_->Record(item).ok()); }
+  void Begin(uint64_t lsn, int64_t commit_ms = 1'700'000'000'000) {
+    CaptureItem item;
+    item.kind = CaptureItem::Kind::kBegin;
+    item.commit_lsn = {lsn};
+    item.commit_time_us = commit_ms * 1000;
+    Feed(item);
+  }
+  void Commit(uint64_t lsn) {
+    CaptureItem item;
+    item.kind = CaptureItem::Kind::kCommit;
+    item.commit_lsn = {lsn};
+    item.end_lsn = {lsn + 8};
+    Feed(item);
+  }
+  void Change(CaptureItem::Kind kind, const Row& old_row, const Row& new_row) {
+    CaptureItem item;
+    item.kind = kind;
+    item.relation = shape_;
+    item.old_tuple = Tuple(old_row);
+    item.new_tuple = Tuple(new_row);
+    Feed(item);
+  }
+  void Insert(const Row& row) { Change(CaptureItem::Kind::kInsert, {}, row); }
+  void Update(const Row& before, const Row& after) { Change(CaptureItem::Kind::kUpdate, before, after); }
+  void Delete(const Row& row) { Change(CaptureItem::Kind::kDelete, row, {}); }
+
+  std::vector<v1::Event> Events() {
+    std::vector<v1::Event> events;
+    EventReader reader = log_->Read(own_, Sequence{2});  // After the opening.
+    for (;;) {
+      const StoredEvent* stored = reader.Next().value();
+      if (stored == nullptr) return events;
+      events.emplace_back();
+      EXPECT_TRUE(events.back().ParseFromArray(stored->bytes.data(), stored->bytes.size()));
+    }
+  }
+
+  test::TempDirectory folder_{"recorder"};
+  EngineConfig config_;
+  FixedClock clock_;
+  CountingRandom random_;
+  NoEcho echo_;
+  std::shared_ptr<const TableShape> shape_ = std::make_shared<TableShape>(
+      TableShape{{"public", "products"}, {{"id", "integer", true}, {"price", "numeric"}, {"stock", "integer"}}, {0}});
+  std::unique_ptr<LogFile> file_;
+  std::unique_ptr<EventLog> log_;
+  std::unique_ptr<TableNames> names_;
+  std::unique_ptr<RowVersionStore> rows_;
+  std::unique_ptr<StageStore> stages_;
+  std::unique_ptr<Recorder> recorder_;
+  OriginId own_;
+};
+
+TEST_F(RecorderTest, ATransactionIsOneStampAndEndsOnce) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Insert({"2", "20.00", "6"});
+  Commit(100);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 3u);  // The schema, then two rows.
+  EXPECT_TRUE(events[0].has_schema());
+  EXPECT_TRUE(events[0].has_transaction());
+  for (const v1::Event& event : events) {
+    EXPECT_EQ(event.stamp(), events[0].stamp());
+    EXPECT_EQ(event.transaction_first(), events[0].sequence());
+    EXPECT_EQ(event.ends_transaction(), event.sequence() == events[2].sequence());
+  }
+}
+
+TEST_F(RecorderTest, AnUpdateCarriesChangedColumnsWithImagesAndTheVersionsReplaced) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  Begin(200);
+  Update({"1", "10.00", "5"}, {"1", "12.00", "5"});
+  Commit(200);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 3u);
+  const v1::RowChange& row = events[2].row();
+  ASSERT_EQ(row.columns_size(), 1);
+  EXPECT_EQ(row.columns(0).value(), "12.00");
+  EXPECT_EQ(row.columns(0).old_value(), "10.00");
+  ASSERT_EQ(row.columns(0).replaced(), 1u);
+  EXPECT_EQ(row.replaced(0).sequence(), events[1].sequence());
+  EXPECT_EQ(row.row_replaced(), 1u);
+}
+
+TEST_F(RecorderTest, SettingAColumnToItselfIsNoEvent) {
+  Begin(100);
+  Update({"1", "10.00", "5"}, {"1", "10.00", "5"});
+  Commit(100);
+  EXPECT_TRUE(Events().empty());
+}
+
+TEST_F(RecorderTest, AChangedKeyIsADeleteAndAWholeInsert) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  Begin(200);
+  Update({"1", "10.00", "5"}, {"9", "10.00", "5"});
+  Commit(200);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 4u);
+  EXPECT_EQ(events[2].row().operation(), v1::RowChange::DELETE);
+  EXPECT_EQ(events[3].row().operation(), v1::RowChange::INSERT);
+  EXPECT_EQ(events[3].row().moved_from(0), "1");
+  EXPECT_EQ(events[3].row().columns_size(), 2);
+  EXPECT_EQ(events[2].stamp(), events[3].stamp());
+}
+
+TEST_F(RecorderTest, APartOfTheKeyThatIsNotSentIsTakenFromTheRowBefore) {
+  shape_ = std::make_shared<TableShape>(
+      TableShape{{"public", "shelves"}, {{"no", "integer", true}, {"region", "text", true}, {"note", "text"}}, {0, 1}});
+  Begin(100);
+  Insert({"1", "far away", "a"});
+  Commit(100);
+  Begin(200);
+  CaptureItem item{.kind = CaptureItem::Kind::kUpdate};
+  item.relation = shape_;
+  const Row before = {"1", "far away", "a"};
+  item.old_tuple = Tuple(before);
+  item.new_tuple = {{TupleValue::Kind::kText, "2"}, {TupleValue::Kind::kUnchanged, {}}, {TupleValue::Kind::kText, "b"}};
+  Feed(item);
+  Commit(200);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 4u);
+  EXPECT_EQ(events[2].row().operation(), v1::RowChange::DELETE);
+  EXPECT_THAT(events[3].row().key(), testing::ElementsAre("2", "far away"));
+}
+
+TEST_F(RecorderTest, TruncateIsTheDeleteOfTheRowsThatWereThere) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Insert({"2", "20.00", std::nullopt});
+  Commit(100);
+  Begin(200);
+  Delete({"1", "10.00", "5"});
+  Change(CaptureItem::Kind::kTruncate, {}, {});
+  Commit(200);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 5u);
+  EXPECT_EQ(events[4].row().operation(), v1::RowChange::DELETE);
+  EXPECT_EQ(events[4].row().key(0), "2");
+  EXPECT_EQ(events[4].row().columns(0).old_value(), "20.00");
+  EXPECT_TRUE(events[4].row().columns(1).old_is_null());
+}
+
+// Seed 241: the event of the newest row was still held back when its last values were looked up in the log.
+TEST_F(RecorderTest, TruncateDeletesRowsOfItsOwnTransactionToo) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Insert({"2", "20.00", "6"});
+  Change(CaptureItem::Kind::kTruncate, {}, {});
+  Insert({"3", "30.00", "7"});
+  Commit(100);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 6u);
+  EXPECT_EQ(events[3].row().operation(), v1::RowChange::DELETE);
+  EXPECT_EQ(events[4].row().operation(), v1::RowChange::DELETE);
+  EXPECT_EQ(events[5].row().key(0), "3");
+}
+
+TEST_F(RecorderTest, WhatTheSlotSendsAgainIsPassedOver) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  ASSERT_TRUE(file_->Commit().ok());
+  Open();
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  Begin(200);
+  Insert({"2", "20.00", "6"});
+  Commit(200);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_EQ(events[2].row().key(0), "2");
+  EXPECT_GT(events[2].stamp(), events[1].stamp());
+}
+
+// A table dropped before its last rows were captured: the catalog knows its key no more, the chain does.
+TEST_F(RecorderTest, RowsOfADroppedTableKeepTheKeyItWasDeclaredWith) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  TableShape keyless = *shape_;
+  keyless.key.clear();
+  for (TableColumn& column : keyless.columns) column.not_null = false;
+  shape_ = std::make_shared<const TableShape>(keyless);
+  Begin(200);
+  Update({"1", "10.00", "5"}, {"1", "11.00", "5"});
+  Delete({"1", "11.00", "5"});
+  Change(CaptureItem::Kind::kTruncate, {}, {});
+  Commit(200);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 4u);  // One schema only.
+  EXPECT_EQ(events[2].row().key(0), "1");
+  EXPECT_EQ(events[2].row().columns_size(), 1);
+  EXPECT_EQ(events[3].row().key(0), "1");
+}
+
+TEST_F(RecorderTest, RowsOfATableNobodyKnowsTheKeyOfAreKept) {
+  TableShape keyless = *shape_;
+  keyless.key.clear();
+  shape_ = std::make_shared<const TableShape>(keyless);
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Update({"1", "10.00", "5"}, {"1", "11.00", "5"});
+  Commit(100);
+  ASSERT_EQ(Events().size(), 3u);
+  EXPECT_EQ(Events()[1].row().columns_size(), 3);
+}
+
+TEST_F(RecorderTest, RollbackForgetsTheTransactionAndItsStamp) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  file_->Rollback();
+  ASSERT_TRUE(recorder_->Load().ok());
+  ASSERT_TRUE(file_->Begin().ok());
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[0].sequence(), 2u);
+  EXPECT_TRUE(events[0].has_schema());
+}
+
+TEST_F(RecorderTest, WholeRowPolicyClaimsEveryColumn) {
+  config_.policies[{"public", "products"}].whole_row = true;
+  Begin(100);
+  Update({"1", "10.00", "5"}, {"1", "12.00", "5"});
+  Commit(100);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[1].row().columns_size(), 2);
+}
+
+TEST_F(RecorderTest, AttributionIsKeptAndItsAbsenceCounted) {
+  Begin(100);
+  CaptureItem message;
+  message.kind = CaptureItem::Kind::kMessage;
+  message.prefix = kAttributionPrefix;
+  message.content = R"({"database_user":"till","application_user":"asha","unknown":1})";
+  Feed(message);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  Begin(200);
+  Insert({"2", "10.00", "5"});
+  Commit(200);
+  const auto events = Events();
+  EXPECT_EQ(events[0].transaction().attribution().application_user(), "asha");
+  EXPECT_FALSE(events[2].transaction().has_attribution());
+  EXPECT_EQ(recorder_->counters().unattributed_transactions, 1u);
+}
+
+TEST_F(RecorderTest, ATagNobodyMeantIsAnOrdinaryTransaction) {
+  Begin(100);
+  CaptureItem message;
+  message.kind = CaptureItem::Kind::kMessage;
+  message.prefix = kProjectionPrefix;
+  message.content = "forged";
+  Feed(message);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  EXPECT_EQ(Events().size(), 2u);
+}
+
+TEST_F(RecorderTest, AColumnAddedLaterIsANewSchemaInTheChain) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  shape_ = std::make_shared<TableShape>(
+      TableShape{{"public", "products"},
+                 {{"id", "integer", true}, {"price", "numeric"}, {"stock", "integer"}, {"tray", "text"}},
+                 {0}});
+  Begin(200);
+  Update({"1", "10.00", "5", std::nullopt}, {"1", "10.00", "5", "T7"});
+  Commit(200);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 4u);
+  EXPECT_EQ(events[2].schema().columns_size(), 4);
+  EXPECT_EQ(events[3].row().schema(), events[2].sequence());
+  EXPECT_EQ(events[3].row().columns(0).ordinal(), 3u);
+}
+
+TEST_F(RecorderTest, AColumnDroppedAndMadeAnewIsANewSchemaThoughItLooksTheSame) {
+  const auto products = [](uint32_t number) {
+    return std::make_shared<TableShape>(TableShape{
+        {"public", "products"}, {{"id", "integer", true, false, 1}, {"price", "numeric", false, false, number}}, {0}});
+  };
+  for (const auto& [number, lsn] : {std::pair<uint32_t, uint64_t>{2, 100}, {5, 200}}) {
+    shape_ = products(number);
+    Begin(lsn);
+    Insert({std::to_string(lsn), "10.00"});
+    Commit(lsn);
+  }
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 4u);
+  EXPECT_EQ(events[0].schema().columns(1).number(), 2u);
+  EXPECT_EQ(events[2].schema().columns(1).number(), 5u);
+  EXPECT_NE(events[0].schema().fingerprint(), events[2].schema().fingerprint());
+}
+
+// A value that no hub and no other database would take: the change is recorded, its version counts, and the value stays
+// here.
+TEST_F(RecorderTest, AValueTooLargeForAnEventIsNamedAndLeftOut) {
+  config_.row_bytes_max = 100;
+  const std::string large(90, 'x'), larger(101, 'y');
+  Begin(100);
+  Insert({"1", "ring", larger});
+  Insert({"2", "band", "5"});
+  Commit(100);
+  std::vector<v1::Event> events = Events();
+  ASSERT_EQ(events.size(), 3u);  // The schema first.
+  const v1::ColumnChange& left_out = events[1].row().columns(1);
+  EXPECT_EQ(left_out.ordinal(), 2u) << "the column is named, so that its version moves";
+  EXPECT_FALSE(left_out.has_value() || left_out.is_null());
+  EXPECT_EQ(events[1].row().columns(0).value(), "ring");
+  EXPECT_EQ(events[2].row().columns(1).value(), "5") << "every row has its own room";
+  ASSERT_EQ(recorder_->withheld().size(), 1u);
+  EXPECT_EQ(recorder_->withheld()[0].column, shape_->columns[2].name);
+  EXPECT_EQ(recorder_->withheld()[0].bytes, 101u);
+
+  // Known after a restart, and forgotten once a value that fits is written.
+  ASSERT_TRUE(file_->Commit().ok());
+  Open();
+  ASSERT_EQ(recorder_->withheld().size(), 1u);
+  Begin(200);
+  Update({"1", "ring", larger}, {"1", "rings", larger});
+  Commit(200);
+  EXPECT_EQ(recorder_->withheld().size(), 1u) << "another column says nothing of it";
+  Begin(300);
+  Update({"1", "rings", larger}, {"1", "rings", large});
+  Commit(300);
+  EXPECT_TRUE(recorder_->withheld().empty());
+  const v1::ColumnChange smaller = Events().back().row().columns(0);
+  EXPECT_EQ(smaller.value(), large);
+  EXPECT_FALSE(smaller.has_old_value()) << "the value before gives way to the new one";
+  Begin(400);
+  Update({"1", "rings", large}, {"1", "rings", larger});
+  Commit(400);
+  EXPECT_EQ(recorder_->withheld().size(), 1u);
+  EXPECT_EQ(Events().back().row().columns(0).old_value(), large);
+  Begin(500);
+  Delete({"1", "rings", larger});
+  Commit(500);
+  EXPECT_TRUE(recorder_->withheld().empty());
+}
+
+}  // namespace
+}  // namespace assay

@@ -1,0 +1,132 @@
+// Goal: what a batch makes of pending events, row by row.
+// Method: put events of another branch into a small real log, gather them, and look at the rows.
+#include "engine/fold/batch.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/engine.h"
+#include "tests/adapters/grpc/small_log.h"
+#include "tests/support/temp_directory.h"
+
+namespace assay {
+namespace {
+
+// Delhi's events in a small log, and mumbai that folds them.
+class BatchTest : public ::testing::Test {
+ protected:
+  // `key`'s name is `name`.
+  void Write(v1::RowChange::Operation operation, const std::string& key, const std::string& name) {
+    v1::Event event = small_.Next(small_.delhi());
+    test::SmallLog::Fill(operation, key, {{{}, name}}, event.mutable_row());
+    small_.AppendRaw(event, "public.items");
+  }
+  // What was written is there to fold from now on.
+  void Open() {
+    file_ = LogFile::Open(path_, {}).value();
+    log_ = EventLog::Open(file_.get()).value();
+    names_ = TableNames::Open(file_.get(), log_.get()).value();
+    stages_ = StageStore::Open(file_.get(), log_.get()).value();
+    ASSERT_TRUE(file_->Begin().ok());
+  }
+  std::unique_ptr<Batch> NewBatch() {
+    return std::make_unique<Batch>(small_.mumbai(), log_.get(), names_.get(), stages_.get());
+  }
+
+  test::TempDirectory directory_{"batch"};
+  const std::string path_ = directory_.path() + "/log.db";
+  test::SmallLog small_{path_};
+  std::unique_ptr<LogFile> file_;
+  std::unique_ptr<EventLog> log_;
+  std::unique_ptr<TableNames> names_;
+  std::unique_ptr<StageStore> stages_;
+};
+
+// A column that an event names without a value holds one too large for an event (engine/capture/recorder.h): its
+// version counts, and nothing may be written in its place, not even the empty text.
+TEST_F(BatchTest, AColumnNamedWithoutAValueHasAVersionAndNothingToWrite) {
+  for (const char* key : {"7", "8"}) {
+    v1::Event event = small_.Next(small_.delhi());
+    test::SmallLog::Fill(v1::RowChange::INSERT, key, {{{}, "ring"}}, event.mutable_row());
+    event.mutable_row()->add_columns()->set_ordinal(2);
+    small_.AppendRaw(event, "public.items");
+  }
+  // A value that was folded before gives way to it.
+  v1::Event event = small_.Next(small_.delhi());
+  event.mutable_row()->set_operation(v1::RowChange::UPDATE);
+  event.mutable_row()->set_schema(2);
+  event.mutable_row()->add_key("8");
+  event.mutable_row()->add_columns()->set_ordinal(1);
+  small_.AppendRaw(event, "public.items");
+
+  ASSERT_NO_FATAL_FAILURE(Open());
+  const std::unique_ptr<Batch> batch = NewBatch();
+  ASSERT_TRUE(batch->Gather(100).ok());
+  ASSERT_EQ(batch->rows().size(), 2u);
+  for (const PendingRow& row : batch->rows()) {
+    ASSERT_EQ(row.incoming().columns.size(), 2u);
+    EXPECT_EQ(row.ValueAt(1).kind, PendingRow::Kind::kNone);
+    if (row.key() == EncodeKey({"8"})) {
+      EXPECT_EQ(row.ValueAt(0).kind, PendingRow::Kind::kNone);
+    } else {
+      EXPECT_EQ(row.ValueAt(0).kind, PendingRow::Kind::kText);
+      EXPECT_EQ(row.ValueAt(0).text, "ring");
+    }
+  }
+}
+
+// Goal: a batch that is gathered while the one before it is being written goes on exactly where that one ends.
+TEST_F(BatchTest, TheNextBatchFollowsTheOneThatIsNotMergedYet) {
+  for (int i = 0; i < 40; ++i) Write(v1::RowChange::INSERT, std::to_string(i), "ring");
+  ASSERT_NO_FATAL_FAILURE(Open());
+  const std::unique_ptr<Batch> first = NewBatch(), next = NewBatch();
+  first->set_rows_cap(25);
+  ASSERT_TRUE(first->Gather(100).value());
+  EXPECT_TRUE(first->Full());
+  next->Clear(first->to());
+  ASSERT_TRUE(next->Gather(100).value());
+  EXPECT_FALSE(next->Full());
+  EXPECT_EQ(first->rows().size() + next->rows().size(), 40u);
+  EXPECT_EQ(next->to().at(small_.delhi()), log_->Head(small_.delhi()).complete);
+  for (const PendingRow& row : next->rows()) {
+    for (const PendingRow& other : first->rows()) EXPECT_NE(row.key(), other.key());
+  }
+}
+
+// Goal: rows that come once do not wait for others, and rows that may come again do.
+TEST_F(BatchTest, NewRowsFillABatchSoonerThanChangedOnes) {
+  for (int i = 0; i < 60; ++i) Write(v1::RowChange::INSERT, std::to_string(i), "ring");
+  for (int i = 0; i < 60; ++i) Write(v1::RowChange::UPDATE, std::to_string(i), "chain");
+  ASSERT_NO_FATAL_FAILURE(Open());
+  const std::unique_ptr<Batch> inserts = NewBatch(), updates = NewBatch();
+  for (Batch* batch : {inserts.get(), updates.get()}) batch->set_rows_cap(40), batch->set_new_rows_cap(20);
+  ASSERT_TRUE(inserts->Gather(100).value());
+  EXPECT_EQ(inserts->rows().size(), 20u);
+  updates->Clear({{small_.delhi(), Sequence{log_->Head(small_.delhi()).complete.value - 60}}});
+  ASSERT_TRUE(updates->Gather(100).value());
+  EXPECT_EQ(updates->rows().size(), 40u);
+}
+
+// Goal: catch-up costs what changed, not what happened.
+// Method: rows that are changed round and round, more of them than a batch has that finds little waiting.
+TEST_F(BatchTest, ABacklogOfChangesOfTheSameRowsIsOneBatch) {
+  constexpr int kRows = 6000, kRounds = 17;
+  small_.Together([&] {
+    for (int i = 0; i < kRows * kRounds; ++i) {
+      Write(v1::RowChange::UPDATE, std::to_string(i % kRows), std::to_string(i));
+    }
+  });
+  ASSERT_NO_FATAL_FAILURE(Open());
+  const std::unique_ptr<Batch> batch = NewBatch();
+  batch->set_rows_cap(EngineConfig().batch_rows_max);
+  while (!batch->Gather(4000).value()) {
+  }
+  EXPECT_EQ(batch->to().at(small_.delhi()), log_->Head(small_.delhi()).complete)
+      << "it ended before the rows came round again";
+  ASSERT_EQ(batch->rows().size(), static_cast<size_t>(kRows));
+  for (const PendingRow& row : batch->rows()) {
+    EXPECT_EQ(row.ValueAt(0).text, std::to_string(std::stoi(DecodeKey(row.key()).value()[0]) + kRows * (kRounds - 1)));
+  }
+}
+
+}  // namespace
+}  // namespace assay

@@ -1,0 +1,206 @@
+// Goal: when the puller asks, and for what, and when it tells the hub how this branch is.
+// Method: step it over a log, with a clock and replies of the test's own.
+#include "engine/remotes/puller.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/adapters/grpc/small_log.h"
+#include "tests/support/temp_directory.h"
+
+namespace assay {
+namespace {
+
+class HandClock : public Clock {
+ public:
+  absl::Time Now() override { return now; }
+  absl::Time now = absl::FromUnixSeconds(1'700'000'000);
+};
+
+class NoRandom : public Random {
+ public:
+  uint64_t Next() override { return 0; }
+};
+
+class PullerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    config_.has_hub = true;
+    file_ = LogFile::Open(folder_.path() + "/log.db", {}).value();
+    log_ = EventLog::Open(file_.get()).value();
+    puller_ = std::make_unique<Puller>(config_, OriginId{}, log_.get(), &clock_, &random_);
+  }
+
+  // What it does next: a call, or nothing.
+  std::optional<HubCall> Step(bool may_append, const std::string& state = "running") {
+    BranchReport report;
+    report.state = state;
+    EXPECT_TRUE(file_->Begin().ok());
+    EXPECT_TRUE(puller_->Step(/*paused=*/false, may_append, report).ok());
+    EXPECT_TRUE(file_->Commit().ok());
+    return puller_->TakeCall();
+  }
+
+  // What it does next: "pull", "heartbeat STATE" or "".
+  std::string Next(const std::string& state = "running") {
+    const std::optional<HubCall> call = Step(/*may_append=*/true, state);
+    if (!call.has_value()) return "";
+    if (const auto* heartbeat = std::get_if<HubHeartbeat>(&*call)) return "heartbeat " + heartbeat->report.state;
+    return "pull";
+  }
+  void Pulled() { puller_->OnPulled(PullReply{}, absl::ZeroDuration()); }
+  void Heard() { puller_->OnHeartbeat(HeartbeatReply{}, absl::ZeroDuration()); }
+  // Pulled and told once: quiet.
+  void Settle() {
+    ASSERT_EQ(Next(), "pull");
+    Pulled();
+    ASSERT_EQ(Next(), "heartbeat running");
+    Heard();
+    ASSERT_EQ(Next(), "");
+  }
+
+  test::TempDirectory folder_{"puller"};
+  EngineConfig config_;
+  HandClock clock_;
+  NoRandom random_;
+  std::unique_ptr<LogFile> file_;
+  std::unique_ptr<EventLog> log_;
+  std::unique_ptr<Puller> puller_;
+};
+
+TEST_F(PullerTest, AHeartbeatThatIsRefusedIsTriedLessAndLessWhilePullsGoOn) {
+  ASSERT_EQ(Next(), "pull");
+  Pulled();
+  int heartbeats = 0;
+  for (const absl::Time end = clock_.now + absl::Minutes(5); clock_.now < end; clock_.now += absl::Milliseconds(100)) {
+    const std::string call = Next();
+    if (call == "pull") Pulled();
+    if (call.empty() || call == "pull") continue;
+    ++heartbeats;
+    puller_->OnHeartbeat(absl::FailedPreconditionError("another branch"), absl::ZeroDuration());
+  }
+  EXPECT_GE(heartbeats, 5);
+  EXPECT_LE(heartbeats, 20) << "with the backoff of the pulls it would be hundreds";
+}
+
+TEST_F(PullerTest, LosingTheHintsAsksWhetherTheHubIsThere) {
+  Settle();
+  puller_->OnHintsLost();
+  EXPECT_EQ(Next(), "heartbeat running");
+  puller_->OnHeartbeat(absl::UnavailableError("no route"), absl::ZeroDuration());
+  EXPECT_FALSE(puller_->link().status.ok());
+}
+
+TEST_F(PullerTest, AnotherStateIsToldSoon) {
+  Settle();
+  clock_.now += absl::Seconds(1);
+  EXPECT_EQ(Next("stopped"), "") << "not more often than every 5 s";
+  clock_.now += absl::Seconds(5);
+  EXPECT_EQ(Next("stopped"), "heartbeat stopped");
+}
+
+TEST_F(PullerTest, CatchingUpIsNoOtherState) {
+  Settle();
+  clock_.now += absl::Seconds(10);
+  EXPECT_EQ(Next("catching-up"), "");
+}
+
+// Another branch's chain, which comes an event at a time.
+class PullAheadTest : public PullerTest {
+ protected:
+  static constexpr uint64_t kLast = 12;
+
+  void SetUp() override {
+    PullerTest::SetUp();
+    Settle();
+    for (uint64_t i = 3; i <= kLast; ++i)
+      others_.Write(origin(), v1::RowChange::INSERT, absl::StrCat(i), {{std::nullopt, "a"}});
+    others_file_ = LogFile::Open(others_path_, {}).value();
+    others_log_ = EventLog::Open(others_file_.get()).value();
+    puller_->OnHint();
+  }
+
+  const OriginId& origin() const { return others_.mumbai(); }
+  uint64_t Held() const { return log_->Head(origin()).last.value; }
+  // Events `first` to `last` of it.
+  PullReply Reply(uint64_t first, uint64_t last) {
+    PullReply reply;
+    for (uint64_t at = first; at <= last; at = reply.segments.back().last.value + 1) {
+      reply.segments.push_back(others_log_->ReadSegments(origin(), Sequence{at}, 1, true).value().at(0));
+    }
+    EXPECT_EQ(reply.segments.back().last.value, last);
+    reply.heads.heads[origin()] = {.last = Sequence{kLast}, .complete = Sequence{kLast}};
+    reply.more = last < kLast;
+    return reply;
+  }
+  void Pulled(PullReply reply) { puller_->OnPulled(std::move(reply), absl::ZeroDuration()); }
+  // What the call says is held of the chain; nullopt: it is no pull.
+  std::optional<uint64_t> Have(const std::optional<HubCall>& call) {
+    const auto* pull = call.has_value() ? std::get_if<HubPull>(&*call) : nullptr;
+    if (pull == nullptr) return std::nullopt;
+    const auto have = pull->request.have.find(origin());
+    return have == pull->request.have.end() ? 0 : have->second.value;
+  }
+
+  std::string others_path_ = folder_.path() + "/others.db";
+  test::SmallLog others_{others_path_};
+  std::unique_ptr<LogFile> others_file_;
+  std::unique_ptr<EventLog> others_log_;
+};
+
+TEST_F(PullAheadTest, TheNextIsAskedForBeforeTheLastIsAppended) {
+  ASSERT_EQ(Have(Step(true)), 0);
+  Pulled(Reply(1, 2));
+  EXPECT_EQ(Have(Step(true)), 2) << "while there is more";
+  EXPECT_EQ(Held(), 0u) << "its call should be on its way first";
+  EXPECT_EQ(Step(false), std::nullopt);
+  Pulled(Reply(3, 4));
+  EXPECT_EQ(Step(false), std::nullopt) << "two replies are enough to hold";
+  EXPECT_EQ(Step(true), std::nullopt);
+  EXPECT_EQ(Held(), 2u);
+  EXPECT_EQ(Have(Step(true)), 4);
+  EXPECT_EQ(Step(true), std::nullopt);
+  EXPECT_EQ(Held(), 4u);
+  Pulled(Reply(5, kLast));
+  EXPECT_EQ(Step(true), std::nullopt) << "there is no more, and no hint has come";
+  EXPECT_EQ(Held(), kLast);
+  EXPECT_FALSE(puller_->HasWork());
+}
+
+// Goal: what follows something that was refused is not taken for a fault of its own, whether it has come by then or
+// not.
+TEST_F(PullAheadTest, WhatFollowsSomethingRefusedIsAskedForAgain) {
+  for (const bool has_come : {false, true}) {
+    SCOPED_TRACE(has_come);
+    const uint64_t held = Held();
+    ASSERT_EQ(Have(Step(true)), held);
+    PullReply garbled = Reply(held + 1, held + 2);
+    garbled.segments.back().parts.at(0).payload.back() ^= 1;
+    Pulled(garbled);
+    ASSERT_EQ(Have(Step(true)), held + 2);
+    if (has_come) Pulled(Reply(held + 3, held + 3));
+    std::optional<HubCall> call = Step(true);
+    ASSERT_EQ(puller_->troubles().size(), 1u);
+    EXPECT_EQ(puller_->troubles().at(origin()).failures, 1u);
+    if (!has_come) {
+      EXPECT_EQ(call, std::nullopt);
+      Pulled(Reply(held + 3, held + 3));
+      call = Step(true);
+    }
+    EXPECT_EQ(Have(call), uint64_t{INT64_MAX}) << "it is left out for a while";
+    EXPECT_EQ(puller_->troubles().at(origin()).failures, 1u);
+    Pulled(PullReply{});
+    clock_.now += absl::Seconds(2);
+    const uint64_t taken = Held();
+    EXPECT_EQ(Have(Step(true)), taken);
+    Pulled(Reply(taken + 1, taken + 2));
+    ASSERT_EQ(Have(Step(true)), taken + 2) << "nothing is in trouble any more";
+    Step(true);
+    EXPECT_EQ(Held(), taken + 2);
+    Pulled(PullReply{});
+    EXPECT_EQ(Step(true), std::nullopt);
+    puller_->OnHint();
+  }
+}
+
+}  // namespace
+}  // namespace assay

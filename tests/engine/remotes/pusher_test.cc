@@ -1,0 +1,58 @@
+// Goal: what the pusher believes of the hub, and what it tells people of it.
+// Method: give it replies by hand, over a small real log.
+#include "engine/remotes/pusher.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/adapters/grpc/small_log.h"
+#include "tests/support/temp_directory.h"
+
+namespace assay {
+namespace {
+
+class SetClock : public Clock {
+ public:
+  absl::Time Now() override { return now; }
+  absl::Time now = absl::FromUnixSeconds(1'700'000'000);
+};
+
+class NoRandom : public Random {
+ public:
+  uint64_t Next() override { return 0; }
+};
+
+// A pull that was answered before the last push, and a line that fails, make it ask again, but progress that was shown
+// is not taken back.
+TEST(PusherTest, WhatHasArrivedIsNotTakenBackUntilTheHubItselfSaysSo) {
+  test::TempDirectory directory("pusher");
+  const std::string path = directory.path() + "/log.db";
+  test::SmallLog small(path);
+  const std::unique_ptr<LogFile> file = LogFile::Open(path, {}).value();
+  const std::unique_ptr<EventLog> log = EventLog::Open(file.get()).value();
+  EngineConfig config;
+  config.has_hub = true;
+  SetClock clock;
+  NoRandom random;
+  Pusher pusher(config, small.mumbai(), log.get(), &clock, &random);
+  const auto told = [&](uint64_t last) {
+    HubHeads heads;
+    heads.heads[small.mumbai()].last = Sequence{last};
+    return heads;
+  };
+  EXPECT_EQ(pusher.hub_heard(), std::nullopt);
+  pusher.OnHeads(told(1));
+  PushReply pushed;
+  pushed.last = Sequence{2};
+  pusher.OnPushed(pushed);
+  EXPECT_EQ(pusher.hub_heard(), Sequence{2});
+  pusher.OnHubHead(Sequence{1});
+  EXPECT_EQ(pusher.hub_last(), std::nullopt) << "to be asked";
+  EXPECT_EQ(pusher.hub_heard(), Sequence{2});
+  pusher.OnPushed(absl::UnavailableError("no route to host"));
+  EXPECT_EQ(pusher.hub_heard(), Sequence{2});
+  pusher.OnHeads(told(1));
+  EXPECT_EQ(pusher.hub_heard(), Sequence{1}) << "it was restored from a backup";
+}
+
+}  // namespace
+}  // namespace assay

@@ -1,0 +1,262 @@
+// The `assay` program against an admin server in this process, with a scripted daemon and a real small log.
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/json_util.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "adapters/grpc/admin_server.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/adapters/grpc/scripted_operator.h"
+#include "tests/adapters/grpc/small_log.h"
+#include "tests/support/child_process.h"
+#include "tests/support/temp_directory.h"
+
+namespace assay {
+namespace {
+
+using test::RunResult;
+using test::ScriptedOperator;
+using test::SmallLog;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr char kCanary[] = "hunter2canary";
+
+class CliTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    absl::StatusOr<std::unique_ptr<AdminServer>> server = AdminServer::Start({.listen = address_}, &daemon_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    test::WriteFile(
+        config_,
+        absl::StrCat("[branch]\nname = \"mumbai\"\nnumber = 1\nstate_dir = \"", directory_.path(),
+                     "\"\n[postgres]\nurl = \"postgresql:///erp\"\ntables = [\"public.*\"]\n[admin]\nlisten = \"",
+                     address_, "\"\n"));
+  }
+  RunResult Assay(std::vector<std::string> arguments, std::map<std::string, std::string> environment = {}) {
+    arguments.insert(arguments.begin(), {ASSAY_PROGRAM, "--config", config_});
+    return test::RunProgram(arguments, absl::Seconds(20), {.environment = std::move(environment)});
+  }
+  // The answer with --json as an object.
+  google::protobuf::Struct AssayJson(std::vector<std::string> arguments) {
+    arguments.push_back("--json");
+    const RunResult result = Assay(arguments);
+    google::protobuf::Struct object;
+    EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(result.standard_output, &object).ok()) << result.output;
+    return object;
+  }
+
+  test::TempDirectory directory_{"cli"};
+  const std::string address_ = absl::StrCat("unix:", directory_.path(), "/run/a.sock");
+  const std::string config_ = directory_.path() + "/assay.toml";
+  SmallLog log_{directory_.path() + "/log.db"};
+  ScriptedOperator daemon_{directory_.path() + "/log.db"};
+  std::unique_ptr<AdminServer> server_;
+};
+
+TEST_F(CliTest, StatusSaysInWordsWhatIsWrong) {
+  daemon_.Set([](DaemonStatus& status) {
+    status.engine.has_hub = true;
+    status.engine.state = "offline";
+    status.engine.problems = {"Nothing is pushed to the hub: no route to host"};
+    status.engine.hub_push = {absl::UnavailableError("no route to host"), absl::Now() - absl::Minutes(5),
+                              absl::Now() + absl::Seconds(30), 3};
+  });
+  const RunResult people = Assay({"status"});
+  EXPECT_EQ(people.exit_code, 0);
+  EXPECT_THAT(people.output, AllOf(HasSubstr("mumbai is offline"), HasSubstr("! Nothing is pushed to the hub"),
+                                   HasSubstr("next try in ")));
+  google::protobuf::Struct json = AssayJson({"status"});
+  EXPECT_EQ(json.fields().at("state").string_value(), "offline");
+  EXPECT_EQ(json.fields().at("problems").list_value().values_size(), 1);
+  EXPECT_EQ(json.fields().at("push").struct_value().fields().at("code").string_value(), "UNAVAILABLE");
+  EXPECT_EQ(json.fields().at("parked_rows").string_value(), "0") << "also what is zero is printed";
+}
+
+TEST_F(CliTest, StatusShowsHowCatchingUpGoesAndNothingOfItWhenThereIsNoneOrItIsNotKnown) {
+  EXPECT_THAT(Assay({"status"}).output,
+              AllOf(Not(HasSubstr("CATCHING UP")), Not(HasSubstr("events/s")), Not(HasSubstr("left"))));
+  daemon_.Set([](DaemonStatus& status) {
+    status.engine.has_hub = true;
+    status.push = {.done = 470'000, .total = 1'000'000, .events_per_second = 12'300};
+    status.pull = {.done = 47, .total = 100};
+    status.projection = {.done = 1, .total = 100'000, .events_per_second = 0.001};
+  });
+  const std::string people = Assay({"status"}).output;
+  EXPECT_THAT(people, AllOf(HasSubstr("CATCHING UP"), HasSubstr("470,000/1,000,000, 12,300 events/s, 44 s left\n"),
+                            HasSubstr("47/100\n")));
+  EXPECT_THAT(people, Not(HasSubstr(" 0 events/s")));
+  google::protobuf::Struct json = AssayJson({"status"});
+  const auto& push = json.fields().at("push_progress").struct_value().fields();
+  EXPECT_EQ(push.at("done").string_value(), "470000");
+  EXPECT_EQ(push.at("total").string_value(), "1000000");
+  EXPECT_EQ(push.at("events_per_second").number_value(), 12'300);
+  EXPECT_EQ(push.at("time_left").string_value(), "44s");
+  const auto& pull = json.fields().at("pull_progress").struct_value().fields();
+  EXPECT_EQ(pull.at("events_per_second").number_value(), 0);
+}
+
+// A terminal shows one line, drawn anew; here `script` is the terminal.
+TEST_F(CliTest, SyncNowDrawsProgressOnATerminal) {
+  OriginStatus own{.own = true, .head = {100}, .complete = {100}, .hub_head = {0}, .projected = {100}};
+  own.origin = log_.mumbai();
+  daemon_.Set([&](DaemonStatus& status) {
+    status.engine.has_hub = true;
+    status.engine.origins = {own};
+  });
+  std::jthread engine([&] {
+    const auto told = [&] { return !daemon_.commands().empty(); };
+    for (int i = 0; i < 1000 && !told(); ++i) absl::SleepFor(absl::Milliseconds(10));
+    daemon_.Set([](DaemonStatus& status) {
+      status.engine.last_pull = absl::Now();
+      status.engine.origins[0].hub_head = {47};
+      status.push = {.done = 47, .total = 100, .events_per_second = 10};
+    });
+    absl::SleepFor(absl::Milliseconds(500));
+    daemon_.Set([](DaemonStatus& status) { status.engine.origins[0].hub_head = {100}; });
+  });
+  const RunResult shown = test::RunProgram(
+      {"script", "-qec", absl::StrCat("stty cols 120; ", ASSAY_PROGRAM, " --config ", config_, " sync now"),
+       "/dev/null"},
+      absl::Seconds(20));
+  EXPECT_EQ(shown.exit_code, 0) << shown.output;
+  EXPECT_THAT(shown.output, AllOf(HasSubstr("pushed 0/100"), HasSubstr("pushed 47/100 (10 events/s)"),
+                                  HasSubstr("6 s left"), HasSubstr("In step: 100 events pushed")));
+}
+
+TEST_F(CliTest, CommandsReachTheDaemon) {
+  EXPECT_EQ(Assay({"sync", "pause"}).exit_code, 0);
+  EXPECT_EQ(Assay({"sync", "resume", "--json"}).standard_output, "{}\n");
+  EXPECT_EQ(Assay({"sync", "interval", "90s"}).exit_code, 0);
+  EXPECT_EQ(Assay({"parked", "retry", "--table", "public.items"}).exit_code, 0);
+  EXPECT_THAT(daemon_.commands(), ::testing::ElementsAre("pause", "resume", "interval 1m30s", "retry public.items"));
+  const RunResult now = Assay({"sync", "now"});
+  EXPECT_EQ(now.exit_code, 1);
+  EXPECT_THAT(now.output, HasSubstr("no hub is configured"));
+}
+
+TEST_F(CliTest, LogVerbsShowOldAndNewValuesAndWho) {
+  log_.Write(log_.mumbai(), v1::RowChange::UPDATE, "7", {{"ring", "band"}, {"100", {}}}, "asha");
+  const RunResult list = Assay({"log", "ls", "--table", "public.items", "--key", "7"});
+  EXPECT_EQ(list.exit_code, 0);
+  EXPECT_THAT(list.output,
+              AllOf(HasSubstr("mumbai/3"), HasSubstr("UPDATE"), HasSubstr("public.items"), HasSubstr("[id=7]"),
+                    HasSubstr("name ring → band"), HasSubstr("price 100 → NULL"), HasSubstr("by asha")));
+  EXPECT_THAT(Assay({"log", "show", "mumbai/3"}).output,
+              AllOf(HasSubstr("band"), HasSubstr("asha"), HasSubstr("16/B374D848")));
+  google::protobuf::Struct json = AssayJson({"log", "show", "aaaa/3"});
+  EXPECT_EQ(json.fields().at("sequence").string_value(), "3");
+  EXPECT_EQ(json.fields().at("operation").string_value(), "UPDATE");
+  const RunResult lines = Assay({"log", "ls", "--json"});
+  const std::vector<std::string> rows = absl::StrSplit(lines.standard_output, '\n', absl::SkipEmpty());
+  EXPECT_EQ(rows.size(), 5u) << "one object a line";
+}
+
+TEST_F(CliTest, AnEventCannotWriteToTheTerminal) {
+  log_.Write(log_.mumbai(), v1::RowChange::INSERT, "\x1b[2J",
+             {{{}, "\x1b]0;owned\x07"},
+              {{},
+               "\xc2\x9b"
+               "31m"}});
+  for (const std::vector<std::string>& verb : {std::vector<std::string>{"log", "ls"}, {"log", "show", "mumbai/3"}}) {
+    const RunResult result = Assay(verb);
+    EXPECT_THAT(result.output, AllOf(Not(HasSubstr("\x1b")), Not(HasSubstr("\x07")), Not(HasSubstr("\xc2\x9b"))));
+    EXPECT_THAT(result.output, HasSubstr("owned"));
+  }
+}
+
+TEST_F(CliTest, ParkedAndConflictsAreTables) {
+  log_.Park("7", "duplicate key");
+  EXPECT_THAT(Assay({"parked"}).output,
+              AllOf(HasSubstr("public.items"), HasSubstr("duplicate key (23505)"), HasSubstr("delhi/3")));
+  const Sequence winner = log_.Write(log_.mumbai(), v1::RowChange::UPDATE, "7", {{"a", "a"}, {"1", "100"}}, "asha");
+  const Sequence loser = log_.Write(log_.delhi(), v1::RowChange::UPDATE, "7", {{"a", "a"}, {"1", "90"}}, "ravi");
+  log_.AddConflict("7", winner, loser);
+  EXPECT_THAT(Assay({"conflicts"}).output, AllOf(HasSubstr("100 (mumbai/3, asha)"), HasSubstr("90 (delhi/3, ravi)")));
+  EXPECT_EQ(AssayJson({"conflicts"}).fields().at("total").string_value(), "1");
+}
+
+TEST_F(CliTest, ExitCodesTellUsageFromAbsenceFromTrouble) {
+  EXPECT_EQ(Assay({"statsu"}).exit_code, 2);
+  EXPECT_EQ(Assay({"log", "ls", "--since", "yesterday-ish"}).exit_code, 2);
+  EXPECT_EQ(Assay({"sync", "interval", "soon"}).exit_code, 2);
+  EXPECT_EQ(Assay({"log", "show", "mumbai/99"}).exit_code, 1);
+  EXPECT_EQ(test::RunProgram({ASSAY_PROGRAM, "--config", directory_.path() + "/none.toml", "status"}).exit_code, 2);
+  server_ = nullptr;
+  const RunResult nobody = Assay({"status"});
+  EXPECT_EQ(nobody.exit_code, 3);
+  EXPECT_THAT(nobody.output, AllOf(HasSubstr("no daemon is running"), HasSubstr("assayd --config")));
+  EXPECT_THAT(Assay({"status", "--json"}).standard_output, HasSubstr("\"code\":\"UNAVAILABLE\""));
+}
+
+TEST_F(CliTest, EveryVerbsHelpShowsAnExample) {
+  for (const char* verb : {"status", "sync now", "sync pause", "sync resume", "sync interval", "branches", "parked",
+                           "parked ls", "parked retry", "conflicts", "log ls", "log show", "log tail", "hub install",
+                           "hub enrol", "doctor", "init", "leave"}) {
+    std::vector<std::string> arguments = absl::StrSplit(verb, ' ');
+    arguments.push_back("--help");
+    const RunResult help = Assay(arguments);
+    EXPECT_EQ(help.exit_code, 0) << verb;
+    EXPECT_THAT(help.output, AllOf(HasSubstr("Example"), HasSubstr("assay "))) << verb;
+  }
+}
+
+TEST_F(CliTest, AWordThatIsNoVerbIsNamedAndTheNearestProposed) {
+  EXPECT_THAT(Assay({"stauts"}).output, HasSubstr("\"stauts\" is no verb of assay; did you mean status?"));
+  EXPECT_THAT(Assay({"log", "lss"}).output, HasSubstr("\"lss\" is no verb of assay log; did you mean ls?"));
+  EXPECT_THAT(Assay({"sync"}).output, HasSubstr("assay sync what? One of: now, pause"));
+  EXPECT_THAT(Assay({"log", "show"}).output, HasSubstr("event is required"));
+  const RunResult bare = test::RunProgram({ASSAY_PROGRAM});
+  EXPECT_EQ(bare.exit_code, 0);
+  EXPECT_THAT(bare.output, HasSubstr("Subcommands:"));
+}
+
+TEST_F(CliTest, EnrolRefusesWhatTheBranchsConfigWould) {
+  const std::map<std::string, std::string> hub = {{"SUPABASE_DB_URL", "postgresql://x@127.0.0.1:1/x"}};
+  const auto enrol = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"hub", "enrol"});
+    return Assay(arguments, hub);
+  };
+  RunResult result = enrol({"mumbai 1", "--number", "1"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.output, HasSubstr("\"mumbai 1\" cannot be a branch's name"));
+  EXPECT_THAT(enrol({"mumbai-1", "--number", "70000"}).output, HasSubstr("must be from 1 to 65536"));
+  EXPECT_THAT(enrol({"mumbai-1", "--number", "1", "--tables", "products"}).output, HasSubstr("write schema.table"));
+  EXPECT_THAT(enrol({"mumbai-1", "--number", "1", "--tables", "public.*"}).output, HasSubstr("* for all of them"));
+  // Before the hub is asked: a branch that is enrolled without its password needs a new one.
+  result = enrol({"mumbai-1", "--number", "1", "--password-file", "/nonexistent/password"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.output, HasSubstr("cannot create /nonexistent/password"));
+  const std::string file = directory_.path() + "/password";
+  result = enrol({"mumbai-1", "--number", "1", "--password-file", file});
+  EXPECT_THAT(result.output, HasSubstr("no server is running there"));
+  EXPECT_NE(access(file.c_str(), F_OK), 0) << "nothing came of it";
+}
+
+TEST_F(CliTest, PasswordsOnTheCommandLineAreRefusedAndNeverRepeated) {
+  const std::string url =
+      absl::StrCat("postgresql://postgres:", kCanary, "@127.0.0.1:1/x?sslmode=disable&connect_timeout=1");
+  for (const std::vector<std::string>& verb :
+       {std::vector<std::string>{"hub", "--url", url, "install"}, {"doctor", "--admin-url", url}}) {
+    const RunResult result = Assay(verb);
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.output, AllOf(HasSubstr("command line"), Not(HasSubstr(kCanary))));
+  }
+  const RunResult hub = Assay({"hub", "install"}, {{"SUPABASE_DB_URL", url}});
+  EXPECT_EQ(hub.exit_code, 1) << "the hub, not the daemon, is not there";
+  EXPECT_THAT(hub.output, Not(HasSubstr(kCanary)));
+  const RunResult doctor = Assay({"doctor"}, {{"ASSAY_POSTGRES_URL", url}, {"ASSAY_HUB_URL", url}});
+  EXPECT_EQ(doctor.exit_code, 1);
+  EXPECT_THAT(doctor.output, Not(HasSubstr(kCanary)));
+}
+
+}  // namespace
+}  // namespace assay

@@ -1,0 +1,514 @@
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <deque>
+#include <functional>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "engine/own_chain.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/child_process.h"
+#include "tests/support/crash_vfs.h"
+#include "tests/support/temp_directory.h"
+#include "tools/config/state_lock.h"
+#include "tools/host/busy_meter.h"
+#include "tools/host/capture_gatherer.h"
+#include "tools/host/change_log.h"
+#include "tools/host/engine_host.h"
+#include "tools/host/inbox.h"
+#include "tools/host/system.h"
+
+namespace assay {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// What the fakes of one host share with the test.
+struct World {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<CaptureBatch> batches;
+  absl::Status start_answer;
+  int starts = 0;
+  Lsn confirmed;
+  bool interrupted = false;
+  absl::Status hub_answer = absl::UnavailableError("no route to host");
+  int pulls = 0;
+  std::function<void()> before_read_reply;  // Null: no database.
+  std::vector<bool> gates;                  // Of projections, as they were decided.
+
+  template <typename F>
+  void With(F f) {
+    std::lock_guard<std::mutex> lock(mutex);
+    f();
+    changed.notify_all();
+  }
+};
+
+class FakeCapture : public CaptureSource {
+ public:
+  explicit FakeCapture(World* world) : world_(world) {}
+  absl::Status Start() override {
+    std::lock_guard<std::mutex> lock(world_->mutex);
+    ++world_->starts;
+    return world_->start_answer;
+  }
+  absl::StatusOr<CaptureBatch> Next(absl::Duration wait) override {
+    std::unique_lock<std::mutex> lock(world_->mutex);
+    world_->changed.wait_for(lock, absl::ToChronoMilliseconds(wait),
+                             [&] { return world_->interrupted || !world_->batches.empty(); });
+    if (world_->interrupted) return absl::CancelledError("interrupted");
+    CaptureBatch batch;
+    if (world_->batches.empty()) return batch;
+    batch = std::move(world_->batches.front());
+    world_->batches.pop_front();
+    world_->changed.notify_all();
+    return batch;
+  }
+  void Confirm(Lsn lsn) override {
+    world_->With([&] { world_->confirmed = lsn; });
+  }
+
+ private:
+  World* world_;
+};
+
+class FakeHub : public Hub {
+ public:
+  explicit FakeHub(World* world) : world_(world) {}
+  absl::StatusOr<HubHeads> Heads() override { return Answer(HubHeads{}); }
+  absl::StatusOr<PushReply> Push(const PushRequest& request) override {
+    return Answer(PushReply{request.segments.back().last});
+  }
+  absl::StatusOr<PullReply> Pull(const PullRequest&) override {
+    world_->With([&] { ++world_->pulls; });
+    PullReply reply;
+    reply.heads.hub_time = absl::Now();
+    return Answer(reply);
+  }
+  absl::StatusOr<SessionReply> OpenSession(const SessionRequest&) override { return Answer(SessionReply{true, 1}); }
+  absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) override {
+    EXPECT_EQ(report.version, "9.9");
+    return Answer(HeartbeatReply{{}, absl::Now()});
+  }
+
+ private:
+  template <typename T>
+  absl::StatusOr<T> Answer(T reply) {
+    std::lock_guard<std::mutex> lock(world_->mutex);
+    if (!world_->hub_answer.ok()) return world_->hub_answer;
+    return reply;
+  }
+  World* world_;
+};
+
+CaptureBatch Keepalive(uint64_t lsn) {
+  CaptureBatch batch;
+  batch.items.push_back({.kind = CaptureItem::Kind::kKeepalive, .end_lsn = Lsn{lsn}});
+  return batch;
+}
+
+// One committed INSERT.
+CaptureBatch Insert(uint64_t lsn) {
+  auto shape = std::make_shared<TableShape>();
+  shape->name = {"public", "items"};
+  shape->columns = {{"id", "text", true}};
+  shape->key = {0};
+  CaptureBatch batch;
+  batch.buffers.push_back(std::make_unique<std::string>(absl::StrCat("key", lsn)));
+  const TupleValue value{TupleValue::Kind::kText, *batch.buffers[0]};
+  batch.items.push_back({.kind = CaptureItem::Kind::kBegin, .commit_lsn = Lsn{lsn - 1}, .commit_time_us = 1, .xid = 5});
+  batch.items.push_back({.kind = CaptureItem::Kind::kInsert, .relation = shape, .new_tuple = {value}});
+  batch.items.push_back({.kind = CaptureItem::Kind::kCommit, .commit_lsn = Lsn{lsn - 1}, .end_lsn = Lsn{lsn}});
+  return batch;
+}
+
+// A fence that comes by, as its own transaction.
+CaptureBatch Fence(const std::string& nonce, uint64_t number) {
+  const uint64_t lsn = 1000 + 10 * number;
+  CaptureBatch batch;
+  batch.buffers.push_back(std::make_unique<std::string>(nonce));
+  batch.items.push_back({.kind = CaptureItem::Kind::kBegin, .commit_lsn = Lsn{lsn - 1}, .commit_time_us = 1, .xid = 6});
+  batch.items.push_back({.kind = CaptureItem::Kind::kMessage, .prefix = kFencePrefix, .content = *batch.buffers[0]});
+  batch.items.push_back({.kind = CaptureItem::Kind::kCommit, .commit_lsn = Lsn{lsn - 1}, .end_lsn = Lsn{lsn}});
+  return batch;
+}
+
+class FakeDatabase : public Database {
+ public:
+  explicit FakeDatabase(World* world) : world_(world) {}
+  absl::StatusOr<ReadReply> Read(const ReadRequest& request) override {
+    if (world_->before_read_reply == nullptr) return absl::UnavailableError("no");
+    world_->With([&] { world_->batches.push_back(Fence(request.fence, ++fences_)); });
+    world_->before_read_reply();
+    return ReadReply{.session = 1};
+  }
+  ProjectReply Project(const ProjectRequest& request) override {
+    if (request.gate != nullptr) {
+      const std::optional<bool> gate = request.gate->Await(absl::Seconds(20));
+      world_->With([&] { world_->gates.push_back(gate.value()); });
+    }
+    return {.outcome = ProjectReply::Outcome::kUnavailable, .status = absl::UnavailableError("no")};
+  }
+  void Abandon() override {}
+  absl::StatusOr<uint64_t> LastBatch() override { return 0; }
+
+ private:
+  World* world_;
+  uint64_t fences_ = 0;
+};
+
+class HostTest : public ::testing::Test {
+ protected:
+  void MakeLog() {
+    SystemClock clock;
+    SystemRandom random;
+    auto file = LogFile::Open(path_, {.vfs = log_vfs_});
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE(OpenBranchLog(Config(false), file->get(), &clock, &random).ok());
+  }
+  EngineConfig Config(bool has_hub) {
+    EngineConfig config;
+    config.branch_name = "mumbai";
+    config.branch_number = 1;
+    config.has_hub = has_hub;
+    return config;
+  }
+  void StartHost(bool has_hub = false) {
+    HostParts parts;
+    parts.engine = Config(has_hub);
+    parts.log_path = path_;
+    parts.log_vfs = log_vfs_;
+    parts.version = "9.9";
+    parts.capture = std::make_unique<FakeCapture>(&world_);
+    parts.database = std::make_unique<FakeDatabase>(&world_);
+    if (has_hub) parts.push_hub = std::make_unique<FakeHub>(&world_);
+    if (has_hub) parts.pull_hub = std::make_unique<FakeHub>(&world_);
+    parts.interrupt = [this] { world_.With([this] { world_.interrupted = true; }); };
+    parts.on_change = [this](const DaemonStatus& before, const DaemonStatus& after) {
+      for (const LogLine& line : NewsBetween(before, after)) news_.push_back(line.text);
+    };
+    host_ = std::make_unique<EngineHost>(std::move(parts));
+    host_->Start();
+  }
+  // The first status for which `condition` holds, or the one after 20 s.
+  template <typename Condition>
+  DaemonStatus Await(Condition condition) {
+    DaemonStatus status = host_->Status();
+    for (const absl::Time deadline = absl::Now() + absl::Seconds(20); !condition(status) && absl::Now() < deadline;) {
+      status = host_->WaitForChange(status.change, absl::Milliseconds(200));
+    }
+    return status;
+  }
+
+  test::TempDirectory directory_{"host"};
+  const std::string path_ = directory_.path() + "/log.db";
+  std::string log_vfs_;
+  World world_;
+  std::vector<std::string> news_;
+  std::unique_ptr<EngineHost> host_;
+};
+
+TEST_F(HostTest, CapturedChangesAreConfirmedOnceDurable) {
+  MakeLog();
+  StartHost();
+  world_.With([&] { world_.batches.push_back(Keepalive(77)); });
+  const DaemonStatus status = Await([](const DaemonStatus& s) { return s.engine.captured.value == 77; });
+  EXPECT_EQ(status.engine.state, "local-only");
+  world_.With([&] { EXPECT_EQ(world_.confirmed.value, 77u); });
+}
+
+TEST_F(HostTest, LostStreamIsTriedAgainAndTheStatusSaysWhen) {
+  MakeLog();
+  world_.start_answer = absl::UnavailableError("connection refused");
+  StartHost();
+  DaemonStatus status = Await([](const DaemonStatus& s) { return s.engine.capture.failures >= 2; });
+  EXPECT_THAT(std::string(status.engine.capture.status.message()), HasSubstr("connection refused"));
+  EXPECT_GT(status.engine.capture.next_try, status.engine.capture.since);
+  world_.With([&] { world_.start_answer = absl::OkStatus(); });
+  status = Await([](const DaemonStatus& s) { return s.engine.capture.status.ok(); });
+  EXPECT_TRUE(status.engine.capture.status.ok());
+  host_->Stop(absl::Seconds(5));
+  EXPECT_EQ(std::count_if(news_.begin(), news_.end(),
+                          [](const std::string& line) { return absl::StrContains(line, "refused"); }),
+            1)
+      << "one line per change, not per try";
+}
+
+TEST_F(HostTest, UnusableLogIsAStateWithACauseAndMendsItself) {
+  test::WriteFile(path_, std::string(10'000, 'x'));
+  StartHost();
+  DaemonStatus status = Await([](const DaemonStatus& s) { return !s.engine_link.status.ok(); });
+  EXPECT_FALSE(status.engine_link.status.ok());
+  EXPECT_GT(status.engine_link.next_try, absl::Now() - absl::Seconds(1));
+  EXPECT_TRUE(absl::IsUnavailable(host_->SyncNow()));
+  EXPECT_TRUE(host_->Pause().ok()) << "remembered";
+  ASSERT_EQ(unlink(path_.c_str()), 0);
+  MakeLog();
+  status = Await([](const DaemonStatus& s) { return s.engine_link.status.ok() && s.engine.paused; });
+  EXPECT_TRUE(status.engine_link.status.ok()) << status.engine_link.status;
+  EXPECT_TRUE(status.engine.paused);
+}
+
+TEST_F(HostTest, FullDiskStopsTheEngineAndItGoesOnWhenThereIsRoom) {
+  MakeLog();
+  StartHost();
+  Await([](const DaemonStatus& s) { return s.engine.state == "local-only"; });
+  int starts = 0;
+  world_.With([&] { starts = world_.starts; });
+  // No file may grow beyond a few bytes: what a full disk looks like to SQLite.
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit tiny{100, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &tiny), 0);
+  world_.With([&] { world_.batches.push_back(Insert(78)); });
+  DaemonStatus status = Await([](const DaemonStatus& s) { return !s.engine_link.status.ok(); });
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_FALSE(status.engine_link.status.ok());
+  EXPECT_EQ(status.engine.branch_name, "mumbai") << "what was known stays";
+  world_.With([&] { EXPECT_LT(world_.confirmed.value, 78u) << "nothing is acknowledged that is not durable"; });
+  status = Await([](const DaemonStatus& s) { return s.engine_link.status.ok(); });
+  EXPECT_TRUE(status.engine_link.status.ok()) << status.engine_link.status;
+  Await([&](const DaemonStatus&) {
+    std::lock_guard<std::mutex> lock(world_.mutex);
+    return world_.starts > starts;
+  });
+  world_.With([&] { world_.batches.push_back(Insert(79)); });  // As a server does: what was not confirmed comes again.
+  status = Await([](const DaemonStatus& s) { return s.engine.captured.value == 79; });
+  EXPECT_EQ(status.engine.captured.value, 79u);
+  world_.With([&] { EXPECT_GT(world_.starts, starts) << "capture begins again at what is durable"; });
+}
+
+TEST_F(HostTest, AProjectionIsToldWhetherTheLogIsDurable) {
+  test::CrashVfs disk(1);
+  log_vfs_ = disk.name();
+  MakeLog();
+  std::atomic<int> syncs_to_fail = 1;
+  world_.before_read_reply = [&] {
+    std::unique_lock<std::mutex> lock(world_.mutex);
+    world_.changed.wait_for(lock, std::chrono::seconds(20), [&] { return world_.batches.empty(); });
+    lock.unlock();
+    absl::SleepFor(absl::Milliseconds(
+        200));  // The fence is in the log. The next that is written there is what is to be projected.
+    if (syncs_to_fail-- > 0) disk.FailSync(1);
+  };
+  StartHost();
+  world_.With([&] { world_.batches.push_back(Insert(78)); });
+  std::vector<bool> gates;
+  Await([&](const DaemonStatus&) {
+    std::lock_guard<std::mutex> lock(world_.mutex);
+    gates = world_.gates;
+    return gates.size() >= 2;
+  });
+  host_.reset();
+  ASSERT_GE(gates.size(), 2u);
+  EXPECT_FALSE(gates[0]) << "the log's disk failed";
+  EXPECT_TRUE(gates[1]);
+}
+
+TEST_F(HostTest, CommandsAndHubCallsGoTheirWay) {
+  MakeLog();
+  StartHost(true);
+  DaemonStatus status =
+      Await([](const DaemonStatus& s) { return s.engine.hub_pull.failures > 0 && s.engine.capture.status.ok(); });
+  EXPECT_EQ(status.engine.state, "offline");
+  EXPECT_THAT(std::string(status.engine.hub_pull.status.message()), HasSubstr("no route to host"));
+  world_.With([&] { world_.hub_answer = absl::OkStatus(); });
+  ASSERT_TRUE(host_->SyncNow().ok());
+  status = Await([](const DaemonStatus& s) { return s.engine.state == "running"; });
+  EXPECT_EQ(status.engine.state, "running");
+  EXPECT_TRUE(host_->SetInterval(absl::Seconds(30)).ok());
+  EXPECT_TRUE(host_->Pause().ok());
+  status = Await([](const DaemonStatus& s) { return s.engine.paused && s.engine.hub_interval == absl::Seconds(30); });
+  EXPECT_EQ(status.engine.state, "paused");
+  EXPECT_EQ(status.engine.hub_interval, absl::Seconds(30));
+}
+
+TEST_F(HostTest, BusyShopIsTakenInPortionsAndAQuietOneAtOnce) {
+  MakeLog();
+  StartHost();
+  Await([](const DaemonStatus& s) { return s.engine.state == "local-only"; });
+  absl::SleepFor(absl::Milliseconds(200));  // The first projection has been tried: for that nobody pauses.
+  // How long capture takes to ask for them all.
+  const auto takes = [&](uint64_t first, uint64_t last) {
+    const absl::Time begun = absl::Now();
+    std::unique_lock<std::mutex> lock(world_.mutex);
+    for (uint64_t lsn = first; lsn <= last; ++lsn) world_.batches.push_back(Insert(lsn));
+    world_.changed.notify_all();
+    world_.changed.wait_for(lock, std::chrono::seconds(20), [&] { return world_.batches.empty(); });
+    return absl::Now() - begun;
+  };
+  EXPECT_GE(takes(101, 150), absl::Milliseconds(200)) << "some at once, and of those behind them only some every 50 ms";
+  absl::SleepFor(absl::Milliseconds(500));
+  absl::Duration quiet = absl::InfiniteDuration();  // The best of some: the machine may be busy, too.
+  for (uint64_t lsn = 151; lsn < 171; lsn += 2) {
+    quiet = std::min(quiet, takes(lsn, lsn + 1));
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  EXPECT_LT(quiet, absl::Milliseconds(20));
+}
+
+TEST(BusyMeterTest, FortySalesASecondAreQuietAndABurstIsSoonOver) {
+  BusyMeter meter;
+  absl::Time now = absl::FromUnixSeconds(1000);
+  for (int i = 0; i < 1000; ++i, now += absl::Milliseconds(25)) {
+    for (int message = 0; message < 9; ++message) meter.Count(0, 1, now);
+    meter.Count(1, 1, now);
+    EXPECT_FALSE(meter.Busy(now)) << i;
+    EXPECT_EQ(meter.Pause(now), absl::ZeroDuration());
+  }
+  now += absl::Seconds(1);
+  meter.Count(8, 80, now);
+  EXPECT_FALSE(meter.Busy(now));
+  meter.Count(2, 20, now);
+  EXPECT_TRUE(meter.Busy(now));
+  meter.Count(100'000, 1'000'000, now);
+  EXPECT_TRUE(meter.Busy(now + absl::Milliseconds(199)));
+  EXPECT_FALSE(meter.Busy(now + absl::Milliseconds(200)));
+}
+
+TEST(BusyMeterTest, PauseIsForSomeMessagesAndNeverLong) {
+  BusyMeter meter;
+  absl::Time now = absl::FromUnixSeconds(1000);
+  meter.Count(1000, 1000, now);
+  now += absl::Milliseconds(10);
+  meter.Count(1000, 1000, now);
+  EXPECT_EQ(meter.Pause(now), 80 * absl::Microseconds(10));
+  now += absl::Milliseconds(190);
+  meter.Count(100, 1, now);
+  EXPECT_EQ(meter.Pause(now), absl::Milliseconds(50));
+}
+
+CaptureBatch Items(std::vector<CaptureItem> items) {
+  CaptureBatch batch;
+  batch.items = std::move(items);
+  return batch;
+}
+const CaptureItem kBegins{.kind = CaptureItem::Kind::kBegin}, kRow{.kind = CaptureItem::Kind::kInsert},
+    kEnds{.kind = CaptureItem::Kind::kCommit},
+    kOurs{.kind = CaptureItem::Kind::kMessage, .prefix = std::string(kFencePrefix)};
+
+TEST(CaptureGathererTest, QuietSaleGoesAtOnceAndNotBeforeItIsWhole) {
+  CaptureGatherer gatherer;
+  absl::Time now = absl::FromUnixSeconds(1000);
+  for (int sale = 0; sale < 200; ++sale, now += absl::Milliseconds(25)) {
+    EXPECT_FALSE(gatherer.Add(Items({kBegins}), now));
+    for (int row = 0; row < 8; ++row) EXPECT_FALSE(gatherer.Add(Items({kRow}), now));
+    EXPECT_TRUE(gatherer.Add(Items({kEnds}), now)) << sale;
+    EXPECT_EQ(gatherer.Pause(now), absl::ZeroDuration()) << sale;
+    EXPECT_EQ(gatherer.TakePortion().items.size(), 10u);
+  }
+  EXPECT_FALSE(gatherer.Add({}, now)) << "nothing came";
+}
+
+TEST(CaptureGathererTest, ALongTransactionGoesInPieces) {
+  CaptureGatherer gatherer;
+  const absl::Time now = absl::FromUnixSeconds(1000);
+  EXPECT_FALSE(gatherer.Add(Items({kBegins, kRow}), now));
+  EXPECT_EQ(gatherer.Wait(now, absl::Seconds(1)), CaptureGatherer::kLongest);
+  EXPECT_TRUE(gatherer.Add({}, now + CaptureGatherer::kLongest));
+  EXPECT_EQ(gatherer.TakePortion().items.size(), 2u);
+  EXPECT_EQ(gatherer.Wait(now, absl::Seconds(1)), absl::Seconds(1));
+  EXPECT_TRUE(gatherer.Add(Items(std::vector<CaptureItem>(4000, kRow)), now + absl::Seconds(1)));
+}
+
+TEST(CaptureGathererTest, BusyShopIsKeptBackAndAnEchoIsNot) {
+  CaptureGatherer gatherer;
+  absl::Time now = absl::FromUnixSeconds(1000);
+  for (int sale = 0; sale < 30; ++sale) {
+    if (gatherer.Add(Items({kBegins, kRow, kEnds}), now)) gatherer.TakePortion();
+  }
+  EXPECT_FALSE(gatherer.empty());
+  EXPECT_FALSE(gatherer.saw_echo());
+  EXPECT_FALSE(gatherer.Add(Items({kBegins, kOurs}), now)) << "it has not ended";
+  EXPECT_TRUE(gatherer.Add(Items({kEnds}), now));
+  EXPECT_TRUE(gatherer.saw_echo());
+  gatherer.TakePortion();
+  EXPECT_FALSE(gatherer.Add(Items({kBegins, kRow, kEnds}), now));
+  EXPECT_TRUE(gatherer.Add({}, now + CaptureGatherer::kLongest));
+}
+
+TEST(CaptureGathererTest, ProjectionsMakeNobodyBusy) {
+  CaptureGatherer gatherer;
+  absl::Time now = absl::FromUnixSeconds(1000);
+  for (int i = 0; i < 200; ++i, now += absl::Milliseconds(10)) {
+    EXPECT_TRUE(gatherer.Add(Items({kBegins, kOurs, kEnds}), now));
+    gatherer.TakePortion();
+    EXPECT_EQ(gatherer.Pause(now), absl::ZeroDuration()) << i;
+  }
+}
+
+TEST_F(HostTest, StopsAtOnce) {
+  MakeLog();
+  StartHost(true);
+  Await([](const DaemonStatus& s) { return s.engine.capture.status.ok(); });
+  const absl::Time begin = absl::Now();
+  EXPECT_TRUE(host_->Stop(absl::Seconds(2)));
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(1));
+}
+
+TEST(InboxTest, CaptureWaitsForTheEngineAndNobodyElseDoes) {
+  Inbox inbox;
+  inbox.Begin(5);
+  const auto nothing = [](Engine&) {};
+  EXPECT_TRUE(inbox.WaitForRoom(absl::ZeroDuration()));
+  inbox.PostCapture(5, nothing, 40 << 20, 10);
+  EXPECT_FALSE(inbox.WaitForRoom(absl::Milliseconds(1)));
+  inbox.Post(5, nothing);
+  inbox.Post(4, nothing);  // For an engine that is gone.
+  EXPECT_EQ(inbox.Take(absl::InfinitePast()).size(), 2u);
+  EXPECT_FALSE(inbox.WaitForRoom(absl::Milliseconds(1))) << "taken is not done";
+  inbox.Done();
+  EXPECT_TRUE(inbox.WaitForRoom(absl::ZeroDuration()));
+  for (int i = 0; i < 10; ++i) inbox.PostCapture(5, nothing, 1, 2000);
+  EXPECT_EQ(inbox.Take(absl::InfinitePast()).size(), 2u) << "what one step works off";
+  inbox.Begin(0);
+  inbox.Post(5, nothing);
+  EXPECT_THAT(inbox.Take(absl::InfinitePast()), IsEmpty());
+}
+
+TEST(ChangeLogTest, OnlyChangesAreNews) {
+  DaemonStatus before;
+  before.engine.has_hub = true;
+  before.engine.state = "running";
+  DaemonStatus after = before;
+  EXPECT_THAT(NewsBetween(before, after), IsEmpty());
+  after.engine.state = "catching-up";
+  EXPECT_THAT(NewsBetween(before, after), IsEmpty()) << "every change from elsewhere does that";
+  after.engine.state = "offline";
+  after.engine.hub_push = {absl::UnavailableError("no route"), absl::Now(), absl::InfinitePast(), 1};
+  EXPECT_THAT(NewsBetween(before, after),
+              ElementsAre(LogLine{LogLevel::kInfo, "state: offline"}, LogLine{LogLevel::kWarning, "push: no route"}));
+  DaemonStatus again = after;
+  again.engine.hub_push.failures = 2;
+  again.engine.hub_push.status = absl::UnavailableError("timed out");
+  EXPECT_THAT(NewsBetween(after, again), IsEmpty());
+  EXPECT_THAT(NewsBetween(again, before), ElementsAre(LogLine{LogLevel::kInfo, "state: running"},
+                                                      LogLine{LogLevel::kInfo, "push: the hub answers again"}));
+}
+
+TEST(StateLockTest, SecondHolderIsRefusedByPidAndADeadOneForgotten) {
+  test::TempDirectory directory("lock");
+  const std::string path = directory.path() + "/lock";
+  {
+    auto first = StateLock::Take(path);
+    ASSERT_TRUE(first.ok()) << first.status();
+    const absl::Status second = StateLock::Take(path).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(second));
+    EXPECT_THAT(std::string(second.message()), HasSubstr(absl::StrCat("(pid ", getpid(), ")")));
+  }
+  EXPECT_TRUE(StateLock::Take(path).ok());
+  EXPECT_TRUE(absl::IsNotFound(StateLock::Take(directory.path() + "/none/lock").status()));
+}
+
+}  // namespace
+}  // namespace assay

@@ -1,0 +1,21 @@
+// What of a status is news: one line when something changed its state, none for every try that failed again.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/operator.h"
+
+namespace assay {
+
+enum class LogLevel { kDebug, kInfo, kWarning, kError };
+
+struct LogLine {
+  LogLevel level = LogLevel::kInfo;
+  std::string text;
+  bool operator==(const LogLine&) const = default;
+};
+
+std::vector<LogLine> NewsBetween(const DaemonStatus& before, const DaemonStatus& after);
+
+}  // namespace assay

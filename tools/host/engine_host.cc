@@ -1,0 +1,413 @@
+#include "tools/host/engine_host.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "adapters/libpq/steady_time.h"
+#include "engine/link.h"
+#include "log/annotate.h"
+#include "tools/host/capture_gatherer.h"
+#include "tools/host/log_gate.h"
+#include "tools/host/system.h"
+
+namespace assay {
+namespace {
+
+constexpr absl::Duration kPublishInterval = absl::Milliseconds(100);
+constexpr absl::Duration kStepAtMostEvery = absl::Milliseconds(5);  // When only a timer asks for it.
+constexpr absl::Duration kStepAtLeastEvery = absl::Seconds(2);      // So that the engine notices a clock that was set.
+constexpr absl::Duration kWorksAgainAfter =
+    absl::Seconds(30);  // An engine that ran so long begins a new count of failures.
+constexpr absl::Duration kCaptureWait = absl::Seconds(1);
+constexpr absl::Duration kHintWait = absl::Seconds(5);
+// So short a pause, after so many messages, delays nobody.
+constexpr absl::Duration kShortPause = absl::Milliseconds(3);
+constexpr size_t kShortPauseItems = 100;
+
+DaemonStatus FirstStatus(const HostParts& parts) {
+  DaemonStatus status;
+  status.engine.branch_name = parts.engine.branch_name;
+  status.engine.branch_number = parts.engine.branch_number;
+  status.engine.has_hub = parts.engine.has_hub;
+  status.engine.hub_interval = parts.engine.hub_interval;
+  status.version = parts.version;
+  status.pid = getpid();
+  status.started = status.as_of = absl::Now();
+  return status;
+}
+
+size_t BytesOf(const CaptureBatch& batch) {
+  size_t bytes = batch.items.size() * sizeof(CaptureItem);
+  for (const auto& buffer : batch.buffers) bytes += buffer->size();
+  return bytes;
+}
+
+}  // namespace
+
+absl::Status ExplainLogDamage(const absl::Status& status, const std::string& log_path) {
+  if (!absl::IsDataLoss(status)) return status;
+  return absl::DataLossError(
+      absl::StrCat("the log ", log_path, " is damaged: ", status.message(),
+                   ". Stop assayd and put the newest good copy of that file back; if there is none, move it away "
+                   "and run assay repair, which shows what it would do"));
+}
+
+EngineHost::EngineHost(HostParts parts) : parts_(std::move(parts)), board_(FirstStatus(parts_), parts_.on_change) {}
+
+EngineHost::~EngineHost() {
+  Stop(absl::InfiniteDuration());
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void EngineHost::Spawn(std::function<void()> loop) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    ++running_;
+  }
+  threads_.emplace_back([this, loop = std::move(loop)] {
+    loop();
+    std::lock_guard<std::mutex> lock(mutex_);
+    --running_;
+    wake_.notify_all();
+  });
+}
+
+void EngineHost::Start() {
+  engine_ended_ = false;
+  Spawn([this] { EngineLoop(); });
+  Spawn([this] { CaptureLoop(); });
+  Spawn([this] { database_calls_.Run(); });
+  if (parts_.push_hub != nullptr) Spawn([this] { push_calls_.Run(); });
+  if (parts_.pull_hub != nullptr) Spawn([this] { pull_calls_.Run(); });
+  if (parts_.hints != nullptr) Spawn([this] { HintLoop(); });
+}
+
+bool EngineHost::Stop(absl::Duration patience) {
+  const absl::Time deadline = SteadyNow() + patience;
+  const auto until = [this](absl::Time time, auto condition) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (!condition() && SteadyNow() < time) {
+      wake_.wait_for(
+          lock, absl::ToChronoMilliseconds(std::clamp(time - SteadyNow(), absl::Milliseconds(1), absl::Seconds(1))));
+    }
+    return condition();
+  };
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+    wake_.notify_all();
+  }
+  inbox_.Wake();
+  // The engine first: it must not take the interrupted calls for failures.
+  until(SteadyNow() + std::min(patience / 2, absl::Seconds(10)), [this] { return engine_ended_; });
+  if (parts_.interrupt != nullptr) parts_.interrupt();
+  for (CallQueue* queue : {&database_calls_, &push_calls_, &pull_calls_}) queue->Stop();
+  return until(deadline, [this] { return running_ == 0; });
+}
+
+uint64_t EngineHost::AwaitEngine() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  wake_.wait(lock, [this] { return stopping_ || generation_ != 0; });
+  return stopping_ ? 0 : generation_;
+}
+
+void EngineHost::Sleep(absl::Time until, uint64_t generation) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  wake_.wait_for(lock, absl::ToChronoMilliseconds(until - absl::Now()),
+                 [&] { return stopping_ || generation_ != generation; });
+}
+
+// A projection does not wait for a busy shop.
+void EngineHost::AwaitEcho() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  echo_due_ = true;
+  wake_.notify_all();
+}
+
+void EngineHost::PauseCapture(absl::Duration pause, size_t items, uint64_t generation) {
+  const bool is_short = pause <= kShortPause && items >= kShortPauseItems;
+  std::unique_lock<std::mutex> lock(mutex_);
+  wake_.wait_for(lock, absl::ToChronoMicroseconds(pause),
+                 [&] { return stopping_ || generation_ != generation || (echo_due_ && !is_short); });
+}
+
+// ---- The engine's thread ----
+
+void EngineHost::EngineLoop() {
+  SystemRandom random;
+  Backoff backoff(absl::Seconds(1), absl::Minutes(1));
+  absl::Time since = absl::InfinitePast();
+  while (!stopping_) {
+    const absl::Time begun = SteadyNow();
+    const absl::Status status = ExplainLogDamage(RunEngine(), parts_.log_path);
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      generation_ = 0;
+      wake_.notify_all();
+    }
+    if (stopping_) break;
+    const absl::Time now = absl::Now();
+    if (SteadyNow() - begun > kWorksAgainAfter) backoff.Succeed();
+    if (backoff.failures() == 0) since = now;
+    const absl::Time next_try = backoff.Fail(now, random);
+    board_.Publish([&](DaemonStatus& to) { to.engine_link = {status, since, next_try, backoff.failures()}; });
+    Sleep(next_try, 0);
+  }
+  std::lock_guard<std::mutex> lock(mutex_);
+  engine_ended_ = true;
+  wake_.notify_all();
+}
+
+absl::Status EngineHost::RunEngine() {
+  SystemClock clock;
+  SystemRandom random;
+  LogFile::Options options;
+  options.vfs = parts_.log_vfs;
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogFile> file, LogFile::Open(parts_.log_path, options));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
+                         Engine::Open(parts_.engine, file.get(), &clock, &random));
+  if (const int64_t us = interval_us_; us != 0) engine->SetInterval(absl::Microseconds(us));
+  if (paused_) engine->Pause();
+  if (parts_.engine.has_hub && parts_.hints == nullptr) {
+    engine->OnHintsChanged(absl::CancelledError("off (hub.realtime = false)"));
+  }
+
+  static std::atomic<uint64_t> generations{0};
+  const uint64_t generation = ++generations;
+  inbox_.Begin(generation);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    generation_ = generation;
+    wake_.notify_all();
+  }
+  Publish(*engine);
+  // Wall-clock times come from the engine; what is paced here goes by a clock that nobody sets.
+  absl::Time published = SteadyNow(), stepped = absl::InfinitePast(), wake = absl::InfinitePast();
+  bool dirty = false;
+  absl::Status status;
+  while (status.ok() && !stopping_) {
+    const absl::Time publish =
+        dirty ? absl::Now() + (published + kPublishInterval - SteadyNow()) : absl::InfiniteFuture();
+    const std::vector<Inbox::Input> inputs = inbox_.Take(std::min(wake, publish));
+    if (stopping_) break;
+    if (!inputs.empty() || absl::Now() >= wake || SteadyNow() >= stepped + kStepAtLeastEvery) {
+      stepped = SteadyNow();
+      for (const Inbox::Input& input : inputs) input(*engine);
+      status = Step(*engine, generation);
+      inbox_.Done();
+      if (!status.ok()) break;
+      for (Call& call : engine->TakeCalls()) Make(std::move(call), generation);
+      parts_.capture->Confirm(engine->ConfirmedLsn());
+      capture_wanted_ = engine->WantsCapture();
+      dirty = true;
+      wake = engine->HasWork() ? absl::InfinitePast() : std::max(engine->NextWake(), absl::Now() + kStepAtMostEvery);
+    }
+    if (dirty && SteadyNow() >= published + kPublishInterval) {
+      Publish(*engine);
+      published = SteadyNow();
+      dirty = false;
+    }
+  }
+  inbox_.Begin(0);
+  return status;
+}
+
+absl::Status EngineHost::Step(Engine& engine, uint64_t generation) {
+  std::shared_ptr<LogGate> gate;
+  const absl::Status status = engine.Step([&](Call call) {
+    auto* project = std::get_if<DatabaseProject>(&std::get<DatabaseCall>(call.call));
+    if (project != nullptr) project->request.gate = gate = std::make_shared<LogGate>();
+    Make(std::move(call), generation);
+  });
+  if (gate != nullptr) gate->Decide(status.ok());
+  return status;
+}
+
+void EngineHost::Publish(const Engine& engine) {
+  board_.Publish([&](DaemonStatus& to) {
+    to.engine = engine.Status();
+    const absl::Time now = SteadyNow();
+    to.push = push_meter_.Update(to.engine.push_position, now);
+    to.pull = pull_meter_.Update(to.engine.pull_position, now);
+    to.projection = projection_meter_.Update(to.engine.projection_position, now);
+    if (!to.engine_link.status.ok() || to.engine_link.since == absl::InfinitePast())
+      to.engine_link = {absl::OkStatus(), absl::Now()};
+  });
+}
+
+// ---- Calls ----
+
+void EngineHost::Make(Call call, uint64_t generation) {
+  if (auto* database = std::get_if<DatabaseCall>(&call.call)) {
+    auto shared = std::make_shared<DatabaseCall>(std::move(*database));
+    return database_calls_.Post([this, shared, generation] { MakeDatabaseCall(*shared, generation); });
+  }
+  const bool push = call.lane == Lane::kHubPush;
+  auto shared = std::make_shared<HubCall>(std::move(std::get<HubCall>(call.call)));
+  (push ? push_calls_ : pull_calls_).Post([this, shared, lane = call.lane, generation, push] {
+    MakeHubCall(push ? *parts_.push_hub : *parts_.pull_hub, lane, std::move(*shared), generation);
+  });
+}
+
+void EngineHost::MakeDatabaseCall(const DatabaseCall& call, uint64_t generation) {
+  const auto reply = [&](DatabaseReply reply) {
+    auto shared = std::make_shared<DatabaseReply>(std::move(reply));
+    inbox_.Post(generation, [shared](Engine& engine) { engine.OnDatabaseReply(std::move(*shared)); });
+  };
+  Database& database = *parts_.database;
+  if (auto* read = std::get_if<DatabaseRead>(&call)) {
+    AwaitEcho();
+    auto rows = database.Read(read->request);
+    if (!rows.ok()) echo_due_ = false;
+    reply(std::move(rows));
+  }
+  if (auto* project = std::get_if<DatabaseProject>(&call)) {
+    AwaitEcho();
+    ProjectReply projected = database.Project(project->request);
+    if (projected.outcome != ProjectReply::Outcome::kCommitted) echo_due_ = false;
+    reply(std::move(projected));
+  }
+  if (std::holds_alternative<DatabaseAbandon>(call)) database.Abandon();
+  if (std::holds_alternative<DatabaseLastBatch>(call)) reply(database.LastBatch());
+}
+
+void EngineHost::MakeHubCall(Hub& hub, Lane lane, HubCall call, uint64_t generation) {
+  const absl::Time begun = SteadyNow();
+  const auto reply = [&](HubReply reply) {
+    auto shared = std::make_shared<HubReply>(std::move(reply));
+    const absl::Duration round_trip = SteadyNow() - begun;
+    inbox_.Post(generation, [shared, lane, round_trip](Engine& engine) {
+      engine.OnHubReply(lane, std::move(*shared), round_trip);
+    });
+  };
+  if (auto* push = std::get_if<HubPush>(&call)) reply(hub.Push(push->request));
+  if (auto* pull = std::get_if<HubPull>(&call)) reply(hub.Pull(pull->request));
+  if (std::holds_alternative<HubGetHeads>(call)) reply(hub.Heads());
+  if (auto* session = std::get_if<HubOpenSession>(&call)) reply(hub.OpenSession(session->request));
+  if (auto* heartbeat = std::get_if<HubHeartbeat>(&call)) {
+    heartbeat->report.version = parts_.version;
+    reply(hub.Heartbeat(heartbeat->report));
+  }
+}
+
+// ---- Capture's thread ----
+
+void EngineHost::CaptureLoop() {
+  SystemRandom random;
+  Backoff backoff(absl::Milliseconds(500), absl::Seconds(30));
+  while (const uint64_t generation = AwaitEngine()) {
+    const absl::Time begun = SteadyNow();
+    absl::Status status = parts_.capture->Start();
+    DatabaseEvidence evidence = parts_.capture->Evidence();
+    if (status.ok()) {
+      capture_wanted_ = true;
+      inbox_.PostCapture(
+          generation, [evidence](Engine& engine) { engine.OnCaptureStarted(evidence); }, 0, 0);
+      evidence = {};
+      status = StreamCapture(generation);
+      parts_.capture->Stop();
+    }
+    if (status.ok() || stopping_) continue;
+    if (SteadyNow() - begun > kWorksAgainAfter) backoff.Succeed();
+    const absl::Time next_try = backoff.Fail(absl::Now(), random);
+    inbox_.PostCapture(
+        generation,
+        [status, next_try, evidence](Engine& engine) { engine.OnCaptureStopped(status, next_try, evidence); }, 0, 0);
+    Sleep(next_try, generation);
+  }
+}
+
+absl::Status EngineHost::StreamCapture(uint64_t generation) {
+  CaptureGatherer gatherer;
+  const auto post = [&] {
+    if (gatherer.empty()) return;
+    auto shared = std::make_shared<CaptureBatch>(gatherer.TakePortion());
+    const size_t bytes = BytesOf(*shared), items = shared->items.size();
+    inbox_.PostCapture(
+        generation, [shared](Engine& engine) { engine.OnCapture(std::move(*shared)); }, bytes, items);
+  };
+  while (!stopping_ && inbox_.generation() == generation) {
+    if (!capture_wanted_) return absl::FailedPreconditionError("the database and the log do not belong together");
+    if (!inbox_.WaitForRoom(kCaptureWait)) {
+      if (parts_.capture_keep_alive != nullptr) ASSAY_RETURN_IF_ERROR(parts_.capture_keep_alive());
+      continue;
+    }
+    absl::StatusOr<CaptureBatch> batch = parts_.capture->Next(gatherer.Wait(SteadyNow(), kCaptureWait));
+    if (!batch.ok()) {
+      post();
+      return batch.status();
+    }
+    const absl::Time now = SteadyNow();
+    const size_t items = batch->items.size();
+    const bool due = gatherer.Add(*std::move(batch), now);
+    if (gatherer.saw_echo()) echo_due_ = false;
+    if (due) post();
+    PauseCapture(gatherer.Pause(now), items, generation);
+  }
+  return absl::OkStatus();
+}
+
+// ---- The hints' thread ----
+
+void EngineHost::HintLoop() {
+  uint64_t told_generation = 0;
+  absl::Status told;
+  while (const uint64_t generation = AwaitEngine()) {
+    const absl::Time begun = absl::Now();
+    const absl::StatusOr<bool> hint = parts_.hints->Wait(kHintWait);
+    if (stopping_) return;
+    if (generation != told_generation || hint.status() != told) {
+      told_generation = generation;
+      told = hint.status();
+      inbox_.Post(generation, [told](Engine& engine) { engine.OnHintsChanged(told); });
+    }
+    if (hint.ok() && *hint) inbox_.Post(generation, [](Engine& engine) { engine.OnHubHint(); });
+    if (!hint.ok())
+      Sleep(begun + absl::Seconds(1), generation);  // The body paces its tries; this is against one that does not.
+  }
+}
+
+// ---- Commands ----
+
+absl::Status EngineHost::Tell(Inbox::Input command) {
+  const uint64_t generation = inbox_.generation();
+  if (generation == 0) {
+    const LinkStatus link = board_.Get().engine_link;
+    return absl::UnavailableError(link.status.ok() ? "the daemon is starting: try again in a moment"
+                                                   : absl::StrCat("the daemon is stopped: ", link.status.message()));
+  }
+  inbox_.Post(generation, std::move(command));
+  return absl::OkStatus();
+}
+
+absl::Status EngineHost::SyncNow() {
+  return Tell([](Engine& engine) { engine.SyncNow(); });
+}
+
+absl::Status EngineHost::RetryParked(std::optional<TableName> table) {
+  return Tell([table = std::move(table)](Engine& engine) { engine.RetryParked(table); });
+}
+
+// These are remembered, and hold for the next engine if there is none now.
+absl::Status EngineHost::Pause() {
+  paused_ = true;
+  inbox_.Post(inbox_.generation(), [](Engine& engine) { engine.Pause(); });
+  return absl::OkStatus();
+}
+
+absl::Status EngineHost::Resume() {
+  paused_ = false;
+  inbox_.Post(inbox_.generation(), [](Engine& engine) { engine.Resume(); });
+  return absl::OkStatus();
+}
+
+absl::Status EngineHost::SetInterval(absl::Duration interval) {
+  interval_us_ = absl::ToInt64Microseconds(interval);
+  inbox_.Post(inbox_.generation(), [interval](Engine& engine) { engine.SetInterval(interval); });
+  return absl::OkStatus();
+}
+
+}  // namespace assay

@@ -1,0 +1,119 @@
+// Runs an engine: one thread steps it, others make its calls, and everyone may ask how it is.
+//
+//   capture ──▶ inbox ──▶ engine ──▶ calls ──▶ database · push · pull   (a thread each)
+//   hints   ──▶   ▲                               │
+//   commands ──▶  └──────────── replies ──────────┘
+//
+// When the engine fails (log disk full, damaged file) it is thrown away together with its log file and opened again
+// later, with growing pauses; capture starts over at what is durable, and the status says why and when. Nothing
+// acknowledged is lost by that.
+//
+//   EngineHost host(std::move(parts));
+//   ASSAY_RETURN_IF_ERROR(host.Start());
+//   ... host is an Operator ...
+//   host.Stop(absl::Seconds(2));
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "engine/clock.h"
+#include "engine/database.h"
+#include "engine/engine.h"
+#include "engine/link.h"
+#include "engine/operator.h"
+#include "engine/remotes/hub.h"
+#include "tools/host/call_queue.h"
+#include "tools/host/inbox.h"
+#include "tools/host/progress_meter.h"
+#include "tools/host/status_board.h"
+
+namespace assay {
+
+struct HostParts {
+  EngineConfig engine;
+  std::string log_path;
+  std::string log_vfs;  // Tests: a VFS that fails. Empty: SQLite's own.
+  std::string version;
+  std::unique_ptr<CaptureSource> capture;
+  std::function<absl::Status()> capture_keep_alive;  // Called while the engine does not keep up; may be null.
+  std::unique_ptr<Database> database;
+  std::unique_ptr<Hub> push_hub, pull_hub;  // Null without a hub.
+  std::unique_ptr<HubHints> hints;          // Null without realtime.
+  std::function<void()> interrupt;          // Ends every blocking call of the above; may be null.
+  StatusBoard::Changed on_change = [](const DaemonStatus&, const DaemonStatus&) {};
+};
+
+// A damaged log file (DATA_LOSS) by name, and with what a person does about it; other statuses as they are.
+absl::Status ExplainLogDamage(const absl::Status& status, const std::string& log_path);
+
+class EngineHost : public Operator {
+ public:
+  explicit EngineHost(HostParts parts);
+  ~EngineHost() override;
+
+  void Start();
+  // The engine ends after its current step, with everything durable; then the blocking calls. False: some thread is
+  // still busy after `patience` (a name being resolved cannot be interrupted) and may be left behind by a process that
+  // ends now.
+  bool Stop(absl::Duration patience);
+
+  DaemonStatus Status() override { return board_.Get(); }
+  DaemonStatus WaitForChange(uint64_t seen, absl::Duration wait) override { return board_.WaitForChange(seen, wait); }
+  absl::Status SyncNow() override;
+  absl::Status Pause() override;
+  absl::Status Resume() override;
+  absl::Status SetInterval(absl::Duration interval) override;
+  absl::Status RetryParked(std::optional<TableName> table) override;
+  std::string log_path() const override { return parts_.log_path; }
+
+ private:
+  void EngineLoop();
+  absl::Status RunEngine();
+  // Makes what may be made before the log is durable meanwhile.
+  absl::Status Step(Engine& engine, uint64_t generation);
+  void Publish(const Engine& engine);
+  void Make(Call call, uint64_t generation);
+  void MakeDatabaseCall(const DatabaseCall& call, uint64_t generation);
+  void MakeHubCall(Hub& hub, Lane lane, HubCall call, uint64_t generation);
+  void CaptureLoop();
+  absl::Status StreamCapture(uint64_t generation);
+  // Lets more come together before the next look, unless an echo is due.
+  void PauseCapture(absl::Duration pause, size_t items, uint64_t generation);
+  void AwaitEcho();
+  void HintLoop();
+  // UNAVAILABLE, with the cause, when there is no engine to be told.
+  absl::Status Tell(Inbox::Input command);
+  // Waits for an engine; 0 when stopping.
+  uint64_t AwaitEngine();
+  // Sleeps until `until`, shorter when stopping or when another engine than `generation`'s is there.
+  void Sleep(absl::Time until, uint64_t generation);
+  void Spawn(std::function<void()> loop);
+
+  HostParts parts_;
+  StatusBoard board_;
+  ProgressMeter push_meter_, pull_meter_, projection_meter_;  // The engine's thread's.
+  Inbox inbox_;
+  CallQueue database_calls_, push_calls_, pull_calls_;
+  std::atomic<bool> paused_{false};
+  std::atomic<bool> capture_wanted_{true};
+  std::atomic<int64_t> interval_us_{0};  // Set by a person; 0: as configured.
+
+  std::mutex mutex_;
+  std::condition_variable wake_;  // Something of the below has changed.
+  std::atomic<bool> stopping_{false};
+  uint64_t generation_ = 0;  // Of the engine that runs; 0: none.
+  bool engine_ended_ = true;
+  std::atomic<bool> echo_due_{false};  // The fence of a read, or a projection itself, is to come by in capture.
+  int running_ = 0;                    // Threads not yet ended.
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace assay

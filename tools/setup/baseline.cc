@@ -1,0 +1,207 @@
+#include "tools/setup/baseline.h"
+
+#include <cstdio>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "adapters/libpq/sqlstate.h"
+#include "adapters/libpq/steady_time.h"
+#include "log/annotate.h"
+
+namespace assay {
+namespace {
+
+// Undoes COPY's text format inside `line` and points `tuple` into it. DATA_LOSS when the count of values is not the
+// tuple's.
+absl::Status SplitCopyLine(char* line, size_t size, std::vector<TupleValue>* tuple) {
+  if (size > 0 && line[size - 1] == '\n') --size;
+  size_t field = 0;
+  char* out = line;
+  char* begin = line;
+  bool null = false;
+  for (size_t i = 0; i <= size; ++i) {
+    if (i == size || line[i] == '\t') {
+      if (field == tuple->size()) return absl::DataLossError("COPY sent more values than the table has columns");
+      (*tuple)[field++] =
+          null ? TupleValue{} : TupleValue{TupleValue::Kind::kText, {begin, static_cast<size_t>(out - begin)}};
+      begin = out = line + i + 1;
+      null = false;
+    } else if (line[i] == '\\' && i + 1 < size) {
+      switch (line[++i]) {
+        case 'N':
+          null = true;
+          break;
+        case 'b':
+          *out++ = '\b';
+          break;
+        case 'f':
+          *out++ = '\f';
+          break;
+        case 'n':
+          *out++ = '\n';
+          break;
+        case 'r':
+          *out++ = '\r';
+          break;
+        case 't':
+          *out++ = '\t';
+          break;
+        case 'v':
+          *out++ = '\v';
+          break;
+        default:
+          *out++ = line[i];
+      }
+    } else {
+      *out++ = line[i];
+    }
+  }
+  if (field != tuple->size()) return absl::DataLossError("COPY sent fewer values than the table has columns");
+  return absl::OkStatus();
+}
+
+// What keeps CREATE_REPLICATION_SLOT waiting, for people.
+std::string Writers(Connection& admin, int except) {
+  absl::StatusOr<Result> writers = admin.Execute(
+      "SELECT pg_catalog.string_agg('process ' || pid || coalesce(' (' || nullif(application_name, '') || ')', '') || "
+      "', ' || state, '; ') "
+      "FROM pg_catalog.pg_stat_activity WHERE backend_xid IS NOT NULL AND pid NOT IN (pg_catalog.pg_backend_pid(), "
+      "$1::int)",
+      {absl::StrCat(except)});
+  if (!writers.ok() || writers->IsNull(0, 0))
+    return "a transaction that is open, perhaps a prepared one (pg_prepared_xacts)";
+  return writers->String(0, 0);
+}
+
+std::string Unlimited(const SelectedTable& table) {
+  // Inheritance children have keys of their own and are not published with their parent.
+  return table.partitions.empty() ? "ONLY " : "";
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SlotSnapshot>> SlotSnapshot::Create(const std::string& url, Connection& admin,
+                                                                   absl::Duration wait) {
+  auto slot = std::make_unique<SlotSnapshot>();
+  ASSAY_ASSIGN_OR_RETURN(
+      slot->connection_,
+      Connection::Open(url, {.application_name = "assay init", .replication = true, .call_timeout = wait}));
+  const int pid = slot->connection_->backend_pid();
+  // The older spelling of (SNAPSHOT 'export'), which every version understands.
+  absl::StatusOr<Result> made = slot->connection_->ExecuteScript(
+      absl::StrCat("CREATE_REPLICATION_SLOT ", kSlot, " LOGICAL pgoutput EXPORT_SNAPSHOT"));
+  if (absl::IsDeadlineExceeded(made.status())) {
+    const std::string writers = Writers(admin, pid);
+    // Closing our end would not stop it: it would go on waiting, and leave the slot behind.
+    (void)admin.Execute("SELECT pg_catalog.pg_terminate_backend($1::int)", {absl::StrCat(pid)});
+    return absl::AbortedError(absl::StrCat(
+        "create the replication slot: the server waits for transactions that were open before and do not end (",
+        writers, "); end them and run the command again"));
+  }
+  if (!made.ok()) {
+    const absl::Status status = AnnotateSql(made.status(), "create the replication slot");
+    return SqlstateOf(status) == "42710" ? absl::AlreadyExistsError(status.message()) : status;
+  }
+  ASSAY_ASSIGN_OR_RETURN(slot->consistent_point_, ParseLsn(made->Text(0, 1)));
+  slot->snapshot_ = made->String(0, 2);
+  return slot;
+}
+
+absl::StatusOr<std::unique_ptr<Connection>> OpenReader(const std::string& admin_url) {
+  return Connection::Open(admin_url, {.application_name = "assay baseline", .settings = {{"row_security", "off"}}});
+}
+
+absl::Status BeginAt(Connection& reader, const std::string& snapshot) {
+  ASSAY_RETURN_IF_ERROR(reader.ExecuteScript("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").status());
+  if (snapshot.empty()) return absl::OkStatus();
+  return AnnotateSql(
+      reader.ExecuteScript(absl::StrCat("SET TRANSACTION SNAPSHOT ", reader.QuoteLiteral(snapshot))).status(),
+      "open the slot's snapshot");
+}
+
+absl::Status PublishAt(Connection& admin, Connection& reader, const SelectedTable& table, absl::Time deadline) {
+  const std::string name = Quoted(admin, table.name());
+  // Writers are kept out from before the snapshot is taken until the publication has the table: nobody can commit in
+  // between.
+  for (;;) {
+    const absl::Status locked =
+        admin
+            .ExecuteScript(absl::StrCat("BEGIN; SET LOCAL lock_timeout = ", absl::ToInt64Milliseconds(kLockWait),
+                                        "; LOCK TABLE ", name, " IN SHARE ROW EXCLUSIVE MODE; ALTER PUBLICATION ",
+                                        kPublication, " ADD TABLE ONLY ", name))
+            .status();
+    if (locked.ok()) break;
+    ASSAY_RETURN_IF_ERROR(admin.ExecuteScript("ROLLBACK").status());
+    if (!absl::IsAborted(locked) || SteadyNow() >= deadline)
+      return AnnotateSql(locked, absl::StrCat("publish ", table.name().ToString()));
+    absl::SleepFor(absl::Milliseconds(300));
+  }
+  absl::Status status = BeginAt(reader, "");
+  if (status.ok()) status = reader.Execute("SELECT 1").status();  // Takes the snapshot.
+  if (!status.ok()) {
+    (void)admin.ExecuteScript("ROLLBACK");
+    return status;
+  }
+  return admin.ExecuteScript("COMMIT").status();
+}
+
+absl::Status ReadRows(Connection& reader, const SelectedTable& table,
+                      const std::function<absl::Status(absl::Span<const TupleValue>)>& visit) {
+  const TableShape& shape = table.shape;
+  const auto column = [&](uint32_t ordinal) { return reader.QuoteIdentifier(shape.columns[ordinal].name); };
+  std::vector<std::string> columns, key;
+  for (uint32_t i = 0; i < shape.columns.size(); ++i) columns.push_back(column(i));
+  for (uint32_t ordinal : shape.key) key.push_back(column(ordinal));
+  const std::string what = absl::StrCat("read ", shape.name.ToString());
+  ASSAY_RETURN_IF_ERROR(
+      AnnotateSql(reader
+                      .ExecuteScript(absl::StrCat("COPY (SELECT ", absl::StrJoin(columns, ", "), " FROM ",
+                                                  Unlimited(table), Quoted(reader, shape.name), " ORDER BY ",
+                                                  absl::StrJoin(key, ", "), ") TO STDOUT"))
+                      .status(),
+                  what));
+  std::vector<TupleValue> tuple(columns.size());
+  for (;;) {
+    char* line = nullptr;
+    const int size = PQgetCopyData(reader.raw(), &line, /*async=*/1);
+    if (size == 0) {
+      ASSAY_RETURN_IF_ERROR(reader.Wait(absl::InfiniteFuture()).status());
+      if (PQconsumeInput(reader.raw()) == 0) return AnnotateSql(reader.ConnectionError(), what);
+      continue;
+    }
+    if (size < 0) break;
+    const std::unique_ptr<char, decltype(&PQfreemem)> owned(line, &PQfreemem);
+    ASSAY_RETURN_IF_ERROR(Annotate(SplitCopyLine(line, size, &tuple), what));
+    ASSAY_RETURN_IF_ERROR(visit(tuple));
+  }
+  absl::Status status;
+  while (PGresult* next = PQgetResult(reader.raw())) {
+    const Result result(next);
+    if (PQresultStatus(next) == PGRES_FATAL_ERROR) status = StatusFromResult(next);
+  }
+  return AnnotateSql(status, what);
+}
+
+absl::Status WriteBaseline(Connection& reader, Lsn at, const std::vector<SelectedTable>& tables, Reconciler& reconciler,
+                           const FoldIndex& fold, const BaselineOptions& options) {
+  std::vector<Reconciler::Pass> passes = {Reconciler::Pass::kWrite};
+  if (!fold.empty()) passes.insert(passes.begin(), Reconciler::Pass::kCompare);
+  for (const Reconciler::Pass pass : passes) {
+    uint64_t done = 0;
+    ASSAY_RETURN_IF_ERROR(reconciler.BeginPass(pass, at, options.time_us));
+    for (const SelectedTable& table : tables) {
+      ASSAY_RETURN_IF_ERROR(reconciler.BeginTable(std::make_shared<TableShape>(table.shape)));
+      ASSAY_RETURN_IF_ERROR(ReadRows(reader, table, [&](absl::Span<const TupleValue> tuple) {
+        if (++done % 10'000 == 0 && options.progress)
+          options.progress(pass == Reconciler::Pass::kCompare ? "compare rows" : "write rows", done);
+        return reconciler.Row(tuple);
+      }));
+    }
+    ASSAY_RETURN_IF_ERROR(reconciler.EndPass());
+    if (reconciler.MustAsk()) break;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace assay

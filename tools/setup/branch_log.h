@@ -1,0 +1,63 @@
+// What `assay init` and `assay repair` share: a branch's log with everything over it, filled from the hub.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/capture/recorder.h"
+#include "engine/remotes/hub.h"
+#include "log/event_log.h"
+#include "log/local_state/stage_store.h"
+#include "log/log_file.h"
+#include "log/row_versions/row_versions.h"
+#include "log/table_names.h"
+#include "tools/setup/sequences.h"
+
+namespace assay {
+
+// Named values of a log. The state is "begun" (a slot of ours may be there without a baseline), "finished" (both are),
+// "left" (neither), or empty; the tables are those whose baseline is in the log, one a line.
+inline constexpr char kEnrolmentState[] = "enrolment";
+inline constexpr char kEnrolmentBegun[] = "begun";
+inline constexpr char kEnrolmentFinished[] = "finished";
+inline constexpr char kEnrolmentLeft[] = "left";
+inline constexpr char kEnrolledTables[] = "enrolled_tables";
+
+// Opened together because one knows nothing of what another instance appends.
+struct OpenLog {
+  std::unique_ptr<LogFile> file;
+  std::unique_ptr<EventLog> log;
+  std::unique_ptr<TableNames> names;
+  std::unique_ptr<RowVersionStore> rows;
+  std::unique_ptr<StageStore> stages;
+
+  static absl::StatusOr<std::unique_ptr<OpenLog>> Open(const std::string& path);
+  // The enrolment's.
+  absl::StatusOr<std::string> State();
+};
+
+// Rows that are read from tables are nobody's projection.
+class NoEcho : public ProjectionEcho {
+ public:
+  bool Claims(absl::string_view, HlcStamp*) override { return false; }
+  bool Meant(const RowRef&, ChangeKind, const TableShape&, absl::Span<const TupleValue>) override { return false; }
+  absl::Status Landed() override { return absl::OkStatus(); }
+};
+
+// Events done, of those the hub has.
+using PullProgress = std::function<void(uint64_t done, uint64_t total)>;
+// Appends all that the hub has and the log has not. Returns how many events.
+absl::StatusOr<uint64_t> PullAll(OpenLog& open, Hub& hub, const PullProgress& progress);
+
+// Two branches of one number would hand out the same keys: INVALID_ARGUMENT, naming the other.
+absl::Status CheckNumberIsFree(OpenLog& open, const std::string& branch_name, uint32_t branch_number);
+
+// Raises `largest` to the keys of this branch's own class that `change` has.
+void NoteOwnKeys(const ResolvedChange& change, const std::map<SequenceColumn, SequenceClass>& classes,
+                 std::map<SequenceColumn, int64_t>* largest);
+
+}  // namespace assay

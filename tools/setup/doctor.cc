@@ -1,0 +1,469 @@
+#include "tools/setup/doctor.h"
+
+#include <libpq-fe.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "adapters/libpq/sqlstate.h"
+#include "tools/setup/enrolled_tables.h"
+
+namespace assay {
+namespace {
+
+constexpr uint64_t kFreeBytesLow = 1ull << 30;
+// Beyond this, times shown to people mislead; nothing in the merge depends on it.
+constexpr absl::Duration kOffsetLarge = absl::Seconds(30);
+constexpr absl::Duration kDeadlockTimeoutMin = absl::Seconds(1);
+
+// Where PostgreSQL refused a question of ours, its own log knows more.
+constexpr char kLook[] = "run assay doctor with postgres.admin_url set to a superuser, and look into PostgreSQL's log";
+constexpr char kEnrolAnew[] =
+    "stop assayd; assay leave; move log.db* out of the state directory and keep it; assay init, which compares every "
+    "row with the fleet";
+constexpr char kTrySlot[] =
+    "mend the checks above first; then try: SELECT pg_create_logical_replication_slot('x', 'pgoutput', true)";
+
+// Collects checks: one line where each is made.
+class Findings {
+ public:
+  explicit Findings(std::vector<Check>* checks) : checks_(checks) {}
+  void Ok(absl::string_view name, std::string detail) { Add(name, CheckResult::kOk, std::move(detail), ""); }
+  void Warn(absl::string_view name, std::string detail, std::string remedy) {
+    Add(name, CheckResult::kWarn, std::move(detail), std::move(remedy));
+  }
+  void Fail(absl::string_view name, std::string detail, std::string remedy) {
+    Add(name, CheckResult::kFail, std::move(detail), std::move(remedy));
+  }
+  void Failed(absl::string_view name, const absl::Status& status, std::string remedy) {
+    Fail(name, std::string(status.message()), std::move(remedy));
+  }
+
+ private:
+  void Add(absl::string_view name, CheckResult result, std::string detail, std::string remedy) {
+    checks_->push_back({std::string(name), result, std::move(detail), std::move(remedy)});
+  }
+  std::vector<Check>* checks_;
+};
+
+std::string Bytes(double bytes) {
+  if (bytes < 1e6) return absl::StrFormat("%.0f kB", bytes / 1e3);
+  if (bytes < 1e9) return absl::StrFormat("%.1f MB", bytes / 1e6);
+  return absl::StrFormat("%.1f GB", bytes / 1e9);
+}
+
+// One line of settings and counts that the checks below pick from. What pg_settings lacks, this version lacks or this
+// role may not see.
+constexpr char kServer[] = R"sql(
+SELECT pg_catalog.current_setting('server_version'), pg_catalog.getdatabaseencoding(), pg_catalog.current_setting('wal_level'),
+  pg_catalog.current_setting('max_replication_slots'), (SELECT pg_catalog.count(*) FROM pg_catalog.pg_replication_slots),
+  EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = 'assay'),
+  pg_catalog.current_setting('max_wal_senders'),
+  (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walsender'),
+  pg_catalog.current_setting('max_slot_wal_keep_size'), pg_catalog.current_setting('synchronous_standby_names'),
+  (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'output_plugin_libraries'), pg_catalog.pg_is_in_recovery(), pg_catalog.current_database(),
+  pg_catalog.current_setting('fsync'), pg_catalog.current_setting('deadlock_timeout'),
+  (SELECT setting::integer FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'))sql";
+
+void CheckSettings(const Connection& admin, const Result& server, Findings& found) {
+  const std::string version = server.String(0, 0);
+  if (admin.server_version() < 140000) {
+    found.Fail("server version", absl::StrCat("PostgreSQL ", version, "; capture needs 14 or newer"),
+               "upgrade PostgreSQL to 14 or newer");
+  } else {
+    found.Ok("server version", absl::StrCat("PostgreSQL ", version));
+  }
+  if (server.Bool(0, 11)) {
+    found.Fail("primary", "the server is a standby, which cannot be written to", "point postgres.url at the primary");
+  }
+  if (server.Text(0, 1) == "UTF8") {
+    found.Ok("encoding", "UTF8");
+  } else {
+    found.Fail(
+        "encoding",
+        absl::StrCat("the database ", server.Text(0, 12), " is encoded in ", server.Text(0, 1), "; events are UTF-8"),
+        absl::StrCat("createdb --encoding=UTF8 --template=template0 NEW && pg_dump ", server.Text(0, 12),
+                     " | psql NEW"));
+  }
+  if (server.Text(0, 2) == "logical") {
+    found.Ok("wal_level", "logical");
+  } else {
+    found.Fail("wal_level", absl::StrCat("it is ", server.Text(0, 2), "; capture needs logical"),
+               "ALTER SYSTEM SET wal_level = 'logical'; then restart PostgreSQL");
+  }
+  const auto room = [&](absl::string_view setting, int64_t limit, int64_t used, bool counted) {
+    if (used + (counted ? 0 : 1) > limit) {
+      found.Fail(setting, absl::StrCat(used, " of ", limit, " are in use"),
+                 absl::StrCat("ALTER SYSTEM SET ", setting, " = ", used + 4, "; then restart PostgreSQL"));
+    } else {
+      found.Ok(setting, absl::StrCat(used, " of ", limit, " in use"));
+    }
+  };
+  room("max_replication_slots", server.Int64(0, 3), server.Int64(0, 4), server.Bool(0, 5));
+  room("max_wal_senders", server.Int64(0, 6), server.Int64(0, 7), server.Bool(0, 5));
+  if (server.Text(0, 8) == "-1") {
+    found.Ok("max_slot_wal_keep_size", "unlimited: WAL is kept for as long as assayd is stopped");
+  } else {
+    found.Warn("max_slot_wal_keep_size",
+               absl::StrCat("it is ", server.Text(0, 8),
+                            ": if assayd is stopped for longer than that much WAL lasts, changes are lost to the log"),
+               "ALTER SYSTEM SET max_slot_wal_keep_size = -1; SELECT pg_reload_conf()");
+  }
+  const std::string standbys = server.String(0, 9);
+  if (absl::StrContains(standbys, '*') || absl::StrContains(standbys, "assay")) {
+    found.Fail("synchronous_standby_names",
+               absl::StrCat("\"", standbys, "\" matches Assay's session: every commit would wait for assayd"),
+               "ALTER SYSTEM SET synchronous_standby_names = '…' naming only real standbys; SELECT pg_reload_conf()");
+  } else {
+    found.Ok("synchronous_standby_names", standbys.empty() ? "empty" : standbys);
+  }
+  if (!server.IsNull(0, 10)) {
+    if (absl::StrContains(server.Text(0, 10), "pgoutput")) {
+      found.Ok("output_plugin_libraries", server.String(0, 10));
+    } else {
+      found.Fail("output_plugin_libraries", absl::StrCat("\"", server.Text(0, 10), "\" does not name pgoutput"),
+                 absl::StrCat("ALTER SYSTEM SET output_plugin_libraries = '", server.Text(0, 10),
+                              server.Text(0, 10).empty() ? "" : ", ", "pgoutput'; SELECT pg_reload_conf()"));
+    }
+  }
+  if (server.Text(0, 13) != "on") {
+    found.Warn("fsync", "it is off: after a crash PostgreSQL may have lost what the log has",
+               "ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()");
+  }
+  // A projection holds locks for less than PostgreSQL's default: ProjectionOptions::locked_max.
+  if (server.Int64(0, 15) < absl::ToInt64Milliseconds(kDeadlockTimeoutMin)) {
+    found.Warn("deadlock_timeout",
+               absl::StrCat("it is ", server.Text(0, 14),
+                            ": rows that are being brought up to date may be held for longer, and "
+                            "then it is the application's transaction that PostgreSQL ends"),
+               "ALTER SYSTEM SET deadlock_timeout = '1s'; SELECT pg_reload_conf()");
+  }
+}
+
+void CheckTables(Connection& admin, const DoctorOptions& options, Findings& found) {
+  absl::StatusOr<TableSelection> selection = SelectTables(admin, options.tables, options.exclude);
+  if (!selection.ok()) return found.Failed("tables", selection.status(), kLook);
+  for (const RefusedTable& refused : selection->refused) {
+    const std::string name = refused.name.ToString();
+    const std::string remedy =
+        absl::StrCat("that, or add \"", refused.name.schema, ".", refused.name.table, "\" to postgres.exclude");
+    if (refused.by_name)
+      found.Fail("table " + name, absl::StrCat("cannot be enrolled: ", refused.reason), remedy);
+    else
+      found.Warn("table " + name, absl::StrCat("cannot be enrolled: ", refused.reason), remedy);
+  }
+  if (selection->tables.empty()) {
+    return found.Fail("tables",
+                      absl::StrCat("postgres.tables (", absl::StrJoin(options.tables, ", "),
+                                   ") matches no table that can be enrolled"),
+                      "name the application's schema in postgres.tables, such as [\"public.*\"]");
+  }
+  for (const SelectedTable& table : selection->tables) {
+    if (!table.warning.empty())
+      found.Warn("table " + table.name().ToString(), table.warning, "ALTER TABLE … ENABLE TRIGGER … for each");
+  }
+  found.Ok("tables", absl::StrCat(selection->tables.size(), " can be enrolled"));
+  absl::StatusOr<Result> installed = admin.Execute("SELECT pg_catalog.to_regclass('assay.enrolled') IS NOT NULL");
+  if (!installed.ok() || !installed->Bool(0, 0)) {
+    return found.Warn("enrolment", "this database is not enrolled yet", "assay init");
+  }
+  absl::StatusOr<std::vector<TableName>> published = PublishedTables(admin);
+  if (!published.ok()) return found.Failed("publication", published.status(), "assay init");
+  std::vector<std::string> missing;
+  for (const SelectedTable& table : selection->tables) {
+    if (std::find(published->begin(), published->end(), table.name()) == published->end())
+      missing.push_back(table.name().ToString());
+  }
+  if (missing.empty())
+    found.Ok("publication", absl::StrCat(published->size(), " tables"));
+  else
+    found.Warn("publication", absl::StrCat("not enrolled yet: ", absl::StrJoin(missing, ", ")), "assay init");
+  // A partition made after init has neither; nor has a table that was created anew under the same name.
+  absl::StatusOr<Result> bare = admin.Execute(
+      "SELECT pg_catalog.string_agg(DISTINCT c.oid::pg_catalog.regclass::text, ', ') FROM pg_catalog.pg_publication p "
+      "JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid "
+      "CROSS JOIN LATERAL (SELECT r.prrelid AS relid UNION SELECT relid FROM pg_catalog.pg_partition_tree(r.prrelid)) "
+      "t "
+      "JOIN pg_catalog.pg_class c ON c.oid = t.relid WHERE p.pubname = 'assay' AND (c.relreplident <> 'f' OR NOT "
+      "EXISTS "
+      "(SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = 'assay_attribution'))");
+  if (!bare.ok()) return found.Failed("replica identity", bare.status(), "assay init");
+  if (bare->IsNull(0, 0))
+    found.Ok("replica identity", "FULL everywhere");
+  else
+    found.Fail("replica identity",
+               absl::StrCat("REPLICA IDENTITY FULL or the attribution trigger is missing on ", bare->Text(0, 0)),
+               "assay init");
+}
+
+void CheckSlot(Connection& admin, Findings& found) {
+  absl::StatusOr<Result> slot = admin.Execute(
+      "SELECT active, wal_status, pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn), "
+      "plugin, "
+      "database = pg_catalog.current_database(), database FROM pg_catalog.pg_replication_slots WHERE slot_name = "
+      "'assay'");
+  if (!slot.ok()) return found.Failed("slot", slot.status(), kLook);
+  if (slot->rows() == 0) {
+    absl::StatusOr<Result> published = admin.Execute("SELECT FROM pg_catalog.pg_publication WHERE pubname = 'assay'");
+    if (published.ok() && published->rows() > 0)
+      found.Fail("slot", "the replication slot \"assay\" is gone: changes since then are not in the log", kEnrolAnew);
+    return;
+  }
+  const std::string drop = "SELECT pg_drop_replication_slot('assay')";
+  if (!slot->Bool(0, 4))
+    return found.Fail("slot", absl::StrCat("the slot \"assay\" belongs to the database ", slot->Text(0, 5)), drop);
+  if (slot->Text(0, 3) != "pgoutput")
+    return found.Fail("slot", absl::StrCat("the slot \"assay\" uses the plugin ", slot->Text(0, 3)), drop);
+  if (slot->Text(0, 1) == "lost")
+    return found.Fail("slot", "the server has removed WAL that the slot needed: changes are not in the log",
+                      kEnrolAnew);
+  const std::string behind = absl::StrCat(slot->Bool(0, 0) ? "streaming" : "nobody is streaming", ", ",
+                                          Bytes(slot->Int64(0, 2)), " of WAL behind");
+  if (slot->Text(0, 1) == "unreserved")
+    return found.Fail("slot", absl::StrCat(behind, "; the server is about to remove WAL it needs"),
+                      "systemctl start assayd");
+  if (!slot->Bool(0, 0)) return found.Warn("slot", behind, "systemctl start assayd");
+  found.Ok("slot", behind);
+}
+
+// Emits a message and looks for it through pgoutput on a temporary slot: `messages 'true'` must work, or projections
+// would echo.
+void CheckMessages(const std::string& url, Findings& found) {
+  auto session = Connection::Open(url, {.application_name = "assay doctor", .call_timeout = absl::Seconds(20)});
+  if (!session.ok()) return;  // CheckLogin has said so.
+  Connection& connection = **session;
+  const std::string slot = absl::StrCat("assay_doctor_", connection.backend_pid());
+  const std::string nonce = absl::StrCat("probe ", absl::ToUnixNanos(absl::Now()));
+  absl::Status status = connection.ExecuteScript("SET statement_timeout = '10s'").status();
+  if (status.ok())
+    status = connection.Execute("SELECT pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput', true)", {slot})
+                 .status();
+  if (SqlstateOf(status) == "57014") {
+    return found.Warn(
+        "messages", "not tried: a transaction that was open before does not end, and a slot waits for it",
+        "SELECT pid, xact_start, query FROM pg_stat_activity WHERE backend_xid IS NOT NULL ORDER BY xact_start");
+  }
+  if (status.ok())
+    status =
+        connection.Execute("SELECT pg_catalog.pg_logical_emit_message(true, 'assay.doctor', $1)", {nonce}).status();
+  if (!status.ok()) return found.Failed("messages", status, kTrySlot);
+  const absl::StatusOr<Result> back = connection.Execute(
+      "SELECT 1 FROM pg_catalog.pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1', "
+      "'publication_names', 'assay', 'messages', 'true') "
+      " WHERE position(pg_catalog.convert_to($2, 'UTF8') IN data) > 0",
+      {slot, nonce});
+  if (!back.ok()) return found.Failed("messages", back.status(), kTrySlot);
+  if (back->rows() == 0)
+    return found.Fail("messages", "a message put into the WAL does not come back through pgoutput",
+                      "upgrade PostgreSQL to 14 or newer");
+  found.Ok("messages", "a probe came back through pgoutput");
+}
+
+void CheckStateDirectory(const std::string& directory, Findings& found) {
+  const std::string make = absl::StrCat("sudo install -d -m 0700 -o $(id -un) ", directory);
+  struct stat info;
+  if (stat(directory.c_str(), &info) != 0) {
+    const std::string parent = directory.substr(0, std::max<size_t>(directory.rfind('/'), 1));
+    if (errno == ENOENT && access(parent.c_str(), W_OK | X_OK) == 0) {
+      return found.Ok("state_dir", absl::StrCat(directory, " does not exist yet: assay init makes it"));
+    }
+    if (errno == ENOENT) {
+      return found.Fail("state_dir", absl::StrCat(directory, " does not exist, and this user cannot make it"), make);
+    }
+    return found.Fail("state_dir", absl::StrCat(directory, ": ", std::strerror(errno)), make);
+  }
+  if (!S_ISDIR(info.st_mode)) return found.Fail("state_dir", absl::StrCat(directory, " is not a directory"), make);
+  if (access(directory.c_str(), R_OK | W_OK | X_OK) != 0) {
+    return found.Fail("state_dir", absl::StrCat(directory, " cannot be written by this user"),
+                      absl::StrCat("sudo chown $(id -un) ", directory, ", or run as its owner"));
+  }
+  if ((info.st_mode & 022) != 0) {
+    found.Fail("state_dir", absl::StrCat(directory, " can be written by others"),
+               absl::StrCat("chmod 0700 ", directory));
+  } else if ((info.st_mode & 044) != 0) {
+    found.Warn("state_dir", absl::StrCat(directory, " can be read by others, and holds every change ever made"),
+               absl::StrCat("chmod 0700 ", directory));
+  } else {
+    found.Ok("state_dir", directory);
+  }
+  struct statvfs space;
+  if (statvfs(directory.c_str(), &space) == 0) {
+    const uint64_t free = static_cast<uint64_t>(space.f_bavail) * space.f_frsize;
+    if (free < kFreeBytesLow)
+      found.Warn("free space", absl::StrCat(Bytes(free), " in ", directory), "make room: the log only ever grows");
+    else
+      found.Ok("free space", absl::StrCat(Bytes(free), " in ", directory));
+  }
+  const std::string key = directory + "/signing.key";
+  if (stat(key.c_str(), &info) != 0) {
+    if (access((directory + "/log.db").c_str(), F_OK) == 0) {
+      found.Fail("signing key", absl::StrCat(key, " is missing, and the log is there"),
+                 absl::StrCat("put ", key, " back from the backup of ", directory));
+    }
+  } else if ((info.st_mode & 077) != 0) {
+    found.Fail("signing key", absl::StrCat(key, " can be read by others"), absl::StrCat("chmod 0600 ", key));
+  } else {
+    found.Ok("signing key", "readable only by its owner");
+  }
+}
+
+// The hub's TLS mode from its URL: nothing of the URL itself is shown.
+void CheckHubTls(const std::string& url, Findings& found) {
+  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> parsed(PQconninfoParse(url.c_str(), nullptr),
+                                                                            &PQconninfoFree);
+  if (parsed == nullptr) return;  // Not libpq's kind of hub.
+  std::string host, mode;
+  for (const PQconninfoOption* option = parsed.get(); option->keyword != nullptr; ++option) {
+    if (option->val == nullptr) continue;
+    if (absl::string_view(option->keyword) == "host" ||
+        (absl::string_view(option->keyword) == "hostaddr" && host.empty()))
+      host = option->val;
+    if (absl::string_view(option->keyword) == "sslmode") mode = option->val;
+  }
+  const bool local =
+      host.empty() || host[0] == '/' || host == "localhost" || host == "::1" || absl::StartsWith(host, "127.");
+  if (local) return found.Ok("hub TLS", "the hub is on this machine");
+  if (mode == "verify-full") return found.Ok("hub TLS", "verify-full");
+  found.Fail("hub TLS",
+             absl::StrCat("sslmode is ", mode.empty() ? "not set" : mode, ": anyone on the way could pose as the hub"),
+             "append sslmode=verify-full&sslrootcert=/path/to/ca.crt to hub.url");
+}
+
+void CheckHub(const DoctorOptions& options, Hub* hub, const absl::Status& hub_error, Clock* clock, Findings& found) {
+  if (!options.has_hub) return found.Ok("hub", "none configured: this branch keeps its changes to itself");
+  CheckHubTls(options.hub_url, found);
+  if (hub == nullptr) return found.Failed("hub", hub_error, "mend [hub] in the configuration");
+  const absl::Time before = clock->Now();
+  absl::StatusOr<HubHeads> heads = hub->Heads();
+  const absl::Time after = clock->Now();
+  if (!heads.ok()) {
+    std::string remedy = "check the network and hub.url";
+    if (absl::IsUnauthenticated(heads.status()))
+      remedy =
+          "correct the password in hub.url or hub.password_file; if it is lost: assay hub password NAME, run by the "
+          "head office";
+    // These say themselves what to do.
+    if (absl::IsFailedPrecondition(heads.status()) || absl::IsPermissionDenied(heads.status())) remedy = "";
+    return found.Failed("hub", heads.status(), remedy);
+  }
+  uint64_t events = 0;
+  for (const auto& [_, head] : heads->heads) events += head.complete.value;
+  found.Ok("hub", absl::StrCat("answers in ", absl::FormatDuration(absl::Trunc(after - before, absl::Milliseconds(1))),
+                               "; it has ", heads->heads.size(), " chains, ", events, " events"));
+  const absl::Duration offset = heads->hub_time - (before + (after - before) / 2);
+  const std::string shown =
+      absl::StrCat(absl::FormatDuration(absl::Trunc(absl::AbsDuration(offset), absl::Milliseconds(1))),
+                   offset < absl::ZeroDuration() ? " ahead of the hub" : " behind the hub");
+  if (absl::AbsDuration(offset) > kOffsetLarge) {
+    found.Warn(
+        "clock offset",
+        absl::StrCat("this machine's clock is ", shown, ": edits of one value at two branches are settled by time"),
+        "timedatectl set-ntp true");
+  } else {
+    found.Ok("clock offset", shown);
+  }
+}
+
+}  // namespace
+
+absl::string_view CheckResultName(CheckResult result) {
+  switch (result) {
+    case CheckResult::kOk:
+      return "ok";
+    case CheckResult::kWarn:
+      return "warn";
+    case CheckResult::kFail:
+      return "fail";
+  }
+  return "fail";
+}
+
+void CheckServer(Connection& admin, std::vector<Check>* checks) {
+  Findings found(checks);
+  absl::StatusOr<Result> server = admin.Execute(kServer);
+  if (!server.ok()) return found.Failed("server", server.status(), kLook);
+  CheckSettings(admin, *server, found);
+}
+
+void CheckLogin(const std::string& url, std::vector<Check>* checks) {
+  Findings found(checks);
+  auto session = Connection::Open(url, {.application_name = "assay doctor"});
+  if (!session.ok()) return found.Failed("login", session.status(), "set postgres.url to a role that may connect");
+  Connection& connection = **session;
+  absl::StatusOr<Result> role = connection.Execute(
+      "SELECT session_user, rolsuper, rolreplication, EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = "
+      "'assay_projector') "
+      "FROM pg_catalog.pg_roles WHERE rolname = session_user");
+  if (!role.ok()) return found.Failed("login", role.status(), kLook);
+  const std::string name = connection.QuoteIdentifier(role->Text(0, 0));
+  const bool superuser = role->Bool(0, 1);
+  found.Ok("login", absl::StrCat(role->Text(0, 0), superuser ? ", a superuser" : ""));
+  if (!superuser && !role->Bool(0, 2)) {
+    found.Fail("replication", absl::StrCat("the role ", role->Text(0, 0), " may not replicate"),
+               absl::StrCat("ALTER ROLE ", name, " REPLICATION"));
+  } else {
+    auto walsender = Connection::Open(url, {.application_name = "assay doctor", .replication = true});
+    if (!walsender.ok()) {
+      found.Failed("replication", walsender.status(),
+                   "allow the role in pg_hba.conf for this database, then SELECT pg_reload_conf()");
+    } else if (absl::Status identified = (*walsender)->ExecuteScript("IDENTIFY_SYSTEM").status(); !identified.ok()) {
+      // A pooler swallows `replication=database` and hands out an ordinary session.
+      found.Failed("replication", identified, "point postgres.url at PostgreSQL itself, not at a pooler");
+    } else {
+      found.Ok("replication", "a replication session opens");
+    }
+  }
+  if (connection.server_version() < 150000 && !superuser) {
+    return found.Fail("session_replication_role", "before PostgreSQL 15 only a superuser may set it",
+                      absl::StrCat("ALTER ROLE ", name, " SUPERUSER"));
+  }
+  if (!role->Bool(0, 3)) return;  // Not enrolled yet: init grants it.
+  const absl::Status may =
+      connection
+          .ExecuteScript(
+              "BEGIN; SET LOCAL session_replication_role = replica; SET LOCAL ROLE assay_projector; ROLLBACK")
+          .status();
+  if (may.ok()) return found.Ok("session_replication_role", "may be set");
+  (void)connection.ExecuteScript("ROLLBACK");
+  // Init grants both; a role that does not inherit cannot use the first before it is the second.
+  found.Failed(
+      "session_replication_role", may,
+      absl::StrCat("GRANT SET ON PARAMETER session_replication_role TO assay_projector; GRANT assay_projector TO ",
+                   name, "; ALTER ROLE ", name, " INHERIT"));
+}
+
+std::vector<Check> Doctor(const DoctorOptions& options, Hub* hub, const absl::Status& hub_error, Clock* clock) {
+  std::vector<Check> checks;
+  Findings found(&checks);
+  if (options.number < 1 || options.number > options.stride) {
+    found.Fail("branch number", absl::StrCat(options.number, " is not in 1..", options.stride),
+               "set branch.number, or a larger branch.stride in the whole fleet");
+  } else {
+    found.Ok("branch number", absl::StrCat(options.number, " of at most ", options.stride));
+  }
+  auto admin = Connection::Open(options.admin_url, {.application_name = "assay doctor"});
+  if (!admin.ok()) {
+    found.Failed("PostgreSQL", admin.status(), "start PostgreSQL, or mend postgres.url and postgres.admin_url");
+  } else {
+    CheckServer(**admin, &checks);
+    CheckLogin(options.url, &checks);
+    CheckTables(**admin, options, found);
+    CheckSlot(**admin, found);
+    CheckMessages(options.url, found);
+  }
+  CheckStateDirectory(options.state_dir, found);
+  CheckHub(options, hub, hub_error, clock, found);
+  return checks;
+}
+
+}  // namespace assay

@@ -1,0 +1,423 @@
+#include "tools/setup/enrolment.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <iterator>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "adapters/libpq/sqlstate.h"
+#include "adapters/libpq/steady_time.h"
+#include "engine/capture/captured_position.h"
+#include "engine/capture/recorder.h"
+#include "engine/own_chain.h"
+#include "log/annotate.h"
+#include "log/log_file.h"
+#include "tools/setup/branch_log.h"
+#include "tools/setup/doctor.h"
+#include "tools/setup/installation.h"
+#include "tools/setup/repair.h"
+
+namespace assay {
+namespace {
+
+absl::Status CheckConfiguration(const InitOptions& options) {
+  const int64_t number = options.engine.branch_number;
+  if (options.engine.branch_name.empty())
+    return absl::InvalidArgumentError("branch.name is empty: give the branch a name");
+  if (options.stride < 1 || number < 1 || number > options.stride) {
+    return absl::InvalidArgumentError(absl::StrCat("branch.number is ", number, ", which is not in 1..", options.stride,
+                                                   " (branch.stride): give each branch of the fleet its own number"));
+  }
+  if (options.tables.empty()) {
+    return absl::InvalidArgumentError("postgres.tables is empty: name the tables to replicate, such as [\"public.*\"]");
+  }
+  return absl::OkStatus();
+}
+
+// Only what would make the enrolment fail, or fail later: all of it at once.
+absl::Status CheckServerIsFit(Connection& admin, const std::string& url, bool installed) {
+  std::vector<Check> checks;
+  CheckServer(admin, &checks);
+  CheckLogin(url, &checks);
+  std::vector<std::string> failures;
+  for (const Check& check : checks) {
+    // What the role may do is granted on the way, where that can be granted at all.
+    const bool granted_later =
+        !installed && check.name == "session_replication_role" && admin.server_version() >= 150000;
+    if (check.result == CheckResult::kFail && !granted_later) {
+      failures.push_back(
+          absl::StrCat(check.name, ": ", check.detail, check.remedy.empty() ? "" : "; run: ", check.remedy));
+    }
+  }
+  if (failures.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("this PostgreSQL is not ready:\n  ", absl::StrJoin(failures, "\n  ")));
+}
+
+std::set<std::string> Lines(const std::optional<std::string>& text) {
+  if (!text.has_value()) return {};
+  return absl::StrSplit(*text, '\n', absl::SkipEmpty());
+}
+
+// One run of Init, its parts in the order of the enrolment's life.
+class Initialisation {
+ public:
+  Initialisation(const InitOptions& options, Hub* hub, Clock* clock, Random* random)
+      : options_(options), hub_(options.without_hub ? nullptr : hub), clock_(clock), random_(random) {}
+
+  absl::StatusOr<InitReport> Run() {
+    ASSAY_RETURN_IF_ERROR(Check());
+    ASSAY_RETURN_IF_ERROR(Pull());
+    ASSAY_RETURN_IF_ERROR(Install());
+    ASSAY_RETURN_IF_ERROR(fresh_ ? Begin() : JoinLater());
+    if (!report_.waits_for_choice) {
+      for (const SelectedTable& table : selection_.tables) report_.enrolled.push_back(table.name());
+    }
+    report_.refused = std::move(selection_.refused);
+    return std::move(report_);
+  }
+
+ private:
+  absl::Time Deadline() const { return SteadyNow() + options_.lock_wait; }
+
+  absl::Status Check() {
+    ASSAY_RETURN_IF_ERROR(CheckConfiguration(options_));
+    ASSAY_ASSIGN_OR_RETURN(admin_, Connection::Open(options_.admin_url, {.application_name = "assay init"}));
+    ASSAY_RETURN_IF_ERROR(TakeInstallationLock(*admin_));
+    ASSAY_RETURN_IF_ERROR(CheckServerIsFit(*admin_, options_.url, /*installed=*/false));
+    ASSAY_ASSIGN_OR_RETURN(selection_, SelectTables(*admin_, options_.tables, options_.exclude));
+    std::vector<std::string> wrong;
+    for (const RefusedTable& refused : selection_.refused) {
+      if (refused.by_name)
+        wrong.push_back(absl::StrCat(refused.name.ToString(), " cannot be enrolled: ", refused.reason));
+    }
+    if (!wrong.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("postgres.tables names tables that cannot be enrolled:\n  ", absl::StrJoin(wrong, "\n  ")));
+    }
+    if (selection_.tables.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "postgres.tables (", absl::StrJoin(options_.tables, ", "), ") matches no table that can be enrolled",
+          selection_.refused.empty() ? ""
+                                     : absl::StrCat("; ", selection_.refused.front().name.ToString(), ": ",
+                                                    selection_.refused.front().reason)));
+    }
+    for (const SelectedTable& table : selection_.tables) {
+      if (!table.warning.empty())
+        report_.warnings.push_back(absl::StrCat(table.name().ToString(), ": ", table.warning));
+    }
+    ASSAY_ASSIGN_OR_RETURN(open_, OpenLog::Open(options_.log_path));
+    ASSAY_ASSIGN_OR_RETURN(const std::string state, open_->State());
+    if (state == kEnrolmentLeft) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the log ", options_.log_path,
+                       " belongs to an enrolment that `assay leave` ended: move it away "
+                       "(keep it, it is the history), with the files beside it of the same name, and run init again"));
+    }
+    const absl::Status of =
+        CheckBranchLog(*open_->log, *open_->stages, options_.engine.branch_name, options_.engine.branch_number);
+    if (absl::IsFailedPrecondition(of)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the log ", options_.log_path, " ", of.message(),
+                       state == kEnrolmentFinished ? "" : "; or, since that init never finished, delete that log"));
+    }
+    if (!absl::IsNotFound(of)) ASSAY_RETURN_IF_ERROR(of);
+    fresh_ = state != kEnrolmentFinished;
+    unknown_ = state.empty();
+    ASSAY_ASSIGN_OR_RETURN(const SlotState slot, FindSlot(*admin_));
+    if (!fresh_ && !slot.exists) {
+      return absl::FailedPreconditionError(
+          "the replication slot \"assay\" is gone, and the changes since then are not in the log: run `assay repair`, "
+          "which compares every row with the log and makes a new slot");
+    }
+    if (fresh_ && slot.exists && state != kEnrolmentBegun) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "there is a replication slot \"assay\" that the log ", options_.log_path,
+          " knows nothing of: another log "
+          "is enrolled here, or this server is a copy of one that was. Use that log; or, if it is lost, move this one away "
+          "if there is one and run `assay repair` (or, if this database is to be enrolled from the start: "
+          "SELECT pg_drop_replication_slot('assay'))"));
+    }
+    if (!fresh_) already_ = Lines(*open_->stages->Get(kEnrolledTables));
+    return absl::OkStatus();
+  }
+
+  absl::Status Pull() {
+    const bool joins =
+        fresh_ || std::any_of(selection_.tables.begin(), selection_.tables.end(),
+                              [&](const SelectedTable& table) { return !already_.contains(table.name().ToString()); });
+    if (!joins) return absl::OkStatus();
+    if (hub_ == nullptr) {
+      if (!options_.engine.has_hub || options_.without_hub) return absl::OkStatus();
+      return absl::FailedPreconditionError(
+          "a hub is configured, and init was given none to ask: mend [hub], or run init --without-hub");
+    }
+    absl::StatusOr<uint64_t> pulled = PullAll(*open_, *hub_, [&](uint64_t done, uint64_t total) {
+      if (options_.progress) options_.progress("pull", done, total);
+    });
+    if (absl::IsFailedPrecondition(pulled.status())) return pulled.status();  // Not by going without the hub.
+    if (!pulled.ok()) {
+      return Annotate(pulled.status(),
+                      "ask the hub what the fleet has (init --without-hub goes on without; rows that the fleet "
+                      "has too are then written a second time)");
+    }
+    report_.pulled = *pulled;
+    if (unknown_) ASSAY_RETURN_IF_ERROR(CheckNoLogIsLost());
+    return CheckNumberIsFree(*open_, options_.engine.branch_name, options_.engine.branch_number);
+  }
+
+  // A database copied from another branch is welcome; one that this very branch was enrolled with has lost its log.
+  absl::Status CheckNoLogIsLost() {
+    const std::optional<OriginId> enrolled = EnrolledOrigin(options_.url);
+    if (!enrolled.has_value()) return absl::OkStatus();
+    const absl::StatusOr<v1::OriginOpened> opened = open_->log->Opening(*enrolled);
+    if (!opened.ok() || opened->branch_number() != options_.engine.branch_number) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrCat(
+        "this database is enrolled already, with the log of origin ", enrolled->Hex().substr(0, 8), ", and ",
+        options_.log_path,
+        " is not that log: put that log back; or, if it is lost, move this one away and run `assay repair`"));
+  }
+
+  absl::Status Install() {
+    ASSAY_RETURN_IF_ERROR(InstallSchema(*admin_));
+    ASSAY_RETURN_IF_ERROR(InstallRole(*admin_, options_.url));
+    ASSAY_RETURN_IF_ERROR(CheckServerIsFit(*admin_, options_.url, /*installed=*/true));
+    ASSAY_RETURN_IF_ERROR(GrantAround(*admin_, selection_.tables));
+    ASSAY_RETURN_IF_ERROR(InstallPublication(*admin_));
+    const auto progress = [&](size_t done, size_t total) {
+      if (options_.progress) options_.progress("enrol tables", done, total);
+    };
+    // A table that joins a running branch is published when its snapshot is taken, not before.
+    ASSAY_RETURN_IF_ERROR(PrepareTables(*admin_, selection_.tables, /*publish=*/fresh_, Deadline(), progress).status());
+    ASSAY_RETURN_IF_ERROR(StrideAll({}));
+    ASSAY_ASSIGN_OR_RETURN(const std::vector<TableName> published, PublishedTables(*admin_));
+    for (const TableName& name : published) {
+      const bool named = std::any_of(selection_.tables.begin(), selection_.tables.end(),
+                                     [&](const SelectedTable& table) { return table.name() == name; });
+      if (!named) {
+        report_.warnings.push_back(
+            absl::StrCat(name.ToString(),
+                         " stays enrolled, although postgres.tables no longer names it; to take it out: "
+                         "ALTER PUBLICATION assay DROP TABLE ",
+                         name.ToString()));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status StrideAll(const std::map<SequenceColumn, int64_t>& largest) {
+    ASSAY_ASSIGN_OR_RETURN(SequenceReport report, StrideSequences(*admin_, options_.stride,
+                                                                  options_.engine.branch_number, largest, Deadline()));
+    std::move(report.strided.begin(), report.strided.end(), std::back_inserter(report_.sequences.strided));
+    for (std::string& problem : report.problems) {
+      auto& problems = report_.sequences.problems;
+      if (std::find(problems.begin(), problems.end(), problem) == problems.end())
+        problems.push_back(std::move(problem));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status OpenOrigin() {
+    absl::StatusOr<OriginId> origin = OwnOrigin(*open_->stages);
+    if (absl::IsNotFound(origin.status())) {
+      open_.reset();  // What it holds in memory will be behind.
+      {
+        ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogFile> file, LogFile::Open(options_.log_path, {}));
+        origin = OpenBranchLog(options_.engine, file.get(), clock_, random_);
+      }
+      ASSAY_RETURN_IF_ERROR(origin.status());
+      ASSAY_ASSIGN_OR_RETURN(open_, OpenLog::Open(options_.log_path));
+    }
+    ASSAY_RETURN_IF_ERROR(origin.status());
+    report_.origin = *origin;
+    return absl::OkStatus();
+  }
+
+  absl::Status Begin() {
+    ASSAY_RETURN_IF_ERROR(OpenOrigin());
+    ASSAY_RETURN_IF_ERROR(open_->file->Begin());
+    ASSAY_RETURN_IF_ERROR(open_->stages->Set(kEnrolmentState, kEnrolmentBegun));
+    ASSAY_RETURN_IF_ERROR(open_->file->Commit());
+    ASSAY_RETURN_IF_ERROR(DropSlot(*admin_));  // Of an init that did not finish.
+    // A database copied from another branch brings that branch's progress along.
+    ASSAY_RETURN_IF_ERROR(
+        admin_->Execute("UPDATE assay.progress SET batch = 0, origin = $1", {report_.origin.Hex()}).status());
+    if (options_.progress) options_.progress("create the slot", 0, 0);
+    ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<SlotSnapshot> slot,
+                           SlotSnapshot::Create(options_.url, *admin_, options_.slot_wait));
+    ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> reader, OpenReader(options_.admin_url));
+    ASSAY_RETURN_IF_ERROR(BeginAt(*reader, slot->snapshot()));
+    ASSAY_RETURN_IF_ERROR(Baseline(*reader, slot->consistent_point(), selection_.tables, /*fresh_chain=*/true));
+    report_.captured = slot->consistent_point();
+    return report_.waits_for_choice ? DropSlot(*admin_) : absl::OkStatus();
+  }
+
+  // Tables that were not there at the first init.
+  absl::Status JoinLater() {
+    ASSAY_RETURN_IF_ERROR(OpenOrigin());
+    ASSAY_RETURN_IF_ERROR(
+        admin_->Execute("UPDATE assay.progress SET origin = $1 WHERE origin IS NULL", {report_.origin.Hex()}).status());
+    ASSAY_ASSIGN_OR_RETURN(const CapturedPosition captured, LoadCapturedPosition(*open_->stages));
+    report_.captured = captured.position;
+    ASSAY_ASSIGN_OR_RETURN(const std::vector<TableName> published, PublishedTables(*admin_));
+    for (const SelectedTable& table : selection_.tables) {
+      if (already_.contains(table.name().ToString())) continue;
+      // Published by an init that ended before its rows were in the log: begin again.
+      if (std::binary_search(published.begin(), published.end(), table.name())) {
+        ASSAY_RETURN_IF_ERROR(Unpublish(table));
+      }
+      ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> reader, OpenReader(options_.admin_url));
+      ASSAY_RETURN_IF_ERROR(PublishAt(*admin_, *reader, table, Deadline()));
+      ASSAY_RETURN_IF_ERROR(Baseline(*reader, report_.captured, {table}, /*fresh_chain=*/false));
+      if (report_.waits_for_choice) return Unpublish(table);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Unpublish(const SelectedTable& table) {
+    return admin_
+        ->ExecuteScript(
+            absl::StrCat("ALTER PUBLICATION ", kPublication, " DROP TABLE ONLY ", Quoted(*admin_, table.name())))
+        .status();
+  }
+
+  absl::Status Baseline(Connection& reader, Lsn at, const std::vector<SelectedTable>& tables, bool fresh_chain) {
+    ASSAY_RETURN_IF_ERROR(open_->file->Begin());
+    std::map<SequenceColumn, int64_t> largest;
+    const absl::Status status = BaselineInTransaction(reader, at, tables, fresh_chain, &largest);
+    if (!status.ok() || report_.waits_for_choice) {
+      open_->file->Rollback();
+      return status;
+    }
+    ASSAY_RETURN_IF_ERROR(open_->file->Commit());
+    for (const SelectedTable& table : tables) report_.added.push_back(table.name());
+    // The fleet may know of keys this database handed out once and has lost since.
+    return largest.empty() ? absl::OkStatus() : StrideAll(largest);
+  }
+
+  absl::Status BaselineInTransaction(Connection& reader, Lsn at, const std::vector<SelectedTable>& tables,
+                                     bool fresh_chain, std::map<SequenceColumn, int64_t>* largest) {
+    using ClassMap = std::map<SequenceColumn, SequenceClass>;
+    ASSAY_ASSIGN_OR_RETURN(const ClassMap classes, StridedColumns(*admin_));
+    const auto visit = [&](const ResolvedChange& change) { NoteOwnKeys(change, classes, largest); };
+    ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<FoldIndex> fold,
+                           FoldIndex::Build(open_->file.get(), open_->log.get(), open_->names.get(), visit));
+    ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, open_->stages->GetNumber("clock", 0));
+    ASSAY_RETURN_IF_ERROR(open_->stages->SetNumber("clock", std::max(clock, fold->newest().value)));
+    NoEcho echo;
+    Recorder recorder(options_.engine, report_.origin, open_->log.get(), open_->names.get(), open_->rows.get(),
+                      open_->stages.get(), clock_, &echo);
+    ASSAY_RETURN_IF_ERROR(recorder.Load());
+    Reconciler reconciler({open_->log.get(), open_->names.get(), open_->rows.get(), open_->stages.get(), &recorder},
+                          fold.get(), options_.differences, fresh_chain);
+    BaselineOptions baseline;
+    baseline.time_us = absl::ToUnixMicros(clock_->Now());
+    if (options_.progress)
+      baseline.progress = [&](absl::string_view stage, uint64_t done) { options_.progress(stage, done, 0); };
+    ASSAY_RETURN_IF_ERROR(WriteBaseline(reader, at, tables, reconciler, *fold, baseline));
+    AddRows(reconciler.report());
+    report_.waits_for_choice = reconciler.MustAsk();
+    if (report_.waits_for_choice) return absl::OkStatus();
+    for (const SelectedTable& table : tables) {
+      already_.insert(table.name().ToString());
+      if (fresh_chain) continue;
+      // Rows that came while this table was not here were parked.
+      ASSAY_ASSIGN_OR_RETURN(const TableId id, open_->names->IdOf(table.name()));
+      ASSAY_RETURN_IF_ERROR(open_->stages->RetryUnsettled(id).status());
+    }
+    if (fresh_chain) ASSAY_RETURN_IF_ERROR(StoreCapturedPosition({.position = at}, open_->stages.get()));
+    ASSAY_RETURN_IF_ERROR(open_->stages->Set(kEnrolledTables, absl::StrJoin(already_, "\n")));
+    return open_->stages->Set(kEnrolmentState, kEnrolmentFinished);
+  }
+
+  void AddRows(const ReconcileReport& more) {
+    report_.rows.rows += more.rows;
+    report_.rows.written += more.written;
+    report_.rows.equal += more.equal;
+    report_.rows.differing_rows += more.differing_rows;
+    report_.rows.differing_columns += more.differing_columns;
+    for (const RowDifference& difference : more.differences) {
+      if (report_.rows.differences.size() < kDifferencesListed) report_.rows.differences.push_back(difference);
+    }
+  }
+
+  const InitOptions& options_;
+  Hub* hub_;
+  Clock* clock_;
+  Random* random_;
+  std::unique_ptr<Connection> admin_;
+  TableSelection selection_;
+  std::unique_ptr<OpenLog> open_;
+  bool fresh_ = true;              // No baseline was ever finished.
+  bool unknown_ = true;            // Nor begun.
+  std::set<std::string> already_;  // Tables with a finished baseline.
+  InitReport report_;
+};
+
+}  // namespace
+
+absl::StatusOr<InitReport> Init(const InitOptions& options, Hub* hub, Clock* clock, Random* random) {
+  return Initialisation(options, hub, clock, random).Run();
+}
+
+absl::StatusOr<bool> IsEnrolmentFinished(StageStore& stages) {
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> state, stages.Get(kEnrolmentState));
+  return state == kEnrolmentFinished;
+}
+
+absl::StatusOr<LeaveReport> Leave(const LeaveOptions& options) {
+  LeaveReport report;
+  const absl::Time deadline = SteadyNow() + options.lock_wait;
+  ASSAY_ASSIGN_OR_RETURN(const auto admin, Connection::Open(options.admin_url, {.application_name = "assay leave"}));
+  ASSAY_RETURN_IF_ERROR(TakeInstallationLock(*admin));
+  // Another database's slot is another enrolment's.
+  ASSAY_ASSIGN_OR_RETURN(const Result elsewhere,
+                         admin->Execute("SELECT database FROM pg_catalog.pg_replication_slots WHERE slot_name = $1 AND "
+                                        "database <> pg_catalog.current_database()",
+                                        {kSlot}));
+  if (elsewhere.rows() > 0) {
+    report.notes.push_back(absl::StrCat("the replication slot \"assay\" belongs to the database ", elsewhere.Text(0, 0),
+                                        " and was left alone"));
+  } else {
+    ASSAY_RETURN_IF_ERROR(DropSlot(*admin));
+  }
+  // Before the replica identities: a published table without a usable one makes an application's UPDATE fail.
+  ASSAY_RETURN_IF_ERROR(ExecuteWithShortLocks(*admin, absl::StrCat("DROP PUBLICATION IF EXISTS ", kPublication), {},
+                                              "drop the publication", deadline));
+  ASSAY_ASSIGN_OR_RETURN(const Result installed,
+                         admin->Execute("SELECT pg_catalog.to_regclass('assay.installation') IS NOT NULL, EXISTS "
+                                        "(SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)",
+                                        {kProjectorRole}));
+  bool role_created = false;
+  if (installed.Bool(0, 0)) {
+    report.was_enrolled = true;
+    ASSAY_RETURN_IF_ERROR(RestoreTables(*admin, deadline));
+    ASSAY_RETURN_IF_ERROR(RestoreSequences(*admin, deadline));
+    ASSAY_ASSIGN_OR_RETURN(const Result made, admin->Execute("SELECT role_created FROM assay.installation"));
+    role_created = made.rows() > 0 && made.Bool(0, 0);
+  }
+  if (installed.Bool(0, 1)) {
+    absl::Status released = admin->ExecuteScript(absl::StrCat("DROP OWNED BY ", kProjectorRole)).status();
+    if (released.ok() && role_created)
+      released = admin->ExecuteScript(absl::StrCat("DROP ROLE ", kProjectorRole)).status();
+    if (!released.ok()) {
+      report.notes.push_back(absl::StrCat("the role ", kProjectorRole, " stays: ", std::string(released.message()),
+                                          " (a superuser can: DROP OWNED BY ", kProjectorRole, "; DROP ROLE ",
+                                          kProjectorRole, ")"));
+    }
+  }
+  ASSAY_RETURN_IF_ERROR(ExecuteWithShortLocks(*admin, absl::StrCat("DROP SCHEMA IF EXISTS ", kAssaySchema, " CASCADE"),
+                                              {}, "drop schema assay", deadline));
+  if (options.log_path.empty() || !std::filesystem::exists(options.log_path)) return report;
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<OpenLog> open, OpenLog::Open(options.log_path));
+  ASSAY_RETURN_IF_ERROR(open->file->Begin());
+  ASSAY_RETURN_IF_ERROR(open->stages->Set(kEnrolmentState, kEnrolmentLeft));
+  ASSAY_RETURN_IF_ERROR(open->file->Commit());
+  return report;
+}
+
+}  // namespace assay

@@ -1,0 +1,591 @@
+#include "tools/setup/repair.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "adapters/libpq/sqlstate.h"
+#include "adapters/libpq/steady_time.h"
+#include "adapters/postgres/capture.h"
+#include "engine/capture/captured_position.h"
+#include "engine/own_chain.h"
+#include "engine/projection/intent.h"
+#include "engine/remotes/session_gate.h"
+#include "log/annotate.h"
+#include "tools/setup/baseline.h"
+#include "tools/setup/branch_log.h"
+#include "tools/setup/installation.h"
+
+namespace assay {
+namespace {
+
+constexpr absl::Duration kStreamCheckMax = absl::Seconds(60);
+constexpr absl::Duration kSlotFreeMax = absl::Seconds(10);
+
+std::string Short(const OriginId& origin) { return origin.Hex().substr(0, 8); }
+
+absl::Status FileError(absl::string_view what, const std::string& path) {
+  return absl::FailedPreconditionError(absl::StrCat("cannot ", what, " ", path, ": ", std::strerror(errno)));
+}
+
+absl::Status SyncFolder(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return FileError("open", path);
+  const bool synced = fsync(fd) == 0;
+  close(fd);
+  return synced ? absl::OkStatus() : FileError("sync", path);
+}
+
+absl::Status Move(const std::string& from, const std::string& to) {
+  if (rename(from.c_str(), to.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
+  return FileError("move", from);
+}
+
+// One run, its parts in the order of a repair's life.
+class Repairing {
+ public:
+  Repairing(const RepairOptions& options, Hub* hub, Clock* clock, Random* random)
+      : options_(options), hub_(options.without_hub ? nullptr : hub), clock_(clock), random_(random) {}
+
+  absl::StatusOr<RepairReport> Run() {
+    ASSAY_RETURN_IF_ERROR(Prepare());
+    ASSAY_ASSIGN_OR_RETURN(const bool finished, FinishSwap());
+    if (finished) return std::move(report_);
+    ASSAY_RETURN_IF_ERROR(Examine());
+    if (report_.state == RestoreState::kNormal) return std::move(report_);
+    if (report_.state == RestoreState::kOtherDatabase) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(RestoreStateName(report_.state), ": ", report_.cause, "; ", RestoreRemedy(report_.state)));
+    }
+    ASSAY_ASSIGN_OR_RETURN(selection_, SelectTables(*admin_, options_.tables, options_.exclude));
+    if (selection_.tables.empty()) {
+      return absl::FailedPreconditionError("postgres.tables matches no table in this database: is it the right one?");
+    }
+    ASSAY_RETURN_IF_ERROR(new_origin_ ? WithNewLog() : WithThisLog());
+    report_.applied = options_.apply;
+    return std::move(report_);
+  }
+
+ private:
+  std::string LogPath() const { return options_.state_dir + "/log.db"; }
+  std::string KeyPath() const { return options_.state_dir + "/signing.key"; }
+  std::string Folder() const { return options_.state_dir + (options_.apply ? "/repair" : "/repair-preview"); }
+  void Tell(absl::string_view stage, uint64_t done) const {
+    if (options_.progress) options_.progress(stage, done);
+  }
+
+  absl::Status Prepare() {
+    ASSAY_ASSIGN_OR_RETURN(admin_, Connection::Open(options_.admin_url, {.application_name = "assay repair"}));
+    return TakeInstallationLock(*admin_);
+  }
+
+  // ---- Examined ----
+
+  absl::Status Examine() {
+    PostgresCapture capture({.conninfo = options_.url});
+    const absl::Status started = capture.Start();
+    database_ = capture.Evidence();
+    if (!database_.known)
+      return started.ok() ? absl::UnavailableError("the database showed nothing of itself") : started;
+    ASSAY_RETURN_IF_ERROR(OpenOldLog());
+    if (old_ == nullptr) return absl::OkStatus();
+    ASSAY_ASSIGN_OR_RETURN(old_origin_, OwnOrigin(*old_->stages));
+    report_.old_origin = old_origin_;
+    ASSAY_ASSIGN_OR_RETURN(evidence_, ReadLogEvidence(old_origin_, *old_->log, *old_->stages));
+    Judgement judgement = Judge(evidence_, database_);
+    if (judgement.state == RestoreState::kUnverified) {
+      ASSAY_RETURN_IF_ERROR(started);
+      ASSAY_ASSIGN_OR_RETURN(judgement, WatchStream(capture));
+    }
+    capture.Stop();
+    report_.state = judgement.state;
+    report_.cause = judgement.cause;
+    ASSAY_RETURN_IF_ERROR(AskHub());
+    // What keeps capture from starting and is no matter of restores (wal_level, a publication that is gone).
+    if (report_.state == RestoreState::kNormal && !started.ok()) return started;
+    new_origin_ |= report_.state == RestoreState::kLogBehind || report_.state == RestoreState::kClone;
+    return absl::OkStatus();
+  }
+
+  absl::Status OpenOldLog() {
+    if (!std::filesystem::exists(LogPath())) {
+      if (!database_.batch.has_value()) {
+        return absl::FailedPreconditionError("there is neither a log nor an enrolled database: run `assay init`");
+      }
+      return LogIsLost("the log file is missing, and the database is enrolled");
+    }
+    absl::StatusOr<std::unique_ptr<OpenLog>> opened = OpenLog::Open(LogPath());
+    if (absl::IsDataLoss(opened.status())) return LogIsLost(std::string(opened.status().message()));
+    ASSAY_RETURN_IF_ERROR(opened.status());
+    old_ = *std::move(opened);
+    ASSAY_ASSIGN_OR_RETURN(const std::string state, old_->State());
+    if (state == kEnrolmentFinished) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        "the enrolment of this log is not finished, or was ended by `assay leave`: run `assay init`");
+  }
+
+  absl::Status LogIsLost(std::string cause) {
+    report_.state = RestoreState::kLogBehind;
+    report_.cause = std::move(cause);
+    report_.old_origin = database_.origin;
+    new_origin_ = true;
+    return CheckHub();
+  }
+
+  absl::Status CheckHub() const {
+    if (hub_ != nullptr || !options_.engine.has_hub || options_.without_hub) return absl::OkStatus();
+    return absl::FailedPreconditionError("a hub is configured and none was given: mend [hub], or add --without-hub");
+  }
+
+  absl::StatusOr<Judgement> WatchStream(PostgresCapture& capture) {
+    StreamCheck check;
+    check.Begin(evidence_.captured);
+    for (const absl::Time deadline = SteadyNow() + kStreamCheckMax; SteadyNow() < deadline;) {
+      ASSAY_ASSIGN_OR_RETURN(const CaptureBatch batch, capture.Next(absl::Seconds(1)));
+      for (const CaptureItem& item : batch.items) {
+        Judgement judgement = check.See(item);
+        if (judgement.state != RestoreState::kUnverified) return judgement;
+      }
+    }
+    return absl::DeadlineExceededError(
+        "the server's stream did not come to the last transaction that the log has; try again");
+  }
+
+  // A longer chain at the hub, or a session it refused, make an old log of one that fits its database.
+  absl::Status AskHub() {
+    ASSAY_RETURN_IF_ERROR(CheckHub());
+    ASSAY_ASSIGN_OR_RETURN(const std::string refusal, SessionRefusal(*old_->stages));
+    const Sequence own_last = old_->log->Head(old_origin_).last;
+    if (hub_ != nullptr) {
+      const absl::StatusOr<HubHeads> heads = hub_->Heads();
+      if (!heads.ok()) return Annotate(heads.status(), "ask the hub what it has (--without-hub goes on without)");
+      const auto head = heads->heads.find(old_origin_);
+      if (head != heads->heads.end()) hub_last_ = head->second.last;
+    }
+    if (hub_last_ > own_last) {
+      new_origin_ = true;  // Whatever else has happened.
+      if (report_.state == RestoreState::kGap) report_.state = RestoreState::kLogBehind;
+      if (report_.state == RestoreState::kNormal) report_.state = RestoreState::kClone;
+      absl::StrAppend(&report_.cause, report_.cause.empty() ? "" : "; ", "the hub has ", hub_last_.value,
+                      " events of this log's chain, the log itself only ", own_last.value);
+    } else if (report_.state == RestoreState::kNormal && !refusal.empty()) {
+      report_.state = RestoreState::kClone;
+      report_.cause = refusal;
+    }
+    return absl::OkStatus();
+  }
+
+  // ---- The log goes on ----
+
+  absl::Status WithThisLog() {
+    if (options_.apply) {
+      ASSAY_RETURN_IF_ERROR(old_->file->Begin());
+      ASSAY_RETURN_IF_ERROR(NoteRepair(report_.state, old_->stages.get()));
+      ASSAY_RETURN_IF_ERROR(old_->file->Commit());
+      ASSAY_RETURN_IF_ERROR(Install(old_origin_, evidence_.batch_asked));
+    }
+    ASSAY_RETURN_IF_ERROR(CompareIn(*old_, old_origin_, WhatIsHeldHere()));
+    const CapturedPosition& captured = evidence_.captured;
+    if (report_.state == RestoreState::kGap) {
+      report_.lost.push_back(absl::StrCat("The history between ", Where(captured),
+                                          " and the rows as they are now: of what was changed in between the result is "
+                                          "recorded, but not who changed it, when, and through which values."));
+    } else {
+      report_.lost.push_back(absl::StrCat("What was committed after ", Where(captured),
+                                          " and before the database was restored: it never came into the log."));
+      report_.notes.push_back(
+          "Changes made since the restore are recorded as of now: who made them and when is not known. Rows that "
+          "were deleted since the restore cannot be told from rows that the restore took away: they are written again.");
+    }
+    return absl::OkStatus();
+  }
+
+  static std::string Where(const CapturedPosition& captured) {
+    if (captured.commit_time_us == 0) return absl::StrCat("WAL position ", captured.position.ToString());
+    return absl::StrCat(
+        "the last captured transaction (",
+        absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", absl::FromUnixMicros(captured.commit_time_us), absl::UTCTimeZone()),
+        ", ", captured.commit_lsn.ToString(), ")");
+  }
+
+  // Which versions this database is known to have held, as far as this log tells.
+  RowRepair::Held WhatIsHeldHere() {
+    if (report_.state == RestoreState::kDatabaseBehind) {
+      return [](const RowRef&, std::optional<ColumnId>, const Version&) { return false; };
+    }
+    // A projection that committed and whose echo was lost is in the database, too.
+    auto landed = std::make_shared<std::map<OriginId, Sequence>>();
+    const absl::StatusOr<std::vector<std::string>> stored = old_->stages->Intents();
+    for (const std::string& bytes : stored.ok() ? *stored : std::vector<std::string>()) {
+      const absl::StatusOr<OpenIntent> intent = OpenIntent::Parse(bytes);
+      if (!intent.ok() || database_.batch.value_or(0) < intent->batch()) continue;
+      for (const auto& [origin, to] : intent->to()) (*landed)[origin] = to;
+    }
+    StageStore* stages = old_->stages.get();
+    return [landed, stages, own = old_origin_](const RowRef& ref, std::optional<ColumnId> column,
+                                               const Version& version) -> absl::StatusOr<bool> {
+      ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> unsettled, stages->Unsettled(ref));
+      if (unsettled.has_value()) {
+        if (!unsettled->held_known || !unsettled->held.has_value()) return false;
+        if (!column.has_value()) return version <= std::max(unsettled->held->written, unsettled->held->deleted);
+        const Version* held = unsettled->held->Find(*column);
+        return held != nullptr && version <= *held;
+      }
+      if (version.origin == own || version.sequence <= stages->Projected(version.origin)) return true;
+      const auto to = landed->find(version.origin);
+      return to != landed->end() && version.sequence <= to->second;
+    };
+  }
+
+  // ---- A new log takes its place ----
+
+  absl::Status WithNewLog() {
+    std::error_code ignored;
+    std::filesystem::remove_all(Folder(), ignored);
+    if (mkdir(Folder().c_str(), 0700) != 0) return FileError("create", Folder());
+    const absl::Status status = MakeNewLog();
+    fresh_.reset();
+    if (!options_.apply) std::filesystem::remove_all(Folder(), ignored);
+    return status;
+  }
+
+  absl::Status MakeNewLog() {
+    const std::string path = Folder() + "/log.db";
+    ASSAY_ASSIGN_OR_RETURN(fresh_, OpenLog::Open(path));
+    if (hub_ != nullptr) {
+      ASSAY_RETURN_IF_ERROR(PullAll(*fresh_, *hub_, [this](uint64_t done, uint64_t) { Tell("pull", done); }).status());
+    }
+    ASSAY_RETURN_IF_ERROR(FindOldChain());
+    ASSAY_RETURN_IF_ERROR(CheckIdentity());
+    ASSAY_RETURN_IF_ERROR(OpenNewOrigin(path));
+    ASSAY_RETURN_IF_ERROR(DescribeLoss());
+    if (options_.apply) ASSAY_RETURN_IF_ERROR(Install(std::nullopt, 0));
+    ASSAY_ASSIGN_OR_RETURN(const RowRepair::Held held, WhatWasHeld());
+    ASSAY_RETURN_IF_ERROR(CompareIn(*fresh_, *report_.new_origin, held));
+    if (!options_.apply) return absl::OkStatus();
+    fresh_.reset();
+    old_.reset();
+    ASSAY_RETURN_IF_ERROR(NoteOrigin(*report_.new_origin, 0));
+    return Swap();
+  }
+
+  // Without an old log, the database says which chain was its own; an older enrolment did not note that.
+  absl::Status FindOldChain() {
+    if (!report_.old_origin.has_value()) {
+      uint32_t epoch = 0;
+      for (const OriginId& origin : fresh_->log->Origins()) {
+        const absl::StatusOr<v1::OriginOpened> opened = fresh_->log->Opening(origin);
+        if (!opened.ok() || opened->branch_number() != options_.engine.branch_number || opened->epoch() <= epoch)
+          continue;
+        epoch = opened->epoch();
+        report_.old_origin = origin;
+      }
+    }
+    if (!report_.old_origin.has_value()) return absl::OkStatus();
+    old_origin_ = *report_.old_origin;
+    PreviousChain previous{.origin = old_origin_};
+    const ChainHead pulled = fresh_->log->Head(old_origin_);
+    if (pulled.complete.value > 0) {
+      previous.sequence = pulled.complete;
+      ASSAY_ASSIGN_OR_RETURN(previous.root, fresh_->log->RootAt(old_origin_, pulled.complete.value));
+    }
+    absl::StatusOr<v1::OriginOpened> opened = fresh_->log->Opening(old_origin_);
+    if (!opened.ok() && old_ != nullptr) opened = old_->log->Opening(old_origin_);
+    if (opened.ok()) {
+      previous.epoch = opened->epoch();
+      old_name_ = opened->branch_name();
+      old_number_ = opened->branch_number();
+    }
+    previous_ = previous;
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckIdentity() {
+    const bool same = old_number_ == options_.engine.branch_number || old_name_ == options_.engine.branch_name;
+    if (report_.state == RestoreState::kClone && same && !options_.replaces_other) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "clone: ", report_.cause, ". Branch \"", old_name_, "\" (number ", old_number_,
+          ") is the other copy. Give this one a name, a number and a login of its own (`assay hub enrol` at the head office, then [branch] and [hub] "
+          "in the config); or, if the other copy is stopped for good and this one takes its place, add --replaces-other"));
+    }
+    return CheckNumberIsFree(*fresh_, options_.engine.branch_name, options_.engine.branch_number);
+  }
+
+  absl::Status OpenNewOrigin(const std::string& path) {
+    fresh_.reset();  // What it holds in memory will be behind.
+    {
+      ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogFile> file, LogFile::Open(path, {}));
+      EngineConfig engine = options_.engine;
+      ASSAY_ASSIGN_OR_RETURN(engine.signing_key, SigningKey::Generate());
+      ASSAY_RETURN_IF_ERROR(engine.signing_key->Save(Folder() + "/signing.key"));
+      ASSAY_ASSIGN_OR_RETURN(report_.new_origin, OpenBranchLog(engine, file.get(), clock_, random_, previous_));
+    }
+    ASSAY_ASSIGN_OR_RETURN(fresh_, OpenLog::Open(path));
+    return absl::OkStatus();
+  }
+
+  // How far two copies of the old chain are the same.
+  absl::StatusOr<Sequence> Shared() {
+    if (old_ == nullptr) return fresh_->log->Head(old_origin_).complete;
+    uint64_t low = 0,
+             high = std::min(old_->log->Head(old_origin_).last.value, fresh_->log->Head(old_origin_).last.value);
+    while (low < high) {
+      const uint64_t middle = (low + high + 1) / 2;
+      ASSAY_ASSIGN_OR_RETURN(const Hash ours, old_->log->RootAt(old_origin_, middle));
+      ASSAY_ASSIGN_OR_RETURN(const Hash theirs, fresh_->log->RootAt(old_origin_, middle));
+      (ours == theirs ? low : high) = ours == theirs ? middle : middle - 1;
+    }
+    return Sequence{low};
+  }
+
+  absl::Status DescribeLoss() {
+    const Sequence at_hub = fresh_->log->Head(old_origin_).complete;
+    const std::string chain = report_.old_origin.has_value() ? Short(old_origin_) : "of the lost log";
+    ASSAY_ASSIGN_OR_RETURN(const Sequence shared, Shared());
+    const Sequence here = old_ == nullptr ? Sequence{} : old_->log->Head(old_origin_).last;
+    if (here > shared) {
+      report_.lost.push_back(
+          absl::StrCat("Events ", shared.value + 1, " to ", here.value, " of chain ", chain,
+                       ", which only this copy has: they stay in the old log file, outside the fleet's history. The "
+                       "rows as they made them are recorded."));
+    }
+    if (report_.state == RestoreState::kClone) return absl::OkStatus();
+    report_.lost.push_back(absl::StrCat(
+        "The history of chain ", chain, " after event ", std::max(at_hub, shared).value,
+        hub_ == nullptr ? " (no hub was asked)" : ", the last that the hub has",
+        ": what was captured later and not pushed (up to WAL position ", database_.slot_confirmed.ToString(),
+        "; how many events is not known). The rows as it made them are recorded, but not who changed them, when, and through which values."));
+    report_.notes.push_back(
+        "Rows that were deleted in that time, and that are not known to have been here, are written again.");
+    return absl::OkStatus();
+  }
+
+  // Which versions this database is known to have held: its own chain's, as far as it wrote it, and what that chain or
+  // the old log say it had projected.
+  absl::StatusOr<RowRepair::Held> WhatWasHeld() {
+    if (report_.state == RestoreState::kDatabaseBehind) return WhatIsHeldHere();
+    auto held = std::make_shared<std::map<OriginId, Sequence>>();
+    const auto raise = [&](const OriginId& origin, Sequence sequence) {
+      (*held)[origin] = std::max((*held)[origin], sequence);
+    };
+    Sequence own = fresh_->log->Head(old_origin_).complete;
+    // The other copy's part of the chain never was in this database.
+    if (report_.state == RestoreState::kClone) {
+      ASSAY_ASSIGN_OR_RETURN(own, Shared());
+    }
+    if (own.value > 0) raise(old_origin_, own);
+    EventReader reader = fresh_->log->Read(old_origin_, Sequence{1});
+    while (reader.next_sequence() <= own) {
+      ASSAY_ASSIGN_OR_RETURN(const StoredEvent* stored, reader.Next());
+      if (stored == nullptr) break;
+      v1::Event event;
+      if (!event.ParseFromArray(stored->bytes.data(), static_cast<int>(stored->bytes.size()))) continue;
+      for (const v1::Seen& seen : event.transaction().seen()) {
+        ASSAY_ASSIGN_OR_RETURN(const OriginId origin, OriginId::FromBytes(seen.origin()));
+        raise(origin, Sequence{seen.sequence()});
+      }
+    }
+    if (old_ != nullptr) {
+      for (const OriginId& origin : old_->log->Origins()) raise(origin, old_->stages->Projected(origin));
+    }
+    return [held](const RowRef&, std::optional<ColumnId>, const Version& version) {
+      const auto known = held->find(version.origin);
+      return known != held->end() && version.sequence <= known->second;
+    };
+  }
+
+  // A finished new log changes places with the old one. The last step of all, and one that a later run can finish.
+  absl::Status Swap() {
+    const std::string suffix =
+        absl::StrCat(".", absl::FormatTime("%Y%m%d-%H%M%S", clock_->Now(), absl::UTCTimeZone()), ".replaced");
+    // SQLite looks for a log's -wal under the log's whole name.
+    for (const char* end : {"-shm", "-wal", ""}) {
+      ASSAY_RETURN_IF_ERROR(Move(LogPath() + end, absl::StrCat(LogPath(), suffix, end)));
+    }
+    ASSAY_RETURN_IF_ERROR(Move(KeyPath(), KeyPath() + suffix));
+    const std::string folder = options_.state_dir + "/repair";
+    ASSAY_RETURN_IF_ERROR(Move(folder + "/signing.key", KeyPath()));
+    ASSAY_RETURN_IF_ERROR(Move(folder + "/log.db", LogPath()));
+    std::error_code ignored;
+    std::filesystem::remove_all(folder, ignored);
+    report_.notes.push_back(
+        absl::StrCat("The old log and key are kept beside the new ones, with names that end in ", suffix, "."));
+    return SyncFolder(options_.state_dir);
+  }
+
+  // A run before this one may have ended between noting the new origin in the database and the last renaming.
+  absl::StatusOr<bool> FinishSwap() {
+    const std::string path = options_.state_dir + "/repair/log.db";
+    if (!std::filesystem::exists(path)) return false;
+    const std::optional<OriginId> noted = EnrolledOrigin(options_.url);
+    {
+      absl::StatusOr<std::unique_ptr<OpenLog>> made = OpenLog::Open(path);
+      if (!made.ok() || !noted.has_value()) return false;
+      const absl::StatusOr<OriginId> own = OwnOrigin(*(*made)->stages);
+      ASSAY_ASSIGN_OR_RETURN(const std::string state, (*made)->State());
+      if (!own.ok() || *own != *noted || state != kEnrolmentFinished) return false;
+    }
+    report_.state = RestoreState::kLogBehind;
+    report_.cause = "a repair was interrupted at its very end; what it had made takes its place now";
+    report_.new_origin = noted;
+    if (options_.apply) {
+      // The key may have moved already, and the log not.
+      if (!std::filesystem::exists(options_.state_dir + "/repair/signing.key")) {
+        ASSAY_RETURN_IF_ERROR(Move(KeyPath(), options_.state_dir + "/repair/signing.key"));
+      }
+      ASSAY_RETURN_IF_ERROR(Swap());
+    }
+    report_.applied = options_.apply;
+    return true;
+  }
+
+  // ---- Both ----
+
+  // What a restored database may lack, and the row by which database and log know each other.
+  absl::Status Install(std::optional<OriginId> origin, uint64_t batch) {
+    const absl::Time deadline = SteadyNow() + options_.lock_wait;
+    ASSAY_RETURN_IF_ERROR(InstallSchema(*admin_));
+    ASSAY_RETURN_IF_ERROR(InstallRole(*admin_, options_.url));
+    ASSAY_RETURN_IF_ERROR(GrantAround(*admin_, selection_.tables));
+    ASSAY_RETURN_IF_ERROR(InstallPublication(*admin_));
+    ASSAY_RETURN_IF_ERROR(PrepareTables(*admin_, selection_.tables, /*publish=*/true, deadline, nullptr).status());
+    if (origin.has_value()) ASSAY_RETURN_IF_ERROR(NoteOrigin(*origin, batch));
+    return absl::OkStatus();
+  }
+
+  absl::Status NoteOrigin(const OriginId& origin, uint64_t batch) {
+    return admin_
+        ->Execute("UPDATE assay.progress SET batch = $1::bigint, origin = $2", {absl::StrCat(batch), origin.Hex()})
+        .status();
+  }
+
+  absl::Status DropOldSlot() {
+    // The server needs a moment to see that our own stream has ended.
+    for (const absl::Time deadline = SteadyNow() + kSlotFreeMax; SteadyNow() < deadline;
+         absl::SleepFor(absl::Milliseconds(50))) {
+      ASSAY_ASSIGN_OR_RETURN(const SlotState slot, FindSlot(*admin_));
+      if (!slot.active) break;
+    }
+    return DropSlot(*admin_);
+  }
+
+  absl::Status CompareIn(OpenLog& open, const OriginId& own, const RowRepair::Held& held) {
+    ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> reader, OpenReader(options_.admin_url));
+    std::unique_ptr<SlotSnapshot> slot;
+    Lsn at = database_.flushed;
+    if (options_.apply) {
+      ASSAY_RETURN_IF_ERROR(DropOldSlot());
+      Tell("create the slot", 0);
+      ASSAY_ASSIGN_OR_RETURN(slot, SlotSnapshot::Create(options_.url, *admin_, options_.slot_wait));
+      at = slot->consistent_point();
+    }
+    ASSAY_RETURN_IF_ERROR(BeginAt(*reader, slot == nullptr ? "" : slot->snapshot()));
+    ASSAY_RETURN_IF_ERROR(open.file->Begin());
+    std::map<SequenceColumn, int64_t> largest;
+    const absl::Status status = CompareInTransaction(open, own, held, *reader, at, &largest);
+    if (!status.ok() || !options_.apply) {
+      open.file->Rollback();
+      return status;
+    }
+    ASSAY_RETURN_IF_ERROR(open.file->Commit());
+    // Keys that were handed out before the restore must not be handed out again.
+    ASSAY_ASSIGN_OR_RETURN(const SequenceReport sequences,
+                           StrideSequences(*admin_, options_.stride, options_.engine.branch_number, largest,
+                                           SteadyNow() + options_.lock_wait));
+    for (const std::string& text : sequences.strided) report_.notes.push_back(absl::StrCat("Sequence ", text, "."));
+    for (const std::string& text : sequences.problems)
+      report_.notes.push_back(absl::StrCat("Look at this sequence: ", text, "."));
+    return absl::OkStatus();
+  }
+
+  absl::Status CompareInTransaction(OpenLog& open, const OriginId& own, const RowRepair::Held& held, Connection& reader,
+                                    Lsn at, std::map<SequenceColumn, int64_t>* largest) {
+    using ClassMap = std::map<SequenceColumn, SequenceClass>;
+    ASSAY_ASSIGN_OR_RETURN(const ClassMap classes, StridedColumns(*admin_));
+    ASSAY_ASSIGN_OR_RETURN(
+        const std::unique_ptr<FoldIndex> fold,
+        FoldIndex::Build(open.file.get(), open.log.get(), open.names.get(),
+                         [&](const ResolvedChange& change) { NoteOwnKeys(change, classes, largest); }));
+    ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, open.stages->GetNumber("clock", 0));
+    ASSAY_RETURN_IF_ERROR(open.stages->SetNumber("clock", std::max(clock, fold->newest().value)));
+    NoEcho echo;
+    Recorder recorder(options_.engine, own, open.log.get(), open.names.get(), open.rows.get(), open.stages.get(),
+                      clock_, &echo);
+    ASSAY_RETURN_IF_ERROR(recorder.Load());
+    RowRepair repair({open.log.get(), open.names.get(), open.rows.get(), open.stages.get(), &recorder}, fold.get(),
+                     held, {.make_due = report_.state == RestoreState::kDatabaseBehind && !new_origin_});
+    uint64_t done = 0;
+    for (const RowRepair::Pass pass : {RowRepair::Pass::kCompare, RowRepair::Pass::kWrite}) {
+      ASSAY_RETURN_IF_ERROR(repair.BeginPass(pass, at, absl::ToUnixMicros(clock_->Now())));
+      for (const SelectedTable& table : selection_.tables) {
+        ASSAY_RETURN_IF_ERROR(repair.BeginTable(std::make_shared<TableShape>(table.shape)));
+        ASSAY_RETURN_IF_ERROR(ReadRows(reader, table, [&](absl::Span<const TupleValue> tuple) {
+          if (++done % 10'000 == 0) Tell("compare rows", done);
+          return repair.Row(tuple);
+        }));
+        ASSAY_RETURN_IF_ERROR(repair.EndTable());
+      }
+      ASSAY_RETURN_IF_ERROR(repair.EndPass());
+    }
+    report_.rows = repair.report();
+    return NoteMended(open, at);
+  }
+
+  absl::Status NoteMended(OpenLog& open, Lsn at) {
+    StageStore& stages = *open.stages;
+    ASSAY_RETURN_IF_ERROR(StoreCapturedPosition({.position = at}, &stages));
+    // Whatever became of it: its rows were compared.
+    ASSAY_RETURN_IF_ERROR(stages.ClearIntents());
+    ASSAY_RETURN_IF_ERROR(stages.SetNumber("batch_landed", new_origin_ ? 0 : evidence_.batch_asked));
+    ASSAY_RETURN_IF_ERROR(NoteServer(database_.server, database_.timeline, &stages));
+    ASSAY_RETURN_IF_ERROR(NoteRepair(RestoreState::kNormal, &stages));
+    std::set<std::string> names;
+    for (const SelectedTable& table : selection_.tables) names.insert(table.name().ToString());
+    ASSAY_RETURN_IF_ERROR(stages.Set(kEnrolledTables, absl::StrJoin(names, "\n")));
+    return stages.Set(kEnrolmentState, kEnrolmentFinished);
+  }
+
+  const RepairOptions& options_;
+  Hub* hub_;
+  Clock* clock_;
+  Random* random_;
+  std::unique_ptr<Connection> admin_;
+  DatabaseEvidence database_;
+  std::unique_ptr<OpenLog> old_, fresh_;  // `old_` null: the log is lost.
+  OriginId old_origin_;
+  LogEvidence evidence_;
+  Sequence hub_last_;
+  bool new_origin_ = false;
+  std::optional<PreviousChain> previous_;
+  std::string old_name_;
+  uint64_t old_number_ = 0;
+  TableSelection selection_;
+  RepairReport report_;
+};
+
+}  // namespace
+
+absl::StatusOr<RepairReport> Repair(const RepairOptions& options, Hub* hub, Clock* clock, Random* random) {
+  return Repairing(options, hub, clock, random).Run();
+}
+
+std::optional<OriginId> EnrolledOrigin(const std::string& url) {
+  const auto session = Connection::Open(url, {.application_name = "assay", .call_timeout = absl::Seconds(10)});
+  if (!session.ok()) return std::nullopt;
+  const auto progress = (*session)->Execute("SELECT pg_catalog.to_jsonb(p) ->> 'origin' FROM assay.progress p");
+  if (!progress.ok() || progress->rows() != 1 || progress->IsNull(0, 0)) return std::nullopt;
+  const absl::StatusOr<OriginId> origin = OriginId::FromHex(progress->Text(0, 0));
+  return origin.ok() ? std::optional(*origin) : std::nullopt;
+}
+
+}  // namespace assay
