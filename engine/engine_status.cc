@@ -25,7 +25,7 @@ BranchReport Engine::Parts::Report() const {
 std::string Engine::Parts::State() const {
   if (Hazard() != RestoreState::kNormal && Hazard() != RestoreState::kUnverified) return "halted";
   if (!capture_link.status.ok()) return capture_link.failures == 0 ? "starting" : "stopped";
-  if (restore == RestoreState::kUnverified) return "starting";
+  if (gate->state() == RestoreState::kUnverified) return "starting";
   if (!config.has_hub) return "local-only";
   if (paused) return "paused";
   if (!session->link().status.ok() || !puller->link().status.ok() || !pusher->link().status.ok()) return "offline";
@@ -54,10 +54,10 @@ std::vector<std::string> Engine::Parts::Problems() const {
   const auto add = [&](absl::string_view what, const LinkStatus& link) {
     if (!link.status.ok()) problems.push_back(absl::StrCat(what, ": ", link.status.message(), since(link)));
   };
-  if (const RestoreState hazard = Hazard(); DatabaseHalts() || hazard == RestoreState::kClone) {
+  if (const RestoreState hazard = Hazard(); gate->Halts() || hazard == RestoreState::kClone) {
     problems.push_back(absl::StrCat("HALTED, ", RestoreStateName(hazard), ": ",
-                                    DatabaseHalts() ? restore_cause : session->refusal(), ". Nothing is ",
-                                    DatabaseHalts() ? "captured, " : "",
+                                    gate->Halts() ? gate->cause() : session->refusal(), ". Nothing is ",
+                                    gate->Halts() ? "captured, " : "",
                                     "written to PostgreSQL, pushed or pulled. What to do: ", RestoreRemedy(hazard)));
   }
   if (capture_link.failures > 0) add("Changes are not captured", capture_link);
