@@ -250,9 +250,9 @@ absl::Status Engine::Parts::Work() {
     // Confirmed is only what this stream has brought.
     if (from->has_value()) processed = confirmed = **from;
   }
-  const uint64_t events_before = recorder->counters().events;
+  const uint64_t events_before = recorder->events();
   ASSAY_RETURN_IF_ERROR(Capture());
-  if (recorder->counters().events != events_before) projector->NoteActivity();
+  if (recorder->events() != events_before) projector->NoteActivity();
   // A transaction of the application that is still coming in holds the log's transaction open: nothing else may join
   // it, since the stream may break off and all of it be forgotten.
   if (!recorder->MayCommit()) return absl::OkStatus();
@@ -270,7 +270,7 @@ absl::Status Engine::Parts::Work() {
     ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep, idle), "project"));
   }
   if (MaySync()) ASSAY_RETURN_IF_ERROR(Annotate(pusher->Step(paused), "read what to push"));
-  ASSAY_RETURN_IF_ERROR(housekeeping->Rest(recorder->counters().events + projector->events_projected(),
+  ASSAY_RETURN_IF_ERROR(housekeeping->Rest(recorder->events() + projector->events_projected(),
                                            database.busy() || pusher->busy() || puller->more()));
   return gate->Halts() ? absl::OkStatus() : housekeeping->KeepCheckpoint();
 }

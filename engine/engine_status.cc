@@ -165,7 +165,7 @@ EngineStatus Engine::Status() const {
   status.hub_clock_offset = p.puller->clock_offset();
   status.captured = p.confirmed;
   status.last_captured_commit = absl::FromUnixMicros(p.recorder->counters().last_commit_us);
-  status.events_captured = p.recorder->counters().events;
+  status.events_captured = p.recorder->events();
   status.unattributed_transactions = p.recorder->counters().unattributed_transactions;
   status.false_tags = p.recorder->counters().false_tags;
   status.events_total = p.log->EventCount();

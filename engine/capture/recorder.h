@@ -20,7 +20,9 @@
 #include "absl/types/span.h"
 #include "engine/capture/captured_position.h"
 #include "engine/capture/declared_tables.h"
+#include "engine/capture/event_writer.h"
 #include "engine/capture/hybrid_clock.h"
+#include "engine/capture/local_rows.h"
 #include "engine/capture/withheld_values.h"
 #include "engine/clock.h"
 #include "engine/config.h"
@@ -50,7 +52,6 @@ class ProjectionEcho {
 };
 
 struct RecorderCounters {
-  uint64_t events = 0;
   uint64_t unattributed_transactions = 0;
   uint64_t false_tags = 0;  // Rows under our tag that were not meant: recorded as local changes.
   int64_t last_commit_us = 0;
@@ -69,9 +70,9 @@ class Recorder {
   bool InTransaction() const { return in_transaction_; }
   // False: the log's transaction has a part of a captured one, which the stream may yet forget. (Our own projections
   // leave nothing before they land.)
-  bool MayCommit() const { return !in_transaction_ || !stamped_; }
+  bool MayCommit() const { return !in_transaction_ || !writer_.stamped(); }
   // One of our own projections is coming by, so far as it was meant.
-  bool InEcho() const { return in_transaction_ && tagged_ && !stamped_; }
+  bool InEcho() const { return in_transaction_ && tagged_ && !writer_.stamped(); }
   // What the log has (durable once the log transaction is).
   const CapturedPosition& captured() const { return captured_; }
   // The stream begins again where the server likes: what it brings is judged by what the log has, and by nothing else.
@@ -81,6 +82,8 @@ class Recorder {
   absl::Status MovePosition(Lsn position);
   // Nonces of the fences seen since the last call.
   std::vector<std::string> TakeFences() { return std::exchange(fences_, {}); }
+  // Appended in this process.
+  uint64_t events() const { return writer_.events(); }
   const RecorderCounters& counters() const { return counters_; }
 
   const std::vector<WithheldValue>& withheld() const { return withheld_.values(); }
@@ -100,30 +103,11 @@ class Recorder {
   absl::Status Attribution(absl::string_view json);
   absl::Status Commit(const CaptureItem& item);
 
-  // Puts a TableSchema event before the first row that needs it. Returns that event.
-  absl::StatusOr<Sequence> DeclareInChain(const TableShape& shape, const DeclaredTable& table);
-  absl::StatusOr<v1::RowChange*> NextRow(const TableShape& shape, const DeclaredTable& table,
-                                         v1::RowChange::Operation operation, const RowKey& key);
-  // Opens the next event in `event_`, having appended the one before. Stamps the transaction at its first.
-  absl::Status NextEvent(absl::string_view table);
-  absl::Status AppendHeld(bool ends_transaction);
-  // Moves the row's versions by the change in `event_`; `touched` are its written columns.
-  absl::Status MoveRow(const RowRef& row, const RowKey& key, ChangeKind kind, std::vector<ColumnId> touched);
-  // Whether PostgreSQL has the row that the log knows as `fold`.
-  absl::StatusOr<bool> IsThere(const RowRef& row, const RowVersions& fold);
-  // What PostgreSQL held for the row before this change, as far as is known. Good until the next look at or change of
-  // any row's versions.
-  absl::StatusOr<std::reference_wrapper<const RowVersions>> Held(const RowRef& row);
-  uint32_t ReplacedIndex(const Version& version);
-  // True: `value` is to go into the event, which has that much less room from now on.
-  bool TakesRoom(const TupleValue& value);
-  const EngineConfig& config_;
   const OriginId own_;
   EventLog* log_;
   TableNames* names_;
   RowVersionStore* rows_;
   StageStore* stages_;
-  Clock* clock_;
   ProjectionEcho* echo_;
 
   DeclaredTables tables_;
@@ -134,31 +118,16 @@ class Recorder {
   RecorderCounters counters_;
   v1::TransactionHeader::Source source_ = v1::TransactionHeader::LIVE;
   bool ancient_ = false;
-  std::map<OriginId, Sequence> seen_written_;
   std::vector<std::string> fences_;
+  EventWriter writer_;
+  LocalRows local_;
 
   // Of the transaction under way.
   bool in_transaction_ = false;
-  bool known_ = false;   // The log has it: pass over.
-  bool tagged_ = false;  // Under our tag.
-  bool stamped_ = false;
-  int64_t commit_time_us_ = 0;
-  Lsn commit_lsn_;
-  uint32_t xid_ = 0;
-  HlcStamp stamp_;
-  Sequence first_;
-  std::shared_ptr<const v1::Attribution> attribution_;
+  bool known_ = false;            // The log has it: pass over.
+  bool tagged_ = false;           // Under our tag.
   std::string attribution_json_;  // Of the last message that was one, and what it says.
   std::shared_ptr<const v1::Attribution> last_attribution_;
-  // The newest event is held back until it is known whether it ends the transaction.
-  bool holding_ = false;
-  v1::Event event_;    // But for its row.
-  v1::RowChange row_;  // Of event_, when has_row_.
-  bool has_row_ = false;
-  RowVersions held_;  // What Held answers, when nothing else holds it.
-  std::string event_table_;
-  size_t row_bytes_ = 0;  // Of its values.
-  std::string buffer_;
 };
 
 }  // namespace assay

@@ -1,0 +1,111 @@
+// Writes the events of one captured transaction to the own chain.
+//
+// A transaction gets its one stamp with its first event, in WAL order; one that changes nothing gets none. The first
+// event carries the header: who and when, and how much of the other chains this branch had projected. The newest event
+// is held back until it is known whether it ends the transaction, because an event that was appended never changes.
+//
+//   writer.Begin(facts);
+//   ASSAY_ASSIGN_OR_RETURN(v1::RowChange* row, writer.NextRow(shape, table, v1::RowChange::INSERT, key));
+//   row->add_columns()...
+//   ASSAY_ASSIGN_OR_RETURN(const bool any, writer.End());
+//
+// Not thread-safe. Every call inside a LogFile transaction.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/capture/declared_tables.h"
+#include "engine/capture/hybrid_clock.h"
+#include "engine/database.h"
+#include "engine/fold/fold_values.h"
+#include "engine/fold/merge.h"
+#include "log/event_log.h"
+#include "log/local_state/stage_store.h"
+#include "proto/event.pb.h"
+
+namespace assay {
+
+// What a captured transaction's beginning says of it.
+struct TransactionFacts {
+  v1::TransactionHeader::Source source = v1::TransactionHeader::LIVE;
+  bool ancient = false;  // Stamped right after what the chain has, and not by the clock: older than anything live.
+  int64_t commit_time_us = 0;
+  Lsn commit_lsn;
+  uint32_t xid = 0;
+};
+
+class EventWriter {
+ public:
+  EventWriter(const OriginId& own, size_t row_bytes_max, EventLog* log, StageStore* stages, DeclaredTables* tables,
+              HybridClock* clock)
+      : own_(own), row_bytes_max_(row_bytes_max), log_(log), stages_(stages), tables_(tables), clock_(clock) {}
+
+  // Forgets the transaction under way and what the chain was taken to have. After LogFile::Rollback.
+  void Clear();
+
+  void Begin(const TransactionFacts& facts);
+  const TransactionFacts& facts() const { return facts_; }
+  // Who did it; the first word counts. Before the first event.
+  void Attribute(std::shared_ptr<const v1::Attribution> attribution) { attribution_ = std::move(attribution); }
+  bool attributed() const { return attribution_ != nullptr; }
+
+  // Begins the event of one row, behind the declaration of its table where the chain has none yet. The row's columns
+  // are the caller's to add, until the next call.
+  absl::StatusOr<v1::RowChange*> NextRow(const TableShape& shape, const DeclaredTable& table,
+                                         v1::RowChange::Operation operation, const RowKey& key);
+  // The row under way, and what its event will be known as.
+  const v1::RowChange& row() const { return row_; }
+  Version version() const { return VersionOf(event_, own_); }
+  // The number by which the row under way names `version` as replaced. 0: none.
+  uint32_t ReplacedIndex(const Version& version);
+  // True: `value` is to go into the row under way, which has that much less room from now on.
+  bool TakesRoom(const TupleValue& value);
+
+  // Appends what is held back, so that the log can be asked for it: more events follow.
+  absl::Status Flush();
+  // Appends what is held back as the transaction's last event. False: the transaction has none.
+  absl::StatusOr<bool> End();
+
+  // The transaction has a stamp: the log's transaction has a part of it.
+  bool stamped() const { return stamped_; }
+  // Appended in this process.
+  uint64_t events() const { return events_; }
+
+ private:
+  // Puts a TableSchema event before the first row that needs it. Returns that event.
+  absl::StatusOr<Sequence> DeclareInChain(const TableShape& shape, const DeclaredTable& table);
+  // Opens the next event in `event_`, having appended the one before. Stamps the transaction at its first.
+  absl::Status NextEvent(absl::string_view table);
+  absl::Status WriteHeader();
+  absl::Status AppendHeld(bool ends_transaction);
+
+  const OriginId own_;
+  const size_t row_bytes_max_;
+  EventLog* log_;
+  StageStore* stages_;
+  DeclaredTables* tables_;
+  HybridClock* clock_;
+  std::map<OriginId, Sequence> seen_written_;  // Of each chain, what the newest header that names it says.
+  uint64_t events_ = 0;
+
+  TransactionFacts facts_;
+  std::shared_ptr<const v1::Attribution> attribution_;
+  bool stamped_ = false;
+  HlcStamp stamp_;
+  Sequence first_;
+  bool holding_ = false;  // event_ is to be appended.
+  v1::Event event_;       // But for its row.
+  bool has_row_ = false;
+  v1::RowChange row_;
+  std::string event_table_;
+  size_t row_bytes_ = 0;  // Of the values of row_.
+  std::string buffer_;
+};
+
+}  // namespace assay

@@ -1,0 +1,105 @@
+#include "engine/capture/local_rows.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "log/annotate.h"
+
+namespace assay {
+
+absl::StatusOr<bool> LocalRows::IsThere(const RowRef& row, const RowVersions& fold) {
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> unsettled, stages_->Unsettled(row));
+  if (!unsettled.has_value()) return fold.IsLive();
+  return unsettled->held.has_value() && (!unsettled->held_known || unsettled->held->IsLive());
+}
+
+absl::StatusOr<std::reference_wrapper<const RowVersions>> LocalRows::Held(const RowRef& row) {
+  static const RowVersions kNone;
+  if (stages_->UnsettledCount() > 0) {
+    ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> unsettled, stages_->Unsettled(row));
+    if (unsettled.has_value() && unsettled->held_known) {
+      if (!unsettled->held.has_value()) return std::cref(kNone);
+      held_ = *unsettled->held;
+      return std::cref(held_);
+    }
+  }
+  ASSAY_ASSIGN_OR_RETURN(const RowVersions* versions, rows_->Get(row));
+  return std::cref(versions == nullptr ? kNone : *versions);
+}
+
+absl::Status LocalRows::Move(const RowRef& ref, const RowKey& key, RowClaim claim) {
+  std::sort(claim.columns.begin(), claim.columns.end());
+  const ChangeKind kind = claim.kind;
+  // PostgreSQL's new row has the columns of its table; a row that was there before may have had more, from branches
+  // that know more columns, and has them again.
+  const auto drop_untouched = [&](RowVersions* versions) {
+    versions->columns.EraseIf([&](const ColumnVersion& column) {
+      return !std::binary_search(claim.columns.begin(), claim.columns.end(), column.column);
+    });
+  };
+  RowVersions change = VersionsOf(claim);
+  ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
+  std::optional<UnsettledRow> unsettled;
+  if (stages_->UnsettledCount() > 0) {
+    ASSAY_ASSIGN_OR_RETURN(unsettled, stages_->Unsettled(ref));
+  }
+  if (stored == nullptr && !unsettled.has_value()) return rows_->Put(ref, std::move(change));
+  RowVersions merged = stored == nullptr ? RowVersions{} : *stored;
+  // The usual case: the clock is past everything this row has, so what PostgreSQL now holds is the fold.
+  const bool newest = claim.version > Newest(merged);
+  RowVersions before;  // Not of the usual case, which has no use for it.
+  if (unsettled.has_value() || !newest || kind == ChangeKind::kInsert) before = merged;
+  Merge(change, &merged);
+  const bool whole = kind != ChangeKind::kInsert || merged.columns.size() == claim.columns.size();
+  if (!unsettled.has_value() && newest && whole) return rows_->Put(ref, std::move(merged));
+  ASSAY_RETURN_IF_ERROR(rows_->Put(ref, merged));
+
+  UnsettledRow row = unsettled.value_or(UnsettledRow{});
+  if (!unsettled.has_value()) {
+    row.row = ref;
+    row.key = EncodeKey(key);
+    row.since_ms = absl::ToUnixMillis(clock_->Now());
+    row.origin = own_;
+    row.sequence = claim.version.sequence;
+  }
+  if (!newest) {
+    // A remote version that needed no writing was adopted while this change was on its way, and beats it: PostgreSQL
+    // shows a loser. What exactly it holds is read when the row is written again.
+    row.held_known = false;
+  }
+  if (!row.held_known) {
+    row.held.reset();
+    if (kind != ChangeKind::kDelete) row.held = change;
+  } else {
+    RowVersions held = row.held.value_or(unsettled.has_value() ? RowVersions{} : before);
+    ASSAY_RETURN_IF_ERROR(RecordUnseen(row, before, held, change));
+    Merge(change, &held);
+    if (kind == ChangeKind::kInsert) drop_untouched(&held);
+    row.held = held;
+    if (held == merged) return stages_->EraseUnsettled(ref);
+  }
+  row.retry_at_ms = 0;
+  return stages_->PutUnsettled(row);
+}
+
+absl::Status LocalRows::RecordUnseen(const UnsettledRow& row, const RowVersions& before, const RowVersions& held,
+                                     const RowVersions& change) {
+  RowVersions unseen = before;  // What the log had and this writer could not see.
+  unseen.columns.EraseIf([&](const ColumnVersion& column) {
+    const Version* seen = held.Find(column.column);
+    return seen != nullptr && *seen == column.version;
+  });
+  if (unseen.deleted == held.deleted) unseen.deleted = {};
+  if (unseen.written == held.written) unseen.written = {};
+  const SawFunction saw = [](const Version&, const Version&) { return false; };
+  for (const Meeting& meeting : FindMeetings(unseen, change, saw)) {
+    ASSAY_RETURN_IF_ERROR(
+        stages_->AddConflict(Conflict{0, row.row, row.key, meeting.column, meeting.winner, meeting.loser,
+                                      "newest write wins; the loser was in the log but could not be written here",
+                                      absl::ToUnixMillis(clock_->Now())}));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace assay

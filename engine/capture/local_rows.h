@@ -1,0 +1,48 @@
+// The rows that local changes move: what PostgreSQL held before, and what the log says of them afterwards.
+//
+// Mostly PostgreSQL holds what the fold has, and a local change, stamped newer than all of it, becomes the row's newest
+// version. A row that is unsettled is different: its writer saw what PostgreSQL held, not what the log has. Such a
+// change is recorded as what it is, a write that had not seen the other. Not thread-safe. Every call inside a LogFile
+// transaction.
+#pragma once
+
+#include <functional>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/clock.h"
+#include "engine/database.h"
+#include "engine/fold/merge.h"
+#include "log/local_state/stage_store.h"
+#include "log/row_versions/row_versions.h"
+#include "log/types.h"
+
+namespace assay {
+
+class LocalRows {
+ public:
+  LocalRows(const OriginId& own, RowVersionStore* rows, StageStore* stages, Clock* clock)
+      : own_(own), rows_(rows), stages_(stages), clock_(clock) {}
+
+  // Whether PostgreSQL has the row that the log knows as `fold`.
+  absl::StatusOr<bool> IsThere(const RowRef& row, const RowVersions& fold);
+  // What PostgreSQL held for the row before this change, as far as is known. Good until the next look at or change of
+  // any row's versions.
+  absl::StatusOr<std::reference_wrapper<const RowVersions>> Held(const RowRef& row);
+  // Moves the row's versions by `claim`; its columns are those that were written, in any order.
+  absl::Status Move(const RowRef& row, const RowKey& key, RowClaim claim);
+
+ private:
+  // Records a conflict for each version in `before` that the writer of `change` could not see, since PostgreSQL held
+  // `held`.
+  absl::Status RecordUnseen(const UnsettledRow& row, const RowVersions& before, const RowVersions& held,
+                            const RowVersions& change);
+
+  const OriginId own_;
+  RowVersionStore* rows_;
+  StageStore* stages_;
+  Clock* clock_;
+  RowVersions held_;  // What Held answers, when nothing else holds it.
+};
+
+}  // namespace assay
