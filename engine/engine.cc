@@ -7,6 +7,7 @@
 #include "engine/engine_parts.h"
 #include "engine/own_chain.h"
 #include "log/annotate.h"
+#include "log/local_state/stores.h"
 
 namespace assay {
 namespace {
@@ -33,18 +34,19 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config,
   ASSAY_ASSIGN_OR_RETURN(p.log, EventLog::Open(file));
   ASSAY_ASSIGN_OR_RETURN(p.names, TableNames::Open(file, p.log.get()));
   ASSAY_ASSIGN_OR_RETURN(p.rows, RowVersionStore::Open(file, p.log.get(), config.row_versions));
-  ASSAY_ASSIGN_OR_RETURN(p.stages, StageStore::Open(file, p.log.get()));
-  absl::StatusOr<OriginId> own = OwnOrigin(*p.stages);
+  ASSAY_ASSIGN_OR_RETURN(p.state, LocalState::Open(file, p.log.get()));
+  ASSAY_ASSIGN_OR_RETURN(p.unsettled, UnsettledRows::Open(file, p.log.get()));
+  ASSAY_ASSIGN_OR_RETURN(p.conflicts, Conflicts::Open(file, p.log.get()));
+  absl::StatusOr<OriginId> own = OwnOrigin(*p.state);
   if (!own.ok()) return absl::FailedPreconditionError(own.status().message());
   p.own = *own;
-  p.projector = std::make_unique<Projector>(p.config, p.own, p.log.get(), p.names.get(), p.rows.get(), p.stages.get(),
-                                            clock, random);
-  p.recorder = std::make_unique<Recorder>(p.config, p.own, p.log.get(), p.names.get(), p.rows.get(), p.stages.get(),
-                                          clock, p.projector.get());
+  const Stores stores{p.log.get(), p.names.get(), p.rows.get(), p.state.get(), p.unsettled.get(), p.conflicts.get()};
+  p.projector = std::make_unique<Projector>(p.config, p.own, stores, clock, random);
+  p.recorder = std::make_unique<Recorder>(p.config, p.own, stores, clock, p.projector.get());
   p.pusher = std::make_unique<Pusher>(p.config, p.own, p.log.get(), clock, random);
   p.puller = std::make_unique<Puller>(p.config, p.own, p.log.get(), clock, random);
-  p.session = std::make_unique<SessionGate>(p.config, p.own, p.stages.get(), clock, random);
-  p.gate = std::make_unique<RestoreGate>(p.own, p.log.get(), p.stages.get());
+  p.session = std::make_unique<SessionGate>(p.config, p.own, p.state.get(), clock, random);
+  p.gate = std::make_unique<RestoreGate>(p.own, p.log.get(), p.state.get());
   p.housekeeping = std::make_unique<Housekeeping>(p.config, p.own, file, p.log.get(), p.rows.get(), clock);
   ASSAY_RETURN_IF_ERROR(p.recorder->Load());
   ASSAY_RETURN_IF_ERROR(p.projector->Load());
@@ -218,7 +220,7 @@ absl::Status Engine::Parts::RetryParkedRows() {
     if (table.has_value()) {
       ASSAY_ASSIGN_OR_RETURN(id, names->IdOf(*table));
     }
-    ASSAY_RETURN_IF_ERROR(stages->RetryUnsettled(id).status());
+    ASSAY_RETURN_IF_ERROR(unsettled->RetryNow(id).status());
   }
   return absl::OkStatus();
 }

@@ -33,7 +33,7 @@
 #include "engine/remotes/hub.h"
 #include "engine/status.h"
 #include "log/event_log.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/local_state.h"
 #include "log/log_file.h"
 
 namespace assay {

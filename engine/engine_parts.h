@@ -16,6 +16,9 @@
 #include "engine/remotes/puller.h"
 #include "engine/remotes/pusher.h"
 #include "engine/remotes/session_gate.h"
+#include "log/local_state/conflicts.h"
+#include "log/local_state/local_state.h"
+#include "log/local_state/unsettled_rows.h"
 #include "log/row_versions/row_versions.h"
 #include "log/table_names.h"
 
@@ -29,7 +32,9 @@ struct Engine::Parts {
   std::unique_ptr<EventLog> log;
   std::unique_ptr<TableNames> names;
   std::unique_ptr<RowVersionStore> rows;
-  std::unique_ptr<StageStore> stages;
+  std::unique_ptr<LocalState> state;
+  std::unique_ptr<UnsettledRows> unsettled;
+  std::unique_ptr<Conflicts> conflicts;
   std::unique_ptr<Projector> projector;
   std::unique_ptr<Recorder> recorder;
   std::unique_ptr<Pusher> pusher;

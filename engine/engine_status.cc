@@ -15,9 +15,9 @@ BranchReport Engine::Parts::Report() const {
   report.origin = own;
   report.head = log->Head(own).last;
   for (const OriginId& origin : log->Origins()) {
-    if (origin != own) report.projected[origin] = stages->Projected(origin);
+    if (origin != own) report.projected[origin] = state->Projected(origin);
   }
-  report.parked = stages->ParkedCount();
+  report.parked = unsettled->parked_count();
   report.state = State();
   return report;
 }
@@ -109,8 +109,8 @@ std::vector<std::string> Engine::Parts::Problems() const {
         absl::StrCat("The changes of ", NameOf(origin), " wait for event ", EventName(awaited.first, awaited.second),
                      ", which they build on and which is not here yet; it comes when its branch is online"));
   }
-  if (stages->ParkedCount() > 0) {
-    problems.push_back(absl::StrCat(stages->ParkedCount(), stages->ParkedCount() == 1 ? " row" : " rows",
+  if (unsettled->parked_count() > 0) {
+    problems.push_back(absl::StrCat(unsettled->parked_count(), unsettled->parked_count() == 1 ? " row" : " rows",
                                     " cannot be written to PostgreSQL; see `assay parked`"));
   }
   if (recorder->counters().false_tags > 0) {
@@ -169,9 +169,9 @@ EngineStatus Engine::Status() const {
   status.unattributed_transactions = p.recorder->counters().unattributed_transactions;
   status.false_tags = p.recorder->counters().false_tags;
   status.events_total = p.log->EventCount();
-  status.unsettled = p.stages->UnsettledCount();
-  status.parked = p.stages->ParkedCount();
-  status.conflicts = p.stages->ConflictCount();
+  status.unsettled = p.unsettled->count();
+  status.parked = p.unsettled->parked_count();
+  status.conflicts = p.conflicts->count();
   status.log_bytes = p.file->SizeOnDisk();
   status.branches = p.puller->branches();
   status.branches_heard = p.puller->heard();
@@ -182,7 +182,7 @@ EngineStatus Engine::Status() const {
     const ChainHead head = p.log->Head(origin);
     one.head = head.last;
     one.complete = head.complete;
-    one.projected = one.own ? head.complete : p.stages->Projected(origin);
+    one.projected = one.own ? head.complete : p.state->Projected(origin);
     if (absl::StatusOr<v1::OriginOpened> opened = p.log->Opening(origin); opened.ok()) {
       one.branch_name = opened->branch_name();
     }

@@ -14,8 +14,8 @@ constexpr uint32_t kFormatVersion = 1;
 
 }  // namespace
 
-absl::StatusOr<OriginId> OwnOrigin(StageStore& stages) {
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> bytes, stages.Get(kOwnOrigin));
+absl::StatusOr<OriginId> OwnOrigin(LocalState& state) {
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> bytes, state.Get(kOwnOrigin));
   if (!bytes.has_value()) return absl::NotFoundError("this log has no chain of its own yet; run `assay init`");
   return OriginId::FromBytes(*bytes);
 }
@@ -23,8 +23,8 @@ absl::StatusOr<OriginId> OwnOrigin(StageStore& stages) {
 absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file, Clock*, Random* random,
                                        const std::optional<PreviousChain>& previous) {
   ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<EventLog> log, EventLog::Open(file));
-  ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<StageStore> stages, StageStore::Open(file, log.get()));
-  if (absl::StatusOr<OriginId> own = OwnOrigin(*stages); own.ok()) {
+  ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<LocalState> state, LocalState::Open(file, log.get()));
+  if (absl::StatusOr<OriginId> own = OwnOrigin(*state); own.ok()) {
     return absl::AlreadyExistsError(absl::StrCat("this log already has a chain of its own, ", own->Hex()));
   }
   OriginId own;
@@ -54,13 +54,13 @@ absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file
   opened->set_format_version(kFormatVersion);
   ASSAY_RETURN_IF_ERROR(file->Begin());
   ASSAY_RETURN_IF_ERROR(log->Append(event, "", event.SerializeAsString()));
-  ASSAY_RETURN_IF_ERROR(stages->Set(kOwnOrigin, own.AsBytes()));
+  ASSAY_RETURN_IF_ERROR(state->Set(kOwnOrigin, own.AsBytes()));
   ASSAY_RETURN_IF_ERROR(file->Commit());
   return own;
 }
 
-absl::Status CheckBranchLog(EventLog& log, StageStore& stages, absl::string_view name, uint64_t number) {
-  ASSAY_ASSIGN_OR_RETURN(const OriginId own, OwnOrigin(stages));
+absl::Status CheckBranchLog(EventLog& log, LocalState& state, absl::string_view name, uint64_t number) {
+  ASSAY_ASSIGN_OR_RETURN(const OriginId own, OwnOrigin(state));
   ASSAY_ASSIGN_OR_RETURN(const v1::OriginOpened opened, log.Opening(own));
   if (opened.branch_name() == name && opened.branch_number() == number) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(

@@ -13,7 +13,7 @@
 #include "engine/clock.h"
 #include "engine/config.h"
 #include "log/event_log.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/local_state.h"
 #include "log/log_file.h"
 #include "log/types.h"
 
@@ -33,10 +33,10 @@ absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file
                                        const std::optional<PreviousChain>& previous = std::nullopt);
 
 // The origin that this log file writes. NOT_FOUND before OpenBranchLog.
-absl::StatusOr<OriginId> OwnOrigin(StageStore& stages);
+absl::StatusOr<OriginId> OwnOrigin(LocalState& state);
 
 // FAILED_PRECONDITION when the log was begun for another name or number; the message goes on from "the log in …".
 // NOT_FOUND before OpenBranchLog.
-absl::Status CheckBranchLog(EventLog& log, StageStore& stages, absl::string_view name, uint64_t number);
+absl::Status CheckBranchLog(EventLog& log, LocalState& state, absl::string_view name, uint64_t number);
 
 }  // namespace assay

@@ -14,7 +14,7 @@
 #include "adapters/libpq/sqlstate.h"
 #include "log/annotate.h"
 #include "log/check.h"
-#include "log/local_state/stage_store.h"
+#include "log/row_versions/row_ref.h"
 
 namespace assay {
 namespace {

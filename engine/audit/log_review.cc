@@ -4,7 +4,8 @@
 #include "engine/audit/log_reader.h"
 #include "engine/audit/proto_text.h"
 #include "log/annotate.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/conflicts.h"
+#include "log/local_state/unsettled_rows.h"
 #include "log/table_names.h"
 
 namespace assay {
@@ -32,12 +33,12 @@ void SetKey(absl::string_view encoded, google::protobuf::RepeatedPtrField<std::s
 absl::StatusOr<pb::ListParkedReply> LogReader::Parked(const pb::ListParkedRequest& request) {
   ASSAY_ASSIGN_OR_RETURN(const std::string wanted, WantedTable(request.table()));
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<TableNames> names, TableNames::Open(file_.get(), log_.get()));
-  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<StageStore> stages, StageStore::Open(file_.get(), log_.get()));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<UnsettledRows> unsettled, UnsettledRows::Open(file_.get(), log_.get()));
   const size_t limit = std::min<size_t>(request.limit() == 0 ? 1000 : request.limit(), kListMax);
   ASSAY_ASSIGN_OR_RETURN(const std::vector<UnsettledRow> rows,
-                         stages->ListUnsettled(true, wanted.empty() ? limit : kListMax));
+                         unsettled->List(true, wanted.empty() ? limit : kListMax));
   pb::ListParkedReply out;
-  out.set_total(stages->ParkedCount());
+  out.set_total(unsettled->parked_count());
   for (const UnsettledRow& row : rows) {
     const std::string table = names->NameOf(row.row.table).ToString();
     if (!wanted.empty() && table != wanted) continue;
@@ -84,16 +85,16 @@ absl::StatusOr<pb::ConflictSide> LogReader::Side(const Version& version, const s
 absl::StatusOr<pb::ListConflictsReply> LogReader::Conflicts(const pb::ListConflictsRequest& request) {
   ASSAY_ASSIGN_OR_RETURN(const std::string wanted, WantedTable(request.table()));
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<TableNames> names, TableNames::Open(file_.get(), log_.get()));
-  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<StageStore> stages, StageStore::Open(file_.get(), log_.get()));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<assay::Conflicts> conflicts,
+                         assay::Conflicts::Open(file_.get(), log_.get()));
   const int limit = static_cast<int>(std::min<uint32_t>(request.limit() == 0 ? 100 : request.limit(), 1000));
   pb::ListConflictsReply out;
-  out.set_total(stages->ConflictCount());
+  out.set_total(conflicts->count());
   // Ids are dense from 1, so that the newest are found by counting back.
-  int64_t end =
-      request.before_id() > 0 ? std::min(request.before_id() - 1, stages->ConflictCount()) : stages->ConflictCount();
+  int64_t end = request.before_id() > 0 ? std::min(request.before_id() - 1, conflicts->count()) : conflicts->count();
   while (end > 0 && out.conflicts_size() < limit) {
     const int64_t begin = std::max<int64_t>(end - 500, 0);
-    ASSAY_ASSIGN_OR_RETURN(std::vector<Conflict> found, stages->ListConflicts(begin, static_cast<size_t>(end - begin)));
+    ASSAY_ASSIGN_OR_RETURN(std::vector<Conflict> found, conflicts->List(begin, static_cast<size_t>(end - begin)));
     for (auto it = found.rbegin(); it != found.rend() && out.conflicts_size() < limit; ++it) {
       const std::string table = names->NameOf(it->row.table).ToString();
       if (it->id > end || (!wanted.empty() && table != wanted)) continue;

@@ -13,9 +13,9 @@ constexpr char kCaptured[] = "captured";
 
 }  // namespace
 
-absl::StatusOr<CapturedPosition> LoadCapturedPosition(StageStore& stages) {
+absl::StatusOr<CapturedPosition> LoadCapturedPosition(LocalState& state) {
   CapturedPosition captured;
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, stages.Get(kCaptured));
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, state.Get(kCaptured));
   if (!stored.has_value()) return captured;
   ByteReader reader(*stored);
   uint64_t time = 0, xid = 0;
@@ -28,14 +28,14 @@ absl::StatusOr<CapturedPosition> LoadCapturedPosition(StageStore& stages) {
   return captured;
 }
 
-absl::Status StoreCapturedPosition(const CapturedPosition& captured, StageStore* stages) {
+absl::Status StoreCapturedPosition(const CapturedPosition& captured, LocalState* state) {
   std::string bytes;
   for (const uint64_t number :
        {captured.commit_lsn.value, captured.end_lsn.value, static_cast<uint64_t>(captured.commit_time_us),
         uint64_t{captured.xid}, captured.position.value}) {
     PutFixed64(&bytes, number);
   }
-  return stages->Set(kCaptured, bytes);
+  return state->Set(kCaptured, bytes);
 }
 
 }  // namespace assay

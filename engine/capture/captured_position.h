@@ -9,7 +9,7 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/local_state.h"
 #include "log/types.h"
 
 namespace assay {
@@ -27,7 +27,7 @@ struct CapturedPosition {
 };
 
 // All zeros when there is none. DATA_LOSS when it is damaged.
-absl::StatusOr<CapturedPosition> LoadCapturedPosition(StageStore& stages);
-absl::Status StoreCapturedPosition(const CapturedPosition& captured, StageStore* stages);
+absl::StatusOr<CapturedPosition> LoadCapturedPosition(LocalState& state);
+absl::Status StoreCapturedPosition(const CapturedPosition& captured, LocalState* state);
 
 }  // namespace assay

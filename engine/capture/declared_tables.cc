@@ -82,7 +82,7 @@ absl::StatusOr<const DeclaredTable*> DeclaredTables::Describe(const std::shared_
 absl::StatusOr<DeclaredTables::Newest*> DeclaredTables::NewestOf(const std::string& table) {
   auto [newest, unknown] = in_chain_.try_emplace(table);
   if (unknown) {
-    ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, stages_->Get(NoteName(table)));
+    ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, state_->Get(NoteName(table)));
     if (stored.has_value()) {
       const std::vector<std::string> parts = absl::StrSplit(*stored, ' ');
       if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &newest->second.fingerprint) ||
@@ -123,7 +123,7 @@ absl::StatusOr<Sequence> DeclaredTables::InChain(const DeclaredTable& table) {
 absl::Status DeclaredTables::Declare(const DeclaredTable& table, Sequence sequence) {
   ASSAY_ASSIGN_OR_RETURN(Newest * newest, NewestOf(table.name));
   *newest = {table.fingerprint, sequence};
-  return stages_->Set(NoteName(table.name), absl::StrCat(table.fingerprint, " ", sequence.value));
+  return state_->Set(NoteName(table.name), absl::StrCat(table.fingerprint, " ", sequence.value));
 }
 
 void SetSchema(const TableShape& shape, uint64_t fingerprint, v1::TableSchema* schema) {

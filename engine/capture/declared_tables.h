@@ -18,7 +18,7 @@
 #include "engine/config.h"
 #include "engine/database.h"
 #include "engine/fold/column_history.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/local_state.h"
 #include "log/table_names.h"
 #include "log/types.h"
 
@@ -36,8 +36,8 @@ struct DeclaredTable {
 
 class DeclaredTables {
  public:
-  DeclaredTables(const EngineConfig& config, const OriginId& own, TableNames* names, StageStore* stages)
-      : config_(config), own_(own), names_(names), stages_(stages), history_(own, names, stages) {}
+  DeclaredTables(const EngineConfig& config, const OriginId& own, TableNames* names, LocalState* state)
+      : config_(config), own_(own), names_(names), state_(state), history_(own, names, state) {}
 
   // After LogFile::Rollback.
   void Clear();
@@ -61,7 +61,7 @@ class DeclaredTables {
   const EngineConfig& config_;
   const OriginId own_;
   TableNames* names_;
-  StageStore* stages_;
+  LocalState* state_;
   ColumnHistory history_;
   // With the shapes, so that the addresses stay theirs.
   absl::flat_hash_map<const TableShape*, std::pair<std::shared_ptr<const TableShape>, std::unique_ptr<DeclaredTable>>>

@@ -83,13 +83,13 @@ absl::Status EventWriter::WriteHeader() {
   header->set_xid(facts_.xid);
   if (attribution_ != nullptr) *header->mutable_attribution() = *attribution_;
   for (const OriginId& origin : log_->Origins()) {
-    const Sequence projected = stages_->Projected(origin);
+    const Sequence projected = state_->Projected(origin);
     if (origin == own_ || seen_written_[origin] == projected) continue;
     v1::Seen* seen = header->add_seen();
     seen->set_origin(origin.bytes.data(), origin.bytes.size());
     seen->set_sequence(projected.value);
     seen_written_[origin] = projected;
-    ASSAY_RETURN_IF_ERROR(stages_->AddSeen(own_, Sequence{event_.sequence()}, origin, projected));
+    ASSAY_RETURN_IF_ERROR(state_->AddSeen(own_, Sequence{event_.sequence()}, origin, projected));
   }
   return absl::OkStatus();
 }

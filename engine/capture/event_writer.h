@@ -26,7 +26,7 @@
 #include "engine/fold/fold_values.h"
 #include "engine/fold/merge.h"
 #include "log/event_log.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/local_state.h"
 #include "proto/event.pb.h"
 
 namespace assay {
@@ -42,9 +42,9 @@ struct TransactionFacts {
 
 class EventWriter {
  public:
-  EventWriter(const OriginId& own, size_t row_bytes_max, EventLog* log, StageStore* stages, DeclaredTables* tables,
+  EventWriter(const OriginId& own, size_t row_bytes_max, EventLog* log, LocalState* state, DeclaredTables* tables,
               HybridClock* clock)
-      : own_(own), row_bytes_max_(row_bytes_max), log_(log), stages_(stages), tables_(tables), clock_(clock) {}
+      : own_(own), row_bytes_max_(row_bytes_max), log_(log), state_(state), tables_(tables), clock_(clock) {}
 
   // Forgets the transaction under way and what the chain was taken to have. After LogFile::Rollback.
   void Clear();
@@ -88,7 +88,7 @@ class EventWriter {
   const OriginId own_;
   const size_t row_bytes_max_;
   EventLog* log_;
-  StageStore* stages_;
+  LocalState* state_;
   DeclaredTables* tables_;
   HybridClock* clock_;
   std::map<OriginId, Sequence> seen_written_;  // Of each chain, what the newest header that names it says.

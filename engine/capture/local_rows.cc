@@ -9,15 +9,15 @@
 namespace assay {
 
 absl::StatusOr<bool> LocalRows::IsThere(const RowRef& row, const RowVersions& fold) {
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> unsettled, stages_->Unsettled(row));
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> unsettled, unsettled_->Find(row));
   if (!unsettled.has_value()) return fold.IsLive();
   return unsettled->held.has_value() && (!unsettled->held_known || unsettled->held->IsLive());
 }
 
 absl::StatusOr<std::reference_wrapper<const RowVersions>> LocalRows::Held(const RowRef& row) {
   static const RowVersions kNone;
-  if (stages_->UnsettledCount() > 0) {
-    ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> unsettled, stages_->Unsettled(row));
+  if (unsettled_->count() > 0) {
+    ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> unsettled, unsettled_->Find(row));
     if (unsettled.has_value() && unsettled->held_known) {
       if (!unsettled->held.has_value()) return std::cref(kNone);
       held_ = *unsettled->held;
@@ -41,8 +41,8 @@ absl::Status LocalRows::Move(const RowRef& ref, const RowKey& key, RowClaim clai
   RowVersions change = VersionsOf(claim);
   ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
   std::optional<UnsettledRow> unsettled;
-  if (stages_->UnsettledCount() > 0) {
-    ASSAY_ASSIGN_OR_RETURN(unsettled, stages_->Unsettled(ref));
+  if (unsettled_->count() > 0) {
+    ASSAY_ASSIGN_OR_RETURN(unsettled, unsettled_->Find(ref));
   }
   if (stored == nullptr && !unsettled.has_value()) return rows_->Put(ref, std::move(change));
   RowVersions merged = stored == nullptr ? RowVersions{} : *stored;
@@ -77,10 +77,10 @@ absl::Status LocalRows::Move(const RowRef& ref, const RowKey& key, RowClaim clai
     Merge(change, &held);
     if (kind == ChangeKind::kInsert) drop_untouched(&held);
     row.held = held;
-    if (held == merged) return stages_->EraseUnsettled(ref);
+    if (held == merged) return unsettled_->Erase(ref);
   }
   row.retry_at_ms = 0;
-  return stages_->PutUnsettled(row);
+  return unsettled_->Put(row);
 }
 
 absl::Status LocalRows::RecordUnseen(const UnsettledRow& row, const RowVersions& before, const RowVersions& held,
@@ -95,9 +95,9 @@ absl::Status LocalRows::RecordUnseen(const UnsettledRow& row, const RowVersions&
   const SawFunction saw = [](const Version&, const Version&) { return false; };
   for (const Meeting& meeting : FindMeetings(unseen, change, saw)) {
     ASSAY_RETURN_IF_ERROR(
-        stages_->AddConflict(Conflict{0, row.row, row.key, meeting.column, meeting.winner, meeting.loser,
-                                      "newest write wins; the loser was in the log but could not be written here",
-                                      absl::ToUnixMillis(clock_->Now())}));
+        conflicts_->Add(Conflict{0, row.row, row.key, meeting.column, meeting.winner, meeting.loser,
+                                 "newest write wins; the loser was in the log but could not be written here",
+                                 absl::ToUnixMillis(clock_->Now())}));
   }
   return absl::OkStatus();
 }

@@ -13,7 +13,9 @@
 #include "engine/clock.h"
 #include "engine/database.h"
 #include "engine/fold/merge.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/conflicts.h"
+#include "log/local_state/stores.h"
+#include "log/local_state/unsettled_rows.h"
 #include "log/row_versions/row_versions.h"
 #include "log/types.h"
 
@@ -21,8 +23,8 @@ namespace assay {
 
 class LocalRows {
  public:
-  LocalRows(const OriginId& own, RowVersionStore* rows, StageStore* stages, Clock* clock)
-      : own_(own), rows_(rows), stages_(stages), clock_(clock) {}
+  LocalRows(const OriginId& own, const Stores& stores, Clock* clock)
+      : own_(own), rows_(stores.rows), unsettled_(stores.unsettled), conflicts_(stores.conflicts), clock_(clock) {}
 
   // Whether PostgreSQL has the row that the log knows as `fold`.
   absl::StatusOr<bool> IsThere(const RowRef& row, const RowVersions& fold);
@@ -40,7 +42,8 @@ class LocalRows {
 
   const OriginId own_;
   RowVersionStore* rows_;
-  StageStore* stages_;
+  UnsettledRows* unsettled_;
+  Conflicts* conflicts_;
   Clock* clock_;
   RowVersions held_;  // What Held answers, when nothing else holds it.
 };

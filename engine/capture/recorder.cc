@@ -47,24 +47,24 @@ void SetOld(const TupleValue& value, v1::ColumnChange* column) {
 
 }  // namespace
 
-Recorder::Recorder(const EngineConfig& config, const OriginId& own, EventLog* log, TableNames* names,
-                   RowVersionStore* rows, StageStore* stages, Clock* clock, ProjectionEcho* echo)
+Recorder::Recorder(const EngineConfig& config, const OriginId& own, const Stores& stores, Clock* clock,
+                   ProjectionEcho* echo)
     : own_(own),
-      log_(log),
-      names_(names),
-      rows_(rows),
-      stages_(stages),
+      log_(stores.log),
+      names_(stores.names),
+      rows_(stores.rows),
+      state_(stores.state),
       echo_(echo),
-      tables_(config, own, names, stages),
-      withheld_(stages),
-      writer_(own, config.row_bytes_max, log, stages, &tables_, &hybrid_),
-      local_(own, rows, stages, clock) {}
+      tables_(config, own, stores.names, stores.state),
+      withheld_(stores.state),
+      writer_(own, config.row_bytes_max, stores.log, stores.state, &tables_, &hybrid_),
+      local_(own, stores, clock) {}
 
 absl::Status Recorder::Load() {
-  ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, stages_->GetNumber(kClock, 0));
+  ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, state_->GetNumber(kClock, 0));
   // Never behind our own chain, even if the stored clock were.
   hybrid_ = HybridClock(std::max(HlcStamp{clock}, log_->Head(own_).complete_stamp));
-  ASSAY_ASSIGN_OR_RETURN(captured_, LoadCapturedPosition(*stages_));
+  ASSAY_ASSIGN_OR_RETURN(captured_, LoadCapturedPosition(*state_));
   passed_ = captured_.commit_lsn;
   ASSAY_RETURN_IF_ERROR(withheld_.Load());
   tables_.Clear();
@@ -330,15 +330,15 @@ absl::Status Recorder::Commit(const CaptureItem& item) {
   passed_ = std::max(passed_, item.commit_lsn);
   // A transaction that left nothing in the log may come again after a crash: it leaves nothing again.
   if (!changed) return absl::OkStatus();
-  ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kClock, hybrid_.now().value));
+  ASSAY_RETURN_IF_ERROR(state_->SetNumber(kClock, hybrid_.now().value));
   if (source_ != v1::TransactionHeader::LIVE) return absl::OkStatus();  // Not from the stream: it never comes by.
   captured_ = {item.commit_lsn, item.end_lsn, writer_.facts().commit_time_us, writer_.facts().xid, item.end_lsn};
-  return StoreCapturedPosition(captured_, stages_);
+  return StoreCapturedPosition(captured_, state_);
 }
 
 absl::Status Recorder::MovePosition(Lsn position) {
   captured_.position = position;
-  return StoreCapturedPosition(captured_, stages_);
+  return StoreCapturedPosition(captured_, state_);
 }
 
 }  // namespace assay

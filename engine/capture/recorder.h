@@ -30,7 +30,10 @@
 #include "engine/fold/fold_values.h"
 #include "engine/fold/merge.h"
 #include "log/event_log.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/conflicts.h"
+#include "log/local_state/local_state.h"
+#include "log/local_state/stores.h"
+#include "log/local_state/unsettled_rows.h"
 #include "log/row_versions/row_versions.h"
 #include "log/table_names.h"
 #include "proto/event.pb.h"
@@ -59,8 +62,7 @@ struct RecorderCounters {
 
 class Recorder {
  public:
-  Recorder(const EngineConfig& config, const OriginId& own, EventLog* log, TableNames* names, RowVersionStore* rows,
-           StageStore* stages, Clock* clock, ProjectionEcho* echo);
+  Recorder(const EngineConfig& config, const OriginId& own, const Stores& stores, Clock* clock, ProjectionEcho* echo);
 
   // Reads what a restart needs. Also after LogFile::Rollback.
   absl::Status Load();
@@ -107,7 +109,7 @@ class Recorder {
   EventLog* log_;
   TableNames* names_;
   RowVersionStore* rows_;
-  StageStore* stages_;
+  LocalState* state_;
   ProjectionEcho* echo_;
 
   DeclaredTables tables_;

@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "log/annotate.h"
+#include "log/row_versions/row_ref.h"
 
 namespace assay {
 namespace {
@@ -17,7 +18,7 @@ constexpr size_t kValuesMax = 100;
 
 absl::Status WithheldValues::Load() {
   values_.clear();
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> note, stages_->Get(kNote));
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> note, state_->Get(kNote));
   ASSAY_ASSIGN_OR_RETURN(const std::vector<std::string> texts, DecodeKey(note.value_or("")));
   for (size_t i = 0; i + 4 <= texts.size(); i += 4) {
     WithheldValue& value = values_.emplace_back(WithheldValue{texts[i], texts[i + 1], texts[i + 2]});
@@ -44,7 +45,7 @@ absl::Status WithheldValues::Note(const TableShape& shape, const RowKey& key, co
   std::vector<std::string> texts;
   for (const WithheldValue& value : values_)
     texts.insert(texts.end(), {value.table, value.key, value.column, absl::StrCat(value.bytes)});
-  return stages_->Set(kNote, EncodeKey(texts));
+  return state_->Set(kNote, EncodeKey(texts));
 }
 
 }  // namespace assay

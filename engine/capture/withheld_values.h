@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "engine/database.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/local_state.h"
 #include "proto/event.pb.h"
 
 namespace assay {
@@ -24,7 +24,7 @@ struct WithheldValue {
 
 class WithheldValues {
  public:
-  explicit WithheldValues(StageStore* stages) : stages_(stages) {}
+  explicit WithheldValues(LocalState* state) : state_(state) {}
 
   // What the log has of them. Also after LogFile::Rollback.
   absl::Status Load();
@@ -36,7 +36,7 @@ class WithheldValues {
                     absl::Span<const uint32_t> withheld, absl::Span<const TupleValue> tuple);
 
  private:
-  StageStore* stages_;
+  LocalState* state_;
   std::vector<WithheldValue> values_;
 };
 

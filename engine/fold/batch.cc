@@ -35,16 +35,16 @@ absl::StatusOr<OriginId> OriginOf(const v1::Seen& seen) {
 
 }  // namespace
 
-SawFunction SawFromStages(StageStore* stages) {
-  return [stages](const Version& later, const Version& earlier) {
-    absl::StatusOr<Sequence> seen = stages->Seen(later.origin, later.sequence, earlier.origin);
+SawFunction SawFromStages(LocalState* state) {
+  return [state](const Version& later, const Version& earlier) {
+    absl::StatusOr<Sequence> seen = state->Seen(later.origin, later.sequence, earlier.origin);
     return seen.ok() && *seen >= earlier.sequence;
   };
 }
 
 Sequence Batch::From(const OriginId& origin) const {
   const auto after = after_.find(origin);
-  return std::max(after == after_.end() ? Sequence{} : after->second, stages_->Projected(origin));
+  return std::max(after == after_.end() ? Sequence{} : after->second, state_->Projected(origin));
 }
 
 Sequence Batch::Reached(const OriginId& origin) const {
@@ -69,7 +69,7 @@ uint64_t Batch::Pending() const {
   for (const OriginId& origin : log_->Origins()) {
     if (origin == own_) continue;
     pending +=
-        log_->Head(origin).complete.value - std::min(log_->Head(origin).complete, stages_->Projected(origin)).value;
+        log_->Head(origin).complete.value - std::min(log_->Head(origin).complete, state_->Projected(origin)).value;
   }
   return pending;
 }
@@ -185,7 +185,7 @@ absl::StatusOr<bool> Batch::Gather(size_t events_max) {
 absl::Status Batch::Regather(const std::map<OriginId, Sequence>& to) {
   Clear();
   for (const auto& [origin, last] : to) {
-    EventReader reader = log_->Read(origin, stages_->Projected(origin).Next());
+    EventReader reader = log_->Read(origin, state_->Projected(origin).Next());
     for (;;) {
       if (Reached(origin) >= last) break;
       ASSAY_ASSIGN_OR_RETURN(const StoredEvent* event, reader.Next());
@@ -230,7 +230,7 @@ absl::Status Batch::Fold(const OriginId& origin, const StoredEvent& stored) {
     if (!header.ok()) return named(header.status());
     for (const v1::Seen& seen : header->seen()) {
       ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginOf(seen));
-      ASSAY_RETURN_IF_ERROR(stages_->AddSeen(origin, stored.sequence, other, Sequence{seen.sequence()}));
+      ASSAY_RETURN_IF_ERROR(state_->AddSeen(origin, stored.sequence, other, Sequence{seen.sequence()}));
     }
   }
   if ((*event)->body == RowEvent::Body::kRow) return named(FoldRow(stored, **event));

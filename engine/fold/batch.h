@@ -21,24 +21,24 @@
 #include "engine/fold/pieces.h"
 #include "engine/fold/row_event.h"
 #include "log/event_log.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/local_state.h"
 #include "log/row_versions/row_versions.h"
 #include "log/table_names.h"
 
 namespace assay {
 
-// How StageStore's notes answer SawFunction. An I/O error reads as "not seen": a conflict too many, never one too few.
-SawFunction SawFromStages(StageStore* stages);
+// How LocalState's notes answer SawFunction. An I/O error reads as "not seen": a conflict too many, never one too few.
+SawFunction SawFromStages(LocalState* state);
 
 class Batch {
  public:
-  Batch(const OriginId& own, EventLog* log, TableNames* names, StageStore* stages)
-      : own_(own), log_(log), names_(names), stages_(stages), saw_(SawFromStages(stages)) {}
+  Batch(const OriginId& own, EventLog* log, TableNames* names, LocalState* state)
+      : own_(own), log_(log), names_(names), state_(state), saw_(SawFromStages(state)) {}
 
   // Folds in up to about `events_max` further events. True: the batch is as large as it gets (at a transaction's end),
   // or there is nothing more to take now.
   absl::StatusOr<bool> Gather(size_t events_max);
-  // Forgets the rows; the next Gather goes on where the cursors in StageStore stand, or after `after` in the chains
+  // Forgets the rows; the next Gather goes on where the cursors in LocalState stand, or after `after` in the chains
   // that it names.
   void Clear(std::map<OriginId, Sequence> after = {});
   // Nothing more is folded in before Clear: gives back what only that has use for.
@@ -103,7 +103,7 @@ class Batch {
   const OriginId own_;
   EventLog* log_;
   TableNames* names_;
-  StageStore* stages_;
+  LocalState* state_;
   const SawFunction saw_;
 
   // A row is found by its table and EncodeKey, without the cost of hashing the key for its RowRef.

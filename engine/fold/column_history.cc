@@ -5,6 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "log/annotate.h"
+#include "log/row_versions/row_ref.h"
 
 namespace assay {
 namespace {
@@ -30,7 +31,7 @@ void ColumnHistory::Clear() {
 
 absl::StatusOr<std::map<std::string, uint32_t>> ColumnHistory::Numbers(TableId table) {
   std::map<std::string, uint32_t> numbers;
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, stages_->Get(NumbersName(table)));
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, state_->Get(NumbersName(table)));
   ASSAY_ASSIGN_OR_RETURN(const std::vector<std::string> texts, DecodeKey(stored.value_or("")));
   for (size_t i = 0; i + 2 <= texts.size(); i += 2) {
     if (!absl::SimpleAtoi(texts[i + 1], &numbers[texts[i]])) return Damaged();
@@ -53,7 +54,7 @@ absl::Status ColumnHistory::Note(TableId table, const TableShape& shape) {
   if (!changed) return absl::OkStatus();
   std::vector<std::string> texts;
   for (const auto& [name, number] : numbers) texts.insert(texts.end(), {name, absl::StrCat(number)});
-  return stages_->Set(NumbersName(table), EncodeKey(texts));
+  return state_->Set(NumbersName(table), EncodeKey(texts));
 }
 
 absl::StatusOr<std::map<std::string, std::string>> ColumnHistory::RenamedHere(TableId table, const TableShape& shape) {
@@ -70,7 +71,7 @@ absl::StatusOr<std::map<std::string, std::string>> ColumnHistory::RenamedHere(Ta
 }
 
 absl::StatusOr<std::optional<Sequence>> ColumnHistory::NewestDeclared(const OriginId& origin, TableId table) {
-  ASSAY_ASSIGN_OR_RETURN(const uint64_t sequence, stages_->GetNumber(DeclaredName(origin, table), 0));
+  ASSAY_ASSIGN_OR_RETURN(const uint64_t sequence, state_->GetNumber(DeclaredName(origin, table), 0));
   if (sequence == 0) return std::nullopt;
   return Sequence{sequence};
 }
@@ -83,15 +84,15 @@ absl::Status ColumnHistory::NoteDeclared(const OriginId& origin, TableId table, 
     for (const auto& was : old_schema->schema.columns()) {
       for (const auto& is : new_schema->schema.columns()) {
         if (was.number() == 0 || was.number() != is.number() || was.name() == is.name()) continue;
-        ASSAY_RETURN_IF_ERROR(stages_->SetNumber(RenamesName(table), 1));
+        ASSAY_RETURN_IF_ERROR(state_->SetNumber(RenamesName(table), 1));
       }
     }
   }
-  return stages_->SetNumber(DeclaredName(origin, table), sequence.value);
+  return state_->SetNumber(DeclaredName(origin, table), sequence.value);
 }
 
 absl::StatusOr<bool> ColumnHistory::RenamedElsewhere(TableId table) {
-  ASSAY_ASSIGN_OR_RETURN(const uint64_t renames, stages_->GetNumber(RenamesName(table), 0));
+  ASSAY_ASSIGN_OR_RETURN(const uint64_t renames, state_->GetNumber(RenamesName(table), 0));
   return renames != 0;
 }
 
@@ -123,7 +124,7 @@ absl::StatusOr<ColumnHistory::Fate> ColumnHistory::FateOf(const Version& version
 absl::StatusOr<ColumnHistory::Nulls*> ColumnHistory::LoadNulls() {
   if (nulls_.has_value()) return &*nulls_;
   Nulls nulls;
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, stages_->Get(kNulls));
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, state_->Get(kNulls));
   ASSAY_ASSIGN_OR_RETURN(const std::vector<std::string> texts, DecodeKey(stored.value_or("")));
   for (size_t i = 0; i + 3 <= texts.size(); i += 3) {
     TableId table;
@@ -145,7 +146,7 @@ absl::Status ColumnHistory::StoreNulls() {
     texts.insert(texts.end(),
                  {absl::StrCat(column.first.value), absl::StrCat(column.second.value), absl::StrCat(stamp.value)});
   }
-  return stages_->Set(kNulls, EncodeKey(texts));
+  return state_->Set(kNulls, EncodeKey(texts));
 }
 
 absl::Status ColumnHistory::NoteNull(TableId table, ColumnId column, HlcStamp stamp) {

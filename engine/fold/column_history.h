@@ -22,7 +22,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/database.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/local_state.h"
 #include "log/table_names.h"
 #include "log/types.h"
 
@@ -30,8 +30,7 @@ namespace assay {
 
 class ColumnHistory {
  public:
-  ColumnHistory(const OriginId& own, TableNames* names, StageStore* stages)
-      : own_(own), names_(names), stages_(stages) {}
+  ColumnHistory(const OriginId& own, TableNames* names, LocalState* state) : own_(own), names_(names), state_(state) {}
 
   // Forgets what is only in memory. After LogFile::Rollback.
   void Clear();
@@ -71,7 +70,7 @@ class ColumnHistory {
 
   const OriginId own_;
   TableNames* names_;
-  StageStore* stages_;
+  LocalState* state_;
   std::map<TableId, std::vector<TableColumn>> noted_;
   std::optional<Nulls> nulls_;
 };

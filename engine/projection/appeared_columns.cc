@@ -28,7 +28,7 @@ absl::Status AppearedColumns::MakeDue(TableId table, ColumnId column, HlcStamp s
     const Version version = *versions.Find(column);
     ASSAY_ASSIGN_OR_RETURN(const bool is_null, WroteNull(table, column, version, shape));
     if (!is_null) continue;
-    ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, stages_->Unsettled(ref));
+    ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, unsettled_->Find(ref));
     UnsettledRow row = known.value_or(UnsettledRow{});
     if (!known.has_value()) {
       ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, values_->Change(version));
@@ -44,7 +44,7 @@ absl::Status AppearedColumns::MakeDue(TableId table, ColumnId column, HlcStamp s
       row.held->columns.EraseIf([&](const ColumnVersion& held) { return held.column == column; });
     }
     row.retry_at_ms = 0;
-    ASSAY_RETURN_IF_ERROR(stages_->PutUnsettled(row));
+    ASSAY_RETURN_IF_ERROR(unsettled_->Put(row));
   }
   return absl::OkStatus();
 }

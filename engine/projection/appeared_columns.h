@@ -11,15 +11,15 @@
 #include "engine/database.h"
 #include "engine/fold/column_history.h"
 #include "engine/fold/fold_values.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/unsettled_rows.h"
 #include "log/row_versions/row_versions.h"
 
 namespace assay {
 
 class AppearedColumns {
  public:
-  AppearedColumns(RowVersionStore* rows, StageStore* stages, FoldValues* values, ColumnHistory* history)
-      : rows_(rows), stages_(stages), values_(values), history_(history) {}
+  AppearedColumns(RowVersionStore* rows, UnsettledRows* unsettled, FoldValues* values, ColumnHistory* history)
+      : rows_(rows), unsettled_(unsettled), values_(values), history_(history) {}
 
   // Makes the rows due whose columns have appeared in `shape`, which is how `table` is now. True: some column has.
   absl::StatusOr<bool> MakeRowsDue(TableId table, const TableShape& shape, absl::Time now);
@@ -30,7 +30,7 @@ class AppearedColumns {
   absl::StatusOr<bool> WroteNull(TableId table, ColumnId column, const Version& version, const TableShape& shape);
 
   RowVersionStore* rows_;
-  StageStore* stages_;
+  UnsettledRows* unsettled_;
   FoldValues* values_;
   ColumnHistory* history_;
 };

@@ -18,7 +18,7 @@
 #include "engine/fold/column_history.h"
 #include "engine/fold/fold_values.h"
 #include "engine/projection/intent.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/unsettled_rows.h"
 #include "log/row_versions/row_versions.h"
 #include "log/table_names.h"
 

@@ -20,22 +20,24 @@ constexpr absl::Duration kLockedMax = absl::Milliseconds(500);
 
 }  // namespace
 
-Projector::Projector(const EngineConfig& config, const OriginId& own, EventLog* log, TableNames* names,
-                     RowVersionStore* rows, StageStore* stages, Clock* clock, Random* random)
+Projector::Projector(const EngineConfig& config, const OriginId& own, const Stores& stores, Clock* clock,
+                     Random* random)
     : config_(config),
-      log_(log),
-      names_(names),
-      rows_(rows),
-      stages_(stages),
+      log_(stores.log),
+      names_(stores.names),
+      rows_(stores.rows),
+      state_(stores.state),
+      unsettled_(stores.unsettled),
+      conflicts_(stores.conflicts),
       clock_(clock),
       random_(random),
-      values_(log, names),
-      history_(own, names, stages),
-      appeared_(rows, stages, &values_, &history_),
-      planner_(names, &values_, &history_),
-      landing_batch_(std::make_unique<Batch>(own, log, names, stages)),
-      batch_(std::make_unique<Batch>(own, log, names, stages)),
-      next_(std::make_unique<Batch>(own, log, names, stages)) {
+      values_(stores.log, stores.names),
+      history_(own, stores.names, stores.state),
+      appeared_(stores.rows, stores.unsettled, &values_, &history_),
+      planner_(stores.names, &values_, &history_),
+      landing_batch_(std::make_unique<Batch>(own, stores.log, stores.names, stores.state)),
+      batch_(std::make_unique<Batch>(own, stores.log, stores.names, stores.state)),
+      next_(std::make_unique<Batch>(own, stores.log, stores.names, stores.state)) {
   SetRowsCap(config.batch_rows_max);
   for (Batch* batch : {landing_batch_.get(), batch_.get(), next_.get()})
     batch->set_new_rows_cap((config.batch_rows_max + 1) / 2);
@@ -77,7 +79,7 @@ absl::Status Projector::Load() {
   horizon_.Clear();
   call_.reset();
   Finish();
-  ASSAY_ASSIGN_OR_RETURN(const std::vector<std::string> stored, stages_->Intents());
+  ASSAY_ASSIGN_OR_RETURN(const std::vector<std::string> stored, state_->Intents());
   for (const std::string& bytes : stored) {
     ASSAY_ASSIGN_OR_RETURN(OpenIntent intent, OpenIntent::Parse(bytes));
     landing_ = std::exchange(intent_, std::move(intent));
@@ -189,7 +191,7 @@ absl::Status Projector::Gather(size_t events_max) {
   const int64_t now_ms = absl::ToUnixMillis(clock_->Now());
   if (batch_->Empty() && retry_turn_) {
     // What lands may settle some of them.
-    if (landing_.has_value() && stages_->UnsettledCount() > 0) return absl::OkStatus();
+    if (landing_.has_value() && unsettled_->count() > 0) return absl::OkStatus();
     retry_turn_ = false;
     ASSAY_RETURN_IF_ERROR(Retry());
     if (phase_ != Phase::kGather) return absl::OkStatus();
@@ -222,7 +224,7 @@ absl::Status Projector::Gather(size_t events_max) {
   retry_turn_ = false;
   ASSAY_RETURN_IF_ERROR(Retry());
   if (phase_ != Phase::kGather) return absl::OkStatus();
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<int64_t> next_ms, stages_->NextRetryMs());
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<int64_t> next_ms, unsettled_->NextRetryMs());
   if (next_ms.has_value()) wake_ = absl::FromUnixMillis(std::max(*next_ms, now_ms));
   ASSAY_ASSIGN_OR_RETURN(const std::set<TableId> probed, history_.TablesWithNulls());
   if (!probed.empty()) {
@@ -246,9 +248,9 @@ absl::Status Projector::Gather(size_t events_max) {
 }
 
 absl::Status Projector::Retry() {
-  if (stages_->UnsettledCount() == 0) return absl::OkStatus();
+  if (unsettled_->count() == 0) return absl::OkStatus();
   ASSAY_ASSIGN_OR_RETURN(std::vector<UnsettledRow> due,
-                         stages_->UnsettledDue(absl::ToUnixMillis(clock_->Now()), kRetryRowsMax));
+                         unsettled_->Due(absl::ToUnixMillis(clock_->Now()), kRetryRowsMax));
   if (due.empty()) return absl::OkStatus();
   for (UnsettledRow& row : due) {
     targets_.push_back({.ref = row.row, .unsettled = std::make_unique<UnsettledRow>(std::move(row))});
@@ -340,7 +342,7 @@ void Projector::OnFence(absl::string_view nonce) {
 absl::Status Projector::DropIntent(std::optional<OpenIntent>* intent) {
   const uint64_t batch = (*intent)->batch();
   intent->reset();
-  return stages_->EraseIntent(batch);
+  return state_->EraseIntent(batch);
 }
 
 void Projector::Committed() {

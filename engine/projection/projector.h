@@ -41,13 +41,16 @@
 #include "engine/projection/intent.h"
 #include "engine/projection/plan.h"
 #include "engine/projection/xid_horizon.h"
+#include "log/local_state/conflicts.h"
+#include "log/local_state/local_state.h"
+#include "log/local_state/stores.h"
+#include "log/local_state/unsettled_rows.h"
 
 namespace assay {
 
 class Projector : public ProjectionEcho {
  public:
-  Projector(const EngineConfig& config, const OriginId& own, EventLog* log, TableNames* names, RowVersionStore* rows,
-            StageStore* stages, Clock* clock, Random* random);
+  Projector(const EngineConfig& config, const OriginId& own, const Stores& stores, Clock* clock, Random* random);
 
   // Reads what a restart needs. Also after LogFile::Rollback.
   absl::Status Load();
@@ -154,7 +157,9 @@ class Projector : public ProjectionEcho {
   EventLog* log_;
   TableNames* names_;
   RowVersionStore* rows_;
-  StageStore* stages_;
+  LocalState* state_;
+  UnsettledRows* unsettled_;
+  Conflicts* conflicts_;
   Clock* clock_;
   Random* random_;
   FoldValues values_;

@@ -42,8 +42,8 @@ absl::Status Projector::Landed() {
   Batch* batch = replied ? landing_batch_.get() : batch_.get();
   // After a restart the batch is not in memory; the log has it.
   if (batch->to() != landed.to()) ASSAY_RETURN_IF_ERROR(batch->Regather(landed.to()));
-  ASSAY_RETURN_IF_ERROR(stages_->EraseIntent(landed.batch()));
-  ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kBatchLanded, landed.batch()));
+  ASSAY_RETURN_IF_ERROR(state_->EraseIntent(landed.batch()));
+  ASSAY_RETURN_IF_ERROR(state_->SetNumber(kBatchLanded, landed.batch()));
   activity_ = false;
   anchor_at_ = clock_->Now() + kAnchorInterval;
   // What is read meanwhile was read after this had committed: what it writes is no change that came in between.
@@ -74,7 +74,7 @@ absl::Status Projector::Settle(std::deque<IntentRow> rows, Batch* batch) {
     const bool unwritten = row.write == IntentRow::Write::kNothing;
     const bool moved =
         !row.refused && (unwritten || !config_.naive_projection) && VersionsDigest(stored) != row.versions;
-    if (!moved && !row.refused && row.remark().missing.empty() && stages_->UnsettledCount() == 0) continue;
+    if (!moved && !row.refused && row.remark().missing.empty() && unsettled_->count() == 0) continue;
     left.push_back({&row, stored == nullptr ? RowVersions{} : *stored, moved});
   }
   if (std::any_of(left.begin(), left.end(), [](const Left& one) { return one.row->remark().key.empty(); })) {
@@ -92,7 +92,7 @@ absl::Status Projector::Settle(std::deque<IntentRow> rows, Batch* batch) {
   }
   for (const auto& [row, meeting] : batch->meetings())
     ASSAY_RETURN_IF_ERROR(RecordMeetings(row->ref, row->key(), {meeting}));
-  const SawFunction saw = SawFromStages(stages_);
+  const SawFunction saw = SawFromStages(state_);
   for (const PendingRow& pending : batch->rows()) {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(pending.ref));
     if (stored == nullptr) {
@@ -113,7 +113,7 @@ absl::Status Projector::Settle(std::deque<IntentRow> rows, Batch* batch) {
   for (const auto& [declared, sequence] : batch->declared()) {
     ASSAY_RETURN_IF_ERROR(history_.NoteDeclared(declared.first, declared.second, sequence));
   }
-  for (const auto& [origin, to] : batch->to()) ASSAY_RETURN_IF_ERROR(stages_->SetProjected(origin, to));
+  for (const auto& [origin, to] : batch->to()) ASSAY_RETURN_IF_ERROR(state_->SetProjected(origin, to));
   probe_every_ = kProbeMin;
   events_projected_ += batch->event_count();
   // What was gathered at full size and landed may be larger the next time.
@@ -128,10 +128,10 @@ absl::Status Projector::SettleRow(const IntentRow& row, const RowVersions& befor
                                   bool moved) {
   const RowRef& ref = row.ref;
   const IntentRow::Remark& remark = row.remark();
-  ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, stages_->Unsettled(ref));
+  ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, unsettled_->Find(ref));
   const bool unwritten = row.write == IntentRow::Write::kNothing;
   if (!row.refused && remark.missing.empty() && !moved) {
-    return known.has_value() ? stages_->EraseUnsettled(ref) : absl::OkStatus();
+    return known.has_value() ? unsettled_->Erase(ref) : absl::OkStatus();
   }
   UnsettledRow unsettled = known.value_or(UnsettledRow{});
   const int64_t now_ms = absl::ToUnixMillis(clock_->Now());
@@ -155,7 +155,7 @@ absl::Status Projector::SettleRow(const IntentRow& row, const RowVersions& befor
     if (!unwritten) unsettled.held = row.write == IntentRow::Write::kDelete ? std::nullopt : std::optional(merged);
     if (unwritten && !known.has_value()) unsettled.held = before.IsLive() ? std::optional(before) : std::nullopt;
     unsettled.retry_at_ms = 0;
-    return stages_->PutUnsettled(unsettled);
+    return unsettled_->Put(unsettled);
   }
   if (row.refused) {
     if (!known.has_value()) {
@@ -172,7 +172,7 @@ absl::Status Projector::SettleRow(const IntentRow& row, const RowVersions& befor
     unsettled.held = std::move(written);
   }
   unsettled.retry_at_ms = now_ms + absl::ToInt64Milliseconds(RetryDelay(unsettled.attempts++));
-  return stages_->PutUnsettled(unsettled);
+  return unsettled_->Put(unsettled);
 }
 
 absl::Status Projector::RecordMeetings(const RowRef& ref, absl::string_view key, const std::vector<Meeting>& meetings) {
@@ -185,8 +185,8 @@ absl::Status Projector::RecordMeetings(const RowRef& ref, absl::string_view key,
     }
     const char* rule = meeting.column.has_value() ? "newest write of the column wins"
                                                   : "a row lives if its newest write is newer than its newest delete";
-    ASSAY_RETURN_IF_ERROR(stages_->AddConflict({0, ref, std::string(key), meeting.column, meeting.winner, meeting.loser,
-                                                rule, absl::ToUnixMillis(clock_->Now())}));
+    ASSAY_RETURN_IF_ERROR(conflicts_->Add({0, ref, std::string(key), meeting.column, meeting.winner, meeting.loser,
+                                           rule, absl::ToUnixMillis(clock_->Now())}));
   }
   return absl::OkStatus();
 }

@@ -41,7 +41,7 @@ absl::StatusOr<std::vector<TargetRow>> Projector::Targets(const Batch& batch) {
 }
 
 absl::StatusOr<std::unique_ptr<UnsettledRow>> Projector::Unsettled(const RowRef& ref) {
-  ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> row, stages_->Unsettled(ref));
+  ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> row, unsettled_->Find(ref));
   return row.has_value() ? std::make_unique<UnsettledRow>(*std::move(row)) : nullptr;
 }
 
@@ -116,7 +116,7 @@ absl::Status Projector::NoteShapes() {
 
 bool Projector::IsInLog() const {
   if (!idle_ || locked_ || unread_ || anchoring_ || probing_ || config_.naive_projection) return false;
-  if (!refused_.empty() || stages_->UnsettledCount() > 0) return false;
+  if (!refused_.empty() || unsettled_->count() > 0) return false;
   const bool covered = std::all_of(read_->tables.begin(), read_->tables.end(), [this](const ReadReply::Table& table) {
     return table.shape.has_value() &&
            std::all_of(table.rows.begin(), table.rows.end(), [this](const ReadReply::Row& row) {
@@ -193,7 +193,7 @@ absl::Status Projector::Plan() {
 
 absl::Status Projector::Ask(ProjectionPlan plan) {
   v1::ProjectionIntent intent;
-  ASSAY_ASSIGN_OR_RETURN(const uint64_t last, stages_->GetNumber(kBatch, 0));
+  ASSAY_ASSIGN_OR_RETURN(const uint64_t last, state_->GetNumber(kBatch, 0));
   intent.set_batch(last + 1);
   intent.set_tag(tag_);
   HlcStamp stamp = batch_->stamp();
@@ -217,8 +217,8 @@ absl::Status Projector::Ask(ProjectionPlan plan) {
     request.writes[i].unread = shapes_.at(targets_[written_[i].front()].ref.table);
   ASSAY_ASSIGN_OR_RETURN(intent_, OpenIntent::Make(std::move(intent), std::move(plan.rows)));
   batch_->Seal();
-  ASSAY_RETURN_IF_ERROR(stages_->SetNumber(kBatch, intent_->batch()));
-  ASSAY_RETURN_IF_ERROR(stages_->PutIntent(intent_->batch(), intent_->Serialize()));
+  ASSAY_RETURN_IF_ERROR(state_->SetNumber(kBatch, intent_->batch()));
+  ASSAY_RETURN_IF_ERROR(state_->PutIntent(intent_->batch(), intent_->Serialize()));
   call_ = DatabaseProject{std::move(request)};
   phase_ = Phase::kProjecting;
   return absl::OkStatus();

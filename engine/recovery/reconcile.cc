@@ -255,7 +255,7 @@ absl::Status Reconciler::Differs(const RowRef& ref, const RowKey& key, const Fol
     due.origin = Newest(entry.versions).origin;
     due.sequence = Newest(entry.versions).sequence;
     due.since_ms = time_us_ / 1000;
-    return parts_.stages->PutUnsettled(due);
+    return parts_.unsettled->Put(due);
   }
   // Whoever writes it here has seen the fleet's versions; the evidence of kFleet has not, and loses to them.
   if (choice_ == DifferenceChoice::kHere) ASSAY_RETURN_IF_ERROR(TakeOn(ref, entry.versions));
@@ -285,7 +285,7 @@ absl::Status Reconciler::List(const RowKey& key, const FoldIndex::Entry& entry, 
 }
 
 absl::Status Reconciler::TakeOn(const RowRef& ref, const RowVersions& versions) {
-  ASSAY_RETURN_IF_ERROR(parts_.stages->EraseUnsettled(ref));
+  ASSAY_RETURN_IF_ERROR(parts_.unsettled->Erase(ref));
   return parts_.rows->Put(ref, versions);
 }
 

@@ -31,7 +31,7 @@
 #include "engine/fold/fold_values.h"
 #include "engine/recovery/row_feed.h"
 #include "log/event_log.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/unsettled_rows.h"
 #include "log/log_file.h"
 #include "log/row_versions/row_versions.h"
 #include "log/table_names.h"
@@ -127,7 +127,7 @@ class Reconciler {
     EventLog* log;
     TableNames* names;
     RowVersionStore* rows;
-    StageStore* stages;
+    UnsettledRows* unsettled;
     Recorder* recorder;
   };
   enum class Pass : uint8_t { kCompare, kWrite };

@@ -86,15 +86,15 @@ absl::string_view RestoreRemedy(RestoreState state) {
   return "";
 }
 
-absl::StatusOr<LogEvidence> ReadLogEvidence(const OriginId& own, EventLog& log, StageStore& stages) {
+absl::StatusOr<LogEvidence> ReadLogEvidence(const OriginId& own, EventLog& log, LocalState& state) {
   LogEvidence evidence{.own = own};
-  ASSAY_ASSIGN_OR_RETURN(evidence.captured, LoadCapturedPosition(stages));
-  ASSAY_ASSIGN_OR_RETURN(evidence.batch_landed, stages.GetNumber("batch_landed", 0));
-  ASSAY_ASSIGN_OR_RETURN(evidence.batch_asked, stages.GetNumber("batch", 0));
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> server, stages.Get(kServer));
+  ASSAY_ASSIGN_OR_RETURN(evidence.captured, LoadCapturedPosition(state));
+  ASSAY_ASSIGN_OR_RETURN(evidence.batch_landed, state.GetNumber("batch_landed", 0));
+  ASSAY_ASSIGN_OR_RETURN(evidence.batch_asked, state.GetNumber("batch", 0));
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> server, state.Get(kServer));
   const std::vector<std::string> parts = absl::StrSplit(server.value_or(""), ' ');
   if (parts.size() == 2 && absl::SimpleAtoi(parts[1], &evidence.timeline)) evidence.server = parts[0];
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> repair, stages.Get(kRepair));
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> repair, state.Get(kRepair));
   for (const RestoreState state : {RestoreState::kDatabaseBehind, RestoreState::kGap}) {
     if (repair == RestoreStateName(state)) evidence.unfinished = state;
   }
@@ -107,14 +107,14 @@ absl::StatusOr<LogEvidence> ReadLogEvidence(const OriginId& own, EventLog& log, 
   return evidence;
 }
 
-absl::Status NoteRepair(RestoreState state, StageStore* stages) {
-  return stages->Set(kRepair, state == RestoreState::kNormal ? "" : RestoreStateName(state));
+absl::Status NoteRepair(RestoreState state, LocalState* local) {
+  return local->Set(kRepair, state == RestoreState::kNormal ? "" : RestoreStateName(state));
 }
 
-absl::Status NoteServer(const std::string& server, uint32_t timeline, StageStore* stages) {
+absl::Status NoteServer(const std::string& server, uint32_t timeline, LocalState* state) {
   const std::string note = absl::StrCat(server, " ", timeline);
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> noted, stages->Get(kServer));
-  return noted == note ? absl::OkStatus() : stages->Set(kServer, note);
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> noted, state->Get(kServer));
+  return noted == note ? absl::OkStatus() : state->Set(kServer, note);
 }
 
 Judgement Judge(const LogEvidence& log, const DatabaseEvidence& database) {

@@ -55,11 +55,11 @@ struct Judgement {
 };
 
 // What the log of origin `own` knows.
-absl::StatusOr<LogEvidence> ReadLogEvidence(const OriginId& own, EventLog& log, StageStore& stages);
+absl::StatusOr<LogEvidence> ReadLogEvidence(const OriginId& own, EventLog& log, LocalState& state);
 // Remembers that a repair of `state` has begun; kNormal: that it has ended. Inside a LogFile transaction.
-absl::Status NoteRepair(RestoreState state, StageStore* stages);
+absl::Status NoteRepair(RestoreState state, LocalState* local);
 // Remembers which server was found to be the right one. Inside a LogFile transaction.
-absl::Status NoteServer(const std::string& server, uint32_t timeline, StageStore* stages);
+absl::Status NoteServer(const std::string& server, uint32_t timeline, LocalState* state);
 
 // kNormal, kUnverified (only when the slot is there), or the named state with its cause.
 Judgement Judge(const LogEvidence& log, const DatabaseEvidence& database);

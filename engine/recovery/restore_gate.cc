@@ -22,12 +22,12 @@ absl::Status RestoreGate::Set(Judgement judgement) {
   state_ = judgement.state;
   cause_ = std::move(judgement.cause);
   if (state_ != RestoreState::kNormal || server_.empty()) return absl::OkStatus();
-  return NoteServer(server_, timeline_, stages_);
+  return NoteServer(server_, timeline_, notes_);
 }
 
 absl::StatusOr<std::optional<Lsn>> RestoreGate::Judge(bool streaming) {
   const DatabaseEvidence database = *std::exchange(evidence_, std::nullopt);
-  ASSAY_ASSIGN_OR_RETURN(const LogEvidence known, ReadLogEvidence(own_, *log_, *stages_));
+  ASSAY_ASSIGN_OR_RETURN(const LogEvidence known, ReadLogEvidence(own_, *log_, *notes_));
   server_ = database.server;
   timeline_ = database.timeline;
   Judgement judgement = assay::Judge(known, database);

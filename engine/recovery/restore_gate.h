@@ -13,14 +13,14 @@
 #include "engine/database.h"
 #include "engine/recovery/restore_check.h"
 #include "log/event_log.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/local_state.h"
 #include "log/types.h"
 
 namespace assay {
 
 class RestoreGate {
  public:
-  RestoreGate(const OriginId& own, EventLog* log, StageStore* stages) : own_(own), log_(log), stages_(stages) {}
+  RestoreGate(const OriginId& own, EventLog* log, LocalState* notes) : own_(own), log_(log), notes_(notes) {}
 
   // Capture was started and showed `evidence`, which is judged by the next Judge.
   void OnStarted(DatabaseEvidence evidence);
@@ -51,7 +51,7 @@ class RestoreGate {
 
   const OriginId own_;
   EventLog* log_;
-  StageStore* stages_;
+  LocalState* notes_;
   RestoreState state_ = RestoreState::kUnverified;
   std::string cause_;
   bool asked_ = false;

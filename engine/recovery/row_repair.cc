@@ -194,7 +194,7 @@ absl::Status RowRepair::LookForOlderValues() {
 }
 
 absl::Status RowRepair::TakeOn(const RowRef& ref, const RowVersions& versions) {
-  ASSAY_RETURN_IF_ERROR(parts_.stages->EraseUnsettled(ref));
+  ASSAY_RETURN_IF_ERROR(parts_.unsettled->Erase(ref));
   return parts_.rows->Put(ref, versions);
 }
 
@@ -210,7 +210,7 @@ absl::Status RowRepair::MakeDue(const RowRef& ref, const RowKey& key, const Fold
   due.origin = Newest(entry.versions).origin;
   due.sequence = Newest(entry.versions).sequence;
   due.since_ms = time_us_ / 1000;
-  return parts_.stages->PutUnsettled(due);
+  return parts_.unsettled->Put(due);
 }
 
 absl::Status RowRepair::WriteInsert(absl::Span<const TupleValue> tuple) {

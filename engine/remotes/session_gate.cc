@@ -25,8 +25,8 @@ std::string Nonce(Random& random) {
 absl::Status SessionGate::Load() {
   counter_ = 0;
   known_.clear();
-  ASSAY_ASSIGN_OR_RETURN(refusal_, SessionRefusal(*stages_));
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, stages_->Get(kSession));
+  ASSAY_ASSIGN_OR_RETURN(refusal_, SessionRefusal(*state_));
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, state_->Get(kSession));
   if (!stored.has_value()) return absl::OkStatus();
   ByteReader reader(*stored);
   bool good = reader.Fixed64(&counter_);
@@ -43,7 +43,7 @@ absl::Status SessionGate::Store() {
   std::string bytes;
   PutFixed64(&bytes, counter_);
   for (const std::string& nonce : known_) bytes += nonce;
-  return stages_->Set(kSession, bytes);
+  return state_->Set(kSession, bytes);
 }
 
 absl::Status SessionGate::Step(bool paused) {
@@ -85,20 +85,20 @@ absl::Status SessionGate::OnReply(const absl::StatusOr<SessionReply>& reply) {
         "from an older copy");
     // Asked again now and then: the other copy may be told to give way.
     next_try_ = clock_->Now() + absl::Minutes(1);
-    return stages_->Set(kRefusal, refusal_);
+    return state_->Set(kRefusal, refusal_);
   }
   counter_ = reply->counter;
   known_ = {session_};
   open_ = true;
   if (!refusal_.empty()) {
     refusal_.clear();
-    ASSAY_RETURN_IF_ERROR(stages_->Set(kRefusal, ""));
+    ASSAY_RETURN_IF_ERROR(state_->Set(kRefusal, ""));
   }
   return Store();
 }
 
-absl::StatusOr<std::string> SessionRefusal(StageStore& stages) {
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, stages.Get(kRefusal));
+absl::StatusOr<std::string> SessionRefusal(LocalState& state) {
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, state.Get(kRefusal));
   return stored.value_or("");
 }
 

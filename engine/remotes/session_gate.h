@@ -15,14 +15,14 @@
 #include "engine/clock.h"
 #include "engine/config.h"
 #include "engine/link.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/local_state.h"
 
 namespace assay {
 
 class SessionGate {
  public:
-  SessionGate(const EngineConfig& config, const OriginId& own, StageStore* stages, Clock* clock, Random* random)
-      : config_(config), own_(own), stages_(stages), clock_(clock), random_(random) {}
+  SessionGate(const EngineConfig& config, const OriginId& own, LocalState* state, Clock* clock, Random* random)
+      : config_(config), own_(own), state_(state), clock_(clock), random_(random) {}
 
   // Reads what a restart needs. Also after LogFile::Rollback.
   absl::Status Load();
@@ -55,7 +55,7 @@ class SessionGate {
 
   const EngineConfig& config_;
   const OriginId own_;
-  StageStore* stages_;
+  LocalState* state_;
   Clock* clock_;
   Random* random_;
   uint64_t counter_ = 0;
@@ -71,6 +71,6 @@ class SessionGate {
 };
 
 // What the hub refused this log's last session for, as `assay repair` reads it; empty: it did not.
-absl::StatusOr<std::string> SessionRefusal(StageStore& stages);
+absl::StatusOr<std::string> SessionRefusal(LocalState& state);
 
 }  // namespace assay

@@ -11,7 +11,6 @@
 #include "log/annotate.h"
 #include "log/bytes.h"
 #include "log/check.h"
-#include "log/local_state/stage_store.h"
 #include "log/merkle_tree.h"
 
 namespace assay {

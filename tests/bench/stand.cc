@@ -49,12 +49,12 @@ absl::StatusOr<std::unique_ptr<LogWatch>> LogWatch::Open(const Branch& branch) {
   ASSAY_ASSIGN_OR_RETURN(watch->file_,
                          LogFile::Open(branch.state_directory() + "/log.db", {.vfs = "", .read_only = true}));
   ASSAY_ASSIGN_OR_RETURN(watch->log_, EventLog::Open(watch->file_.get()));
-  ASSAY_ASSIGN_OR_RETURN(watch->stages_, StageStore::Open(watch->file_.get(), watch->log_.get()));
+  ASSAY_ASSIGN_OR_RETURN(watch->state_, LocalState::Open(watch->file_.get(), watch->log_.get()));
   return watch;
 }
 
 absl::StatusOr<uint64_t> LogWatch::CapturedLsn() {
-  ASSAY_ASSIGN_OR_RETURN(const CapturedPosition captured, LoadCapturedPosition(*stages_));
+  ASSAY_ASSIGN_OR_RETURN(const CapturedPosition captured, LoadCapturedPosition(*state_));
   return captured.position.value;
 }
 
@@ -65,7 +65,7 @@ absl::StatusOr<int64_t> LogWatch::Events() {
 
 absl::StatusOr<uint64_t> LogWatch::OwnHead() {
   ASSAY_RETURN_IF_ERROR(log_->Refresh());
-  ASSAY_ASSIGN_OR_RETURN(const OriginId own, OwnOrigin(*stages_));
+  ASSAY_ASSIGN_OR_RETURN(const OriginId own, OwnOrigin(*state_));
   return log_->Head(own).last.value;
 }
 

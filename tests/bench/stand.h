@@ -19,7 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/local_state.h"
 #include "tests/bench/report.h"
 #include "tests/fleet/fleet.h"
 
@@ -59,7 +59,7 @@ class LogWatch {
  private:
   std::unique_ptr<LogFile> file_;
   std::unique_ptr<EventLog> log_;
-  std::unique_ptr<StageStore> stages_;
+  std::unique_ptr<LocalState> state_;
 };
 
 class Stand {

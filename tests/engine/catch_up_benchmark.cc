@@ -68,9 +68,12 @@ struct Shop {
     log = Must(EventLog::Open(file.get()));
     names = Must(TableNames::Open(file.get(), log.get()));
     rows = Must(RowVersionStore::Open(file.get(), log.get()));
-    stages = Must(StageStore::Open(file.get(), log.get()));
-    own = Must(OwnOrigin(*stages));
+    state = Must(LocalState::Open(file.get(), log.get()));
+    unsettled = Must(UnsettledRows::Open(file.get(), log.get()));
+    conflicts = Must(Conflicts::Open(file.get(), log.get()));
+    own = Must(OwnOrigin(*state));
   }
+  Stores stores() const { return {log.get(), names.get(), rows.get(), state.get(), unsettled.get(), conflicts.get()}; }
 
   test::CrashVfs disk;
   EngineConfig config;
@@ -80,7 +83,9 @@ struct Shop {
   std::unique_ptr<EventLog> log;
   std::unique_ptr<TableNames> names;
   std::unique_ptr<RowVersionStore> rows;
-  std::unique_ptr<StageStore> stages;
+  std::unique_ptr<LocalState> state;
+  std::unique_ptr<UnsettledRows> unsettled;
+  std::unique_ptr<Conflicts> conflicts;
   OriginId own;
 };
 
@@ -165,8 +170,7 @@ class Updates {
 // A shop that makes all the updates, each transaction durable by itself.
 void RecordAll(Shop& shop) {
   NoEcho echo;
-  Recorder recorder(shop.config, shop.own, shop.log.get(), shop.names.get(), shop.rows.get(), shop.stages.get(),
-                    &shop.clock, &echo);
+  Recorder recorder(shop.config, shop.own, shop.stores(), &shop.clock, &echo);
   Must(recorder.Load());
   Updates updates;
   for (int i = 0; i < kUpdates / kTransactionRows; ++i) {
@@ -292,8 +296,7 @@ void BM_RecordSales(benchmark::State& state) {
   for (auto _ : state) {
     state.PauseTiming();
     Shop shop(1);
-    Recorder recorder(shop.config, shop.own, shop.log.get(), shop.names.get(), shop.rows.get(), shop.stages.get(),
-                      &shop.clock, &echo);
+    Recorder recorder(shop.config, shop.own, shop.stores(), &shop.clock, &echo);
     Must(recorder.Load());
     Sales sales;
     for (int sale = 0; sale < kSales; sale += kSalesAtOnce) {
@@ -334,13 +337,13 @@ void BM_Fold(benchmark::State& state) {
   for (auto _ : state) {
     rows = 0;
     Must(shop.file->Begin());
-    Batch batch(shop.own, shop.log.get(), shop.names.get(), shop.stages.get());
+    Batch batch(shop.own, shop.log.get(), shop.names.get(), shop.state.get());
     for (;;) {
       while (!Must(batch.Gather(4000))) {
       }
       if (batch.Empty()) break;
       rows += static_cast<int64_t>(batch.rows().size());
-      for (const auto& [origin, to] : batch.to()) Must(shop.stages->SetProjected(origin, to));
+      for (const auto& [origin, to] : batch.to()) Must(shop.state->SetProjected(origin, to));
       batch.Clear();
     }
     shop.file->Rollback();
@@ -366,8 +369,7 @@ void BM_ProjectNew(benchmark::State& state) {
   Shop sender(1);
   {
     NoEcho echo;
-    Recorder recorder(sender.config, sender.own, sender.log.get(), sender.names.get(), sender.rows.get(),
-                      sender.stages.get(), &sender.clock, &echo);
+    Recorder recorder(sender.config, sender.own, sender.stores(), &sender.clock, &echo);
     Must(recorder.Load());
     for (int i = 0; i < kRows / transaction_rows; ++i) {
       Must(sender.file->Begin());
@@ -388,8 +390,7 @@ void BM_ProjectNew(benchmark::State& state) {
     size_t rows_max = 0, peak = 0;
     state.ResumeTiming();
     Must(shop.file->Begin());
-    Projector projector(shop.config, shop.own, shop.log.get(), shop.names.get(), shop.rows.get(), shop.stages.get(),
-                        &shop.clock, &shop.random);
+    Projector projector(shop.config, shop.own, shop.stores(), &shop.clock, &shop.random);
     Must(projector.Load());
     while (projector.Pending() > 0) {
       Must(projector.Step(4000, /*idle=*/true));

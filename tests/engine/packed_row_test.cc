@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "engine/fold/pieces.h"
-#include "log/local_state/stage_store.h"
+#include "log/row_versions/row_ref.h"
 
 namespace assay {
 namespace {

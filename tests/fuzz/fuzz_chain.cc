@@ -25,7 +25,7 @@ struct Receiver {
   std::unique_ptr<LogFile> file = Must(LogFile::Open("log.db", {.vfs = disk.name()}));
   std::unique_ptr<EventLog> log = Must(EventLog::Open(file.get()));
   std::unique_ptr<TableNames> names = Must(TableNames::Open(file.get(), log.get()));
-  std::unique_ptr<StageStore> stages = Must(StageStore::Open(file.get(), log.get()));
+  std::unique_ptr<LocalState> state = Must(LocalState::Open(file.get(), log.get()));
 
   template <typename T>
   static T Must(absl::StatusOr<T> result) {
@@ -35,7 +35,7 @@ struct Receiver {
 
   // Folds what is new, and looks values up, as a projection does.
   void Merge() {
-    Batch batch(Origin(1), log.get(), names.get(), stages.get());
+    Batch batch(Origin(1), log.get(), names.get(), state.get());
     for (;;) {
       const absl::StatusOr<bool> complete = batch.Gather(1000);
       if (!complete.ok() || *complete) break;

@@ -104,8 +104,8 @@ TEST_F(StoresTest, ReaderInAnotherConnectionFollowsTheWriter) {
   ASSERT_OK_AND_ASSIGN(const auto read_log, EventLog::Open(reader.get()));
   ASSERT_OK_AND_ASSIGN(const auto read_names, TableNames::Open(reader.get(), read_log.get()));
   ASSERT_OK_AND_ASSIGN(const auto read_rows, RowVersionStore::Open(reader.get(), read_log.get()));
-  ASSERT_OK_AND_ASSIGN(const auto read_stages, StageStore::Open(reader.get(), read_log.get()));
-  EXPECT_EQ(*read_stages->Seen(kA, {5}, kB), Sequence{0});
+  ASSERT_OK_AND_ASSIGN(const auto read_state, LocalState::Open(reader.get(), read_log.get()));
+  EXPECT_EQ(*read_state->Seen(kA, {5}, kB), Sequence{0});
   EXPECT_EQ(*read_rows->Get(Row(1, "k")), nullptr);
 
   ASSERT_OK(CommitSchema(SchemaOf("products", {"id", "price"})));
@@ -113,19 +113,19 @@ TEST_F(StoresTest, ReaderInAnotherConnectionFollowsTheWriter) {
   ASSERT_OK(names->IdOf({"public", "other"}).status());
   ASSERT_OK(names->Schema(kA, {1}).status());
   ASSERT_OK(rows->Put(Row(1, "k"), {.written = V(1, kB, 1)}));
-  ASSERT_OK(stages->SetProjected(kA, {1}));
-  ASSERT_OK(stages->AddSeen(kA, {1}, kB, {7}));
+  ASSERT_OK(state->SetProjected(kA, {1}));
+  ASSERT_OK(state->AddSeen(kA, {1}, kB, {7}));
   ASSERT_OK(file->Commit());
 
   ASSERT_OK(read_log->Refresh());
   // Before it asks, the reader gives the table a number of its own; afterwards it has the writer's.
   EXPECT_EQ((*read_names->Schema(kA, {1}))->table, TableId{0});
   ASSERT_OK(read_names->Refresh());
-  ASSERT_OK(read_stages->Refresh());
+  ASSERT_OK(read_state->Refresh());
   EXPECT_EQ((*read_names->Schema(kA, {1}))->table, TableId{1});
   EXPECT_EQ((*read_rows->Get(Row(1, "k")))->written, V(1, kB, 1));
-  EXPECT_EQ(read_stages->Projected(kA), Sequence{1});
-  EXPECT_EQ(*read_stages->Seen(kA, {5}, kB), Sequence{7});
+  EXPECT_EQ(read_state->Projected(kA), Sequence{1});
+  EXPECT_EQ(*read_state->Seen(kA, {5}, kB), Sequence{7});
 }
 
 // ---- Row versions ----
@@ -257,18 +257,18 @@ TEST_F(StoresTest, WhatWasCommittedLastCountsWhereverItIsStored) {
 
 TEST_F(StoresTest, ValuesAreThoseOfTheTransactionUntilItEnds) {
   ASSERT_OK(file->Begin());
-  ASSERT_OK(stages->SetNumber("clock", 7));
-  ASSERT_OK(stages->SetNumber("clock", 8));
-  EXPECT_EQ(*stages->GetNumber("clock", 0), 8u);
+  ASSERT_OK(state->SetNumber("clock", 7));
+  ASSERT_OK(state->SetNumber("clock", 8));
+  EXPECT_EQ(*state->GetNumber("clock", 0), 8u);
   ASSERT_OK(file->Commit());
   ASSERT_OK(file->Begin());
-  ASSERT_OK(stages->SetNumber("clock", 9));
+  ASSERT_OK(state->SetNumber("clock", 9));
   file->Rollback();
-  EXPECT_EQ(*stages->GetNumber("clock", 0), 8u);
+  EXPECT_EQ(*state->GetNumber("clock", 0), 8u);
   ASSERT_OK(file->Begin());
   ASSERT_OK(file->Commit());
   ASSERT_OK(Reopen());
-  EXPECT_EQ(*stages->GetNumber("clock", 0), 8u);
+  EXPECT_EQ(*state->GetNumber("clock", 0), 8u);
 }
 
 TEST_F(StoresTest, DamagedRowVersionsAreRefused) {
@@ -300,68 +300,68 @@ TEST_F(StoresTest, KeysThatDifferOnlyInTheirCutsHashApart) {
 // ---- Stages ----
 
 TEST_F(StoresTest, NamedValuesAreKept) {
-  EXPECT_EQ(*stages->Get("clock"), std::nullopt);
-  EXPECT_EQ(*stages->GetNumber("clock", 7), 7u);
+  EXPECT_EQ(*state->Get("clock"), std::nullopt);
+  EXPECT_EQ(*state->GetNumber("clock", 7), 7u);
   ASSERT_OK(file->Begin());
-  ASSERT_OK(stages->SetNumber("clock", std::numeric_limits<uint64_t>::max()));
-  ASSERT_OK(stages->Set("slot", ""));
+  ASSERT_OK(state->SetNumber("clock", std::numeric_limits<uint64_t>::max()));
+  ASSERT_OK(state->Set("slot", ""));
   ASSERT_OK(file->Commit());
   ASSERT_OK(file->Begin());
-  ASSERT_OK(stages->SetNumber("clock", 1));
+  ASSERT_OK(state->SetNumber("clock", 1));
   file->Rollback();
   ASSERT_OK(Reopen());
-  EXPECT_EQ(*stages->GetNumber("clock", 7), std::numeric_limits<uint64_t>::max());
-  EXPECT_EQ(*stages->Get("slot"), "");
-  EXPECT_TRUE(absl::IsDataLoss(stages->GetNumber("slot", 7).status()));
+  EXPECT_EQ(*state->GetNumber("clock", 7), std::numeric_limits<uint64_t>::max());
+  EXPECT_EQ(*state->Get("slot"), "");
+  EXPECT_TRUE(absl::IsDataLoss(state->GetNumber("slot", 7).status()));
 }
 
 TEST_F(StoresTest, CursorsMoveWithTheTransaction) {
   ASSERT_OK(file->Begin());
-  ASSERT_OK(stages->SetProjected(kA, {5}));
+  ASSERT_OK(state->SetProjected(kA, {5}));
   ASSERT_OK(file->Commit());
   ASSERT_OK(file->Begin());
-  ASSERT_OK(stages->SetProjected(kA, {9}));
-  EXPECT_EQ(stages->Projected(kA), Sequence{9});
+  ASSERT_OK(state->SetProjected(kA, {9}));
+  EXPECT_EQ(state->Projected(kA), Sequence{9});
   file->Rollback();
-  EXPECT_EQ(stages->Projected(kA), Sequence{5});
+  EXPECT_EQ(state->Projected(kA), Sequence{5});
   ASSERT_OK(Reopen());
-  EXPECT_EQ(stages->Projected(kA), Sequence{5});
-  EXPECT_EQ(stages->Projected(kB), Sequence{0});
+  EXPECT_EQ(state->Projected(kA), Sequence{5});
+  EXPECT_EQ(state->Projected(kB), Sequence{0});
 }
 
 TEST_F(StoresTest, SeenIsTheLastEntryAtOrBefore) {
   ASSERT_OK(file->Begin());
-  ASSERT_OK(stages->AddSeen(kA, {10}, kB, {100}));
-  ASSERT_OK(stages->AddSeen(kA, {20}, kB, {200}));
+  ASSERT_OK(state->AddSeen(kA, {10}, kB, {100}));
+  ASSERT_OK(state->AddSeen(kA, {20}, kB, {200}));
   ASSERT_OK(file->Commit());
-  EXPECT_EQ(*stages->Seen(kA, {9}, kB), Sequence{0});
-  EXPECT_EQ(*stages->Seen(kA, {10}, kB), Sequence{100});
-  EXPECT_EQ(*stages->Seen(kA, {19}, kB), Sequence{100});
-  EXPECT_EQ(*stages->Seen(kA, {1000}, kB), Sequence{200});
-  EXPECT_EQ(*stages->Seen(kB, {1000}, kA), Sequence{0});
+  EXPECT_EQ(*state->Seen(kA, {9}, kB), Sequence{0});
+  EXPECT_EQ(*state->Seen(kA, {10}, kB), Sequence{100});
+  EXPECT_EQ(*state->Seen(kA, {19}, kB), Sequence{100});
+  EXPECT_EQ(*state->Seen(kA, {1000}, kB), Sequence{200});
+  EXPECT_EQ(*state->Seen(kB, {1000}, kA), Sequence{0});
 }
 
 TEST_F(StoresTest, IntentsAreInTheOrderOfTheirNumbersAndGoAway) {
-  EXPECT_THAT(*stages->Intents(), IsEmpty());
+  EXPECT_THAT(*state->Intents(), IsEmpty());
   ASSERT_OK(file->Begin());
-  ASSERT_OK(stages->PutIntent(10, "second"));
-  ASSERT_OK(stages->PutIntent(9, "first, as it was"));
-  ASSERT_OK(stages->PutIntent(9, "first"));
+  ASSERT_OK(state->PutIntent(10, "second"));
+  ASSERT_OK(state->PutIntent(9, "first, as it was"));
+  ASSERT_OK(state->PutIntent(9, "first"));
   ASSERT_OK(file->Commit());
   ASSERT_OK(Reopen());
-  EXPECT_THAT(*stages->Intents(), ElementsAre("first", "second"));
+  EXPECT_THAT(*state->Intents(), ElementsAre("first", "second"));
   ASSERT_OK(file->Begin());
-  ASSERT_OK(stages->EraseIntent(9));
+  ASSERT_OK(state->EraseIntent(9));
   ASSERT_OK(file->Commit());
-  EXPECT_THAT(*stages->Intents(), ElementsAre("second"));
+  EXPECT_THAT(*state->Intents(), ElementsAre("second"));
   ASSERT_OK(file->Begin());
-  ASSERT_OK(stages->ClearIntents());
+  ASSERT_OK(state->ClearIntents());
   ASSERT_OK(file->Commit());
-  EXPECT_THAT(*stages->Intents(), IsEmpty());
+  EXPECT_THAT(*state->Intents(), IsEmpty());
 }
 
 TEST_F(StoresTest, UnsettledRowsAreDueInOrderAndCounted) {
-  const auto unsettled = [](const std::string& key, std::string cause, int64_t since, int64_t retry) {
+  const auto row_of = [](const std::string& key, std::string cause, int64_t since, int64_t retry) {
     return UnsettledRow{.row = Row(1, key),
                         .key = EncodeKey({key}),
                         .held = RowVersions{.written = V(3, kB, 4)},
@@ -374,26 +374,26 @@ TEST_F(StoresTest, UnsettledRowsAreDueInOrderAndCounted) {
                         .attempts = 2};
   };
   ASSERT_OK(file->Begin());
-  ASSERT_OK(stages->PutUnsettled(unsettled("parked", "unique violation", 30, 500)));
-  ASSERT_OK(stages->PutUnsettled(unsettled("late", "", 20, 100)));
-  ASSERT_OK(stages->PutUnsettled(unsettled("early", "", 10, 100)));
-  UnsettledRow unknown = unsettled("unknown", "", 40, 1000);
+  ASSERT_OK(unsettled->Put(row_of("parked", "unique violation", 30, 500)));
+  ASSERT_OK(unsettled->Put(row_of("late", "", 20, 100)));
+  ASSERT_OK(unsettled->Put(row_of("early", "", 10, 100)));
+  UnsettledRow unknown = row_of("unknown", "", 40, 1000);
   unknown.held.reset();
   unknown.held_known = false;
-  ASSERT_OK(stages->PutUnsettled(unknown));
-  ASSERT_OK(stages->PutUnsettled(unknown)) << "again";
+  ASSERT_OK(unsettled->Put(unknown));
+  ASSERT_OK(unsettled->Put(unknown)) << "again";
   ASSERT_OK(file->Commit());
   ASSERT_OK(Reopen());
-  EXPECT_EQ(stages->UnsettledCount(), 4);
-  EXPECT_EQ(stages->ParkedCount(), 1);
-  const auto due = *stages->UnsettledDue(100, 10);
+  EXPECT_EQ(unsettled->count(), 4);
+  EXPECT_EQ(unsettled->parked_count(), 1);
+  const auto due = *unsettled->Due(100, 10);
   ASSERT_THAT(due, SizeIs(2));
   EXPECT_EQ(due[0].row, Row(1, "early"));
   EXPECT_EQ(due[1].row, Row(1, "late"));
-  EXPECT_THAT(*stages->UnsettledDue(99, 10), IsEmpty());
-  EXPECT_THAT(*stages->UnsettledDue(10000, 3), SizeIs(3));
-  EXPECT_EQ(*stages->NextRetryMs(), 100);
-  const auto parked = *stages->ListUnsettled(true, 10);
+  EXPECT_THAT(*unsettled->Due(99, 10), IsEmpty());
+  EXPECT_THAT(*unsettled->Due(10000, 3), SizeIs(3));
+  EXPECT_EQ(*unsettled->NextRetryMs(), 100);
+  const auto parked = *unsettled->List(true, 10);
   ASSERT_THAT(parked, SizeIs(1));
   EXPECT_EQ(parked[0].cause, "unique violation");
   EXPECT_EQ(parked[0].sqlstate, "23505");
@@ -402,22 +402,22 @@ TEST_F(StoresTest, UnsettledRowsAreDueInOrderAndCounted) {
   EXPECT_EQ(parked[0].attempts, 2u);
   EXPECT_EQ(parked[0].held->written, V(3, kB, 4));
   EXPECT_EQ(*DecodeKey(parked[0].key), std::vector<std::string>{"parked"});
-  const auto found = *stages->Unsettled(Row(1, "unknown"));
+  const auto found = *unsettled->Find(Row(1, "unknown"));
   ASSERT_TRUE(found.has_value());
   EXPECT_FALSE(found->held_known);
   EXPECT_EQ(found->held, std::nullopt);
 
   ASSERT_OK(file->Begin());
-  EXPECT_EQ(*stages->RetryUnsettled(TableId{2}), 0);
-  EXPECT_EQ(*stages->RetryUnsettled(std::nullopt), 4);
-  EXPECT_THAT(*stages->UnsettledDue(0, 10), SizeIs(4));
-  ASSERT_OK(stages->EraseUnsettled(Row(1, "parked")));
-  ASSERT_OK(stages->EraseUnsettled(Row(1, "parked"))) << "not there any more";
-  EXPECT_EQ(stages->UnsettledCount(), 3);
-  EXPECT_EQ(stages->ParkedCount(), 0);
+  EXPECT_EQ(*unsettled->RetryNow(TableId{2}), 0);
+  EXPECT_EQ(*unsettled->RetryNow(std::nullopt), 4);
+  EXPECT_THAT(*unsettled->Due(0, 10), SizeIs(4));
+  ASSERT_OK(unsettled->Erase(Row(1, "parked")));
+  ASSERT_OK(unsettled->Erase(Row(1, "parked"))) << "not there any more";
+  EXPECT_EQ(unsettled->count(), 3);
+  EXPECT_EQ(unsettled->parked_count(), 0);
   file->Rollback();
-  EXPECT_EQ(stages->UnsettledCount(), 4);
-  EXPECT_EQ(stages->ParkedCount(), 1);
+  EXPECT_EQ(unsettled->count(), 4);
+  EXPECT_EQ(unsettled->parked_count(), 1);
 }
 
 TEST_F(StoresTest, ConflictsAreListedInOrder) {
@@ -430,19 +430,19 @@ TEST_F(StoresTest, ConflictsAreListedInOrder) {
                       .rule = "newest",
                       .found_ms = i};
     if (i > 0) conflict.column = ColumnId{3};
-    ASSERT_OK(stages->AddConflict(conflict));
+    ASSERT_OK(conflicts->Add(conflict));
   }
   ASSERT_OK(file->Commit());
   ASSERT_OK(Reopen());
-  EXPECT_EQ(stages->ConflictCount(), 3);
-  const auto first = *stages->ListConflicts(0, 2);
+  EXPECT_EQ(conflicts->count(), 3);
+  const auto first = *conflicts->List(0, 2);
   ASSERT_THAT(first, SizeIs(2));
   EXPECT_EQ(first[0].column, std::nullopt);
   EXPECT_EQ(first[1].column, ColumnId{3});
   EXPECT_EQ(first[0].winner, V(9, kA, 1));
   EXPECT_EQ(first[0].loser, V(8, kB, 2));
   EXPECT_EQ(first[0].rule, "newest");
-  const auto rest = *stages->ListConflicts(first[1].id, 10);
+  const auto rest = *conflicts->List(first[1].id, 10);
   ASSERT_THAT(rest, SizeIs(1));
   EXPECT_EQ(rest[0].found_ms, 2);
 }

@@ -9,7 +9,9 @@
 #include "gtest/gtest.h"
 #include "log/annotate.h"
 #include "log/event_log.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/conflicts.h"
+#include "log/local_state/local_state.h"
+#include "log/local_state/unsettled_rows.h"
 #include "log/log_file.h"
 #include "log/row_versions/row_versions.h"
 #include "log/table_names.h"
@@ -72,7 +74,9 @@ struct TestLog {
   ~TestLog() { Close(); }
 
   void Close() {
-    stages.reset();
+    conflicts.reset();
+    unsettled.reset();
+    state.reset();
     rows.reset();
     names.reset();
     log.reset();
@@ -84,7 +88,9 @@ struct TestLog {
     ASSAY_ASSIGN_OR_RETURN(log, EventLog::Open(file.get()));
     ASSAY_ASSIGN_OR_RETURN(names, TableNames::Open(file.get(), log.get()));
     ASSAY_ASSIGN_OR_RETURN(rows, RowVersionStore::Open(file.get(), log.get(), {.listed = 4096, .runs = 3}));
-    ASSAY_ASSIGN_OR_RETURN(stages, StageStore::Open(file.get(), log.get()));
+    ASSAY_ASSIGN_OR_RETURN(state, LocalState::Open(file.get(), log.get()));
+    ASSAY_ASSIGN_OR_RETURN(unsettled, UnsettledRows::Open(file.get(), log.get()));
+    ASSAY_ASSIGN_OR_RETURN(conflicts, Conflicts::Open(file.get(), log.get()));
     return absl::OkStatus();
   }
   // A transaction of `tables` that follows the head.
@@ -117,7 +123,9 @@ struct TestLog {
   std::unique_ptr<EventLog> log;
   std::unique_ptr<TableNames> names;
   std::unique_ptr<RowVersionStore> rows;
-  std::unique_ptr<StageStore> stages;
+  std::unique_ptr<LocalState> state;
+  std::unique_ptr<UnsettledRows> unsettled;
+  std::unique_ptr<Conflicts> conflicts;
 };
 
 // What a reader sees of a chain: sequence, stamp, end mark, table and bytes of each event.

@@ -53,7 +53,7 @@ std::string Show(const HistoricChange& change) {
 }
 
 absl::StatusOr<HistoricBranch> History::Read(const std::string& name, const OriginId& own, const SimDatabase* database,
-                                             EventLog& log, StageStore& stages, TableNames& names) {
+                                             EventLog& log, UnsettledRows& rows, TableNames& names) {
   HistoricBranch branch;
   branch.name = name;
   branch.origin = own;
@@ -99,7 +99,7 @@ absl::StatusOr<HistoricBranch> History::Read(const std::string& name, const Orig
     if (chain.bytes.size() != log.Head(origin).complete.value)
       return Violation("dense chain", "the head is not the last event");
   }
-  ASSAY_ASSIGN_OR_RETURN(const std::vector<UnsettledRow> unsettled, stages.ListUnsettled(false, 1'000'000));
+  ASSAY_ASSIGN_OR_RETURN(const std::vector<UnsettledRow> unsettled, rows.List(false, 1'000'000));
   for (const UnsettledRow& row : unsettled) {
     ASSAY_ASSIGN_OR_RETURN(RowKey key, DecodeKey(row.key));
     branch.unsettled.insert({names.NameOf(row.row.table), std::move(key)});

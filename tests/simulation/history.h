@@ -18,7 +18,7 @@
 #include "absl/status/status.h"
 #include "engine/engine.h"
 #include "log/event_log.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/unsettled_rows.h"
 #include "proto/event.pb.h"
 #include "tests/engine/fold/reference_merge.h"
 #include "tests/simulation/sim_database.h"
@@ -67,7 +67,7 @@ class History {
  public:
   // Reads every chain out of the log. DATA_LOSS, naming the invariant, when a chain is not what a chain must be.
   static absl::StatusOr<HistoricBranch> Read(const std::string& name, const OriginId& origin,
-                                             const SimDatabase* database, EventLog& log, StageStore& stages,
+                                             const SimDatabase* database, EventLog& log, UnsettledRows& rows,
                                              TableNames& names);
 
   void Add(HistoricBranch branch) { branches_.push_back(std::move(branch)); }

@@ -436,9 +436,9 @@ absl::Status Simulation::CheckHistory() {
     ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<LogFile> file, LogFile::Open(kSimLogPath, branch->log_options()));
     ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<EventLog> log, EventLog::Open(file.get()));
     ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<TableNames> names, TableNames::Open(file.get(), log.get()));
-    ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<StageStore> stages, StageStore::Open(file.get(), log.get()));
+    ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<UnsettledRows> unsettled, UnsettledRows::Open(file.get(), log.get()));
     ASSAY_ASSIGN_OR_RETURN(HistoricBranch read,
-                           History::Read(name, branch->origin(), &branch->database(), *log, *stages, *names));
+                           History::Read(name, branch->origin(), &branch->database(), *log, *unsettled, *names));
     read.policies = ShopPolicies();
     if (swarm_->masked_table && branch->number() == kBranches) read.denied.insert(kShopSecrets.ToString());
     history.Add(std::move(read));

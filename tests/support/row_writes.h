@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "engine/database.h"
-#include "log/local_state/stage_store.h"
+#include "log/row_versions/row_ref.h"
 
 namespace assay::test {
 

@@ -12,7 +12,7 @@
 #include "absl/time/clock.h"
 #include "log/annotate.h"
 #include "log/event_log.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/local_state.h"
 #include "log/log_file.h"
 #include "tests/fleet/actor.h"
 #include "tests/fleet/fleet.h"
@@ -63,9 +63,9 @@ absl::StatusOr<int64_t> ProjectedInLog(const Branch& branch) {
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogFile> file,
                          LogFile::Open(branch.state_directory() + "/log.db", {.read_only = true}));
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<EventLog> log, EventLog::Open(file.get()));
-  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<StageStore> stages, StageStore::Open(file.get(), log.get()));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LocalState> state, LocalState::Open(file.get(), log.get()));
   int64_t projected = 0;
-  for (const OriginId& origin : log->Origins()) projected += static_cast<int64_t>(stages->Projected(origin).value);
+  for (const OriginId& origin : log->Origins()) projected += static_cast<int64_t>(state->Projected(origin).value);
   return projected;
 }
 

@@ -43,9 +43,9 @@ absl::Status CheckLog(const Config& config) {
   options.read_only = true;
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogFile> file, LogFile::Open(config.log_path(), options));
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<EventLog> log, EventLog::Open(file.get()));
-  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<StageStore> stages, StageStore::Open(file.get(), log.get()));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LocalState> state, LocalState::Open(file.get(), log.get()));
   const absl::Status status =
-      CheckBranchLog(*log, *stages, config.branch.name, static_cast<uint64_t>(config.branch.number));
+      CheckBranchLog(*log, *state, config.branch.name, static_cast<uint64_t>(config.branch.number));
   if (absl::IsNotFound(status)) {
     return absl::FailedPreconditionError(absl::StrCat(
         "the log in ", config.branch.state_dir, " was not begun: run assay init --config ", config.path, " first"));
@@ -55,7 +55,7 @@ absl::Status CheckLog(const Config& config) {
   }
   ASSAY_RETURN_IF_ERROR(status);
   // Between the two, rows may wait for a choice that a projection would take away.
-  ASSAY_ASSIGN_OR_RETURN(const bool enrolled, IsEnrolmentFinished(*stages));
+  ASSAY_ASSIGN_OR_RETURN(const bool enrolled, IsEnrolmentFinished(*state));
   if (!enrolled) {
     return absl::FailedPreconditionError(
         absl::StrCat("the enrolment of the log in ", config.branch.state_dir,

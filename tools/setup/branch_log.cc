@@ -14,13 +14,15 @@ absl::StatusOr<std::unique_ptr<OpenLog>> OpenLog::Open(const std::string& path) 
   ASSAY_ASSIGN_OR_RETURN(open->log, EventLog::Open(open->file.get()));
   ASSAY_ASSIGN_OR_RETURN(open->names, TableNames::Open(open->file.get(), open->log.get()));
   ASSAY_ASSIGN_OR_RETURN(open->rows, RowVersionStore::Open(open->file.get(), open->log.get()));
-  ASSAY_ASSIGN_OR_RETURN(open->stages, StageStore::Open(open->file.get(), open->log.get()));
+  ASSAY_ASSIGN_OR_RETURN(open->state, LocalState::Open(open->file.get(), open->log.get()));
+  ASSAY_ASSIGN_OR_RETURN(open->unsettled, UnsettledRows::Open(open->file.get(), open->log.get()));
+  ASSAY_ASSIGN_OR_RETURN(open->conflicts, Conflicts::Open(open->file.get(), open->log.get()));
   return open;
 }
 
 absl::StatusOr<std::string> OpenLog::State() {
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> state, stages->Get(kEnrolmentState));
-  return state.value_or("");
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> enrolment, state->Get(kEnrolmentState));
+  return enrolment.value_or("");
 }
 
 absl::StatusOr<uint64_t> PullAll(OpenLog& open, Hub& hub, const PullProgress& progress) {

@@ -11,7 +11,10 @@
 #include "engine/capture/recorder.h"
 #include "engine/remotes/hub.h"
 #include "log/event_log.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/conflicts.h"
+#include "log/local_state/local_state.h"
+#include "log/local_state/stores.h"
+#include "log/local_state/unsettled_rows.h"
 #include "log/log_file.h"
 #include "log/row_versions/row_versions.h"
 #include "log/table_names.h"
@@ -33,9 +36,12 @@ struct OpenLog {
   std::unique_ptr<EventLog> log;
   std::unique_ptr<TableNames> names;
   std::unique_ptr<RowVersionStore> rows;
-  std::unique_ptr<StageStore> stages;
+  std::unique_ptr<LocalState> state;
+  std::unique_ptr<UnsettledRows> unsettled;
+  std::unique_ptr<Conflicts> conflicts;
 
   static absl::StatusOr<std::unique_ptr<OpenLog>> Open(const std::string& path);
+  Stores stores() const { return {log.get(), names.get(), rows.get(), state.get(), unsettled.get(), conflicts.get()}; }
   // The enrolment's.
   absl::StatusOr<std::string> State();
 };

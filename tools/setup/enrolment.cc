@@ -119,7 +119,7 @@ class Initialisation {
                        "(keep it, it is the history), with the files beside it of the same name, and run init again"));
     }
     const absl::Status of =
-        CheckBranchLog(*open_->log, *open_->stages, options_.engine.branch_name, options_.engine.branch_number);
+        CheckBranchLog(*open_->log, *open_->state, options_.engine.branch_name, options_.engine.branch_number);
     if (absl::IsFailedPrecondition(of)) {
       return absl::FailedPreconditionError(
           absl::StrCat("the log ", options_.log_path, " ", of.message(),
@@ -142,7 +142,7 @@ class Initialisation {
           "if there is one and run `assay repair` (or, if this database is to be enrolled from the start: "
           "SELECT pg_drop_replication_slot('assay'))"));
     }
-    if (!fresh_) already_ = Lines(*open_->stages->Get(kEnrolledTables));
+    if (!fresh_) already_ = Lines(*open_->state->Get(kEnrolledTables));
     return absl::OkStatus();
   }
 
@@ -222,7 +222,7 @@ class Initialisation {
   }
 
   absl::Status OpenOrigin() {
-    absl::StatusOr<OriginId> origin = OwnOrigin(*open_->stages);
+    absl::StatusOr<OriginId> origin = OwnOrigin(*open_->state);
     if (absl::IsNotFound(origin.status())) {
       open_.reset();  // What it holds in memory will be behind.
       {
@@ -240,7 +240,7 @@ class Initialisation {
   absl::Status Begin() {
     ASSAY_RETURN_IF_ERROR(OpenOrigin());
     ASSAY_RETURN_IF_ERROR(open_->file->Begin());
-    ASSAY_RETURN_IF_ERROR(open_->stages->Set(kEnrolmentState, kEnrolmentBegun));
+    ASSAY_RETURN_IF_ERROR(open_->state->Set(kEnrolmentState, kEnrolmentBegun));
     ASSAY_RETURN_IF_ERROR(open_->file->Commit());
     ASSAY_RETURN_IF_ERROR(DropSlot(*admin_));  // Of an init that did not finish.
     // A database copied from another branch brings that branch's progress along.
@@ -261,7 +261,7 @@ class Initialisation {
     ASSAY_RETURN_IF_ERROR(OpenOrigin());
     ASSAY_RETURN_IF_ERROR(
         admin_->Execute("UPDATE assay.progress SET origin = $1 WHERE origin IS NULL", {report_.origin.Hex()}).status());
-    ASSAY_ASSIGN_OR_RETURN(const CapturedPosition captured, LoadCapturedPosition(*open_->stages));
+    ASSAY_ASSIGN_OR_RETURN(const CapturedPosition captured, LoadCapturedPosition(*open_->state));
     report_.captured = captured.position;
     ASSAY_ASSIGN_OR_RETURN(const std::vector<TableName> published, PublishedTables(*admin_));
     for (const SelectedTable& table : selection_.tables) {
@@ -306,13 +306,12 @@ class Initialisation {
     const auto visit = [&](const ResolvedChange& change) { NoteOwnKeys(change, classes, largest); };
     ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<FoldIndex> fold,
                            FoldIndex::Build(open_->file.get(), open_->log.get(), open_->names.get(), visit));
-    ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, open_->stages->GetNumber("clock", 0));
-    ASSAY_RETURN_IF_ERROR(open_->stages->SetNumber("clock", std::max(clock, fold->newest().value)));
+    ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, open_->state->GetNumber("clock", 0));
+    ASSAY_RETURN_IF_ERROR(open_->state->SetNumber("clock", std::max(clock, fold->newest().value)));
     NoEcho echo;
-    Recorder recorder(options_.engine, report_.origin, open_->log.get(), open_->names.get(), open_->rows.get(),
-                      open_->stages.get(), clock_, &echo);
+    Recorder recorder(options_.engine, report_.origin, open_->stores(), clock_, &echo);
     ASSAY_RETURN_IF_ERROR(recorder.Load());
-    Reconciler reconciler({open_->log.get(), open_->names.get(), open_->rows.get(), open_->stages.get(), &recorder},
+    Reconciler reconciler({open_->log.get(), open_->names.get(), open_->rows.get(), open_->unsettled.get(), &recorder},
                           fold.get(), options_.differences, fresh_chain);
     BaselineOptions baseline;
     baseline.time_us = absl::ToUnixMicros(clock_->Now());
@@ -327,11 +326,11 @@ class Initialisation {
       if (fresh_chain) continue;
       // Rows that came while this table was not here were parked.
       ASSAY_ASSIGN_OR_RETURN(const TableId id, open_->names->IdOf(table.name()));
-      ASSAY_RETURN_IF_ERROR(open_->stages->RetryUnsettled(id).status());
+      ASSAY_RETURN_IF_ERROR(open_->unsettled->RetryNow(id).status());
     }
-    if (fresh_chain) ASSAY_RETURN_IF_ERROR(StoreCapturedPosition({.position = at}, open_->stages.get()));
-    ASSAY_RETURN_IF_ERROR(open_->stages->Set(kEnrolledTables, absl::StrJoin(already_, "\n")));
-    return open_->stages->Set(kEnrolmentState, kEnrolmentFinished);
+    if (fresh_chain) ASSAY_RETURN_IF_ERROR(StoreCapturedPosition({.position = at}, open_->state.get()));
+    ASSAY_RETURN_IF_ERROR(open_->state->Set(kEnrolledTables, absl::StrJoin(already_, "\n")));
+    return open_->state->Set(kEnrolmentState, kEnrolmentFinished);
   }
 
   void AddRows(const ReconcileReport& more) {
@@ -364,9 +363,9 @@ absl::StatusOr<InitReport> Init(const InitOptions& options, Hub* hub, Clock* clo
   return Initialisation(options, hub, clock, random).Run();
 }
 
-absl::StatusOr<bool> IsEnrolmentFinished(StageStore& stages) {
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> state, stages.Get(kEnrolmentState));
-  return state == kEnrolmentFinished;
+absl::StatusOr<bool> IsEnrolmentFinished(LocalState& state) {
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> enrolment, state.Get(kEnrolmentState));
+  return enrolment == kEnrolmentFinished;
 }
 
 absl::StatusOr<LeaveReport> Leave(const LeaveOptions& options) {
@@ -415,7 +414,7 @@ absl::StatusOr<LeaveReport> Leave(const LeaveOptions& options) {
   if (options.log_path.empty() || !std::filesystem::exists(options.log_path)) return report;
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<OpenLog> open, OpenLog::Open(options.log_path));
   ASSAY_RETURN_IF_ERROR(open->file->Begin());
-  ASSAY_RETURN_IF_ERROR(open->stages->Set(kEnrolmentState, kEnrolmentLeft));
+  ASSAY_RETURN_IF_ERROR(open->state->Set(kEnrolmentState, kEnrolmentLeft));
   ASSAY_RETURN_IF_ERROR(open->file->Commit());
   return report;
 }

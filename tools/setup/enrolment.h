@@ -79,6 +79,6 @@ struct LeaveReport {
 absl::StatusOr<LeaveReport> Leave(const LeaveOptions& options);
 
 // Of an enrolled log. False: init has not finished.
-absl::StatusOr<bool> IsEnrolmentFinished(StageStore& stages);
+absl::StatusOr<bool> IsEnrolmentFinished(LocalState& state);
 
 }  // namespace assay

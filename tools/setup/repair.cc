@@ -99,9 +99,9 @@ class Repairing {
       return started.ok() ? absl::UnavailableError("the database showed nothing of itself") : started;
     ASSAY_RETURN_IF_ERROR(OpenOldLog());
     if (old_ == nullptr) return absl::OkStatus();
-    ASSAY_ASSIGN_OR_RETURN(old_origin_, OwnOrigin(*old_->stages));
+    ASSAY_ASSIGN_OR_RETURN(old_origin_, OwnOrigin(*old_->state));
     report_.old_origin = old_origin_;
-    ASSAY_ASSIGN_OR_RETURN(evidence_, ReadLogEvidence(old_origin_, *old_->log, *old_->stages));
+    ASSAY_ASSIGN_OR_RETURN(evidence_, ReadLogEvidence(old_origin_, *old_->log, *old_->state));
     Judgement judgement = Judge(evidence_, database_);
     if (judgement.state == RestoreState::kUnverified) {
       ASSAY_RETURN_IF_ERROR(started);
@@ -164,7 +164,7 @@ class Repairing {
   // A longer chain at the hub, or a session it refused, make an old log of one that fits its database.
   absl::Status AskHub() {
     ASSAY_RETURN_IF_ERROR(CheckHub());
-    ASSAY_ASSIGN_OR_RETURN(const std::string refusal, SessionRefusal(*old_->stages));
+    ASSAY_ASSIGN_OR_RETURN(const std::string refusal, SessionRefusal(*old_->state));
     const Sequence own_last = old_->log->Head(old_origin_).last;
     if (hub_ != nullptr) {
       const absl::StatusOr<HubHeads> heads = hub_->Heads();
@@ -190,7 +190,7 @@ class Repairing {
   absl::Status WithThisLog() {
     if (options_.apply) {
       ASSAY_RETURN_IF_ERROR(old_->file->Begin());
-      ASSAY_RETURN_IF_ERROR(NoteRepair(report_.state, old_->stages.get()));
+      ASSAY_RETURN_IF_ERROR(NoteRepair(report_.state, old_->state.get()));
       ASSAY_RETURN_IF_ERROR(old_->file->Commit());
       ASSAY_RETURN_IF_ERROR(Install(old_origin_, evidence_.batch_asked));
     }
@@ -225,23 +225,22 @@ class Repairing {
     }
     // A projection that committed and whose echo was lost is in the database, too.
     auto landed = std::make_shared<std::map<OriginId, Sequence>>();
-    const absl::StatusOr<std::vector<std::string>> stored = old_->stages->Intents();
+    const absl::StatusOr<std::vector<std::string>> stored = old_->state->Intents();
     for (const std::string& bytes : stored.ok() ? *stored : std::vector<std::string>()) {
       const absl::StatusOr<OpenIntent> intent = OpenIntent::Parse(bytes);
       if (!intent.ok() || database_.batch.value_or(0) < intent->batch()) continue;
       for (const auto& [origin, to] : intent->to()) (*landed)[origin] = to;
     }
-    StageStore* stages = old_->stages.get();
-    return [landed, stages, own = old_origin_](const RowRef& ref, std::optional<ColumnId> column,
-                                               const Version& version) -> absl::StatusOr<bool> {
-      ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> unsettled, stages->Unsettled(ref));
+    return [landed, local = old_->state.get(), rows = old_->unsettled.get(), own = old_origin_](
+               const RowRef& ref, std::optional<ColumnId> column, const Version& version) -> absl::StatusOr<bool> {
+      ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> unsettled, rows->Find(ref));
       if (unsettled.has_value()) {
         if (!unsettled->held_known || !unsettled->held.has_value()) return false;
         if (!column.has_value()) return version <= std::max(unsettled->held->written, unsettled->held->deleted);
         const Version* held = unsettled->held->Find(*column);
         return held != nullptr && version <= *held;
       }
-      if (version.origin == own || version.sequence <= stages->Projected(version.origin)) return true;
+      if (version.origin == own || version.sequence <= local->Projected(version.origin)) return true;
       const auto to = landed->find(version.origin);
       return to != landed->end() && version.sequence <= to->second;
     };
@@ -396,7 +395,7 @@ class Repairing {
       }
     }
     if (old_ != nullptr) {
-      for (const OriginId& origin : old_->log->Origins()) raise(origin, old_->stages->Projected(origin));
+      for (const OriginId& origin : old_->log->Origins()) raise(origin, old_->state->Projected(origin));
     }
     return [held](const RowRef&, std::optional<ColumnId>, const Version& version) {
       const auto known = held->find(version.origin);
@@ -431,7 +430,7 @@ class Repairing {
     {
       absl::StatusOr<std::unique_ptr<OpenLog>> made = OpenLog::Open(path);
       if (!made.ok() || !noted.has_value()) return false;
-      const absl::StatusOr<OriginId> own = OwnOrigin(*(*made)->stages);
+      const absl::StatusOr<OriginId> own = OwnOrigin(*(*made)->state);
       ASSAY_ASSIGN_OR_RETURN(const std::string state, (*made)->State());
       if (!own.ok() || *own != *noted || state != kEnrolmentFinished) return false;
     }
@@ -516,13 +515,12 @@ class Repairing {
         const std::unique_ptr<FoldIndex> fold,
         FoldIndex::Build(open.file.get(), open.log.get(), open.names.get(),
                          [&](const ResolvedChange& change) { NoteOwnKeys(change, classes, largest); }));
-    ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, open.stages->GetNumber("clock", 0));
-    ASSAY_RETURN_IF_ERROR(open.stages->SetNumber("clock", std::max(clock, fold->newest().value)));
+    ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, open.state->GetNumber("clock", 0));
+    ASSAY_RETURN_IF_ERROR(open.state->SetNumber("clock", std::max(clock, fold->newest().value)));
     NoEcho echo;
-    Recorder recorder(options_.engine, own, open.log.get(), open.names.get(), open.rows.get(), open.stages.get(),
-                      clock_, &echo);
+    Recorder recorder(options_.engine, own, open.stores(), clock_, &echo);
     ASSAY_RETURN_IF_ERROR(recorder.Load());
-    RowRepair repair({open.log.get(), open.names.get(), open.rows.get(), open.stages.get(), &recorder}, fold.get(),
+    RowRepair repair({open.log.get(), open.names.get(), open.rows.get(), open.unsettled.get(), &recorder}, fold.get(),
                      held, {.make_due = report_.state == RestoreState::kDatabaseBehind && !new_origin_});
     uint64_t done = 0;
     for (const RowRepair::Pass pass : {RowRepair::Pass::kCompare, RowRepair::Pass::kWrite}) {
@@ -542,17 +540,17 @@ class Repairing {
   }
 
   absl::Status NoteMended(OpenLog& open, Lsn at) {
-    StageStore& stages = *open.stages;
-    ASSAY_RETURN_IF_ERROR(StoreCapturedPosition({.position = at}, &stages));
+    LocalState& state = *open.state;
+    ASSAY_RETURN_IF_ERROR(StoreCapturedPosition({.position = at}, &state));
     // Whatever became of it: its rows were compared.
-    ASSAY_RETURN_IF_ERROR(stages.ClearIntents());
-    ASSAY_RETURN_IF_ERROR(stages.SetNumber("batch_landed", new_origin_ ? 0 : evidence_.batch_asked));
-    ASSAY_RETURN_IF_ERROR(NoteServer(database_.server, database_.timeline, &stages));
-    ASSAY_RETURN_IF_ERROR(NoteRepair(RestoreState::kNormal, &stages));
+    ASSAY_RETURN_IF_ERROR(state.ClearIntents());
+    ASSAY_RETURN_IF_ERROR(state.SetNumber("batch_landed", new_origin_ ? 0 : evidence_.batch_asked));
+    ASSAY_RETURN_IF_ERROR(NoteServer(database_.server, database_.timeline, &state));
+    ASSAY_RETURN_IF_ERROR(NoteRepair(RestoreState::kNormal, &state));
     std::set<std::string> names;
     for (const SelectedTable& table : selection_.tables) names.insert(table.name().ToString());
-    ASSAY_RETURN_IF_ERROR(stages.Set(kEnrolledTables, absl::StrJoin(names, "\n")));
-    return stages.Set(kEnrolmentState, kEnrolmentFinished);
+    ASSAY_RETURN_IF_ERROR(state.Set(kEnrolledTables, absl::StrJoin(names, "\n")));
+    return state.Set(kEnrolmentState, kEnrolmentFinished);
   }
 
   const RepairOptions& options_;

@@ -9,7 +9,8 @@
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
 #include "log/event_log.h"
-#include "log/local_state/stage_store.h"
+#include "log/local_state/conflicts.h"
+#include "log/local_state/unsettled_rows.h"
 #include "log/log_file.h"
 #include "log/table_names.h"
 
@@ -24,7 +25,8 @@ class SmallLog {
     file_ = *LogFile::Open(path, {});
     log_ = *EventLog::Open(file_.get());
     names_ = *TableNames::Open(file_.get(), log_.get());
-    stages_ = *StageStore::Open(file_.get(), log_.get());
+    unsettled_ = *UnsettledRows::Open(file_.get(), log_.get());
+    conflicts_ = *Conflicts::Open(file_.get(), log_.get());
     mumbai_.bytes.fill(0xaa);
     delhi_.bytes.fill(0xbb);
     Begin();
@@ -86,7 +88,7 @@ class SmallLog {
     row.since_ms = kStartMs;
     row.retry_at_ms = kStartMs + 60'000;
     row.attempts = 2;
-    ASSERT_TRUE(stages_->PutUnsettled(row).ok());
+    ASSERT_TRUE(unsettled_->Put(row).ok());
     Commit();
   }
 
@@ -100,7 +102,7 @@ class SmallLog {
     conflict.loser = {HlcStamp::FromMillis(kStartMs + 1), delhi_, loser};
     conflict.rule = "newest write of a column";
     conflict.found_ms = kStartMs;
-    ASSERT_TRUE(stages_->AddConflict(conflict).ok());
+    ASSERT_TRUE(conflicts_->Add(conflict).ok());
     Commit();
   }
 
@@ -162,7 +164,8 @@ class SmallLog {
   std::unique_ptr<LogFile> file_;
   std::unique_ptr<EventLog> log_;
   std::unique_ptr<TableNames> names_;
-  std::unique_ptr<StageStore> stages_;
+  std::unique_ptr<UnsettledRows> unsettled_;
+  std::unique_ptr<Conflicts> conflicts_;
 };
 
 }  // namespace assay::test

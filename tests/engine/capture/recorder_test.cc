@@ -44,7 +44,9 @@ class RecorderTest : public ::testing::Test {
 
   void Open() {
     recorder_.reset();
-    stages_.reset();
+    conflicts_.reset();
+    unsettled_.reset();
+    state_.reset();
     rows_.reset();
     names_.reset();
     log_.reset();
@@ -54,10 +56,12 @@ class RecorderTest : public ::testing::Test {
     log_ = EventLog::Open(file_.get()).value();
     names_ = TableNames::Open(file_.get(), log_.get()).value();
     rows_ = RowVersionStore::Open(file_.get(), log_.get()).value();
-    stages_ = StageStore::Open(file_.get(), log_.get()).value();
-    own_ = OwnOrigin(*stages_).value();
-    recorder_ = std::make_unique<Recorder>(config_, own_, log_.get(), names_.get(), rows_.get(), stages_.get(), &clock_,
-                                           &echo_);
+    state_ = LocalState::Open(file_.get(), log_.get()).value();
+    unsettled_ = UnsettledRows::Open(file_.get(), log_.get()).value();
+    conflicts_ = Conflicts::Open(file_.get(), log_.get()).value();
+    own_ = OwnOrigin(*state_).value();
+    const Stores stores{log_.get(), names_.get(), rows_.get(), state_.get(), unsettled_.get(), conflicts_.get()};
+    recorder_ = std::make_unique<Recorder>(config_, own_, stores, &clock_, &echo_);
     ASSERT_TRUE(recorder_->Load().ok());
     ASSERT_TRUE(file_->Begin().ok());
   }
@@ -118,7 +122,9 @@ class RecorderTest : public ::testing::Test {
   std::unique_ptr<EventLog> log_;
   std::unique_ptr<TableNames> names_;
   std::unique_ptr<RowVersionStore> rows_;
-  std::unique_ptr<StageStore> stages_;
+  std::unique_ptr<LocalState> state_;
+  std::unique_ptr<UnsettledRows> unsettled_;
+  std::unique_ptr<Conflicts> conflicts_;
   std::unique_ptr<Recorder> recorder_;
   OriginId own_;
 };

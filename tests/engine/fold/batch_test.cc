@@ -25,11 +25,11 @@ class BatchTest : public ::testing::Test {
     file_ = LogFile::Open(path_, {}).value();
     log_ = EventLog::Open(file_.get()).value();
     names_ = TableNames::Open(file_.get(), log_.get()).value();
-    stages_ = StageStore::Open(file_.get(), log_.get()).value();
+    state_ = LocalState::Open(file_.get(), log_.get()).value();
     ASSERT_TRUE(file_->Begin().ok());
   }
   std::unique_ptr<Batch> NewBatch() {
-    return std::make_unique<Batch>(small_.mumbai(), log_.get(), names_.get(), stages_.get());
+    return std::make_unique<Batch>(small_.mumbai(), log_.get(), names_.get(), state_.get());
   }
 
   test::TempDirectory directory_{"batch"};
@@ -38,7 +38,7 @@ class BatchTest : public ::testing::Test {
   std::unique_ptr<LogFile> file_;
   std::unique_ptr<EventLog> log_;
   std::unique_ptr<TableNames> names_;
-  std::unique_ptr<StageStore> stages_;
+  std::unique_ptr<LocalState> state_;
 };
 
 // A column that an event names without a value holds one too large for an event (engine/capture/recorder.h): its

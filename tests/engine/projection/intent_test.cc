@@ -7,8 +7,8 @@
 
 #include "engine/projection/row_digest.h"
 #include "log/event_log.h"
-#include "log/local_state/stage_store.h"
 #include "log/log_file.h"
+#include "log/row_versions/row_ref.h"
 #include "tests/support/origins.h"
 #include "tests/support/temp_directory.h"
 

@@ -64,11 +64,12 @@ class ProjectionPlanTest : public ::testing::Test {
     file_ = LogFile::Open(path_, {}).value();
     log_ = EventLog::Open(file_.get()).value();
     names_ = TableNames::Open(file_.get(), log_.get()).value();
-    stages_ = StageStore::Open(file_.get(), log_.get()).value();
+    state_ = LocalState::Open(file_.get(), log_.get()).value();
+    unsettled_ = UnsettledRows::Open(file_.get(), log_.get()).value();
     rows_ = RowVersionStore::Open(file_.get(), log_.get()).value();
-    history_ = std::make_unique<ColumnHistory>(small_.mumbai(), names_.get(), stages_.get());
+    history_ = std::make_unique<ColumnHistory>(small_.mumbai(), names_.get(), state_.get());
     ASSERT_TRUE(file_->Begin().ok());
-    Batch batch(small_.mumbai(), log_.get(), names_.get(), stages_.get());
+    Batch batch(small_.mumbai(), log_.get(), names_.get(), state_.get());
     ASSERT_TRUE(batch.Gather(100).ok());
     for (const auto& [table, sequence] : batch.declared()) {
       const Sequence noted{note_only_the_first_ > 0 ? note_only_the_first_ : sequence.value};
@@ -106,7 +107,8 @@ class ProjectionPlanTest : public ::testing::Test {
   std::unique_ptr<LogFile> file_;
   std::unique_ptr<EventLog> log_;
   std::unique_ptr<TableNames> names_;
-  std::unique_ptr<StageStore> stages_;
+  std::unique_ptr<LocalState> state_;
+  std::unique_ptr<UnsettledRows> unsettled_;
   std::unique_ptr<RowVersionStore> rows_;
   std::unique_ptr<ColumnHistory> history_;
   ProjectionPlan plan_;
@@ -213,15 +215,15 @@ TEST_F(ProjectionPlanTest, ARowWhoseNullWasPassedOverIsDueWhenItsColumnAppears) 
   Plan({});
   const TableId table = names_->IdOf(kItems).value();
   const RowRef row = plan_.rows[0].ref;
-  Batch batch(small_.mumbai(), log_.get(), names_.get(), stages_.get());
+  Batch batch(small_.mumbai(), log_.get(), names_.get(), state_.get());
   ASSERT_TRUE(batch.Gather(100).ok());
   ASSERT_TRUE(rows_->Put(row, batch.rows()[0].incoming()).ok());
   FoldValues values(log_.get(), names_.get());
-  AppearedColumns appeared(rows_.get(), stages_.get(), &values, history_.get());
+  AppearedColumns appeared(rows_.get(), unsettled_.get(), &values, history_.get());
   EXPECT_FALSE(appeared.MakeRowsDue(table, ShapeOf({{"price", 2}}), absl::UnixEpoch()).value());
-  EXPECT_FALSE(stages_->Unsettled(row).value().has_value());
+  EXPECT_FALSE(unsettled_->Find(row).value().has_value());
   EXPECT_TRUE(appeared.MakeRowsDue(table, ShapeOf({{"name", 2}}), absl::UnixEpoch()).value());
-  const std::optional<UnsettledRow> due = stages_->Unsettled(row).value();
+  const std::optional<UnsettledRow> due = unsettled_->Find(row).value();
   ASSERT_TRUE(due.has_value());
   EXPECT_EQ(due->retry_at_ms, 0);
   ASSERT_TRUE(due->held.has_value());

@@ -69,9 +69,11 @@ class Branch {
     log = EventLog::Open(file.get()).value();
     names = TableNames::Open(file.get(), log.get()).value();
     rows = RowVersionStore::Open(file.get(), log.get()).value();
-    stages = StageStore::Open(file.get(), log.get()).value();
-    recorder =
-        std::make_unique<Recorder>(config_, own, log.get(), names.get(), rows.get(), stages.get(), &clock_, &echo_);
+    state = LocalState::Open(file.get(), log.get()).value();
+    unsettled = UnsettledRows::Open(file.get(), log.get()).value();
+    conflicts = Conflicts::Open(file.get(), log.get()).value();
+    const Stores stores{log.get(), names.get(), rows.get(), state.get(), unsettled.get(), conflicts.get()};
+    recorder = std::make_unique<Recorder>(config_, own, stores, &clock_, &echo_);
     EXPECT_TRUE(recorder->Load().ok());
     EXPECT_TRUE(file->Begin().ok());
   }
@@ -116,9 +118,9 @@ class Branch {
   // What `assay init` does with the rows it reads.
   ReconcileReport Reconcile(const std::vector<Row>& held, DifferenceChoice choice, bool fresh_chain = true) {
     auto fold = FoldIndex::Build(file.get(), log.get(), names.get(), nullptr).value();
-    EXPECT_TRUE(stages->SetNumber("clock", std::max(stages->GetNumber("clock", 0).value(), fold->newest().value)).ok());
+    EXPECT_TRUE(state->SetNumber("clock", std::max(state->GetNumber("clock", 0).value(), fold->newest().value)).ok());
     EXPECT_TRUE(recorder->Load().ok());
-    Reconciler reconciler({log.get(), names.get(), rows.get(), stages.get(), recorder.get()}, fold.get(), choice,
+    Reconciler reconciler({log.get(), names.get(), rows.get(), unsettled.get(), recorder.get()}, fold.get(), choice,
                           fresh_chain);
     for (const Reconciler::Pass pass : {Reconciler::Pass::kCompare, Reconciler::Pass::kWrite}) {
       EXPECT_TRUE(reconciler.BeginPass(pass, Lsn{100}, kNowMs * 1000).ok());
@@ -155,7 +157,9 @@ class Branch {
   std::unique_ptr<EventLog> log;
   std::unique_ptr<TableNames> names;
   std::unique_ptr<RowVersionStore> rows;
-  std::unique_ptr<StageStore> stages;
+  std::unique_ptr<LocalState> state;
+  std::unique_ptr<UnsettledRows> unsettled;
+  std::unique_ptr<Conflicts> conflicts;
   std::unique_ptr<Recorder> recorder;
   OriginId own;
   std::shared_ptr<TableShape> shape = Products();
@@ -230,7 +234,7 @@ TEST_F(ReconcileTest, ChoosingHereBeatsEvenAFleetThatLivesInTheFuture) {
   EXPECT_EQ(events[0].row().columns(0).old_value(), "a");
   EXPECT_GT(events[0].stamp(), events[0].row().replaced(0).stamp());
   EXPECT_EQ(Newest(here_.Versions("1")).origin, here_.own);
-  EXPECT_EQ(here_.stages->UnsettledCount(), 0);
+  EXPECT_EQ(here_.unsettled->count(), 0);
 }
 
 TEST_F(ReconcileTest, EvidenceForTheFleetsChoiceIsStampedBeforeEverythingAndLoses) {
@@ -254,7 +258,7 @@ TEST_F(ReconcileTest, OnAChainThatHasBegunTheFleetsChoiceMakesTheRowDue) {
   here_.PullFrom(fleet_);
   here_.Reconcile({{"1", "mine", "a"}}, DifferenceChoice::kFleet, /*fresh_chain=*/false);
   EXPECT_EQ(here_.RowEvents().size(), 1u);
-  const auto due = here_.stages->Unsettled(here_.Ref("1")).value();
+  const auto due = here_.unsettled->Find(here_.Ref("1")).value();
   ASSERT_TRUE(due.has_value());
   EXPECT_FALSE(due->held_known);
   EXPECT_EQ(Newest(here_.Versions("1")).origin, fleet_.own);

@@ -22,8 +22,8 @@ std::vector<v1::Event> OwnEvents(const std::string& path, std::map<uint64_t, v1:
   auto file = LogFile::Open(path, {.read_only = true});
   if (!file.ok()) return events;
   auto log = EventLog::Open(file->get()).value();
-  auto stages = StageStore::Open(file->get(), log.get()).value();
-  const absl::StatusOr<OriginId> own = OwnOrigin(*stages);
+  auto state = LocalState::Open(file->get(), log.get()).value();
+  const absl::StatusOr<OriginId> own = OwnOrigin(*state);
   if (!own.ok()) return events;
   EventReader reader = log->Read(*own, Sequence{1});
   while (const StoredEvent* stored = reader.Next().value()) {

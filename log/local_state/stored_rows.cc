@@ -1,0 +1,29 @@
+#include "log/local_state/stored_rows.h"
+
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+
+namespace assay {
+
+absl::Status MalformedTable(absl::string_view table) {
+  return absl::DataLossError(
+      absl::StrCat("the log's table ", table, " is malformed: put the newest good copy of the log file back"));
+}
+
+absl::StatusOr<RowRef> ReadRowRef(const Statement& row, int column, absl::string_view table) {
+  RowRef ref;
+  ref.table = {static_cast<uint32_t>(row.Int(column))};
+  const absl::string_view key = row.Blob(column + 1);
+  if (key.size() != ref.key.size()) return MalformedTable(table);
+  std::memcpy(ref.key.data(), key.data(), key.size());
+  return ref;
+}
+
+absl::StatusOr<OriginId> ReadOrigin(const Statement& row, int column, const EventLog& log, absl::string_view table) {
+  const uint64_t index = static_cast<uint64_t>(row.Int(column));
+  if (!log.HasIndex(index)) return MalformedTable(table);
+  return log.OriginOf({static_cast<uint32_t>(index)});
+}
+
+}  // namespace assay

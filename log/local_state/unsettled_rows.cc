@@ -1,0 +1,163 @@
+#include "log/local_state/unsettled_rows.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "log/annotate.h"
+#include "log/check.h"
+#include "log/local_state/stored_rows.h"
+
+namespace assay {
+namespace {
+
+constexpr char kTable[] = "unsettled";
+constexpr char kColumns[] =
+    "SELECT table_id, key_hash, key, held_known, held, cause, sqlstate, origin, sequence, since_ms, retry_at_ms, "
+    "attempts FROM unsettled ";
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<UnsettledRows>> UnsettledRows::Open(LogFile* file, EventLog* log) {
+  std::unique_ptr<UnsettledRows> rows(new UnsettledRows(file, log));
+  ASSAY_RETURN_IF_ERROR(rows->Load());
+  ASSAY_ASSIGN_OR_RETURN(rows->find_,
+                         file->Prepare(absl::StrCat(kColumns, "WHERE table_id = ?1 AND key_hash = ?2")));
+  if (!file->read_only()) {
+    ASSAY_ASSIGN_OR_RETURN(
+        rows->put_,
+        file->Prepare("INSERT OR REPLACE INTO unsettled VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"));
+    ASSAY_ASSIGN_OR_RETURN(rows->erase_,
+                           file->Prepare("DELETE FROM unsettled WHERE table_id = ?1 AND key_hash = ?2"));
+  }
+  UnsettledRows* raw = rows.get();
+  raw->participation_ = file->AddParticipant([] { return absl::OkStatus(); }, [raw] { return raw->Load(); });
+  return rows;
+}
+
+absl::Status UnsettledRows::Refresh() { return file_->read_only() ? Load() : absl::OkStatus(); }
+
+absl::Status UnsettledRows::Load() {
+  ASSAY_ASSIGN_OR_RETURN(
+      Statement counts,
+      file_->Prepare("SELECT (SELECT count(*) FROM unsettled), (SELECT count(*) FROM unsettled WHERE cause <> '')"));
+  ASSAY_ASSIGN_OR_RETURN(const bool row, counts.Step());
+  if (!row) return MalformedTable(kTable);
+  count_ = counts.Int(0);
+  parked_count_ = counts.Int(1);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<UnsettledRow> UnsettledRows::Read(const Statement& row) const {
+  UnsettledRow result;
+  ASSAY_ASSIGN_OR_RETURN(result.row, ReadRowRef(row, 0, kTable));
+  result.key = std::string(row.Blob(2));
+  result.held_known = row.Int(3) != 0;
+  if (!row.IsNull(4)) {
+    ASSAY_ASSIGN_OR_RETURN(result.held, RowVersions::Decode(row.Blob(4), *log_));
+  }
+  result.cause = std::string(row.Blob(5));
+  result.sqlstate = std::string(row.Blob(6));
+  ASSAY_ASSIGN_OR_RETURN(result.origin, ReadOrigin(row, 7, *log_, kTable));
+  result.sequence = {static_cast<uint64_t>(row.Int(8))};
+  result.since_ms = row.Int(9);
+  result.retry_at_ms = row.Int(10);
+  result.attempts = static_cast<uint32_t>(row.Int(11));
+  return result;
+}
+
+absl::StatusOr<std::vector<UnsettledRow>> UnsettledRows::ReadAll(Statement& rows) const {
+  std::vector<UnsettledRow> result;
+  for (;;) {
+    ASSAY_ASSIGN_OR_RETURN(const bool row, rows.Step());
+    if (!row) return result;
+    ASSAY_ASSIGN_OR_RETURN(UnsettledRow unsettled, Read(rows));
+    result.push_back(std::move(unsettled));
+  }
+}
+
+absl::StatusOr<std::optional<UnsettledRow>> UnsettledRows::Find(const RowRef& row) {
+  if (count_ == 0) return std::nullopt;
+  find_.BindInt(1, row.table.value).BindBlob(2, View(row.key));
+  ASSAY_ASSIGN_OR_RETURN(const bool found, find_.Step());
+  if (!found) return std::nullopt;
+  absl::StatusOr<UnsettledRow> result = Read(find_);
+  find_.Reset();
+  if (!result.ok()) return result.status();
+  return *std::move(result);
+}
+
+absl::Status UnsettledRows::Put(const UnsettledRow& row) {
+  ASSAY_CHECK(file_->InTransaction());
+  ASSAY_RETURN_IF_ERROR(Erase(row.row));
+  ASSAY_ASSIGN_OR_RETURN(const OriginIndex origin, log_->IndexOf(row.origin));
+  const std::string held = row.held ? row.held->Encode(*log_) : "";
+  put_.BindInt(1, row.row.table.value)
+      .BindBlob(2, View(row.row.key))
+      .BindBlob(3, row.key)
+      .BindInt(4, row.held_known ? 1 : 0)
+      .BindText(6, row.cause)
+      .BindText(7, row.sqlstate)
+      .BindInt(8, origin.value)
+      .BindInt(9, static_cast<int64_t>(row.sequence.value))
+      .BindInt(10, row.since_ms)
+      .BindInt(11, row.retry_at_ms)
+      .BindInt(12, row.attempts);
+  row.held ? put_.BindBlob(5, held) : put_.BindNull(5);
+  ASSAY_RETURN_IF_ERROR(put_.Run());
+  ++count_;
+  if (!row.cause.empty()) ++parked_count_;
+  return absl::OkStatus();
+}
+
+absl::Status UnsettledRows::Erase(const RowRef& row) {
+  ASSAY_CHECK(file_->InTransaction());
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> old, Find(row));
+  if (!old) return absl::OkStatus();
+  ASSAY_RETURN_IF_ERROR(erase_.BindInt(1, row.table.value).BindBlob(2, View(row.key)).Run());
+  --count_;
+  if (!old->cause.empty()) --parked_count_;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> UnsettledRows::RetryNow(std::optional<TableId> table) {
+  ASSAY_CHECK(file_->InTransaction());
+  ASSAY_ASSIGN_OR_RETURN(Statement count,
+                         file_->Prepare("SELECT count(*) FROM unsettled WHERE ?1 IS NULL OR table_id = ?1"));
+  ASSAY_ASSIGN_OR_RETURN(Statement retry,
+                         file_->Prepare("UPDATE unsettled SET retry_at_ms = 0 WHERE ?1 IS NULL OR table_id = ?1"));
+  for (Statement* each : {&count, &retry}) table ? each->BindInt(1, table->value) : each->BindNull(1);
+  ASSAY_ASSIGN_OR_RETURN(const bool row, count.Step());
+  const int64_t rows = row ? count.Int(0) : 0;
+  count.Reset();
+  ASSAY_RETURN_IF_ERROR(retry.Run());
+  return rows;
+}
+
+absl::StatusOr<std::vector<UnsettledRow>> UnsettledRows::Due(int64_t now_ms, size_t count_max) {
+  if (count_ == 0) return std::vector<UnsettledRow>();
+  ASSAY_ASSIGN_OR_RETURN(
+      Statement rows,
+      file_->Prepare(
+          absl::StrCat(kColumns, "WHERE retry_at_ms <= ?1 ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
+  rows.BindInt(1, now_ms).BindInt(2, static_cast<int64_t>(count_max));
+  return ReadAll(rows);
+}
+
+absl::StatusOr<std::vector<UnsettledRow>> UnsettledRows::List(bool parked_only, size_t count_max) {
+  ASSAY_ASSIGN_OR_RETURN(
+      Statement rows,
+      file_->Prepare(
+          absl::StrCat(kColumns, "WHERE cause <> '' OR NOT ?1 ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
+  rows.BindInt(1, parked_only ? 1 : 0).BindInt(2, static_cast<int64_t>(count_max));
+  return ReadAll(rows);
+}
+
+absl::StatusOr<std::optional<int64_t>> UnsettledRows::NextRetryMs() {
+  if (count_ == 0) return std::nullopt;
+  ASSAY_ASSIGN_OR_RETURN(Statement select, file_->Prepare("SELECT min(retry_at_ms) FROM unsettled"));
+  ASSAY_ASSIGN_OR_RETURN(const bool row, select.Step());
+  if (!row || select.IsNull(0)) return std::nullopt;
+  return select.Int(0);
+}
+
+}  // namespace assay
