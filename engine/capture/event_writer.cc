@@ -114,7 +114,7 @@ absl::Status EventWriter::AppendHeld(bool ends_transaction) {
 
 bool EventWriter::TakesRoom(const TupleValue& value) {
   if (value.kind != TupleValue::Kind::kText) return true;
-  if (row_bytes_ + value.text.size() > row_bytes_max_) return false;
+  if (row_bytes_ + value.text.size() > config_.row_bytes_max) return false;
   row_bytes_ += value.text.size();
   return true;
 }

@@ -22,6 +22,7 @@
 #include "absl/strings/string_view.h"
 #include "engine/capture/declared_tables.h"
 #include "engine/capture/hybrid_clock.h"
+#include "engine/config.h"
 #include "engine/database.h"
 #include "engine/fold/fold_values.h"
 #include "engine/fold/merge.h"
@@ -42,9 +43,9 @@ struct TransactionFacts {
 
 class EventWriter {
  public:
-  EventWriter(const OriginId& own, size_t row_bytes_max, EventLog* log, LocalState* state, DeclaredTables* tables,
+  EventWriter(const OriginId& own, const EngineConfig& config, EventLog* log, LocalState* state, DeclaredTables* tables,
               HybridClock* clock)
-      : own_(own), row_bytes_max_(row_bytes_max), log_(log), state_(state), tables_(tables), clock_(clock) {}
+      : own_(own), config_(config), log_(log), state_(state), tables_(tables), clock_(clock) {}
 
   // Forgets the transaction under way and what the chain was taken to have. After LogFile::Rollback.
   void Clear();
@@ -86,7 +87,7 @@ class EventWriter {
   absl::Status AppendHeld(bool ends_transaction);
 
   const OriginId own_;
-  const size_t row_bytes_max_;
+  const EngineConfig& config_;
   EventLog* log_;
   LocalState* state_;
   DeclaredTables* tables_;

@@ -57,7 +57,7 @@ Recorder::Recorder(const EngineConfig& config, const OriginId& own, const Stores
       echo_(echo),
       tables_(config, own, stores.names, stores.state),
       withheld_(stores.state),
-      writer_(own, config.row_bytes_max, stores.log, stores.state, &tables_, &hybrid_),
+      writer_(own, config, stores.log, stores.state, &tables_, &hybrid_),
       local_(own, stores, clock) {}
 
 absl::Status Recorder::Load() {
