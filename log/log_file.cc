@@ -162,13 +162,12 @@ absl::Status LogFile::CheckFormat() {
         absl::StrCat(path_, " is not an Assay log: put the right file back, or name another state directory"));
   }
   if (version > kLogFormatVersion) {
-    return absl::FailedPreconditionError(absl::StrCat(path_, " has log format ", version,
-                                                      " and this program reads up to ", kLogFormatVersion,
-                                                      ": install a newer Assay"));
-  }
-  if (version < kLogFormatVersion && read_only_) {
     return absl::FailedPreconditionError(absl::StrCat(path_, " has log format ", version, " and this program reads ",
-                                                      kLogFormatVersion, ": start assayd once, which brings it there"));
+                                                      kLogFormatVersion, ": install a newer Assay"));
+  }
+  if (version < kLogFormatVersion) {
+    return absl::DataLossError(absl::StrCat(path_, " says that it has log format ", version,
+                                            ", which no Assay wrote: put the newest good copy of it back"));
   }
   return absl::OkStatus();
 }
@@ -190,26 +189,10 @@ absl::Status LogFile::Configure() {
   // to.
   ASSAY_RETURN_IF_ERROR(Execute("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216"));
   ASSAY_ASSIGN_OR_RETURN(const int64_t application, Number("PRAGMA application_id"));
-  ASSAY_ASSIGN_OR_RETURN(const int64_t version, Number("PRAGMA user_version"));
-  if (application == kLogApplicationId && version == kLogFormatVersion) return absl::OkStatus();
-  const bool is_log = application == kLogApplicationId;
-  // Its writer alone can tell how that ended, and it does not open the newer format.
-  if (is_log && version < 3) {
-    ASSAY_ASSIGN_OR_RETURN(const int64_t open, Number("SELECT count(*) FROM intent"));
-    if (open > 0) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(path_, " has log format ", version,
-                       " and a projection whose outcome is not settled: start the Assay that wrote it once, until "
-                       "`assay status` shows nothing pending, and then this one"));
-    }
-  }
-  const char* schema = is_log ? "" : kLogSchema;
-  const char* list = is_log && version >= 2 ? "" : kRowVersionList;
-  const char* intent = is_log && version >= 3 ? "" : kIntent;
-  return Annotate(Execute(absl::StrCat("BEGIN IMMEDIATE;", schema, list, intent, kRowVersionRuns,
-                                       "PRAGMA application_id = ", kLogApplicationId,
+  if (application == kLogApplicationId) return absl::OkStatus();
+  return Annotate(Execute(absl::StrCat("BEGIN IMMEDIATE;", kLogSchema, "PRAGMA application_id = ", kLogApplicationId,
                                        "; PRAGMA user_version = ", kLogFormatVersion, "; COMMIT")),
-                  version == 0 ? "create" : "bring to the newest format");
+                  "create");
 }
 
 absl::Status LogFile::Begin() {

@@ -56,7 +56,7 @@ class Statement {
 
 // "ASSY" in SQLite's application_id; the format of tables and blobs, in user_version. See FORMAT.md.
 inline constexpr int64_t kLogApplicationId = 0x41535359;
-inline constexpr int64_t kLogFormatVersion = 4;
+inline constexpr int64_t kLogFormatVersion = 1;
 
 class LogFile {
  public:
@@ -66,8 +66,8 @@ class LogFile {
     bool read_only = false;
   };
 
-  // Creates the file with its schema when it is not there (unless read_only: NOT_FOUND), and brings one of an older
-  // format to the newest (unless read_only: FAILED_PRECONDITION).
+  // Creates the file with its schema when it is not there (unless read_only: NOT_FOUND). A file of another format is
+  // refused, and nothing in it is changed.
   static absl::StatusOr<std::unique_ptr<LogFile>> Open(const std::string& path, const Options& options);
   ~LogFile();
   LogFile(const LogFile&) = delete;

@@ -3,34 +3,6 @@
 
 namespace assay {
 
-// Since format 4.
-inline constexpr char kRowVersionRuns[] = R"sql(
--- Row versions older than those of row_version_recent and newer than those of row_version: sorted runs of them, in blocks.
-CREATE TABLE row_version_run (
-  id   INTEGER PRIMARY KEY AUTOINCREMENT,
-  run  INTEGER NOT NULL,                -- Higher ones count before lower ones.
-  rows BLOB NOT NULL                    -- By table and key, over all blocks of the run.
-) STRICT;
-)sql";
-
-// Since format 3; before, there was one at most.
-inline constexpr char kIntent[] = R"sql(
-DROP TABLE IF EXISTS intent;
-CREATE TABLE intent (
-  batch  INTEGER PRIMARY KEY,
-  intent BLOB NOT NULL
-) STRICT;
-)sql";
-
-// Since format 2.
-inline constexpr char kRowVersionList[] = R"sql(
--- Row versions newer than those of row_version, commit by commit; now and then they are moved there.
-CREATE TABLE row_version_recent (
-  id   INTEGER PRIMARY KEY AUTOINCREMENT,
-  rows BLOB NOT NULL                    -- The last of a row counts.
-) STRICT;
-)sql";
-
 inline constexpr char kLogSchema[] = R"sql(
 -- One row per chain held here, and per origin that a row version names.
 CREATE TABLE chain (
@@ -95,6 +67,19 @@ CREATE TABLE row_version (
   PRIMARY KEY (table_id, key_hash)
 ) STRICT, WITHOUT ROWID;
 
+-- Row versions older than those of row_version_recent and newer than those of row_version: sorted runs of them, in blocks.
+CREATE TABLE row_version_run (
+  id   INTEGER PRIMARY KEY AUTOINCREMENT,
+  run  INTEGER NOT NULL,                -- Higher ones count before lower ones.
+  rows BLOB NOT NULL                    -- By table and key, over all blocks of the run.
+) STRICT;
+
+-- The newest row versions, commit by commit; now and then they become a run.
+CREATE TABLE row_version_recent (
+  id   INTEGER PRIMARY KEY AUTOINCREMENT,
+  rows BLOB NOT NULL                    -- The last of a row counts.
+) STRICT;
+
 CREATE TABLE value (
   name  TEXT PRIMARY KEY,
   value BLOB NOT NULL
@@ -112,6 +97,11 @@ CREATE TABLE seen (
   seen      INTEGER NOT NULL,
   PRIMARY KEY (by_origin, of_origin, sequence)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE intent (
+  batch  INTEGER PRIMARY KEY,
+  intent BLOB NOT NULL
+) STRICT;
 
 CREATE TABLE unsettled (
   table_id    INTEGER NOT NULL,

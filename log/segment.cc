@@ -86,7 +86,6 @@ absl::Status DecodedSegment::Unpack(const Segment& segment) {
 
   size_t budget = kPartBytesMax;
   std::vector<ByteReader> cursors;
-  std::vector<bool> whole_events;
   std::vector<uint32_t> checks;
   std::vector<uint32_t> left;
   for (const SegmentPart& part : segment.parts) {
@@ -94,13 +93,11 @@ absl::Status DecodedSegment::Unpack(const Segment& segment) {
     if (part.masked) {
       if (part.payload.size() != part.event_count * sizeof(Hash)) return Malformed("not one leaf hash a masked event");
       payloads_.push_back(std::make_unique<std::string>(part.payload));
-      whole_events.push_back(true);
       checks.push_back(0);
     } else {
       ASSAY_ASSIGN_OR_RETURN(UnpackedPart unpacked, UnpackPart(part.payload, budget));
       budget -= std::min(budget, unpacked.bytes.size());
       payloads_.push_back(std::make_unique<std::string>(std::move(unpacked.bytes)));
-      whole_events.push_back(unpacked.whole_events);
       checks.push_back(unpacked.check);
     }
     cursors.emplace_back(*payloads_.back());
@@ -128,8 +125,7 @@ absl::Status DecodedSegment::Unpack(const Segment& segment) {
     } else {
       Sequence begins{event.sequence.value + 1 - in_transaction};
       const EventPlace place{event.origin, event.sequence, event.stamp, begins, event.ends_transaction};
-      if (!(whole_events[part] ? cursors[part].Sized(&event.bytes)
-                               : TakeEvent(place, &cursors[part], &restored_, &event.bytes))) {
+      if (!TakeEvent(place, &cursors[part], &restored_, &event.bytes)) {
         return Malformed("a part ends inside an event");
       }
       event.leaf = LeafHash(event.bytes);
@@ -159,8 +155,7 @@ absl::Status DecodedSegment::Unpack(const Segment& segment) {
   }
   for (size_t part = 0; part < cursors.size(); ++part) {
     if (left[part] != 0 || !cursors[part].empty()) return Malformed("a part has more events than the layout");
-    if (checks[part] != 0 && !whole_events[part])
-      return Malformed("its events were packed for another place, or are others");
+    if (checks[part] != 0) return Malformed("its events were packed for another place, or are others");
   }
   transaction_count_ = layout.transactions.size();
   return absl::OkStatus();

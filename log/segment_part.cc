@@ -16,11 +16,9 @@ namespace {
 
 // On disk and on the wire: never change a meaning.
 enum PackingFlag : uint8_t {
-  kWholeRaw = 0,  // Events that repeat their place: read, and no longer written.
-  kWholeZstd = 1,
-  kRaw = 2,
-  kZstd = 3,
-  kDictionaryZstd = 4,
+  kRaw = 0,
+  kZstd = 1,
+  kDictionaryZstd = 2,
 };
 
 constexpr int kZstdLevel = 1;  // Level 3 takes twice as long for a few per cent.
@@ -152,13 +150,11 @@ absl::StatusOr<UnpackedPart> UnpackPart(absl::string_view payload, size_t bytes_
     return absl::FailedPreconditionError(
         absl::StrCat("a part is packed in a way unknown here (", flag, "): install a newer Assay"));
   }
-  UnpackedPart part{.whole_events = flag <= kWholeZstd};
+  UnpackedPart part;
   absl::string_view check;
-  if (!part.whole_events) {
-    if (!reader.Take(kCheckBytes, &check)) return absl::DataLossError("a part is cut short");
-    part.check = PartCheck(0, check);
-  }
-  if (flag == kWholeRaw || flag == kRaw) {
+  if (!reader.Take(kCheckBytes, &check)) return absl::DataLossError("a part is cut short");
+  part.check = PartCheck(0, check);
+  if (flag == kRaw) {
     part.bytes = std::string(payload.substr(payload.size() - reader.size()));
     return part;
   }

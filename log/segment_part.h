@@ -26,8 +26,6 @@ inline uint32_t PartCheck(uint32_t check, absl::string_view leaf) {
 struct UnpackedPart {
   std::string bytes;
   uint32_t check = 0;  // PartCheck of its events, when they were packed.
-  bool whole_events =
-      false;  // By an older program: each event as it is, after its length, and not as PutEvent puts it.
 };
 
 std::string PackPart(absl::string_view raw, uint32_t check);

@@ -15,18 +15,19 @@ CREATE TABLE IF NOT EXISTS assay.installation (
 
 DO $$
 BEGIN
-  IF (SELECT version FROM assay.installation) > 2 THEN
-    RAISE EXCEPTION 'schema assay is version %, made by a newer Assay than this one (version 2)',
+  IF (SELECT version FROM assay.installation) > 1 THEN
+    RAISE EXCEPTION 'schema assay is version %, made by a newer Assay than this one (version 1)',
       (SELECT version FROM assay.installation) USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
 END $$;
 INSERT INTO assay.installation (version) VALUES (1) ON CONFLICT DO NOTHING;
 
 -- The newest projection batch that committed: written in each projection's own transaction, so that one whose reply was lost can
--- be looked up.
+-- be looked up. `origin` is the log that this database belongs to: an older or another copy of either is known by that.
 CREATE TABLE IF NOT EXISTS assay.progress (
   only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-  batch bigint NOT NULL);
+  batch bigint NOT NULL,
+  origin text CHECK (origin ~ '^[0-9a-f]{32}$'));
 INSERT INTO assay.progress (batch) VALUES (0) ON CONFLICT DO NOTHING;
 
 -- Every relation that was changed for replication (tables, and the partitions below them), and how it was before.
@@ -63,9 +64,3 @@ BEGIN
   RETURN NULL;
 END $$;
 REVOKE ALL ON FUNCTION assay.attribute() FROM PUBLIC;
-
--- 2. --------------------------------------------------------------------------------------------------------------------------
-
--- The log that this database belongs to, by its origin: an older or another copy of either is known by that.
-ALTER TABLE assay.progress ADD COLUMN IF NOT EXISTS origin text CHECK (origin ~ '^[0-9a-f]{32}$');
-UPDATE assay.installation SET version = 2 WHERE version < 2;

@@ -55,12 +55,12 @@ CREATE TABLE IF NOT EXISTS assay_hub.migration (
 );
 DO $$
 BEGIN
-  IF EXISTS (SELECT FROM assay_hub.migration WHERE number > 2) THEN
+  IF EXISTS (SELECT FROM assay_hub.migration WHERE number > 1) THEN
     RAISE object_not_in_prerequisite_state USING MESSAGE = 'this hub was installed by a newer Assay: upgrade this one';
   END IF;
 END $$;
 
--- Migration 1. Later ones follow this block, each doing nothing when its number is there.
+-- Change 1. Later ones follow this block, each doing nothing when its number is there.
 
 CREATE TABLE IF NOT EXISTS assay_hub.branch (
   number      integer PRIMARY KEY CHECK (number > 0),
@@ -128,10 +128,6 @@ CREATE TABLE IF NOT EXISTS assay_hub.fork_evidence (
   UNIQUE (origin, sequence, pushed)         -- Pushing the same fork again proves nothing new.
 );
 
-INSERT INTO assay_hub.migration (number) VALUES (1) ON CONFLICT DO NOTHING;
-
--- Migration 2.
-
 -- The one run of a daemon that may push to a chain. Each run opens its own, naming the one before by its nonce, which only the log
 -- that opened it knows: an older copy of that log, or a second daemon with it, does not.
 CREATE TABLE IF NOT EXISTS assay_hub.session (
@@ -141,7 +137,7 @@ CREATE TABLE IF NOT EXISTS assay_hub.session (
   opened_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
-INSERT INTO assay_hub.migration (number) VALUES (2) ON CONFLICT DO NOTHING;
+INSERT INTO assay_hub.migration (number) VALUES (1) ON CONFLICT DO NOTHING;
 
 -- ---- Who is calling ---------------------------------------------------------------------------------------------------
 
@@ -319,7 +315,7 @@ END $$;
 CREATE OR REPLACE FUNCTION assay_hub.whoami() RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  RETURN (SELECT jsonb_build_object('version', '3', 'number', number::text, 'name', name,
+  RETURN (SELECT jsonb_build_object('version', '1', 'number', number::text, 'name', name,
                                     'hub_time', assay_hub.microseconds(clock_timestamp())::text)
           FROM assay_hub.branch WHERE number = assay_hub.caller());
 END $$;
@@ -428,8 +424,8 @@ DECLARE
   complete      bigint;
   different     bigint;
 BEGIN
-  IF octet_length(frame) < 31 OR get_byte(frame, 0) <> 3 THEN
-    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'push: not a frame of version 3';
+  IF octet_length(frame) < 31 OR get_byte(frame, 0) <> 1 THEN
+    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'push: not a frame of version 1';
   END IF;
   id := substr(frame, 2, 16);
   n := get_byte(frame, 17);
@@ -554,8 +550,8 @@ DECLARE
   more       boolean;
   body       bytea;
 BEGIN
-  IF octet_length(frame) < 13 OR get_byte(frame, 0) <> 2 OR octet_length(frame) <> 13 + 32 * assay_hub.u32(frame, 9) THEN
-    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'pull: not a frame of version 2';
+  IF octet_length(frame) < 13 OR get_byte(frame, 0) <> 1 OR octet_length(frame) <> 13 + 32 * assay_hub.u32(frame, 9) THEN
+    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'pull: not a frame of version 1';
   END IF;
   bytes_max := least(assay_hub.u64(frame, 1), 67108864);
   known := assay_hub.u32(frame, 9);
@@ -601,7 +597,7 @@ BEGIN
   INTO given, body, more;
 
   -- Of the heads, those that are not as the caller has them; of a chain that it has and this hub has not, that it is empty.
-  RETURN '\x02'::bytea || CASE WHEN more THEN '\x01'::bytea ELSE '\x00' END
+  RETURN '\x01'::bytea || CASE WHEN more THEN '\x01'::bytea ELSE '\x00' END
     || int8send(assay_hub.microseconds(clock_timestamp()))
     || (SELECT int4send(count(*)::int) || coalesce(string_agg(d.id || int8send(d.last) || int8send(d.complete)
                || CASE WHEN d.known THEN '\x00'::bytea ELSE '\x6c'::bytea || assay_hub.checkpoint_bytes(d.checkpoint) END, ''::bytea), '')

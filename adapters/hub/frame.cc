@@ -11,8 +11,7 @@
 namespace assay {
 namespace {
 
-constexpr uint8_t kPullVersion = 2;  // Only the heads that differ; shorter segments.
-constexpr uint8_t kPushVersion = 3;  // Shorter; 2 had the session, and 1 had none.
+constexpr uint8_t kFrameVersion = 1;
 constexpr uint8_t kMore = 1;
 enum SegmentFlag : uint8_t { kEndsTransaction = 1, kLeafHashes = 2 };
 constexpr uint8_t kMasked = 1;
@@ -141,7 +140,7 @@ absl::StatusOr<std::string> EncodePush(const PushRequest& request) {
   size_t size = 256;
   for (const Segment& segment : request.segments) size += segment.ByteSize() + 16 + 8 * segment.parts.size();
   out.reserve(size);
-  Put(&out, kPushVersion, 1);
+  Put(&out, kFrameVersion, 1);
   PutOrigin(&out, request.origin);
   PutSized(&out, request.session, 1);
   ASSAY_RETURN_IF_ERROR(PutCheckpoint(&out, request.origin, request.checkpoint));
@@ -161,7 +160,7 @@ absl::StatusOr<std::string> EncodePush(const PushRequest& request) {
 
 std::string EncodePull(const PullRequest& request) {
   std::string out;
-  Put(&out, kPullVersion, 1);
+  Put(&out, kFrameVersion, 1);
   Put(&out, request.bytes_max, 8);
   Put(&out, request.have.size(), 4);
   for (const auto& [origin, sequence] : request.have) {
@@ -178,8 +177,8 @@ std::string EncodePull(const PullRequest& request) {
 
 absl::StatusOr<PullReply> DecodePullReply(absl::string_view bytes, const PullRequest& request) {
   FrameReader reader(bytes);
-  if (const uint64_t version = reader.Number(1); version != kPullVersion) {
-    return absl::InvalidArgumentError(absl::StrCat("the hub's answer to pull is no frame of version ", kPullVersion,
+  if (const uint64_t version = reader.Number(1); version != kFrameVersion) {
+    return absl::InvalidArgumentError(absl::StrCat("the hub's answer to pull is no frame of version ", kFrameVersion,
                                                    " (", bytes.size(), " bytes, beginning with ", version, ")"));
   }
   PullReply reply;

@@ -108,7 +108,7 @@ absl::Status PostgresCapture::Examine() {
   ASSAY_ASSIGN_OR_RETURN(evidence_.flushed, ParseLsn(flushed));
   evidence_.known = true;
   // Made by `assay init`, as a row to update; a database without it, or one that keeps it from us, shows nothing.
-  const auto progress = catalog_->Execute("SELECT p.batch, pg_catalog.to_jsonb(p) ->> 'origin' FROM assay.progress p");
+  const auto progress = catalog_->Execute("SELECT batch, origin FROM assay.progress");
   if (!progress.ok() && !catalog_->usable()) return progress.status();
   if (progress.ok() && progress->rows() == 1) {
     evidence_.batch = static_cast<uint64_t>(progress->Int64(0, 0));

@@ -9,7 +9,7 @@
 
 namespace assay {
 namespace {
-constexpr absl::string_view kHubVersion = "3";
+constexpr absl::string_view kHubVersion = "1";
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HubSession>> HubSession::Create(HubOptions options) {

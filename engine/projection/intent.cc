@@ -10,7 +10,7 @@
 namespace assay {
 namespace {
 
-constexpr uint32_t kIntentFormat = 2;
+constexpr uint32_t kIntentFormat = 1;
 constexpr size_t kRowBytes = 48;  // As most rows are stored.
 
 IntentRow FromStored(const v1::ProjectionIntent::Row& stored) {

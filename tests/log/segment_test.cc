@@ -1,7 +1,4 @@
 #include "log/segment.h"
-
-#include <zstd.h>
-
 #include "absl/strings/match.h"
 #include "log/bytes.h"
 #include "log/merkle_tree.h"
@@ -295,7 +292,6 @@ TEST(SegmentPartTest, LargeAndSmallPartsComeBack) {
     EXPECT_LE(payload.size(), raw.size() + 5);
     ASSERT_OK_AND_ASSIGN(const UnpackedPart back, UnpackPart(payload));
     EXPECT_TRUE(back.bytes == raw);
-    EXPECT_FALSE(back.whole_events);
     EXPECT_EQ(back.check, 0x01020304u);
     if (payload.size() < raw.size()) {
       EXPECT_TRUE(absl::IsDataLoss(UnpackPart(absl::string_view(payload).substr(0, payload.size() - 1)).status()));
@@ -397,31 +393,6 @@ TEST(SegmentTest, SegmentInAnotherPlaceIsRefused) {
     EXPECT_TRUE(absl::IsDataLoss(status)) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("another place"));
   }
-}
-
-// Goal: a log written by the program before this one is read.
-// Method: its two packings, in which each event stands whole.
-TEST(SegmentTest, PartsOfWholeEventsAreRead) {
-  const std::vector<std::string> expected = Unpack(Pack(SmallTransactions())[0]);
-  Segment segment = Pack(SmallTransactions())[0];
-  ASSERT_OK_AND_ASSIGN(const DecodedSegment decoded, DecodedSegment::Decode(segment));
-  for (SegmentPart& part : segment.parts) {
-    std::string raw;
-    for (const StoredEvent& event : decoded.events()) {
-      if (event.table == part.table) PutSized(&raw, event.bytes);
-    }
-    part.payload = absl::StrCat(absl::string_view("\0", 1), raw);
-  }
-  EXPECT_EQ(Unpack(segment), expected);
-  for (SegmentPart& part : segment.parts) {
-    const std::string raw = part.payload.substr(1);
-    std::string frame(ZSTD_compressBound(raw.size()), '\0');
-    frame.resize(ZSTD_compress(frame.data(), frame.size(), raw.data(), raw.size(), 1));
-    part.payload = "\1";
-    PutVarint(&part.payload, raw.size());
-    part.payload += frame;
-  }
-  EXPECT_EQ(Unpack(segment), expected);
 }
 
 }  // namespace

@@ -391,7 +391,7 @@ TEST_F(LyingHubTest, APackingToComeIsNamedAndStopsNothingElse) {
 
 TEST_F(LyingHubTest, ADeclaredSizeBeyondReasonIsRefused) {
   ExpectRefusedAndHeals(OfB([](Segment& segment) {
-                          std::string payload = "\x01";
+                          std::string payload("\x01\0\0\0\0", 5);
                           PutVarint(&payload, uint64_t{1} << 60);
                           segment.parts.back().payload = payload;
                         }),
@@ -400,7 +400,7 @@ TEST_F(LyingHubTest, ADeclaredSizeBeyondReasonIsRefused) {
 
 TEST_F(LyingHubTest, ADeclaredSizeThatIsNotThereIsRefused) {
   ExpectRefusedAndHeals(OfB([](Segment& segment) {
-                          std::string payload = "\x01", frame(1000, '\0');
+                          std::string payload("\x01\0\0\0\0", 5), frame(1000, '\0');
                           PutVarint(&payload, uint64_t{1} << 29);
                           frame.resize(ZSTD_compress(frame.data(), frame.size(), "ring", 4, 1));
                           segment.parts.back().payload = payload + frame;
@@ -410,7 +410,7 @@ TEST_F(LyingHubTest, ADeclaredSizeThatIsNotThereIsRefused) {
 
 TEST_F(LyingHubTest, AZstdBombIsRefused) {
   const std::string zeros(16 << 20, '\0');
-  std::string bomb = "\x01", frame(ZSTD_compressBound(zeros.size()), '\0');
+  std::string bomb("\x01\0\0\0\0", 5), frame(ZSTD_compressBound(zeros.size()), '\0');
   PutVarint(&bomb, zeros.size());
   frame.resize(ZSTD_compress(frame.data(), frame.size(), zeros.data(), zeros.size(), 1));
   ASSERT_LT(frame.size(), size_t{100000});

@@ -26,7 +26,7 @@ std::string Note(char origin) {
 
 // Written out by hand from sql/README.md, with its worked example.
 std::string Reply() {
-  std::string bytes("\x02\x01\x00\x05\xaf\x31\x07\xa4\x00\x00", 10);  // version, more, hub's time
+  std::string bytes("\x01\x01\x00\x05\xaf\x31\x07\xa4\x00\x00", 10);  // version, more, hub's time
   bytes += std::string("\0\0\0\x02", 4) + std::string(16, '\xa1');    // two heads
   bytes += std::string("\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x02", 16) + CheckpointFrame();
   bytes += std::string(16, '\xb2') + std::string(17, '\0');  // the second: of nothing, no checkpoint
@@ -120,11 +120,11 @@ TEST(FrameTest, PushRequestWritesAsDocumented) {
   const auto frame =
       EncodePush({.origin = origin, .segments = {segment, next}, .checkpoint = Note('\xa1'), .session = "session"});
   ASSERT_TRUE(frame.ok()) << frame.status();
-  EXPECT_EQ(*frame, "\x03" + std::string(16, '\xa1') + "\x07session" + CheckpointFrame() +
+  EXPECT_EQ(*frame, "\x01" + std::string(16, '\xa1') + "\x07session" + CheckpointFrame() +
                         std::string("\0\0\0\0\0\0\0\x07\0\0\0\x02", 12) + std::string("\0\0\0\x02\x03", 5) + rest +
                         std::string("\0\0\0\x02\x02", 5) + rest);
   EXPECT_EQ(*EncodePush({.origin = origin, .segments = {}, .checkpoint = "", .session = ""}),
-            "\x03" + std::string(16, '\xa1') + std::string(14, '\0'));
+            "\x01" + std::string(16, '\xa1') + std::string(14, '\0'));
 }
 
 // Only the place of the first segment is sent: what does not follow it would be taken for what does.
@@ -149,7 +149,7 @@ TEST(FrameTest, PullRequestWritesAsDocumented) {
   const OriginId origin = OriginOf('\xa1'), other = OriginOf('\xb2');
   EXPECT_EQ(
       EncodePull({.have = {{origin, {5}}, {other, {6}}}, .bytes_max = 258, .checkpoints = {{other, Note('\xb2')}}}),
-      std::string("\x02\0\0\0\0\0\0\x01\x02\0\0\0\x02", 13) + std::string(16, '\xa1') +
+      std::string("\x01\0\0\0\0\0\0\x01\x02\0\0\0\x02", 13) + std::string(16, '\xa1') +
           std::string("\0\0\0\0\0\0\0\x05", 8) + std::string(8, '\0') + std::string(16, '\xb2') +
           std::string("\0\0\0\0\0\0\0\x06", 8) + std::string(8, 'r'));
 }

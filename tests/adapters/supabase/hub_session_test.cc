@@ -158,7 +158,7 @@ TEST_F(HubSessionTest, NonsenseIsRefused) {
   TestChain chain(0xA1);
   replace("push(frame bytea) RETURNS jsonb", "'{\"last\": \"many\"}'::jsonb");
   EXPECT_TRUE(absl::IsInvalidArgument(hub->Push(chain.Push(chain.ByTransaction())).status()));
-  for (const std::string answer : {"'\\x'", "'\\x01'", "'\\x0200ff'", "'\\x02000000000000000000ffffffff'"}) {
+  for (const std::string answer : {"'\\x'", "'\\x01'", "'\\x0100ff'", "'\\x01000000000000000000ffffffff'"}) {
     replace("pull(frame bytea) RETURNS bytea", absl::StrCat(answer, "::bytea"));
     EXPECT_TRUE(absl::IsInvalidArgument(hub->Pull({}).status())) << answer << " " << hub->Pull({}).status();
   }
