@@ -51,6 +51,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config,
   ASSAY_RETURN_IF_ERROR(p.recorder->Load());
   ASSAY_RETURN_IF_ERROR(p.projector->Load());
   ASSAY_RETURN_IF_ERROR(p.session->Load());
+  p.capture_link.status = absl::UnavailableError("capture has not started yet");
   p.capture_link.since = clock->Now();
   p.processed = p.confirmed = p.recorder->captured().position;
   // A restart is a good time to try what is parked: the times of the next tries may be of a clock that was wrong.
@@ -62,18 +63,14 @@ void Engine::OnCaptureStarted(DatabaseEvidence evidence) {
   parts_->capture_restarted = true;
   parts_->captured.Clear();
   parts_->gate->OnStarted(std::move(evidence));
-  parts_->capture_link = {absl::OkStatus(), parts_->clock->Now()};
+  parts_->capture_link.Succeed(parts_->clock->Now());
 }
 
 void Engine::OnCapture(CaptureBatch batch) { parts_->captured.Add(std::move(batch)); }
 
 void Engine::OnCaptureStopped(const absl::Status& status, absl::Time next_try, DatabaseEvidence evidence) {
   parts_->gate->OnStopped(std::move(evidence));
-  LinkStatus& link = parts_->capture_link;
-  if (link.status.code() != status.code()) link.since = parts_->clock->Now();
-  link.status = status;
-  link.next_try = next_try;
-  ++link.failures;
+  parts_->capture_link.FailUntil(status, parts_->clock->Now(), next_try);
 }
 
 void Engine::OnDatabaseReply(DatabaseReply reply) { parts_->database.OnReply(std::move(reply)); }

@@ -58,7 +58,7 @@ struct Engine::Parts {
   absl::Time position_at = absl::InfinitePast();
 
   bool paused = false;
-  LinkStatus capture_link{absl::UnavailableError("capture has not started yet")};
+  Link capture_link{absl::ZeroDuration(), absl::ZeroDuration()};  // The host says when it is tried again.
   absl::Status hints = absl::UnavailableError("not listening yet");
   bool hints_told = false;
   absl::Time newest_now = absl::InfinitePast();  // The clock's newest time in this process.

@@ -103,20 +103,12 @@ void Projector::Finish() {
 
 std::string Projector::Nonce() { return absl::StrFormat("%016x%016x", random_->Next(), random_->Next()); }
 
-void Projector::Working() {
-  if (!link_.status.ok()) link_ = {absl::OkStatus(), clock_->Now(), absl::InfinitePast(), 0};
-  backoff_.Succeed();
-}
-
 void Projector::Failed(const absl::Status& status) {
   // It may be another server that answers next.
   shapes_.clear();
   horizon_.Clear();
   ahead_.reset();
-  if (link_.status.code() != status.code()) link_.since = clock_->Now();
-  link_.status = status;
-  link_.next_try = retry_at_ = backoff_.Fail(clock_->Now(), *random_);
-  link_.failures = backoff_.failures();
+  retry_at_ = link_.Fail(status, clock_->Now(), *random_);
 }
 
 void Projector::AskLastBatch() {
@@ -324,7 +316,7 @@ absl::Status Projector::OnRead(absl::StatusOr<ReadReply> reply) {
     phase_ = Phase::kRead;
     return absl::OkStatus();
   }
-  Working();
+  link_.Succeed(clock_->Now());
   read_ = *std::move(reply);
   horizon_.OnRead(fence_, read_->session, read_->ended_before);
   if (locked_) retry_at_ = clock_->Now() + kLockedMax;
@@ -363,7 +355,7 @@ absl::Status Projector::OnProjected(ProjectReply reply) {
   if (phase_ != Phase::kProjecting || call_.has_value()) return absl::OkStatus();
   switch (reply.outcome) {
     case ProjectReply::Outcome::kCommitted:
-      Working();
+      link_.Succeed(clock_->Now());
       Committed();
       return absl::OkStatus();
     case ProjectReply::Outcome::kInDoubt:
@@ -381,8 +373,7 @@ absl::Status Projector::OnProjected(ProjectReply reply) {
       ++attempts_;
       shrink_ = true;
       // A row that keeps moving under locks waits for another projector, which cannot be, or a table rule: do not spin.
-      retry_at_ =
-          attempts_ > 2 * kAttemptsBeforeLocking ? backoff_.Fail(clock_->Now(), *random_) : absl::InfinitePast();
+      retry_at_ = attempts_ > 2 * kAttemptsBeforeLocking ? link_.Later(clock_->Now(), *random_) : absl::InfinitePast();
       break;
     case ProjectReply::Outcome::kRefused:
       if (reply.rows.empty()) {
@@ -412,7 +403,7 @@ absl::Status Projector::OnLastBatch(const absl::StatusOr<uint64_t>& batch) {
     Failed(Annotate(batch.status(), "ask which projection committed last"));
     return absl::OkStatus();
   }
-  Working();
+  link_.Succeed(clock_->Now());
   // What did not commit never happened: begin again from the cursors.
   for (std::optional<OpenIntent>* intent : {&landing_, &intent_}) {
     if (intent->has_value() && *batch < (*intent)->batch()) ASSAY_RETURN_IF_ERROR(DropIntent(intent));

@@ -150,7 +150,6 @@ class Projector : public ProjectionEcho {
   absl::Status RecordMeetings(const RowRef& ref, absl::string_view key, const std::vector<Meeting>& meetings);
   void Finish();
   void Failed(const absl::Status& status);
-  void Working();
   void AskLastBatch();
 
   const EngineConfig& config_;
@@ -211,8 +210,7 @@ class Projector : public ProjectionEcho {
   bool has_work_ = false;
   absl::Time retry_at_ = absl::InfinitePast();
   absl::Time wake_ = absl::InfiniteFuture();
-  Backoff backoff_{absl::Milliseconds(200), absl::Seconds(30)};
-  LinkStatus link_;
+  Link link_{absl::Milliseconds(200), absl::Seconds(30)};
   uint64_t events_projected_ = 0;
 
   std::optional<OpenIntent> landing_;           // It has committed.

@@ -21,24 +21,17 @@ absl::string_view Steady(absl::string_view state) { return state == "catching-up
 
 }  // namespace
 
-void Puller::Working() {
-  if (!link_.status.ok() || link_.since == absl::InfinitePast()) link_ = {absl::OkStatus(), clock_->Now()};
-  backoff_.Succeed();
-}
-
 void Puller::Failed(absl::Status status) {
-  if (link_.status.code() != status.code()) link_.since = clock_->Now();
   more_ = false;
-  link_.status = std::move(status);
-  link_.next_try = next_try_ = backoff_.Fail(clock_->Now(), *random_);
-  link_.failures = backoff_.failures();
+  link_.Fail(std::move(status), clock_->Now(), *random_);
   next_pull_ = absl::InfinitePast();  // Due, as soon as it may be tried.
 }
 
 void Puller::SyncNow() {
-  next_pull_ = next_heartbeat_ = next_try_ = absl::InfinitePast();
+  next_pull_ = next_heartbeat_ = absl::InfinitePast();
+  link_.TryAt(absl::InfinitePast());
   for (auto& [origin, trouble] : troubles_) {
-    if (trouble.next_try != absl::InfiniteFuture()) trouble.next_try = absl::InfinitePast();
+    if (trouble.next_try != absl::InfiniteFuture()) trouble.TryAt(absl::InfinitePast());
   }
 }
 
@@ -65,12 +58,11 @@ void Puller::OnPulled(absl::StatusOr<PullReply> reply, absl::Duration round_trip
 void Puller::OnHeartbeat(const absl::StatusOr<HeartbeatReply>& reply, absl::Duration round_trip) {
   busy_ = false;
   if (!reply.ok()) {
-    // With a backoff of its own: where pulls work, the common one would begin anew after each of them.
-    next_heartbeat_ = heartbeat_backoff_.Fail(clock_->Now(), *random_);
+    next_heartbeat_ = heartbeat_.Fail(reply.status(), clock_->Now(), *random_);
     return Failed(reply.status());
   }
-  heartbeat_backoff_.Succeed();
-  Working();
+  heartbeat_.Succeed(clock_->Now());
+  link_.Succeed(clock_->Now());
   heard_ = clock_->Now();
   MeasureOffset(reply->hub_time, round_trip);
   branches_ = reply->branches;
@@ -101,14 +93,9 @@ absl::Time Puller::NextRetry() const {
 }
 
 void Puller::Trouble(const OriginId& origin, absl::Status status, bool for_good) {
-  const absl::Time now = clock_->Now();
-  LinkStatus& trouble = troubles_[origin];
-  if (trouble.status.code() != status.code()) trouble.since = now;
-  trouble.status = std::move(status);
-  Backoff& backoff = chain_backoffs_.try_emplace(origin, absl::Seconds(1), absl::Minutes(5)).first->second;
-  trouble.next_try = backoff.Fail(now, *random_);
-  if (for_good) trouble.next_try = absl::InfiniteFuture();
-  trouble.failures = backoff.failures();
+  Link& trouble = troubles_.try_emplace(origin, absl::Seconds(1), absl::Minutes(5)).first->second;
+  trouble.Fail(std::move(status), clock_->Now(), *random_);
+  if (for_good) trouble.TryAt(absl::InfiniteFuture());
 }
 
 absl::StatusOr<EventLog::Refusal> Puller::CheckOwn(const std::vector<const Segment*>& segments, const HubHead& head) {
@@ -145,7 +132,6 @@ absl::StatusOr<bool> Puller::AppendChain(const OriginId& origin, const std::vect
   // The reply may have been full before it came to this chain: then nothing is known of it yet.
   if (!lacks || held.last > before) {
     troubles_.erase(origin);
-    chain_backoffs_.erase(origin);
   }
   return true;
 }
@@ -171,7 +157,7 @@ absl::Status Puller::Append(const PullReply& reply) {
     Failed(absl::InvalidArgumentError("the hub says that there is more, and gives nothing that is new"));
     return absl::OkStatus();
   }
-  Working();
+  link_.Succeed(clock_->Now());
   last_pull_ = clock_->Now();
   more_ = reply.more;
   if (reply.more && !ahead_.has_value()) next_pull_ = absl::InfinitePast();
@@ -216,10 +202,10 @@ void Puller::DropAhead() {
 
 void Puller::Ask(const BranchReport& report) {
   const absl::Time now = clock_->Now();
-  if (Steady(report.state) != Steady(told_state_) && heartbeat_backoff_.failures() == 0) {
+  if (Steady(report.state) != Steady(told_state_) && heartbeat_.failures == 0) {
     next_heartbeat_ = std::min(next_heartbeat_, heard_ + kHeartbeatIntervalMin);
   }
-  const bool may_try = now >= next_try_;
+  const bool may_try = now >= link_.next_try;
   if (may_try && now >= next_heartbeat_ && link_.status.ok() && last_pull_ != absl::InfinitePast()) {
     call_ = HubHeartbeat{report};
     told_state_ = report.state;
@@ -233,7 +219,7 @@ void Puller::Ask(const BranchReport& report) {
     call_ = std::move(pull);
     busy_ = true;
   } else {
-    wake_ = std::max(next_try_, std::min({next_pull_, next_heartbeat_, NextRetry()}));
+    wake_ = std::max(link_.next_try, std::min({next_pull_, next_heartbeat_, NextRetry()}));
   }
 }
 

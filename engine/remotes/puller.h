@@ -54,7 +54,7 @@ class Puller {
   const LinkStatus& link() const { return link_; }
   const std::map<OriginId, HubHead>& hub_heads() const { return hub_heads_; }
   // Chains of which the hub gives something wrong. `next_try` InfiniteFuture: not before the engine is opened again.
-  const std::map<OriginId, LinkStatus>& troubles() const { return troubles_; }
+  const std::map<OriginId, Link>& troubles() const { return troubles_; }
   // Chains that stand still for good, or have for a minute: a garbled reply is over sooner, and the causal order is
   // kept for it.
   std::set<OriginId> GivenUp() const;
@@ -64,7 +64,7 @@ class Puller {
   // When `branches` was told.
   absl::Time heard() const { return heard_; }
   absl::Time last_pull() const { return last_pull_; }
-  absl::Time next_pull() const { return std::max(std::min(next_pull_, NextRetry()), next_try_); }
+  absl::Time next_pull() const { return std::max(std::min(next_pull_, NextRetry()), link_.next_try); }
   // Events the hub has and this log has not.
   uint64_t Behind() const;
   // The hub has more, and it is on its way.
@@ -87,7 +87,6 @@ class Puller {
   void Ask(const BranchReport& report);
   // When a chain in trouble is asked for again.
   absl::Time NextRetry() const;
-  void Working();
   void Failed(absl::Status status);
   void MeasureOffset(absl::Time hub_time, absl::Duration round_trip);
 
@@ -106,19 +105,17 @@ class Puller {
   bool more_ = false;
   absl::Time next_pull_ = absl::InfinitePast();
   absl::Time next_heartbeat_ = absl::InfinitePast();
-  absl::Time next_try_ = absl::InfinitePast();
   absl::Time wake_ = absl::InfiniteFuture();
   absl::Time last_pull_ = absl::InfinitePast();
   absl::Time heard_ = absl::InfinitePast();
   std::string told_state_;
   absl::Duration clock_offset_;
-  Backoff backoff_{absl::Milliseconds(500), absl::Seconds(60)};
-  Backoff heartbeat_backoff_{absl::Milliseconds(500), absl::Seconds(60)};
-  LinkStatus link_;
+  Link link_{absl::Milliseconds(500), absl::Seconds(60)};
+  // Of its own: where pulls work, that of the pulls would begin anew after each of them.
+  Link heartbeat_{absl::Milliseconds(500), absl::Seconds(60)};
   std::map<OriginId, HubHead> hub_heads_;
-  std::map<OriginId, LinkStatus> troubles_;
-  std::map<OriginId, Backoff> chain_backoffs_;  // Of the chains in trouble.
-  std::set<OriginId> left_out_;                 // Of the pull that is under way.
+  std::map<OriginId, Link> troubles_;
+  std::set<OriginId> left_out_;  // Of the pull that is under way.
   std::vector<BranchPresence> branches_;
 };
 

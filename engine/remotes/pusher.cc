@@ -13,16 +13,8 @@ constexpr size_t kPushBytesMax = 1 << 20;
 
 }  // namespace
 
-void Pusher::Working() {
-  if (!link_.status.ok() || link_.since == absl::InfinitePast()) link_ = {absl::OkStatus(), clock_->Now()};
-  backoff_.Succeed();
-}
-
 void Pusher::Failed(absl::Status status) {
-  if (link_.status.code() != status.code()) link_.since = clock_->Now();
-  link_.status = std::move(status);
-  link_.next_try = next_try_ = backoff_.Fail(clock_->Now(), *random_);
-  link_.failures = backoff_.failures();
+  link_.Fail(std::move(status), clock_->Now(), *random_);
   hub_last_.reset();  // What it has by the next try is its to say.
 }
 
@@ -44,7 +36,7 @@ void Pusher::TakeHubLast(Sequence hub_last, bool pushed) {
   }
   // A hub that says what it has, and takes nothing, is not working: asking it must not begin the back-off of the pushes
   // anew.
-  if (pushed || hub_last == own_last || link_.status.ok()) Working();
+  if (pushed || hub_last == own_last || link_.status.ok()) link_.Succeed(clock_->Now());
   hub_last_ = hub_heard_ = hub_last;
 }
 
@@ -76,8 +68,8 @@ void Pusher::OnPushed(const absl::StatusOr<PushReply>& reply) {
 absl::Status Pusher::Step(bool paused) {
   wake_ = absl::InfiniteFuture();
   if (busy_ || paused || !config_.has_hub) return absl::OkStatus();
-  if (clock_->Now() < next_try_) {
-    wake_ = next_try_;
+  if (clock_->Now() < link_.next_try) {
+    wake_ = link_.next_try;
     return absl::OkStatus();
   }
   if (!hub_last_.has_value()) {

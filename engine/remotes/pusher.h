@@ -27,7 +27,7 @@ class Pusher {
   // rest again; one that has more than there is is asked too, and then named.
   void OnHubHead(Sequence last);
   // Try at once.
-  void SyncNow() { next_try_ = absl::InfinitePast(); }
+  void SyncNow() { link_.TryAt(absl::InfinitePast()); }
 
   std::optional<HubCall> TakeCall() { return std::exchange(call_, std::nullopt); }
   absl::Time NextWake() const { return wake_; }
@@ -42,7 +42,6 @@ class Pusher {
   absl::Time last_push() const { return last_push_; }
 
  private:
-  void Working();
   // The hub says that it has our chain up to `hub_last`; `pushed`: after it took something.
   void TakeHubLast(Sequence hub_last, bool pushed);
   void Failed(absl::Status status);
@@ -55,11 +54,9 @@ class Pusher {
   std::optional<HubCall> call_;
   bool busy_ = false;
   std::optional<Sequence> hub_last_, hub_heard_;
-  absl::Time next_try_ = absl::InfinitePast();
   absl::Time wake_ = absl::InfiniteFuture();
   absl::Time last_push_ = absl::InfinitePast();
-  Backoff backoff_{absl::Milliseconds(500), absl::Seconds(60)};
-  LinkStatus link_;
+  Link link_{absl::Milliseconds(500), absl::Seconds(60)};
 };
 
 }  // namespace assay

@@ -49,8 +49,8 @@ absl::Status SessionGate::Store() {
 absl::Status SessionGate::Step(bool paused) {
   wake_ = absl::InfiniteFuture();
   if (!config_.has_hub || busy_ || paused || open_) return absl::OkStatus();
-  if (clock_->Now() < next_try_) {
-    wake_ = next_try_;
+  if (clock_->Now() < link_.next_try) {
+    wake_ = link_.next_try;
     return absl::OkStatus();
   }
   SessionRequest request{own_, counter_, known_, session_};
@@ -70,21 +70,17 @@ absl::Status SessionGate::OnReply(const absl::StatusOr<SessionReply>& reply) {
   busy_ = false;
   asked_ = true;
   if (!reply.ok()) {
-    if (link_.status.code() != reply.status().code()) link_.since = clock_->Now();
-    link_.status = Annotate(reply.status(), "open the session at the hub");
-    link_.next_try = next_try_ = backoff_.Fail(clock_->Now(), *random_);
-    link_.failures = backoff_.failures();
+    link_.Fail(Annotate(reply.status(), "open the session at the hub"), clock_->Now(), *random_);
     return absl::OkStatus();
   }
-  if (!link_.status.ok() || link_.since == absl::InfinitePast()) link_ = {absl::OkStatus(), clock_->Now()};
-  backoff_.Succeed();
+  link_.Succeed(clock_->Now());
   if (!reply->opened) {
     refusal_ = absl::StrCat(
         "the hub has session ", reply->counter, " of this log's chain, which this log (session ", counter_,
         ") does not know: another machine runs with a copy of this branch, or everything here was restored "
         "from an older copy");
     // Asked again now and then: the other copy may be told to give way.
-    next_try_ = clock_->Now() + absl::Minutes(1);
+    link_.TryAt(clock_->Now() + absl::Minutes(1));
     return state_->Set(kRefusal, refusal_);
   }
   counter_ = reply->counter;

@@ -34,9 +34,9 @@ class SessionGate {
   // backup.
   void OnLost() {
     open_ = false;
-    next_try_ = absl::InfinitePast();
+    SyncNow();
   }
-  void SyncNow() { next_try_ = absl::InfinitePast(); }
+  void SyncNow() { link_.TryAt(absl::InfinitePast()); }
 
   std::optional<HubCall> TakeCall() { return std::exchange(call_, std::nullopt); }
   absl::Time NextWake() const { return wake_; }
@@ -64,10 +64,8 @@ class SessionGate {
   std::string refusal_;
   bool open_ = false, asked_ = false, busy_ = false;
   std::optional<HubCall> call_;
-  absl::Time next_try_ = absl::InfinitePast();
   absl::Time wake_ = absl::InfiniteFuture();
-  Backoff backoff_{absl::Milliseconds(500), absl::Seconds(60)};
-  LinkStatus link_;
+  Link link_{absl::Milliseconds(500), absl::Seconds(60)};
 };
 
 // What the hub refused this log's last session for, as `assay repair` reads it; empty: it did not.

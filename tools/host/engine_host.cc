@@ -138,8 +138,7 @@ void EngineHost::PauseCapture(absl::Duration pause, size_t items, uint64_t gener
 
 void EngineHost::EngineLoop() {
   SystemRandom random;
-  Backoff backoff(absl::Seconds(1), absl::Minutes(1));
-  absl::Time since = absl::InfinitePast();
+  Link link(absl::Seconds(1), absl::Minutes(1));
   while (!stopping_) {
     const absl::Time begun = SteadyNow();
     const absl::Status status = ExplainLogDamage(RunEngine(), parts_.log_path);
@@ -150,11 +149,10 @@ void EngineHost::EngineLoop() {
     }
     if (stopping_) break;
     const absl::Time now = absl::Now();
-    if (SteadyNow() - begun > kWorksAgainAfter) backoff.Succeed();
-    if (backoff.failures() == 0) since = now;
-    const absl::Time next_try = backoff.Fail(now, random);
-    board_.Publish([&](DaemonStatus& to) { to.engine_link = {status, since, next_try, backoff.failures()}; });
-    Sleep(next_try, 0);
+    if (SteadyNow() - begun > kWorksAgainAfter) link.Succeed(now);
+    link.Fail(status, now, random);
+    board_.Publish([&](DaemonStatus& to) { to.engine_link = link; });
+    Sleep(link.next_try, 0);
   }
   std::lock_guard<std::mutex> lock(mutex_);
   engine_ended_ = true;
@@ -297,7 +295,7 @@ void EngineHost::MakeHubCall(Hub& hub, Lane lane, HubCall call, uint64_t generat
 
 void EngineHost::CaptureLoop() {
   SystemRandom random;
-  Backoff backoff(absl::Milliseconds(500), absl::Seconds(30));
+  Link link(absl::Milliseconds(500), absl::Seconds(30));
   while (const uint64_t generation = AwaitEngine()) {
     const absl::Time begun = SteadyNow();
     absl::Status status = parts_.capture->Start();
@@ -311,8 +309,8 @@ void EngineHost::CaptureLoop() {
       parts_.capture->Stop();
     }
     if (status.ok() || stopping_) continue;
-    if (SteadyNow() - begun > kWorksAgainAfter) backoff.Succeed();
-    const absl::Time next_try = backoff.Fail(absl::Now(), random);
+    if (SteadyNow() - begun > kWorksAgainAfter) link.Succeed(absl::Now());
+    const absl::Time next_try = link.Fail(status, absl::Now(), random);
     inbox_.PostCapture(
         generation,
         [status, next_try, evidence](Engine& engine) { engine.OnCaptureStopped(status, next_try, evidence); }, 0, 0);
