@@ -1,318 +1,67 @@
 #include "engine/recovery/reconcile.h"
 
-#include <algorithm>
-#include <cstring>
 #include <utility>
 
-#include "absl/hash/hash.h"
-#include "absl/strings/str_cat.h"
 #include "engine/column_text.h"
-#include "engine/fold/merge.h"
 #include "log/annotate.h"
-#include "log/check.h"
 
 namespace assay {
-namespace {
-
-// Rows of the fold kept in memory before they go to the temporary table, in key order so that it is written from left
-// to right.
-constexpr size_t kCachedRows = 50'000;
-
-}  // namespace
-
-uint64_t HashValue(const TupleValue& value) {
-  return value.kind == TupleValue::Kind::kText ? absl::HashOf(true, value.text) : absl::HashOf(false);
-}
-
-absl::StatusOr<std::unique_ptr<FoldIndex>> FoldIndex::Build(LogFile* file, EventLog* log, TableNames* names,
-                                                            const Visitor& visit) {
-  std::unique_ptr<FoldIndex> index(new FoldIndex(file, log));
-  ASSAY_RETURN_IF_ERROR(file->Execute("DROP TABLE IF EXISTS temp.fold"));
-  ASSAY_RETURN_IF_ERROR(file->Execute(
-      "CREATE TEMP TABLE fold (table_id INTEGER, key BLOB, versions BLOB, hashes BLOB, seen INTEGER DEFAULT 0, "
-      "PRIMARY KEY (table_id, key)) WITHOUT ROWID"));
-  ASSAY_ASSIGN_OR_RETURN(index->get_,
-                         file->Prepare("SELECT versions, hashes FROM temp.fold WHERE table_id = ? AND key = ?"));
-  ASSAY_ASSIGN_OR_RETURN(index->put_,
-                         file->Prepare("INSERT OR REPLACE INTO temp.fold (table_id, key, versions, hashes) "
-                                       "VALUES (?, ?, ?, ?)"));
-  ASSAY_ASSIGN_OR_RETURN(index->mark_, file->Prepare("UPDATE temp.fold SET seen = 1 WHERE table_id = ? AND key = ?"));
-  for (const OriginId& origin : log->Origins()) {
-    EventReader reader = log->Read(origin, assay::Sequence{1});
-    while (true) {
-      ASSAY_ASSIGN_OR_RETURN(const StoredEvent* stored, reader.Next());
-      if (stored == nullptr) break;
-      if (stored->masked || stored->table.empty()) continue;
-      ASSAY_ASSIGN_OR_RETURN(const ResolvedChange change, ResolveChange(stored->bytes, origin, *names));
-      if (!change.event.has_row()) continue;
-      ASSAY_RETURN_IF_ERROR(index->Fold(change, origin));
-      if (visit) visit(change);
-    }
-  }
-  ASSAY_RETURN_IF_ERROR(index->Flush());
-  index->building_ = false;
-  return index;
-}
-
-FoldIndex::~FoldIndex() {
-  get_ = Statement();  // A table with a statement under way cannot be dropped.
-  put_ = Statement();
-  mark_ = Statement();
-  (void)file_->Execute("DROP TABLE IF EXISTS temp.fold");
-}
-
-absl::Status FoldIndex::Fold(const ResolvedChange& change, const OriginId& origin) {
-  empty_ = false;
-  const v1::RowChange& row = change.row();
-  const RowKey key(row.key().begin(), row.key().end());
-  ASSAY_ASSIGN_OR_RETURN(Entry * entry, Load({change.schema->table, HashKey(key)}));
-  const RowClaim claim = ClaimOf(change, origin);
-  newest_ = std::max(newest_, claim.version.stamp);
-  RowVersions merged = entry->versions;
-  Merge(VersionsOf(claim), &merged);
-  std::vector<uint64_t> hashes(merged.columns.size());
-  for (size_t i = 0, old = 0; i < merged.columns.size(); ++i) {
-    while (old < entry->versions.columns.size() && entry->versions.columns.ColumnAt(old) < merged.columns.ColumnAt(i))
-      ++old;
-    if (old < entry->versions.columns.size() && entry->versions.columns[old] == merged.columns[i])
-      hashes[i] = entry->hashes[old];
-  }
-  if (claim.kind != ChangeKind::kDelete) {
-    for (int i = 0; i < row.columns_size(); ++i) {
-      const size_t at = merged.columns.LowerBound(change.ColumnAt(i));
-      const ColumnVersion written{change.ColumnAt(i), claim.version};
-      if (at == merged.columns.size() || merged.columns[at] != written) continue;  // Somebody's newer write is there.
-      const v1::ColumnChange& column = row.columns(i);
-      hashes[at] = HashValue(column.has_value()
-                                 ? TupleValue{TupleValue::Kind::kText, {column.value().data(), column.value().size()}}
-                                 : TupleValue{});
-    }
-  }
-  entry->versions = std::move(merged);
-  entry->hashes = std::move(hashes);
-  return cache_.size() < kCachedRows ? absl::OkStatus() : Flush();
-}
-
-absl::StatusOr<FoldIndex::Entry*> FoldIndex::Load(const RowRef& row) {
-  auto [at, unknown] = cache_.try_emplace(row);
-  if (!unknown) return &at->second;
-  const absl::string_view key(reinterpret_cast<const char*>(row.key.data()), row.key.size());
-  ASSAY_ASSIGN_OR_RETURN(const bool found, get_.BindInt(1, row.table.value).BindBlob(2, key).Step());
-  if (!found) return &at->second;
-  ASSAY_ASSIGN_OR_RETURN(at->second.versions, RowVersions::Decode(get_.Blob(0), *log_));
-  const absl::string_view hashes = get_.Blob(1);
-  at->second.hashes.resize(hashes.size() / sizeof(uint64_t));
-  std::memcpy(at->second.hashes.data(), hashes.data(), hashes.size());
-  get_.Reset();
-  ASSAY_CHECK(at->second.hashes.size() == at->second.versions.columns.size());
-  return &at->second;
-}
-
-absl::Status FoldIndex::Flush() {
-  std::vector<const std::pair<const RowRef, Entry>*> sorted;
-  sorted.reserve(cache_.size());
-  for (const auto& entry : cache_) sorted.push_back(&entry);
-  std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
-  for (const auto* entry : sorted) {
-    const absl::string_view key(reinterpret_cast<const char*>(entry->first.key.data()), entry->first.key.size());
-    const absl::string_view hashes(reinterpret_cast<const char*>(entry->second.hashes.data()),
-                                   entry->second.hashes.size() * sizeof(uint64_t));
-    const std::string versions = entry->second.versions.Encode(*log_);
-    ASSAY_RETURN_IF_ERROR(
-        put_.BindInt(1, entry->first.table.value).BindBlob(2, key).BindBlob(3, versions).BindBlob(4, hashes).Run());
-  }
-  cache_.clear();
-  return absl::OkStatus();
-}
-
-absl::StatusOr<const FoldIndex::Entry*> FoldIndex::Find(const RowRef& row) {
-  ASSAY_CHECK(!building_);
-  if (empty_) return nullptr;
-  cache_.clear();  // Each row is asked for once a pass: nothing is gained by keeping it.
-  ASSAY_ASSIGN_OR_RETURN(Entry * entry, Load(row));
-  return entry->versions == RowVersions{} ? nullptr : entry;
-}
-
-absl::Status FoldIndex::ForgetSeen() { return file_->Execute("UPDATE temp.fold SET seen = 0 WHERE seen <> 0"); }
-
-absl::Status FoldIndex::MarkSeen(const RowRef& row) {
-  const absl::string_view key(reinterpret_cast<const char*>(row.key.data()), row.key.size());
-  return mark_.BindInt(1, row.table.value).BindBlob(2, key).Run();
-}
-
-absl::Status FoldIndex::ForEachUnseen(TableId table,
-                                      const std::function<absl::Status(const RowRef&, const Entry&)>& visit) {
-  ASSAY_CHECK(!building_);
-  ASSAY_ASSIGN_OR_RETURN(Statement unseen,
-                         file_->Prepare("SELECT key, versions, hashes FROM temp.fold WHERE table_id = ? AND seen = 0"));
-  unseen.BindInt(1, table.value);
-  for (;;) {
-    ASSAY_ASSIGN_OR_RETURN(const bool row, unseen.Step());
-    if (!row) return absl::OkStatus();
-    RowRef ref{table, {}};
-    Entry entry;
-    ASSAY_CHECK(unseen.Blob(0).size() == ref.key.size());
-    std::memcpy(ref.key.data(), unseen.Blob(0).data(), ref.key.size());
-    ASSAY_ASSIGN_OR_RETURN(entry.versions, RowVersions::Decode(unseen.Blob(1), *log_));
-    const absl::string_view hashes = unseen.Blob(2);
-    entry.hashes.resize(hashes.size() / sizeof(uint64_t));
-    std::memcpy(entry.hashes.data(), hashes.data(), hashes.size());
-    ASSAY_RETURN_IF_ERROR(visit(ref, entry));
-  }
-}
-
-RowComparison CompareRow(const FoldIndex::Entry* entry, absl::Span<const ColumnId> columns,
-                         const std::vector<bool>& is_key, absl::Span<const TupleValue> tuple) {
-  RowComparison comparison;
-  if (entry == nullptr) return comparison;
-  if (!entry->versions.IsLive()) {
-    comparison.kind = RowComparison::Kind::kDeleted;
-    return comparison;
-  }
-  for (size_t i = 0; i < tuple.size(); ++i) {
-    if (is_key[i]) continue;
-    const auto& known = entry->versions.columns;
-    const size_t at = known.LowerBound(columns[i]);
-    if (at == known.size() || known.ColumnAt(at) != columns[i]) {
-      comparison.unknown.push_back(i);
-    } else if (entry->hashes[at] != HashValue(tuple[i])) {
-      comparison.differing.push_back(i);
-    }
-  }
-  comparison.kind = comparison.differing.empty() ? RowComparison::Kind::kEqual : RowComparison::Kind::kDiffers;
-  return comparison;
-}
 
 absl::Status Reconciler::BeginPass(Pass pass, Lsn at, int64_t time_us) {
-  pass_ = pass;
-  time_us_ = time_us;
-  feed_.Begin(at, time_us);
   const bool evidence = pass == Pass::kCompare && choice_ == DifferenceChoice::kFleet && fresh_chain_;
-  parts_.recorder->SetSource(
-      pass == Pass::kCompare ? v1::TransactionHeader::RECONCILE : v1::TransactionHeader::BASELINE, evidence);
+  Begin(pass, at, time_us, pass == Pass::kCompare ? v1::TransactionHeader::RECONCILE : v1::TransactionHeader::BASELINE,
+        evidence);
   return absl::OkStatus();
 }
 
-absl::Status Reconciler::BeginTable(std::shared_ptr<const TableShape> shape) {
-  shape_ = std::move(shape);
-  ASSAY_ASSIGN_OR_RETURN(table_, parts_.names->IdOf(shape_->name));
-  columns_.clear();
-  is_key_.assign(shape_->columns.size(), false);
-  for (uint32_t key : shape_->key) is_key_[key] = true;
-  for (const TableColumn& column : shape_->columns) {
-    ASSAY_ASSIGN_OR_RETURN(const ColumnId id, parts_.names->ColumnIdOf(table_, column.name));
-    columns_.push_back(id);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Reconciler::Row(absl::Span<const TupleValue> tuple) {
-  ASSAY_CHECK(tuple.size() == columns_.size());
-  RowKey key;
-  for (uint32_t ordinal : shape_->key) key.emplace_back(tuple[ordinal].text);
-  const RowRef ref{table_, HashKey(key)};
-  ASSAY_ASSIGN_OR_RETURN(const FoldIndex::Entry* entry, fold_->Find(ref));
-  const RowComparison comparison = CompareRow(entry, columns_, is_key_, tuple);
-  const bool writing = pass_ == Pass::kWrite;
-  report_.rows += writing;
-  switch (comparison.kind) {
-    case RowComparison::Kind::kOnlyHere: {
-      if (!writing) return absl::OkStatus();
+absl::Status Reconciler::Compared(const ComparedRow& row) {
+  report_.rows += writing();
+  switch (row.comparison.kind) {
+    case RowComparison::Kind::kOnlyHere:
+      if (!writing()) return absl::OkStatus();
       ++report_.written;
-      CaptureItem item;
-      item.kind = CaptureItem::Kind::kInsert;
-      item.new_tuple.assign(tuple.begin(), tuple.end());
-      size_t bytes = 0;
-      for (const TupleValue& value : tuple) bytes += value.text.size();
-      return feed_.Record(shape_, std::move(item), bytes);
-    }
+      return WriteInsert(row.tuple);
     case RowComparison::Kind::kEqual:
-      if (!writing) return absl::OkStatus();
+      if (!writing()) return absl::OkStatus();
       ++report_.equal;
-      ASSAY_RETURN_IF_ERROR(TakeOn(ref, entry->versions));
-      return WriteUpdate(*entry, tuple, comparison.unknown);
+      ASSAY_RETURN_IF_ERROR(TakeOn(row));
+      return WriteUpdate(row, row.comparison.unknown);
     case RowComparison::Kind::kDiffers:
     case RowComparison::Kind::kDeleted:
-      return writing ? absl::OkStatus() : Differs(ref, key, *entry, comparison, tuple);
+      return writing() ? absl::OkStatus() : Differs(row);
   }
   return absl::OkStatus();
 }
 
-absl::Status Reconciler::Differs(const RowRef& ref, const RowKey& key, const FoldIndex::Entry& entry,
-                                 const RowComparison& comparison, absl::Span<const TupleValue> tuple) {
-  const bool deleted = comparison.kind == RowComparison::Kind::kDeleted;
+absl::Status Reconciler::Differs(const ComparedRow& row) {
   ++report_.differing_rows;
-  report_.differing_columns += comparison.differing.size();
-  if (report_.differences.size() < kDifferencesListed) ASSAY_RETURN_IF_ERROR(List(key, entry, comparison, tuple));
+  report_.differing_columns += row.comparison.differing.size();
+  if (report_.differences.size() < kDifferencesListed) ASSAY_RETURN_IF_ERROR(List(row));
   if (choice_ == DifferenceChoice::kAsk) return absl::OkStatus();
   if (choice_ == DifferenceChoice::kFleet && !fresh_chain_) {
-    ASSAY_RETURN_IF_ERROR(parts_.rows->Put(ref, entry.versions));
-    UnsettledRow due;
-    due.row = ref;
-    due.key = EncodeKey(key);
-    due.held_known = false;
-    due.held = entry.versions;
-    due.origin = Newest(entry.versions).origin;
-    due.sequence = Newest(entry.versions).sequence;
-    due.since_ms = time_us_ / 1000;
-    return parts_.unsettled->Put(due);
+    return MakeDue(row.ref, row.key, row.entry->versions, /*there=*/true);
   }
   // Whoever writes it here has seen the fleet's versions; the evidence of kFleet has not, and loses to them.
-  if (choice_ == DifferenceChoice::kHere) ASSAY_RETURN_IF_ERROR(TakeOn(ref, entry.versions));
-  if (!deleted) {
-    std::vector<uint32_t> ordinals = comparison.differing;
-    ordinals.insert(ordinals.end(), comparison.unknown.begin(), comparison.unknown.end());
-    return WriteUpdate(entry, tuple, ordinals);
-  }
-  CaptureItem item;
-  item.kind = CaptureItem::Kind::kInsert;
-  item.new_tuple.assign(tuple.begin(), tuple.end());
-  return feed_.Record(shape_, std::move(item), 0);
+  if (choice_ == DifferenceChoice::kHere) ASSAY_RETURN_IF_ERROR(TakeOn(row));
+  if (row.comparison.kind == RowComparison::Kind::kDeleted) return WriteInsert(row.tuple);
+  std::vector<uint32_t> ordinals = row.comparison.differing;
+  ordinals.insert(ordinals.end(), row.comparison.unknown.begin(), row.comparison.unknown.end());
+  return WriteUpdate(row, ordinals);
 }
 
-absl::Status Reconciler::List(const RowKey& key, const FoldIndex::Entry& entry, const RowComparison& comparison,
-                              absl::Span<const TupleValue> tuple) {
-  if (comparison.kind == RowComparison::Kind::kDeleted) {
-    report_.differences.push_back({shape_->name, key, "", "present", "deleted"});
+absl::Status Reconciler::List(const ComparedRow& row) {
+  if (row.comparison.kind == RowComparison::Kind::kDeleted) {
+    report_.differences.push_back({shape().name, row.key, "", "present", "deleted"});
   }
-  for (uint32_t ordinal : comparison.differing) {
+  for (uint32_t ordinal : row.comparison.differing) {
     if (report_.differences.size() == kDifferencesListed) break;
-    ASSAY_ASSIGN_OR_RETURN(ColumnText fleet, values_.Value(*entry.versions.Find(columns_[ordinal]), columns_[ordinal]));
-    report_.differences.push_back(
-        {shape_->name, key, shape_->columns[ordinal].name, ListedText(TextOf(tuple[ordinal])), ListedText(fleet)});
+    ASSAY_ASSIGN_OR_RETURN(const ColumnText fleet, ValueOf(*row.entry->versions.Find(ColumnAt(ordinal)), ordinal));
+    report_.differences.push_back({shape().name, row.key, shape().columns[ordinal].name,
+                                   ListedText(TextOf(row.tuple[ordinal])), ListedText(fleet)});
   }
   return absl::OkStatus();
 }
 
-absl::Status Reconciler::TakeOn(const RowRef& ref, const RowVersions& versions) {
-  ASSAY_RETURN_IF_ERROR(parts_.unsettled->Erase(ref));
-  return parts_.rows->Put(ref, versions);
-}
-
-absl::Status Reconciler::WriteUpdate(const FoldIndex::Entry& entry, absl::Span<const TupleValue> tuple,
-                                     const std::vector<uint32_t>& ordinals) {
-  if (ordinals.empty()) return absl::OkStatus();
-  CaptureItem item;
-  item.kind = CaptureItem::Kind::kUpdate;
-  item.new_tuple.assign(tuple.begin(), tuple.end());
-  item.old_tuple = item.new_tuple;
-  std::vector<ColumnText> fleet;
-  fleet.reserve(ordinals.size());  // The tuple points into it.
-  size_t bytes = 0;
-  for (uint32_t ordinal : ordinals) {
-    bytes += tuple[ordinal].text.size();
-    const Version* version = entry.versions.Find(columns_[ordinal]);
-    if (version == nullptr) {
-      item.old_tuple[ordinal] = {TupleValue::Kind::kUnchanged, {}};  // Nobody says what it was before.
-      continue;
-    }
-    ASSAY_ASSIGN_OR_RETURN(ColumnText value, values_.Value(*version, columns_[ordinal]));
-    fleet.push_back(std::move(value));
-    item.old_tuple[ordinal] = TupleOf(fleet.back());
-  }
-  return feed_.Record(shape_, std::move(item), bytes);
-}
-
-absl::Status Reconciler::EndPass() { return feed_.Commit(); }
+absl::Status Reconciler::EndPass() { return CommitPass(); }
 
 }  // namespace assay

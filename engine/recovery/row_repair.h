@@ -18,13 +18,14 @@
 #pragma once
 
 #include <functional>
-#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "engine/recovery/reconcile.h"
-#include "engine/recovery/row_feed.h"
+#include "engine/recovery/fold_index.h"
+#include "engine/recovery/table_comparer.h"
 
 namespace assay {
 
@@ -49,25 +50,16 @@ struct RowRepairReport {
   std::vector<Difference> differences;
 };
 
-class RowRepair {
+class RowRepair : public TableComparer {
  public:
   // True: PostgreSQL is known to have held this version of that row. (Of a column; nullopt: of the row's life.)
   using Held = std::function<absl::StatusOr<bool>(const RowRef&, std::optional<ColumnId>, const Version&)>;
-  enum class Pass : uint8_t { kCompare, kWrite };
 
-  RowRepair(const Reconciler::Parts& parts, FoldIndex* fold, Held held, RowRepairOptions options)
-      : parts_(parts),
-        values_(parts.log, parts.names),
-        fold_(fold),
-        held_(std::move(held)),
-        options_(options),
-        feed_(parts.recorder) {}
+  RowRepair(const Parts& parts, FoldIndex* fold, Held held, RowRepairOptions options)
+      : TableComparer(parts, fold), held_(std::move(held)), options_(options) {}
 
   // `at`: the WAL position at which the rows were read; `time_us`: Unix microseconds, the events' time.
   absl::Status BeginPass(Pass pass, Lsn at, int64_t time_us);
-  absl::Status BeginTable(std::shared_ptr<const TableShape> shape);
-  // Every column of one row, text or NULL.
-  absl::Status Row(absl::Span<const TupleValue> tuple);
   // Looks at the rows that the fold has and Row did not bring.
   absl::Status EndTable();
   absl::Status EndPass();
@@ -81,33 +73,23 @@ class RowRepair {
     uint64_t hash = 0;
     bool written = false;
   };
-  absl::Status Differs(const RowRef& ref, const RowKey& key, const FoldIndex::Entry& entry,
-                       const RowComparison& comparison, absl::Span<const TupleValue> tuple);
+  absl::Status Compared(const ComparedRow& row) override;
+  // Which values of the row may be older ones.
+  void NoteDoubts(const ComparedRow& row);
+  absl::Status Differs(const ComparedRow& row);
+  absl::Status Deleted(const ComparedRow& row);
   absl::Status Absent(const RowRef& ref, const FoldIndex::Entry& entry);
   absl::Status LookForOlderValues();
-  bool Written(const RowRef& ref, uint32_t column, const TupleValue& value) const;
-  absl::Status TakeOn(const RowRef& ref, const RowVersions& versions);
-  absl::Status MakeDue(const RowRef& ref, const RowKey& key, const FoldIndex::Entry& entry, bool there);
-  absl::Status WriteUpdate(const FoldIndex::Entry& entry, absl::Span<const TupleValue> tuple,
-                           const std::vector<uint32_t>& ordinals);
-  absl::Status WriteInsert(absl::Span<const TupleValue> tuple);
+  bool Written(const RowRef& ref, uint32_t ordinal, const TupleValue& value) const;
+  absl::Status Stale(const RowRef& ref, const RowKey& key, const FoldIndex::Entry& entry, bool there);
+  absl::Status KeepUpdate(const ComparedRow& row, const std::vector<uint32_t>& ordinals);
+  absl::Status KeepInsert(absl::Span<const TupleValue> tuple);
   void List(const RowKey& key, const std::string& column, const ColumnText& here, const ColumnText& fold,
             const std::string& verdict);
 
-  Reconciler::Parts parts_;
-  FoldValues values_;
-  FoldIndex* fold_;
   Held held_;
   RowRepairOptions options_;
-
-  Pass pass_ = Pass::kCompare;
-  int64_t time_us_ = 0;
-  std::shared_ptr<const TableShape> shape_;
-  TableId table_;
-  std::vector<ColumnId> columns_;
-  std::vector<bool> is_key_;
   absl::flat_hash_map<RowRef, std::vector<Doubt>> doubts_;
-  RowFeed feed_;
   RowRepairReport report_;
 };
 

@@ -1,0 +1,184 @@
+#include "engine/recovery/fold_index.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/hash/hash.h"
+#include "engine/fold/merge.h"
+#include "log/annotate.h"
+#include "log/check.h"
+
+namespace assay {
+namespace {
+
+// Rows of the fold kept in memory before they go to the temporary table, in key order so that it is written from left
+// to right.
+constexpr size_t kCachedRows = 50'000;
+
+}  // namespace
+
+uint64_t HashValue(const TupleValue& value) {
+  return value.kind == TupleValue::Kind::kText ? absl::HashOf(true, value.text) : absl::HashOf(false);
+}
+
+absl::StatusOr<std::unique_ptr<FoldIndex>> FoldIndex::Build(LogFile* file, EventLog* log, TableNames* names,
+                                                            const Visitor& visit) {
+  std::unique_ptr<FoldIndex> index(new FoldIndex(file, log));
+  ASSAY_RETURN_IF_ERROR(file->Execute("DROP TABLE IF EXISTS temp.fold"));
+  ASSAY_RETURN_IF_ERROR(file->Execute(
+      "CREATE TEMP TABLE fold (table_id INTEGER, key BLOB, versions BLOB, hashes BLOB, seen INTEGER DEFAULT 0, "
+      "PRIMARY KEY (table_id, key)) WITHOUT ROWID"));
+  ASSAY_ASSIGN_OR_RETURN(index->get_,
+                         file->Prepare("SELECT versions, hashes FROM temp.fold WHERE table_id = ? AND key = ?"));
+  ASSAY_ASSIGN_OR_RETURN(index->put_,
+                         file->Prepare("INSERT OR REPLACE INTO temp.fold (table_id, key, versions, hashes) "
+                                       "VALUES (?, ?, ?, ?)"));
+  ASSAY_ASSIGN_OR_RETURN(index->mark_, file->Prepare("UPDATE temp.fold SET seen = 1 WHERE table_id = ? AND key = ?"));
+  for (const OriginId& origin : log->Origins()) {
+    EventReader reader = log->Read(origin, assay::Sequence{1});
+    while (true) {
+      ASSAY_ASSIGN_OR_RETURN(const StoredEvent* stored, reader.Next());
+      if (stored == nullptr) break;
+      if (stored->masked || stored->table.empty()) continue;
+      ASSAY_ASSIGN_OR_RETURN(const ResolvedChange change, ResolveChange(stored->bytes, origin, *names));
+      if (!change.event.has_row()) continue;
+      ASSAY_RETURN_IF_ERROR(index->Fold(change, origin));
+      if (visit) visit(change);
+    }
+  }
+  ASSAY_RETURN_IF_ERROR(index->Flush());
+  index->building_ = false;
+  return index;
+}
+
+FoldIndex::~FoldIndex() {
+  get_ = Statement();  // A table with a statement under way cannot be dropped.
+  put_ = Statement();
+  mark_ = Statement();
+  (void)file_->Execute("DROP TABLE IF EXISTS temp.fold");
+}
+
+absl::Status FoldIndex::Fold(const ResolvedChange& change, const OriginId& origin) {
+  empty_ = false;
+  const v1::RowChange& row = change.row();
+  const RowKey key(row.key().begin(), row.key().end());
+  ASSAY_ASSIGN_OR_RETURN(Entry * entry, Load({change.schema->table, HashKey(key)}));
+  const RowClaim claim = ClaimOf(change, origin);
+  newest_ = std::max(newest_, claim.version.stamp);
+  RowVersions merged = entry->versions;
+  Merge(VersionsOf(claim), &merged);
+  std::vector<uint64_t> hashes(merged.columns.size());
+  for (size_t i = 0, old = 0; i < merged.columns.size(); ++i) {
+    while (old < entry->versions.columns.size() && entry->versions.columns.ColumnAt(old) < merged.columns.ColumnAt(i))
+      ++old;
+    if (old < entry->versions.columns.size() && entry->versions.columns[old] == merged.columns[i])
+      hashes[i] = entry->hashes[old];
+  }
+  if (claim.kind != ChangeKind::kDelete) {
+    for (int i = 0; i < row.columns_size(); ++i) {
+      const size_t at = merged.columns.LowerBound(change.ColumnAt(i));
+      const ColumnVersion written{change.ColumnAt(i), claim.version};
+      if (at == merged.columns.size() || merged.columns[at] != written) continue;  // Somebody's newer write is there.
+      const v1::ColumnChange& column = row.columns(i);
+      hashes[at] = HashValue(column.has_value()
+                                 ? TupleValue{TupleValue::Kind::kText, {column.value().data(), column.value().size()}}
+                                 : TupleValue{});
+    }
+  }
+  entry->versions = std::move(merged);
+  entry->hashes = std::move(hashes);
+  return cache_.size() < kCachedRows ? absl::OkStatus() : Flush();
+}
+
+absl::StatusOr<FoldIndex::Entry*> FoldIndex::Load(const RowRef& row) {
+  auto [at, unknown] = cache_.try_emplace(row);
+  if (!unknown) return &at->second;
+  const absl::string_view key(reinterpret_cast<const char*>(row.key.data()), row.key.size());
+  ASSAY_ASSIGN_OR_RETURN(const bool found, get_.BindInt(1, row.table.value).BindBlob(2, key).Step());
+  if (!found) return &at->second;
+  ASSAY_ASSIGN_OR_RETURN(at->second.versions, RowVersions::Decode(get_.Blob(0), *log_));
+  const absl::string_view hashes = get_.Blob(1);
+  at->second.hashes.resize(hashes.size() / sizeof(uint64_t));
+  std::memcpy(at->second.hashes.data(), hashes.data(), hashes.size());
+  get_.Reset();
+  ASSAY_CHECK(at->second.hashes.size() == at->second.versions.columns.size());
+  return &at->second;
+}
+
+absl::Status FoldIndex::Flush() {
+  std::vector<const std::pair<const RowRef, Entry>*> sorted;
+  sorted.reserve(cache_.size());
+  for (const auto& entry : cache_) sorted.push_back(&entry);
+  std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
+  for (const auto* entry : sorted) {
+    const absl::string_view key(reinterpret_cast<const char*>(entry->first.key.data()), entry->first.key.size());
+    const absl::string_view hashes(reinterpret_cast<const char*>(entry->second.hashes.data()),
+                                   entry->second.hashes.size() * sizeof(uint64_t));
+    const std::string versions = entry->second.versions.Encode(*log_);
+    ASSAY_RETURN_IF_ERROR(
+        put_.BindInt(1, entry->first.table.value).BindBlob(2, key).BindBlob(3, versions).BindBlob(4, hashes).Run());
+  }
+  cache_.clear();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<const FoldIndex::Entry*> FoldIndex::Find(const RowRef& row) {
+  ASSAY_CHECK(!building_);
+  if (empty_) return nullptr;
+  cache_.clear();  // Each row is asked for once a pass: nothing is gained by keeping it.
+  ASSAY_ASSIGN_OR_RETURN(Entry * entry, Load(row));
+  return entry->versions == RowVersions{} ? nullptr : entry;
+}
+
+absl::Status FoldIndex::ForgetSeen() { return file_->Execute("UPDATE temp.fold SET seen = 0 WHERE seen <> 0"); }
+
+absl::Status FoldIndex::MarkSeen(const RowRef& row) {
+  const absl::string_view key(reinterpret_cast<const char*>(row.key.data()), row.key.size());
+  return mark_.BindInt(1, row.table.value).BindBlob(2, key).Run();
+}
+
+absl::Status FoldIndex::ForEachUnseen(TableId table,
+                                      const std::function<absl::Status(const RowRef&, const Entry&)>& visit) {
+  ASSAY_CHECK(!building_);
+  ASSAY_ASSIGN_OR_RETURN(Statement unseen,
+                         file_->Prepare("SELECT key, versions, hashes FROM temp.fold WHERE table_id = ? AND seen = 0"));
+  unseen.BindInt(1, table.value);
+  for (;;) {
+    ASSAY_ASSIGN_OR_RETURN(const bool row, unseen.Step());
+    if (!row) return absl::OkStatus();
+    RowRef ref{table, {}};
+    Entry entry;
+    ASSAY_CHECK(unseen.Blob(0).size() == ref.key.size());
+    std::memcpy(ref.key.data(), unseen.Blob(0).data(), ref.key.size());
+    ASSAY_ASSIGN_OR_RETURN(entry.versions, RowVersions::Decode(unseen.Blob(1), *log_));
+    const absl::string_view hashes = unseen.Blob(2);
+    entry.hashes.resize(hashes.size() / sizeof(uint64_t));
+    std::memcpy(entry.hashes.data(), hashes.data(), hashes.size());
+    ASSAY_RETURN_IF_ERROR(visit(ref, entry));
+  }
+}
+
+RowComparison CompareRow(const FoldIndex::Entry* entry, absl::Span<const ColumnId> columns,
+                         const std::vector<bool>& is_key, absl::Span<const TupleValue> tuple) {
+  RowComparison comparison;
+  if (entry == nullptr) return comparison;
+  if (!entry->versions.IsLive()) {
+    comparison.kind = RowComparison::Kind::kDeleted;
+    return comparison;
+  }
+  for (size_t i = 0; i < tuple.size(); ++i) {
+    if (is_key[i]) continue;
+    const auto& known = entry->versions.columns;
+    const size_t at = known.LowerBound(columns[i]);
+    if (at == known.size() || known.ColumnAt(at) != columns[i]) {
+      comparison.unknown.push_back(i);
+    } else if (entry->hashes[at] != HashValue(tuple[i])) {
+      comparison.differing.push_back(i);
+    }
+  }
+  comparison.kind = comparison.differing.empty() ? RowComparison::Kind::kEqual : RowComparison::Kind::kDiffers;
+  return comparison;
+}
+
+}  // namespace assay

@@ -1,0 +1,88 @@
+// The fold of the whole log, to compare tables with: which versions every row should have, and which values.
+//
+//   ASSAY_ASSIGN_OR_RETURN(auto fold, FoldIndex::Build(file, log, names, nullptr));
+//   ASSAY_ASSIGN_OR_RETURN(const FoldIndex::Entry* entry, fold->Find(ref));
+//   const RowComparison comparison = CompareRow(entry, columns, is_key, tuple);
+//
+// Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "engine/database.h"
+#include "engine/fold/fold_values.h"
+#include "log/event_log.h"
+#include "log/log_file.h"
+#include "log/row_versions/row_versions.h"
+#include "log/table_names.h"
+
+namespace assay {
+
+// What every row should be, by all complete events in the log: the versions, and a hash of each value instead of the
+// value. Lives in a temporary SQLite table, so a million rows need no more memory than a thousand.
+class FoldIndex {
+ public:
+  struct Entry {
+    RowVersions versions;
+    std::vector<uint64_t> hashes;  // Parallel to versions.columns.
+  };
+  // Sees each row change as it is folded.
+  using Visitor = std::function<void(const ResolvedChange&)>;
+
+  // Folds the whole log. Inside a LogFile transaction. Masked events are not there to be folded.
+  static absl::StatusOr<std::unique_ptr<FoldIndex>> Build(LogFile* file, EventLog* log, TableNames* names,
+                                                          const Visitor& visit);
+  ~FoldIndex();
+
+  // nullptr: nobody ever wrote this row. Valid until the next call.
+  absl::StatusOr<const Entry*> Find(const RowRef& row);
+  bool empty() const { return empty_; }
+
+  // Which rows were met, so that those that were not can be looked at: in the order of their keys' hashes.
+  absl::Status ForgetSeen();
+  absl::Status MarkSeen(const RowRef& row);
+  absl::Status ForEachUnseen(TableId table, const std::function<absl::Status(const RowRef&, const Entry&)>& visit);
+  // Of all that was folded: a database that is compared with it may hold any of it, so its next write must beat it.
+  HlcStamp newest() const { return newest_; }
+
+ private:
+  FoldIndex(LogFile* file, EventLog* log) : file_(file), log_(log) {}
+  absl::Status Fold(const ResolvedChange& change, const OriginId& origin);
+  absl::StatusOr<Entry*> Load(const RowRef& row);
+  absl::Status Flush();
+
+  LogFile* file_;
+  EventLog* log_;
+  Statement get_, put_, mark_;
+  absl::flat_hash_map<RowRef, Entry> cache_;  // Written back and emptied when it grows: see Flush.
+  bool building_ = true;
+  bool empty_ = true;
+  HlcStamp newest_;
+};
+
+// As FoldIndex keeps a value: NULL and each text differ.
+uint64_t HashValue(const TupleValue& value);
+
+struct RowComparison {
+  enum class Kind : uint8_t {
+    kOnlyHere,  // Nobody wrote it.
+    kEqual,     // Every column that the fold knows has the same value.
+    kDiffers,   // `differing` have not.
+    kDeleted,   // The fold says it was deleted.
+  };
+  Kind kind = Kind::kOnlyHere;
+  std::vector<uint32_t> differing;  // Ordinals of the tuple.
+  std::vector<uint32_t> unknown;    // Columns that nobody in the log has written: they exist only here.
+};
+// `columns` and `is_key` parallel to `tuple`; key columns are not compared. Pure.
+RowComparison CompareRow(const FoldIndex::Entry* entry, absl::Span<const ColumnId> columns,
+                         const std::vector<bool>& is_key, absl::Span<const TupleValue> tuple);
+
+}  // namespace assay
