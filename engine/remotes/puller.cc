@@ -13,8 +13,6 @@ namespace {
 constexpr absl::Duration kHeartbeatInterval = absl::Seconds(30);
 // A branch that has come to another state says so before that.
 constexpr absl::Duration kHeartbeatIntervalMin = absl::Seconds(5);
-// How often a chain is asked for in vain before others go on without it: for about a minute.
-constexpr uint32_t kFailuresOfPatience = 6;
 
 // Catching up and being done with it alternate with every change that comes by.
 absl::string_view Steady(absl::string_view state) { return state == "catching-up" ? "running" : state; }
@@ -30,9 +28,7 @@ void Puller::Failed(absl::Status status) {
 void Puller::SyncNow() {
   next_pull_ = next_heartbeat_ = absl::InfinitePast();
   link_.TryAt(absl::InfinitePast());
-  for (auto& [origin, trouble] : troubles_) {
-    if (trouble.next_try != absl::InfiniteFuture()) trouble.TryAt(absl::InfinitePast());
-  }
+  intake_.RetryNow();
 }
 
 void Puller::SetInterval(absl::Duration interval) {
@@ -78,80 +74,8 @@ uint64_t Puller::Behind() const {
   return behind;
 }
 
-std::set<OriginId> Puller::GivenUp() const {
-  std::set<OriginId> given_up;
-  for (const auto& [origin, trouble] : troubles_) {
-    if (trouble.next_try == absl::InfiniteFuture() || trouble.failures >= kFailuresOfPatience) given_up.insert(origin);
-  }
-  return given_up;
-}
-
-absl::Time Puller::NextRetry() const {
-  absl::Time next = absl::InfiniteFuture();
-  for (const auto& [origin, trouble] : troubles_) next = std::min(next, trouble.next_try);
-  return next;
-}
-
-void Puller::Trouble(const OriginId& origin, absl::Status status, bool for_good) {
-  Link& trouble = troubles_.try_emplace(origin, absl::Seconds(1), absl::Minutes(5)).first->second;
-  trouble.Fail(std::move(status), clock_->Now(), *random_);
-  if (for_good) trouble.TryAt(absl::InfiniteFuture());
-}
-
-absl::StatusOr<EventLog::Refusal> Puller::CheckOwn(const std::vector<const Segment*>& segments, const HubHead& head) {
-  const Sequence own_last = log_->Head(own_).last;
-  Sequence last = std::max(head.last, head.complete);
-  for (const Segment* segment : segments) last = std::max(last, segment->last);
-  if (last > own_last) {
-    return EventLog::Refusal{absl::FailedPreconditionError(
-        absl::StrCat("it has ", last.value, " events of this chain, and this branch has written ", own_last.value))};
-  }
-  if (segments.empty()) return EventLog::Refusal{};
-  // Nothing of it is new here: this only compares.
-  return log_->AppendChain(own_, segments, own_last, /*checkpoint=*/"");
-}
-
-absl::StatusOr<bool> Puller::AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments,
-                                         const HubHead& head, bool more) {
-  const Sequence before = log_->Head(origin).last;
-  ASSAY_ASSIGN_OR_RETURN(
-      EventLog::Refusal refusal,
-      origin == own_ ? CheckOwn(segments, head) : log_->AppendChain(origin, segments, head.complete, head.checkpoint));
-  const ChainHead held = log_->Head(origin);
-  const bool lacks = held.complete < head.complete;
-  if (refusal.cause.ok() && lacks && !more) {
-    refusal.cause = absl::OutOfRangeError(absl::StrCat(
-        "the hub says that it has whole transactions of it up to event ", head.complete.value,
-        ", and gives none after ", held.last.value,
-        held.complete < held.last ? absl::StrCat(", inside the transaction after ", held.complete.value) : ""));
-  }
-  if (!refusal.cause.ok()) {
-    Trouble(origin, std::move(refusal.cause), refusal.about_held && origin != own_);
-    return false;
-  }
-  // The reply may have been full before it came to this chain: then nothing is known of it yet.
-  if (!lacks || held.last > before) {
-    troubles_.erase(origin);
-  }
-  return true;
-}
-
 absl::Status Puller::Append(const PullReply& reply) {
-  std::map<OriginId, std::vector<const Segment*>> given;
-  for (const auto& [origin, head] : reply.heads.heads) given.try_emplace(origin);
-  for (const Segment& segment : reply.segments) given[segment.origin].push_back(&segment);
-  const int64_t events_before = log_->EventCount();
-  bool refused = false;
-  for (const auto& [origin, segments] : given) {
-    if (left_out_.contains(origin)) continue;
-    const auto head = reply.heads.heads.find(origin);
-    ASSAY_ASSIGN_OR_RETURN(
-        const bool taken,
-        AppendChain(origin, segments, head == reply.heads.heads.end() ? HubHead{} : head->second, reply.more));
-    refused |= !taken;
-  }
-  // What was refused is left out of the next pull, which makes room for others.
-  const bool news = refused || log_->EventCount() != events_before;
+  ASSAY_ASSIGN_OR_RETURN(const bool news, intake_.Append(reply));
   hub_heads_ = reply.heads.heads;
   if (reply.more && !news) {
     Failed(absl::InvalidArgumentError("the hub says that there is more, and gives nothing that is new"));
@@ -168,27 +92,15 @@ absl::Status Puller::Append(const PullReply& reply) {
 // before it is judged.
 bool Puller::MayAskAhead() const {
   return pulled_.size() == 1 && !ahead_.has_value() && pulled_[0].more && !pulled_[0].segments.empty() &&
-         troubles_.empty();
+         troubles().empty();
 }
 
 PullRequest Puller::NextRequest() {
-  constexpr Sequence kNothing{uint64_t{INT64_MAX}};  // Who has that much lacks nothing.
-  PullRequest request;
-  left_out_.clear();
-  for (const OriginId& origin : log_->Origins()) {
-    request.have[origin] = log_->Head(origin).last;
-    if (std::optional<std::string> kept = log_->NewestCheckpoint(origin); kept.has_value())
-      request.checkpoints[origin] = *std::move(kept);
-  }
+  PullRequest request = intake_.NextRequest();
   for (const PullReply& reply : pulled_) {
     for (const Segment& segment : reply.segments) {
       if (segment.origin != own_) request.have[segment.origin] = std::max(request.have[segment.origin], segment.last);
     }
-  }
-  for (const auto& [origin, trouble] : troubles_) {
-    if (trouble.next_try <= clock_->Now()) continue;
-    request.have[origin] = kNothing;
-    left_out_.insert(origin);
   }
   return request;
 }
@@ -210,7 +122,7 @@ void Puller::Ask(const BranchReport& report) {
     call_ = HubHeartbeat{report};
     told_state_ = report.state;
     busy_ = true;
-  } else if (may_try && (HasWork() || now >= std::min(next_pull_, NextRetry()))) {
+  } else if (may_try && (HasWork() || now >= std::min(next_pull_, intake_.NextRetry()))) {
     // With a reply that is here and has more after it, at once. Set before the next one is there: a hint that comes in
     // between calls for another pull.
     next_pull_ = now + interval_;
@@ -219,7 +131,7 @@ void Puller::Ask(const BranchReport& report) {
     call_ = std::move(pull);
     busy_ = true;
   } else {
-    wake_ = std::max(link_.next_try, std::min({next_pull_, next_heartbeat_, NextRetry()}));
+    wake_ = std::max(link_.next_try, std::min({next_pull_, next_heartbeat_, intake_.NextRetry()}));
   }
 }
 

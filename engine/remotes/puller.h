@@ -5,13 +5,9 @@
 // pull is asked for before the last reply is appended, so that the hub and the line do not wait for this log's disk.
 // Not thread-safe.
 //
-// Nothing that the hub says is believed. A chain that comes with a gap, with bytes that do not verify, or otherwise
-// than its origin signed it, stands still and is named; the others go on. What was refused was not appended, so it says
-// nothing about what the hub holds tomorrow: the chain is asked for again by itself, less and less often (every 5
-// minutes in the end, or by SyncNow), and left out of the pulls between, since what is refused would come again with
-// each of them. Only a chain that contradicts what is held here (a fork, a signed root) stands still until the engine
-// is opened again: no pull can mend that, and a person should look. Others wait for it for a minute, and then go on
-// without (GivenUp). Our own chain is never taken from the hub; if the hub has another one, that is named as well.
+// What a reply brings is judged chain by chain (ChainIntake). Others wait for a chain that stands still for a minute,
+// and then go on without (GivenUp). Our own chain is never taken from the hub; if the hub has another one, that is
+// named.
 #pragma once
 
 #include <deque>
@@ -25,6 +21,7 @@
 #include "engine/clock.h"
 #include "engine/config.h"
 #include "engine/link.h"
+#include "engine/remotes/chain_intake.h"
 #include "log/event_log.h"
 
 namespace assay {
@@ -32,7 +29,13 @@ namespace assay {
 class Puller {
  public:
   Puller(const EngineConfig& config, const OriginId& own, EventLog* log, Clock* clock, Random* random)
-      : config_(config), own_(own), log_(log), clock_(clock), random_(random), interval_(config.hub_interval) {}
+      : config_(config),
+        own_(own),
+        log_(log),
+        clock_(clock),
+        random_(random),
+        intake_(own, log, clock, random),
+        interval_(config.hub_interval) {}
 
   void OnPulled(absl::StatusOr<PullReply> reply, absl::Duration round_trip);
   void OnHeartbeat(const absl::StatusOr<HeartbeatReply>& reply, absl::Duration round_trip);
@@ -53,18 +56,16 @@ class Puller {
 
   const LinkStatus& link() const { return link_; }
   const std::map<OriginId, HubHead>& hub_heads() const { return hub_heads_; }
-  // Chains of which the hub gives something wrong. `next_try` InfiniteFuture: not before the engine is opened again.
-  const std::map<OriginId, Link>& troubles() const { return troubles_; }
-  // Chains that stand still for good, or have for a minute: a garbled reply is over sooner, and the causal order is
-  // kept for it.
-  std::set<OriginId> GivenUp() const;
+  // As of ChainIntake.
+  const std::map<OriginId, Link>& troubles() const { return intake_.troubles(); }
+  std::set<OriginId> GivenUp() const { return intake_.GivenUp(); }
   const std::vector<BranchPresence>& branches() const { return branches_; }
   absl::Duration interval() const { return interval_; }
   absl::Duration clock_offset() const { return clock_offset_; }
   // When `branches` was told.
   absl::Time heard() const { return heard_; }
   absl::Time last_pull() const { return last_pull_; }
-  absl::Time next_pull() const { return std::max(std::min(next_pull_, NextRetry()), link_.next_try); }
+  absl::Time next_pull() const { return std::max(std::min(next_pull_, intake_.NextRetry()), link_.next_try); }
   // Events the hub has and this log has not.
   uint64_t Behind() const;
   // The hub has more, and it is on its way.
@@ -72,12 +73,6 @@ class Puller {
 
  private:
   absl::Status Append(const PullReply& reply);
-  // Of one chain. False: something was wrong with it, and is in `troubles_`. A status: the log could not be written or
-  // read.
-  absl::StatusOr<bool> AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments,
-                                   const HubHead& head, bool more);
-  absl::StatusOr<EventLog::Refusal> CheckOwn(const std::vector<const Segment*>& segments, const HubHead& head);
-  void Trouble(const OriginId& origin, absl::Status status, bool for_good);
   // There is more after the reply that is to be appended, and nothing that speaks against appending it.
   bool MayAskAhead() const;
   // For what follows the log and the replies that are still to be appended.
@@ -85,8 +80,6 @@ class Puller {
   // What was asked for ahead follows what was not appended in the end.
   void DropAhead();
   void Ask(const BranchReport& report);
-  // When a chain in trouble is asked for again.
-  absl::Time NextRetry() const;
   void Failed(absl::Status status);
   void MeasureOffset(absl::Time hub_time, absl::Duration round_trip);
 
@@ -95,6 +88,7 @@ class Puller {
   EventLog* log_;
   Clock* clock_;
   Random* random_;
+  ChainIntake intake_;
   absl::Duration interval_;
   std::optional<HubCall> call_;
   std::deque<PullReply> pulled_;  // Still to be appended: one, and perhaps the one that follows it.
@@ -114,8 +108,6 @@ class Puller {
   // Of its own: where pulls work, that of the pulls would begin anew after each of them.
   Link heartbeat_{absl::Milliseconds(500), absl::Seconds(60)};
   std::map<OriginId, HubHead> hub_heads_;
-  std::map<OriginId, Link> troubles_;
-  std::set<OriginId> left_out_;  // Of the pull that is under way.
   std::vector<BranchPresence> branches_;
 };
 

@@ -173,67 +173,103 @@ class BadHubTest : public ::testing::Test {
     }
     return segment;
   }
-  // `rewrite` changes the segment's payloads.
-  void TryWith(const std::function<void(Segment*)>& rewrite, const ::testing::Matcher<const std::string&>& cause) {
-    ASSAY_START_FLEET(fleet, 3, {.schema = kSchema, .interval = "2s"});
-    Branch &reader = fleet->branch(0), &writer = fleet->branch(1), &other = fleet->branch(2);
-    for (int i = 0; i < 3; ++i)
-      MustSql(fleet->branch(i).Url(), absl::StrCat("INSERT INTO sales VALUES (", i, ", 'first')"));
-    ASSERT_OK(fleet->WaitConverged(absl::Seconds(90)));
-    ASSERT_EQ(reader.StopDaemon(), 0);
-    MustSql(writer.Url(), "INSERT INTO sales VALUES (100, 'a gold ring')");
-    ASSERT_TRUE(Eventually(absl::Seconds(45),
-                           [&] { return SqlValue(other.Url(), "SELECT count(*) FROM sales WHERE id = 100") == "1"; }));
+  Branch& reader() { return fleet_->branch(0); }
+  Branch& writer() { return fleet_->branch(1); }
+  Branch& other() { return fleet_->branch(2); }
 
-    const std::string guards =
-        "SET session_replication_role = replica; ALTER TABLE assay_hub.segment DISABLE TRIGGER never_changes;";
+  // A sale of the writer's is at the hub and at the other branch; the reader's daemon is stopped and lacks it.
+  void SellBehindTheReader() {
+    ASSAY_START_FLEET(fleet, 3, {.schema = kSchema, .interval = "2s"});
+    fleet_ = std::move(fleet);
+    for (int i = 0; i < 3; ++i)
+      MustSql(fleet_->branch(i).Url(), absl::StrCat("INSERT INTO sales VALUES (", i, ", 'first')"));
+    ASSERT_OK(fleet_->WaitConverged(absl::Seconds(90)));
+    ASSERT_EQ(reader().StopDaemon(), 0);
+    MustSql(writer().Url(), "INSERT INTO sales VALUES (100, 'a gold ring')");
+    ASSERT_TRUE(Eventually(absl::Seconds(45), [&] {
+      return SqlValue(other().Url(), "SELECT count(*) FROM sales WHERE id = 100") == "1";
+    }));
+  }
+  // `rewrite` changes the payloads of the segment with that sale.
+  void Damage(const std::function<void(Segment*)>& rewrite) {
     const std::string newest =
         "(SELECT s.origin, max(s.last) FROM assay_hub.segment s JOIN assay_hub.origin o USING (origin) "
         "JOIN assay_hub.branch b ON b.number = o.branch WHERE b.name = '" +
-        writer.name() + "' GROUP BY 1)";
-    Segment segment = SegmentAt(fleet->hub().Url("postgres"), newest);
+        writer().name() + "' GROUP BY 1)";
+    Segment segment = SegmentAt(fleet_->hub().Url("postgres"), newest);
     ASSERT_NO_FATAL_FAILURE(rewrite(&segment));
     std::vector<std::string> payloads;
     for (const SegmentPart& part : segment.parts)
       payloads.push_back(absl::StrCat("'\\x", absl::BytesToHexString(part.payload), "'::bytea"));
-    MustSql(fleet->hub().Url("postgres"),
-            absl::StrCat(guards,
+    MustSql(fleet_->hub().Url("postgres"),
+            absl::StrCat(kGuardsOff,
                          "CREATE TABLE public.kept AS SELECT origin, last, payloads FROM assay_hub.segment;"
                          "UPDATE assay_hub.segment SET payloads = ARRAY[",
                          absl::StrJoin(payloads, ", "), "] WHERE (origin, last) IN ", newest));
-    ASSERT_NE(SqlValue(fleet->hub().Url("postgres"),
+    ASSERT_NE(SqlValue(fleet_->hub().Url("postgres"),
                        "SELECT count(*) FROM assay_hub.segment s JOIN public.kept k USING (origin, last) "
                        "WHERE s.payloads <> k.payloads"),
               "0");
-
-    ASSERT_OK(reader.StartDaemon());
-    MustSql(other.Url(), "INSERT INTO sales VALUES (200, 'from the other one')");
-    MustSql(reader.Url(), "INSERT INTO sales VALUES (300, 'sold here')");
-    EXPECT_TRUE(Eventually(absl::Seconds(45), [&] {
-      return SqlValue(reader.Url(), "SELECT count(*) FROM sales WHERE id = 200") == "1";
-    })) << reader.Problems();
-    EXPECT_TRUE(Eventually(absl::Seconds(45), [&] {
-      return SqlValue(other.Url(), "SELECT count(*) FROM sales WHERE id = 300") == "1";
-    })) << reader.Problems();
-    absl::SleepFor(absl::Seconds(3));
-    EXPECT_EQ(SqlValue(reader.Url(), "SELECT count(*) FROM sales WHERE id = 100 OR item LIKE '%brass%'"), "0");
-    EXPECT_THAT(reader.Problems(), AllOf(HasSubstr(writer.name()), HasSubstr("as they must be"), cause));
-    EXPECT_THAT(reader.DaemonLog(), HasSubstr(writer.name()));
-    EXPECT_TRUE(reader.DaemonRunning());
-
-    MustSql(fleet->hub().Url("postgres"),
-            absl::StrCat(guards,
+  }
+  // Puts back what Damage has changed: all converge by themselves.
+  void Mend() {
+    MustSql(fleet_->hub().Url("postgres"),
+            absl::StrCat(kGuardsOff,
                          "UPDATE assay_hub.segment s SET payloads = k.payloads FROM public.kept k "
                          "WHERE s.origin = k.origin AND s.last = k.last"));
-    reader.Assay({"sync", "now"});  // It would ask by itself, too, within minutes.
-    EXPECT_OK(fleet->WaitConverged(absl::Seconds(120)));
-    EXPECT_EQ(SqlValue(reader.Url(), "SELECT item FROM sales WHERE id = 100"), "a gold ring");
-    EXPECT_EQ(reader.Problems(), "");
+    reader().Assay({"sync", "now"});  // It would ask by itself, too, within minutes.
+    EXPECT_OK(fleet_->WaitConverged(absl::Seconds(120)));
+    EXPECT_EQ(SqlValue(reader().Url(), "SELECT item FROM sales WHERE id = 100"), "a gold ring");
+    EXPECT_EQ(reader().Problems(), "");
   }
+  void TryWith(const std::function<void(Segment*)>& rewrite, const ::testing::Matcher<const std::string&>& cause) {
+    ASSERT_NO_FATAL_FAILURE(SellBehindTheReader());
+    if (fleet_ == nullptr) return;
+    ASSERT_NO_FATAL_FAILURE(Damage(rewrite));
+    ASSERT_OK(reader().StartDaemon());
+    MustSql(other().Url(), "INSERT INTO sales VALUES (200, 'from the other one')");
+    MustSql(reader().Url(), "INSERT INTO sales VALUES (300, 'sold here')");
+    EXPECT_TRUE(Eventually(absl::Seconds(45), [&] {
+      return SqlValue(reader().Url(), "SELECT count(*) FROM sales WHERE id = 200") == "1";
+    })) << reader().Problems();
+    EXPECT_TRUE(Eventually(absl::Seconds(45), [&] {
+      return SqlValue(other().Url(), "SELECT count(*) FROM sales WHERE id = 300") == "1";
+    })) << reader().Problems();
+    absl::SleepFor(absl::Seconds(3));
+    EXPECT_EQ(SqlValue(reader().Url(), "SELECT count(*) FROM sales WHERE id = 100 OR item LIKE '%brass%'"), "0");
+    EXPECT_THAT(reader().Problems(), AllOf(HasSubstr(writer().name()), HasSubstr("as they must be"), cause));
+    EXPECT_THAT(reader().DaemonLog(), HasSubstr(writer().name()));
+    EXPECT_TRUE(reader().DaemonRunning());
+    Mend();
+  }
+
+  static constexpr char kGuardsOff[] =
+      "SET session_replication_role = replica; ALTER TABLE assay_hub.segment DISABLE TRIGGER never_changes;";
+  std::unique_ptr<Fleet> fleet_;
 };
 
-TEST_F(BadHubTest, AChangedByteReachesNobody) {
-  TryWith([](Segment* segment) { segment->parts.back().payload.back() ^= 1; }, HasSubstr("next try"));
+void ChangeAByte(Segment* segment) { segment->parts.back().payload.back() ^= 1; }
+
+TEST_F(BadHubTest, AChangedByteReachesNobody) { TryWith(ChangeAByte, HasSubstr("next try")); }
+
+// Goal: one damaged chain at the hub keeps nobody from mending a branch.
+// Method: the reader's log is lost, so that repair needs all that the hub has.
+TEST_F(BadHubTest, RepairGoesOnWithoutAChangedByteAndNamesItsBranch) {
+  ASSERT_NO_FATAL_FAILURE(SellBehindTheReader());
+  if (fleet_ == nullptr) return;
+  ASSERT_NO_FATAL_FAILURE(Damage(ChangeAByte));
+  for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(reader().state_directory() + "/log.db" + end);
+  const RunResult applied = reader().Assay({"repair", "--apply"}, absl::Minutes(2));
+  EXPECT_EQ(applied.exit_code, 0) << applied.output;
+  EXPECT_THAT(applied.output, AllOf(HasSubstr("Note: the hub does not give the changes of branch " + writer().name()),
+                                    HasSubstr("as they must be")));
+  ASSERT_OK(reader().StartDaemon());
+  MustSql(other().Url(), "INSERT INTO sales VALUES (200, 'from the other one')");
+  EXPECT_TRUE(Eventually(absl::Seconds(45), [&] {
+    return SqlValue(reader().Url(), "SELECT count(*) FROM sales WHERE id = 200") == "1";
+  })) << reader().Problems();
+  EXPECT_EQ(SqlValue(reader().Url(), "SELECT count(*) FROM sales WHERE id = 100"), "0");
+  Mend();
 }
 
 // As well-formed as before: it is only not what the branch has signed.

@@ -94,6 +94,7 @@ void PrintInit(const InitReport& report, const std::string& config_path) {
   for (const RefusedTable& table : report.refused) {
     std::cout << "Not enrolled: " << table.name.ToString() << " (" << table.reason << ")\n";
   }
+  for (const std::string& text : report.warnings) std::cout << "Note: " << text << "\n";
   if (report.waits_for_choice) {
     std::cout << Count(report.rows.differing_rows, "row") << (report.rows.differing_rows == 1 ? " differs" : " differ")
               << " from what the fleet has under the same key. No row was written.\n\n";
@@ -113,7 +114,6 @@ void PrintInit(const InitReport& report, const std::string& config_path) {
   }
   for (const std::string& text : report.sequences.strided) std::cout << "Sequence " << text << "\n";
   for (const std::string& text : report.sequences.problems) std::cout << "Look at this sequence: " << text << "\n";
-  for (const std::string& text : report.warnings) std::cout << "Note: " << text << "\n";
   std::cout << Count(report.enrolled.size(), "table") << " enrolled, " << report.added.size() << " of them now.";
   if (!report.added.empty()) {
     std::cout << " " << Count(report.rows.rows, "row") << " there: " << Grouped(report.rows.written)

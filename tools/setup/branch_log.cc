@@ -4,9 +4,21 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "engine/own_chain.h"
+#include "engine/remotes/chain_intake.h"
 #include "log/annotate.h"
 
 namespace assay {
+namespace {
+
+// Of a branch, for people: by its name when its opening was taken.
+std::string NameOf(EventLog& log, const OriginId& origin) {
+  const absl::StatusOr<v1::OriginOpened> opened = log.Opening(origin);
+  const std::string chain = absl::StrCat("chain ", origin.Hex().substr(0, 8));
+  return opened.ok() ? absl::StrCat("branch ", opened->branch_name(), " (", chain, ")") : chain;
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<OpenLog>> OpenLog::Open(const std::string& path) {
   auto open = std::make_unique<OpenLog>();
@@ -25,33 +37,40 @@ absl::StatusOr<std::string> OpenLog::State() {
   return enrolment.value_or("");
 }
 
-absl::StatusOr<uint64_t> PullAll(OpenLog& open, Hub& hub, const PullProgress& progress) {
+absl::StatusOr<PulledChains> PullAll(OpenLog& open, Hub& hub, Clock* clock, Random* random,
+                                     const PullProgress& progress) {
+  const absl::StatusOr<OriginId> own = OwnOrigin(*open.state);
+  if (!own.ok() && !absl::IsNotFound(own.status())) return own.status();
+  ChainIntake intake(own.ok() ? std::optional(*own) : std::nullopt, open.log.get(), clock, random,
+                     ChainIntake::Retry::kNever);
   const int64_t before = open.log->EventCount();
   for (bool more = true; more;) {
-    PullRequest request;
-    for (const OriginId& origin : open.log->Origins()) request.have[origin] = open.log->Head(origin).last;
-    ASSAY_ASSIGN_OR_RETURN(const PullReply reply, hub.Pull(request));
-    std::map<OriginId, std::vector<const Segment*>> given;
-    for (const Segment& segment : reply.segments) given[segment.origin].push_back(&segment);
-    const int64_t events_before = open.log->EventCount();
+    ASSAY_ASSIGN_OR_RETURN(const PullReply reply, hub.Pull(intake.NextRequest()));
     ASSAY_RETURN_IF_ERROR(open.file->Begin());
-    for (const auto& [origin, segments] : given) {
-      const auto at = reply.heads.heads.find(origin);
-      const HubHead head = at == reply.heads.heads.end() ? HubHead{} : at->second;
-      absl::StatusOr<EventLog::Refusal> refusal =
-          open.log->AppendChain(origin, segments, head.complete, head.checkpoint);
-      if (absl::Status status = refusal.ok() ? refusal->cause : refusal.status(); !status.ok()) {
-        open.file->Rollback();
-        return Annotate(status, "append what the hub gave");
-      }
+    const absl::StatusOr<bool> news = intake.Append(reply);
+    if (!news.ok()) {
+      open.file->Rollback();
+      return Annotate(news.status(), "append what the hub gave");
     }
     ASSAY_RETURN_IF_ERROR(open.file->Commit());
-    more = reply.more && open.log->EventCount() != events_before;
+    if (reply.more && !*news) {
+      return absl::InvalidArgumentError("the hub says that there is more, and gives nothing that is new");
+    }
+    more = reply.more;
     uint64_t total = 0;
     for (const auto& [_, head] : reply.heads.heads) total += head.complete.value;
     if (progress) progress(open.log->EventCount(), total);
   }
-  return open.log->EventCount() - before;
+  PulledChains pulled{.events = static_cast<uint64_t>(open.log->EventCount() - before)};
+  for (const auto& [origin, trouble] : intake.troubles()) {
+    if (own.ok() && origin == *own) return Annotate(trouble.status, "the hub's copy of this branch's own chain");
+    pulled.refused.push_back(absl::StrCat("the hub does not give the changes of ", NameOf(*open.log, origin),
+                                          " as they must be, and none of what is wrong was taken (",
+                                          trouble.status.message(),
+                                          "). The daemon asks for them again by itself; if `assay status` goes on "
+                                          "naming that branch, ask it and the head office"));
+  }
+  return pulled;
 }
 
 // Two branches of one number would hand out the same keys.

@@ -5,10 +5,12 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/capture/recorder.h"
+#include "engine/clock.h"
 #include "engine/remotes/hub.h"
 #include "log/event_log.h"
 #include "log/local_state/conflicts.h"
@@ -56,8 +58,15 @@ class NoEcho : public ProjectionEcho {
 
 // Events done, of those the hub has.
 using PullProgress = std::function<void(uint64_t done, uint64_t total)>;
-// Appends all that the hub has and the log has not. Returns how many events.
-absl::StatusOr<uint64_t> PullAll(OpenLog& open, Hub& hub, const PullProgress& progress);
+struct PulledChains {
+  uint64_t events = 0;               // Appended.
+  std::vector<std::string> refused;  // Chains of which the hub gave something wrong: one sentence each, for people.
+};
+// Appends all that the hub has and the log has not, judged as the daemon judges it: a bad chain holds up itself alone.
+// FAILED_PRECONDITION or DATA_LOSS when the hub has another chain under this branch's own name. INVALID_ARGUMENT: the
+// hub promises more for ever.
+absl::StatusOr<PulledChains> PullAll(OpenLog& open, Hub& hub, Clock* clock, Random* random,
+                                     const PullProgress& progress);
 
 // Two branches of one number would hand out the same keys: INVALID_ARGUMENT, naming the other.
 absl::Status CheckNumberIsFree(OpenLog& open, const std::string& branch_name, uint32_t branch_number);

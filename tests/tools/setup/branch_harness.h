@@ -80,8 +80,9 @@ class LogHub : public Hub {
   absl::StatusOr<SessionReply> OpenSession(const SessionRequest&) override { return SessionReply{true, 1}; }
   absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport&) override { return HeartbeatReply{}; }
 
-  absl::Status error;    // When not OK, every call fails with it.
-  absl::Duration ahead;  // Of its clock.
+  absl::Status error;               // When not OK, every call fails with it.
+  absl::Duration ahead;             // Of its clock.
+  std::optional<OriginId> garbled;  // The chain of which it changes a bit of all it gives.
 
  private:
   std::vector<std::string> log_paths_;

@@ -1,8 +1,12 @@
 // A branch joins a fleet: what is equal is not written again, what differs waits for a choice, what is missing comes by
 // projection.
+#include <filesystem>
+
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/adapters/grpc/small_log.h"
+#include "tests/support/temp_directory.h"
 #include "tests/tools/setup/branch_harness.h"
 #include "tools/setup/enrolment.h"
 
@@ -13,6 +17,7 @@ using test::LogHub;
 using test::PostgresServer;
 using test::TestBranch;
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -213,6 +218,43 @@ TEST_F(JoinTest, ATableThatJoinsLaterIsComparedWithTheFleetToo) {
   EXPECT_THAT(b_->Changes(),
               ElementsAre("reconcile update public.late (2) v=here", "baseline insert public.late (3) v=new",
                           "live update public.late (3) v=newer"));
+}
+
+// Goal: one damaged chain at the hub keeps no branch from joining. What the others have is compared all the same.
+TEST_F(JoinTest, AGarbledChainHoldsUpItselfAlone) {
+  MustInit(*a_);
+  test::TempDirectory folder("garbled");
+  test::SmallLog third(folder.path() + "/log.db");
+  for (const bool garbled_first : {true, false}) {
+    SCOPED_TRACE(garbled_first);
+    LogHub hub(garbled_first ? std::vector{folder.path() + "/log.db", a_->log_path()}
+                             : std::vector{a_->log_path(), folder.path() + "/log.db"});
+    hub.garbled = third.delhi();
+    const InitReport report = MustInit(*b_, &hub);
+    EXPECT_EQ(report.rows.equal, 4u);
+    EXPECT_THAT(b_->Changes(), IsEmpty());
+    EXPECT_THAT(report.warnings, Contains(AllOf(HasSubstr("chain bbbbbbbb"), HasSubstr("as they must be"))));
+    ASSERT_TRUE(b_->Leave().ok());
+    for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(b_->log_path() + end);
+  }
+}
+
+// A hub that promises more for ever would keep init for ever.
+TEST_F(JoinTest, AHubThatOnlyPromisesMoreIsRefused) {
+  class Promising : public LogHub {
+   public:
+    using LogHub::LogHub;
+    absl::StatusOr<PullReply> Pull(const PullRequest& request) override {
+      absl::StatusOr<PullReply> reply = LogHub::Pull(request);
+      if (reply.ok()) reply->more = true;
+      return reply;
+    }
+  };
+  MustInit(*a_);
+  Promising hub({a_->log_path()});
+  const absl::Status status = b_->Init(&hub).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("nothing that is new"), HasSubstr("--without-hub")));
 }
 
 TEST_F(JoinTest, AnUnreachableHubIsAnErrorThatNamesTheWayAround) {

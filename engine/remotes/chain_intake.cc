@@ -1,0 +1,117 @@
+#include "engine/remotes/chain_intake.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "log/annotate.h"
+
+namespace assay {
+namespace {
+
+// How often a chain is asked for in vain before others go on without it: for about a minute.
+constexpr uint32_t kFailuresOfPatience = 6;
+// Who has that much lacks nothing.
+constexpr Sequence kEverything{uint64_t{INT64_MAX}};
+
+}  // namespace
+
+std::set<OriginId> ChainIntake::GivenUp() const {
+  std::set<OriginId> given_up;
+  for (const auto& [origin, trouble] : troubles_) {
+    if (trouble.next_try == absl::InfiniteFuture() || trouble.failures >= kFailuresOfPatience) given_up.insert(origin);
+  }
+  return given_up;
+}
+
+absl::Time ChainIntake::NextRetry() const {
+  absl::Time next = absl::InfiniteFuture();
+  for (const auto& [origin, trouble] : troubles_) next = std::min(next, trouble.next_try);
+  return next;
+}
+
+void ChainIntake::RetryNow() {
+  for (auto& [origin, trouble] : troubles_) {
+    if (trouble.next_try != absl::InfiniteFuture()) trouble.TryAt(absl::InfinitePast());
+  }
+}
+
+PullRequest ChainIntake::NextRequest() {
+  PullRequest request;
+  left_out_.clear();
+  for (const OriginId& origin : log_->Origins()) {
+    request.have[origin] = log_->Head(origin).last;
+    if (std::optional<std::string> kept = log_->NewestCheckpoint(origin); kept.has_value())
+      request.checkpoints[origin] = *std::move(kept);
+  }
+  for (const auto& [origin, trouble] : troubles_) {
+    if (trouble.next_try <= clock_->Now()) continue;
+    request.have[origin] = kEverything;
+    left_out_.insert(origin);
+  }
+  return request;
+}
+
+absl::StatusOr<bool> ChainIntake::Append(const PullReply& reply) {
+  std::map<OriginId, std::vector<const Segment*>> given;
+  for (const auto& [origin, head] : reply.heads.heads) given.try_emplace(origin);
+  for (const Segment& segment : reply.segments) given[segment.origin].push_back(&segment);
+  const int64_t events_before = log_->EventCount();
+  bool refused = false;
+  for (const auto& [origin, segments] : given) {
+    if (left_out_.contains(origin)) continue;
+    const auto head = reply.heads.heads.find(origin);
+    ASSAY_ASSIGN_OR_RETURN(
+        const bool taken,
+        AppendChain(origin, segments, head == reply.heads.heads.end() ? HubHead{} : head->second, reply.more));
+    refused |= !taken;
+  }
+  return refused || log_->EventCount() != events_before;
+}
+
+absl::StatusOr<bool> ChainIntake::AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments,
+                                              const HubHead& head, bool more) {
+  const Sequence before = log_->Head(origin).last;
+  ASSAY_ASSIGN_OR_RETURN(
+      EventLog::Refusal refusal,
+      origin == own_ ? CheckOwn(segments, head) : log_->AppendChain(origin, segments, head.complete, head.checkpoint));
+  const ChainHead held = log_->Head(origin);
+  const bool lacks = held.complete < head.complete;
+  if (refusal.cause.ok() && lacks && !more) {
+    refusal.cause = absl::OutOfRangeError(absl::StrCat(
+        "the hub says that it has whole transactions of it up to event ", head.complete.value,
+        ", and gives none after ", held.last.value,
+        held.complete < held.last ? absl::StrCat(", inside the transaction after ", held.complete.value) : ""));
+  }
+  if (!refusal.cause.ok()) {
+    Refuse(origin, std::move(refusal));
+    return false;
+  }
+  // The reply may have been full before it came to this chain: then nothing is known of it yet.
+  if (!lacks || held.last > before) troubles_.erase(origin);
+  return true;
+}
+
+absl::StatusOr<EventLog::Refusal> ChainIntake::CheckOwn(const std::vector<const Segment*>& segments,
+                                                        const HubHead& head) {
+  const Sequence own_last = log_->Head(*own_).last;
+  Sequence last = std::max(head.last, head.complete);
+  for (const Segment* segment : segments) last = std::max(last, segment->last);
+  if (last > own_last) {
+    return EventLog::Refusal{absl::FailedPreconditionError(
+        absl::StrCat("it has ", last.value, " events of this chain, and this branch has written ", own_last.value))};
+  }
+  if (segments.empty()) return EventLog::Refusal{};
+  // Nothing of it is new here: this only compares.
+  return log_->AppendChain(*own_, segments, own_last, /*checkpoint=*/"");
+}
+
+void ChainIntake::Refuse(const OriginId& origin, EventLog::Refusal refusal) {
+  Link& trouble = troubles_.try_emplace(origin, absl::Seconds(1), absl::Minutes(5)).first->second;
+  trouble.Fail(std::move(refusal.cause), clock_->Now(), *random_);
+  const bool for_good = (refusal.about_held && origin != own_) || retry_ == Retry::kNever;
+  if (for_good) trouble.TryAt(absl::InfiniteFuture());
+}
+
+}  // namespace assay
