@@ -1,4 +1,5 @@
 #include "log/segment.h"
+
 #include "absl/strings/match.h"
 #include "log/bytes.h"
 #include "log/merkle_tree.h"
