@@ -102,17 +102,19 @@ absl::Status PostgresCapture::Examine() {
   const auto system = stream_->ExecuteScript("IDENTIFY_SYSTEM");
   if (!system.ok()) return AnnotateSql(system.status(), "ask which server this is");
   evidence_ = examined_;
-  evidence_.server = absl::StrCat(system->Text(0, 0), "/", evidence_.server);
-  evidence_.timeline = static_cast<uint32_t>(system->Int64(0, 1));
-  const std::string flushed = system->String(0, 2);
+  evidence_.server = absl::StrCat(system->Text(0, "systemid"), "/", evidence_.server);
+  evidence_.timeline = static_cast<uint32_t>(system->Int64(0, "timeline"));
+  const std::string flushed = system->String(0, "xlogpos");
   ASSAY_ASSIGN_OR_RETURN(evidence_.flushed, ParseLsn(flushed));
   evidence_.known = true;
   // Made by `assay init`, as a row to update; a database without it, or one that keeps it from us, shows nothing.
-  const auto progress = catalog_->Execute("SELECT p.batch, pg_catalog.to_jsonb(p) ->> 'origin' FROM assay.progress p");
+  const auto progress =
+      catalog_->Execute("SELECT p.batch, pg_catalog.to_jsonb(p) ->> 'origin' AS origin FROM assay.progress p");
   if (!progress.ok() && !catalog_->usable()) return progress.status();
   if (progress.ok() && progress->rows() == 1) {
-    evidence_.batch = static_cast<uint64_t>(progress->Int64(0, 0));
-    const absl::StatusOr<OriginId> origin = OriginId::FromHex(progress->IsNull(0, 1) ? "" : progress->Text(0, 1));
+    evidence_.batch = static_cast<uint64_t>(progress->Int64(0, "batch"));
+    const absl::StatusOr<OriginId> origin =
+        OriginId::FromHex(progress->IsNull(0, "origin") ? "" : progress->Text(0, "origin"));
     if (origin.ok()) evidence_.origin = *origin;
   }
   return absl::OkStatus();
@@ -128,36 +130,40 @@ absl::Status PostgresCapture::CheckServer() {
   ASSAY_ASSIGN_OR_RETURN(
       const Result facts,
       catalog_->Execute(
-          "SELECT current_setting('wal_level'), (SELECT setting::int8 FROM pg_settings WHERE name = 'wal_sender_timeout'),"
-          "  EXISTS (SELECT FROM pg_publication WHERE pubname = $1),"
-          "  s.slot_name IS NOT NULL, coalesce(s.plugin, ''), coalesce(s.database, ''), current_database(),"
-          "  coalesce(s.wal_status, ''), s.active_pid, coalesce(s.confirmed_flush_lsn, '0/0'),"
-          "  (SELECT oid FROM pg_database WHERE datname = current_database()),"
-          "  pg_snapshot_xmax(pg_current_snapshot())::text::numeric % 4294967296"
+          "SELECT current_setting('wal_level') AS wal_level,"
+          "  (SELECT setting::int8 FROM pg_settings WHERE name = 'wal_sender_timeout') AS wal_sender_timeout,"
+          "  EXISTS (SELECT FROM pg_publication WHERE pubname = $1) AS publication_there,"
+          "  s.slot_name IS NOT NULL AS slot_there, coalesce(s.plugin, '') AS plugin,"
+          "  coalesce(s.database, '') AS slot_database, current_database() AS database,"
+          "  coalesce(s.wal_status, '') AS wal_status, s.active_pid,"
+          "  coalesce(s.confirmed_flush_lsn, '0/0') AS confirmed_flush_lsn,"
+          "  (SELECT oid FROM pg_database WHERE datname = current_database()) AS database_oid,"
+          "  pg_snapshot_xmax(pg_current_snapshot())::text::numeric % 4294967296 AS next_xid"
           " FROM (SELECT) one LEFT JOIN pg_replication_slots s ON s.slot_name = $2",
           {options_.publication, options_.slot}));
   const std::string slot = absl::StrCat("replication slot \"", options_.slot, "\"");
   examined_ = {};
-  examined_.slot_there = facts.Bool(0, 3);
-  publication_there_ = facts.Bool(0, 2);
-  slot_plugin_ = facts.String(0, 4);
-  slot_database_ = facts.String(0, 5);
-  database_ = facts.String(0, 6);
-  examined_.slot_lost = facts.Text(0, 7) == "lost";
-  slot_user_ = static_cast<int>(facts.Int64(0, 8));
-  ASSAY_ASSIGN_OR_RETURN(examined_.slot_confirmed, ParseLsn(facts.Text(0, 9)));
-  examined_.server = facts.String(0, 10);
-  examined_.next_xid = static_cast<uint32_t>(facts.Int64(0, 11));
-  if (facts.Text(0, 0) != "logical") {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "wal_level is \"", facts.Text(0, 0), "\" and capture needs \"logical\": `assay doctor` shows the command"));
+  examined_.slot_there = facts.Bool(0, "slot_there");
+  publication_there_ = facts.Bool(0, "publication_there");
+  slot_plugin_ = facts.String(0, "plugin");
+  slot_database_ = facts.String(0, "slot_database");
+  database_ = facts.String(0, "database");
+  examined_.slot_lost = facts.Text(0, "wal_status") == "lost";
+  slot_user_ = static_cast<int>(facts.Int64(0, "active_pid"));
+  ASSAY_ASSIGN_OR_RETURN(examined_.slot_confirmed, ParseLsn(facts.Text(0, "confirmed_flush_lsn")));
+  examined_.server = facts.String(0, "database_oid");
+  examined_.next_xid = static_cast<uint32_t>(facts.Int64(0, "next_xid"));
+  if (facts.Text(0, "wal_level") != "logical") {
+    return absl::FailedPreconditionError(
+        absl::StrCat("wal_level is \"", facts.Text(0, "wal_level"),
+                     "\" and capture needs \"logical\": `assay doctor` shows the command"));
   }
   if (slot_user_ != 0) {
-    return absl::UnavailableError(absl::StrCat(slot, " is in use by the server process ", facts.Text(0, 8),
+    return absl::UnavailableError(absl::StrCat(slot, " is in use by the server process ", facts.Text(0, "active_pid"),
                                                ": another daemon (stop it), or one that has just ended"));
   }
   // The server gives up on us after wal_sender_timeout; 0 is never.
-  const int64_t timeout_ms = facts.Int64(0, 1);
+  const int64_t timeout_ms = facts.Int64(0, "wal_sender_timeout");
   status_interval_ = kStatusIntervalMax;
   if (timeout_ms > 0) status_interval_ = std::min(status_interval_, absl::Milliseconds(timeout_ms) / 4);
   return absl::OkStatus();
@@ -414,7 +420,7 @@ absl::StatusOr<std::vector<bool>> PostgresCapture::LeaveOutGenerated(pgoutput::R
   std::vector<bool> left_out;
   for (const pgoutput::Relation::Column& column : relation->columns) {
     bool is_generated = false;
-    for (int row = 0; row < generated->rows(); ++row) is_generated |= generated->Text(row, 0) == column.name;
+    for (int row = 0; row < generated->rows(); ++row) is_generated |= generated->Text(row, "attname") == column.name;
     left_out.push_back(is_generated);
   }
   size_t index = 0;
@@ -448,11 +454,11 @@ absl::Status PostgresCapture::TakeRelation(pgoutput::Relation relation) {
     modifiers.Add(absl::StrCat(column.type_modifier));
   }
   const auto formatted = catalog_->Execute(
-      "SELECT pg_catalog.format_type(t, m) FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY u(t, m, n) ORDER BY n",
+      "SELECT pg_catalog.format_type(t, m) AS type FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY u(t, m, n) ORDER BY n",
       {types.text(), modifiers.text()});
   if (!formatted.ok()) return AnnotateSql(formatted.status(), absl::StrCat("read the types of ", name.ToString()));
   const auto catalog = catalog_->Execute(
-      "SELECT a.attname, a.attnotnull, k.position, a.attnum, (SELECT relnatts FROM pg_catalog.pg_class WHERE oid = a.attrelid)"
+      "SELECT a.attname, a.attnotnull, k.position, a.attnum, (SELECT relnatts FROM pg_catalog.pg_class WHERE oid = a.attrelid) AS relnatts"
       " FROM pg_catalog.pg_attribute a LEFT JOIN ("
       "  SELECT u.attnum, u.position FROM pg_catalog.pg_index i,"
       "    unnest(i.indkey::int2[]) WITH ORDINALITY u(attnum, position)"
@@ -472,19 +478,20 @@ absl::Status PostgresCapture::TakeRelation(pgoutput::Relation relation) {
   const bool same_count = catalog->rows() == static_cast<int>(relation.columns.size());
   for (int i = 0; i < static_cast<int>(relation.columns.size()); ++i) {
     const pgoutput::Relation::Column& column = relation.columns[i];
-    shape.columns.push_back({.name = std::string(column.name), .type = formatted->String(i, 0)});
+    shape.columns.push_back({.name = std::string(column.name), .type = formatted->String(i, "type")});
     entry.replica_key.push_back(column.replica_key);
     int row = 0;
-    while (row < catalog->rows() && catalog->Text(row, 0) != column.name) ++row;
-    numbers.push_back(row == catalog->rows() ? 0 : static_cast<uint32_t>(catalog->Int64(row, 3)));
+    while (row < catalog->rows() && catalog->Text(row, "attname") != column.name) ++row;
+    numbers.push_back(row == catalog->rows() ? 0 : static_cast<uint32_t>(catalog->Int64(row, "attnum")));
     // Renamed since? Then it stands in the same place under a name that the stream does not know.
-    if (row == catalog->rows() && same_count && !in_stream(catalog->Text(i, 0))) row = i;
+    if (row == catalog->rows() && same_count && !in_stream(catalog->Text(i, "attname"))) row = i;
     if (row == catalog->rows()) continue;
-    shape.columns.back().not_null = catalog->Bool(row, 1);
-    if (!catalog->IsNull(row, 2)) key[catalog->Int64(row, 2)] = static_cast<uint32_t>(i);
+    shape.columns.back().not_null = catalog->Bool(row, "attnotnull");
+    if (!catalog->IsNull(row, "position")) key[catalog->Int64(row, "position")] = static_cast<uint32_t>(i);
   }
   std::shared_ptr<const TableShape>& known = relations_[relation.oid].shape;
-  if (catalog->rows() > 0) numbers = NumbersInOrder(std::move(numbers), static_cast<uint32_t>(catalog->Int64(0, 4)));
+  if (catalog->rows() > 0)
+    numbers = NumbersInOrder(std::move(numbers), static_cast<uint32_t>(catalog->Int64(0, "relnatts")));
   for (size_t i = 0; i < numbers.size(); ++i) {
     // Dropped since, but not when the stream named it last.
     for (size_t k = 0; numbers[i] == 0 && known != nullptr && k < known->columns.size(); ++k) {

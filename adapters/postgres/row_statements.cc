@@ -19,6 +19,10 @@
 namespace assay {
 namespace {
 
+// What stands before the table's own columns in an answer. Read by number: the table may have columns of any name.
+constexpr Result::Column kNumber = Result::Column::At(0);  // k.n, of the row in the parameters, from 1.
+constexpr Result::Column kXmin = Result::Column::At(1);
+
 // Arrays as parameters, and the FROM item that makes rows of them: "unnest($1::text[], …) WITH ORDINALITY AS k (c1, …,
 // n)".
 class Rows {
@@ -64,7 +68,7 @@ ReadReply::Row RowAt(const LocalTable& table, const Result& result, int row, int
   ReadReply::Row found{.exists = true};
   int column = first_column;
   for (const TableColumn& shape : table.shape.columns) {
-    found.values.push_back(shape.generated ? std::nullopt : result.Value(row, column++));
+    found.values.push_back(shape.generated ? std::nullopt : result.Value(row, Result::Column::At(column++)));
   }
   return found;
 }
@@ -129,7 +133,7 @@ struct Converted {
                      int at, int first) const {
     for (size_t i = 0; i < columns.size(); ++i) {
       const std::optional<absl::string_view> written = writes.Value(row, columns[i]);
-      const ColumnText stored = result.Value(at, first + static_cast<int>(i));
+      const ColumnText stored = result.Value(at, Result::Column::At(first + static_cast<int>(i)));
       if (!written.has_value() || !stored.has_value()) continue;
       const std::string& name = writes.columns[columns[i]];
       const std::string& type = table.shape.columns[table.FindWritable(name)].type;
@@ -149,7 +153,7 @@ struct Converted {
 
 std::vector<uint32_t> Missing(absl::Span<const uint32_t> rows, const Result& matched) {
   std::vector<bool> seen(rows.size());
-  for (int row = 0; row < matched.rows(); ++row) seen[matched.Int64(row, 0) - 1] = true;
+  for (int row = 0; row < matched.rows(); ++row) seen[matched.Int64(row, kNumber) - 1] = true;
   std::vector<uint32_t> missing;
   for (size_t i = 0; i < rows.size(); ++i) {
     if (!seen[i]) missing.push_back(rows[i]);
@@ -191,7 +195,7 @@ absl::StatusOr<std::vector<uint32_t>> InsertRows(Connection& connection, const L
   absl::flat_hash_map<std::string, int> done;  // By EncodeKey, to the row of the result.
   for (int row = 0; row < inserted.rows(); ++row) {
     RowKey key;
-    for (size_t i = 0; i < keys; ++i) key.push_back(inserted.String(row, static_cast<int>(i)));
+    for (size_t i = 0; i < keys; ++i) key.push_back(inserted.String(row, Result::Column::At(static_cast<int>(i))));
     done[EncodeKey(key)] = row;
   }
   std::vector<uint32_t> not_done;
@@ -279,8 +283,8 @@ absl::StatusOr<std::vector<FoundRow>> SelectEqual(Connection& connection, const 
   }
   ASSAY_ASSIGN_OR_RETURN(const Result result, k.Execute(connection, sql));
   for (int row = 0; row < result.rows(); ++row) {
-    FoundRow one{static_cast<size_t>(result.Int64(row, 0) - 1), RowAt(table, result, row, 2)};
-    one.row.xmin = static_cast<uint32_t>(result.Int64(row, 1));
+    FoundRow one{static_cast<size_t>(result.Int64(row, kNumber) - 1), RowAt(table, result, row, kXmin.number() + 1)};
+    one.row.xmin = static_cast<uint32_t>(result.Int64(row, kXmin));
     found.push_back(std::move(one));
   }
   return found;
@@ -351,8 +355,8 @@ absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const Lo
   absl::StrAppend(&sql, converted.returning);
   ASSAY_ASSIGN_OR_RETURN(const Result matched, k.Execute(connection, sql));
   for (int row = 0; row < matched.rows() && !converted.columns.empty(); ++row) {
-    ASSAY_RETURN_IF_ERROR(
-        converted.Check(table, writes, writes.rows[rows[matched.Int64(row, 0) - 1]], matched, row, 1));
+    ASSAY_RETURN_IF_ERROR(converted.Check(table, writes, writes.rows[rows[matched.Int64(row, kNumber) - 1]], matched,
+                                          row, kNumber.number() + 1));
   }
   return Missing(rows, matched);
 }
@@ -416,7 +420,7 @@ absl::StatusOr<std::vector<ColumnText>> TakeRow(Connection& connection, const Lo
                              compare_xmin ? absl::StrCat(" AND t.xmin = k.c", keys + 1, "::pg_catalog.xid") : "",
                              " RETURNING k.n", SelectList(table))));
   if (result.rows() != 1) return absl::NotFoundError("the row is not the version that was read");
-  return RowAt(table, result, 0, 1).values;
+  return RowAt(table, result, 0, kNumber.number() + 1).values;
 }
 
 }  // namespace assay

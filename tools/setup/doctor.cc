@@ -65,40 +65,44 @@ std::string Bytes(double bytes) {
 // One line of settings and counts that the checks below pick from. What pg_settings lacks, this version lacks or this
 // role may not see.
 constexpr char kServer[] = R"sql(
-SELECT pg_catalog.current_setting('server_version'), pg_catalog.getdatabaseencoding(), pg_catalog.current_setting('wal_level'),
-  pg_catalog.current_setting('max_replication_slots'), (SELECT pg_catalog.count(*) FROM pg_catalog.pg_replication_slots),
-  EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = 'assay'),
-  pg_catalog.current_setting('max_wal_senders'),
-  (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walsender'),
-  pg_catalog.current_setting('max_slot_wal_keep_size'), pg_catalog.current_setting('synchronous_standby_names'),
-  (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'output_plugin_libraries'), pg_catalog.pg_is_in_recovery(), pg_catalog.current_database(),
-  pg_catalog.current_setting('fsync'), pg_catalog.current_setting('deadlock_timeout'),
-  (SELECT setting::integer FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'))sql";
+SELECT pg_catalog.current_setting('server_version') AS server_version, pg_catalog.getdatabaseencoding() AS encoding,
+  pg_catalog.current_setting('wal_level') AS wal_level,
+  pg_catalog.current_setting('max_replication_slots') AS max_replication_slots,
+  (SELECT pg_catalog.count(*) FROM pg_catalog.pg_replication_slots) AS slots,
+  EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = 'assay') AS slot_there,
+  pg_catalog.current_setting('max_wal_senders') AS max_wal_senders,
+  (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walsender') AS wal_senders,
+  pg_catalog.current_setting('max_slot_wal_keep_size') AS max_slot_wal_keep_size,
+  pg_catalog.current_setting('synchronous_standby_names') AS synchronous_standby_names,
+  (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'output_plugin_libraries') AS output_plugin_libraries,
+  pg_catalog.pg_is_in_recovery() AS is_standby, pg_catalog.current_database() AS database,
+  pg_catalog.current_setting('fsync') AS fsync, pg_catalog.current_setting('deadlock_timeout') AS deadlock_timeout,
+  (SELECT setting::integer FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout') AS deadlock_timeout_ms)sql";
 
 void CheckSettings(const Connection& admin, const Result& server, Findings& found) {
-  const std::string version = server.String(0, 0);
+  const std::string version = server.String(0, "server_version");
   if (admin.server_version() < 140000) {
     found.Fail("server version", absl::StrCat("PostgreSQL ", version, "; capture needs 14 or newer"),
                "upgrade PostgreSQL to 14 or newer");
   } else {
     found.Ok("server version", absl::StrCat("PostgreSQL ", version));
   }
-  if (server.Bool(0, 11)) {
+  if (server.Bool(0, "is_standby")) {
     found.Fail("primary", "the server is a standby, which cannot be written to", "point postgres.url at the primary");
   }
-  if (server.Text(0, 1) == "UTF8") {
+  if (server.Text(0, "encoding") == "UTF8") {
     found.Ok("encoding", "UTF8");
   } else {
-    found.Fail(
-        "encoding",
-        absl::StrCat("the database ", server.Text(0, 12), " is encoded in ", server.Text(0, 1), "; events are UTF-8"),
-        absl::StrCat("createdb --encoding=UTF8 --template=template0 NEW && pg_dump ", server.Text(0, 12),
-                     " | psql NEW"));
+    found.Fail("encoding",
+               absl::StrCat("the database ", server.Text(0, "database"), " is encoded in ", server.Text(0, "encoding"),
+                            "; events are UTF-8"),
+               absl::StrCat("createdb --encoding=UTF8 --template=template0 NEW && pg_dump ", server.Text(0, "database"),
+                            " | psql NEW"));
   }
-  if (server.Text(0, 2) == "logical") {
+  if (server.Text(0, "wal_level") == "logical") {
     found.Ok("wal_level", "logical");
   } else {
-    found.Fail("wal_level", absl::StrCat("it is ", server.Text(0, 2), "; capture needs logical"),
+    found.Fail("wal_level", absl::StrCat("it is ", server.Text(0, "wal_level"), "; capture needs logical"),
                "ALTER SYSTEM SET wal_level = 'logical'; then restart PostgreSQL");
   }
   const auto room = [&](absl::string_view setting, int64_t limit, int64_t used, bool counted) {
@@ -109,17 +113,19 @@ void CheckSettings(const Connection& admin, const Result& server, Findings& foun
       found.Ok(setting, absl::StrCat(used, " of ", limit, " in use"));
     }
   };
-  room("max_replication_slots", server.Int64(0, 3), server.Int64(0, 4), server.Bool(0, 5));
-  room("max_wal_senders", server.Int64(0, 6), server.Int64(0, 7), server.Bool(0, 5));
-  if (server.Text(0, 8) == "-1") {
+  room("max_replication_slots", server.Int64(0, "max_replication_slots"), server.Int64(0, "slots"),
+       server.Bool(0, "slot_there"));
+  room("max_wal_senders", server.Int64(0, "max_wal_senders"), server.Int64(0, "wal_senders"),
+       server.Bool(0, "slot_there"));
+  if (server.Text(0, "max_slot_wal_keep_size") == "-1") {
     found.Ok("max_slot_wal_keep_size", "unlimited: WAL is kept for as long as assayd is stopped");
   } else {
     found.Warn("max_slot_wal_keep_size",
-               absl::StrCat("it is ", server.Text(0, 8),
+               absl::StrCat("it is ", server.Text(0, "max_slot_wal_keep_size"),
                             ": if assayd is stopped for longer than that much WAL lasts, changes are lost to the log"),
                "ALTER SYSTEM SET max_slot_wal_keep_size = -1; SELECT pg_reload_conf()");
   }
-  const std::string standbys = server.String(0, 9);
+  const std::string standbys = server.String(0, "synchronous_standby_names");
   if (absl::StrContains(standbys, '*') || absl::StrContains(standbys, "assay")) {
     found.Fail("synchronous_standby_names",
                absl::StrCat("\"", standbys, "\" matches Assay's session: every commit would wait for assayd"),
@@ -127,23 +133,25 @@ void CheckSettings(const Connection& admin, const Result& server, Findings& foun
   } else {
     found.Ok("synchronous_standby_names", standbys.empty() ? "empty" : standbys);
   }
-  if (!server.IsNull(0, 10)) {
-    if (absl::StrContains(server.Text(0, 10), "pgoutput")) {
-      found.Ok("output_plugin_libraries", server.String(0, 10));
+  if (!server.IsNull(0, "output_plugin_libraries")) {
+    if (absl::StrContains(server.Text(0, "output_plugin_libraries"), "pgoutput")) {
+      found.Ok("output_plugin_libraries", server.String(0, "output_plugin_libraries"));
     } else {
-      found.Fail("output_plugin_libraries", absl::StrCat("\"", server.Text(0, 10), "\" does not name pgoutput"),
-                 absl::StrCat("ALTER SYSTEM SET output_plugin_libraries = '", server.Text(0, 10),
-                              server.Text(0, 10).empty() ? "" : ", ", "pgoutput'; SELECT pg_reload_conf()"));
+      found.Fail("output_plugin_libraries",
+                 absl::StrCat("\"", server.Text(0, "output_plugin_libraries"), "\" does not name pgoutput"),
+                 absl::StrCat("ALTER SYSTEM SET output_plugin_libraries = '", server.Text(0, "output_plugin_libraries"),
+                              server.Text(0, "output_plugin_libraries").empty() ? "" : ", ",
+                              "pgoutput'; SELECT pg_reload_conf()"));
     }
   }
-  if (server.Text(0, 13) != "on") {
+  if (server.Text(0, "fsync") != "on") {
     found.Warn("fsync", "it is off: after a crash PostgreSQL may have lost what the log has",
                "ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()");
   }
   // A projection holds locks for less than PostgreSQL's default: ProjectionOptions::locked_max.
-  if (server.Int64(0, 15) < absl::ToInt64Milliseconds(kDeadlockTimeoutMin)) {
+  if (server.Int64(0, "deadlock_timeout_ms") < absl::ToInt64Milliseconds(kDeadlockTimeoutMin)) {
     found.Warn("deadlock_timeout",
-               absl::StrCat("it is ", server.Text(0, 14),
+               absl::StrCat("it is ", server.Text(0, "deadlock_timeout"),
                             ": rows that are being brought up to date may be held for longer, and "
                             "then it is the application's transaction that PostgreSQL ends"),
                "ALTER SYSTEM SET deadlock_timeout = '1s'; SELECT pg_reload_conf()");
@@ -173,8 +181,9 @@ void CheckTables(Connection& admin, const DoctorOptions& options, Findings& foun
       found.Warn("table " + table.name().ToString(), table.warning, "ALTER TABLE … ENABLE TRIGGER … for each");
   }
   found.Ok("tables", absl::StrCat(selection->tables.size(), " can be enrolled"));
-  absl::StatusOr<Result> installed = admin.Execute("SELECT pg_catalog.to_regclass('assay.enrolled') IS NOT NULL");
-  if (!installed.ok() || !installed->Bool(0, 0)) {
+  absl::StatusOr<Result> installed =
+      admin.Execute("SELECT pg_catalog.to_regclass('assay.enrolled') IS NOT NULL AS enrolled");
+  if (!installed.ok() || !installed->Bool(0, "enrolled")) {
     return found.Warn("enrolment", "this database is not enrolled yet", "assay init");
   }
   absl::StatusOr<std::vector<TableName>> published = PublishedTables(admin);
@@ -190,7 +199,7 @@ void CheckTables(Connection& admin, const DoctorOptions& options, Findings& foun
     found.Warn("publication", absl::StrCat("not enrolled yet: ", absl::StrJoin(missing, ", ")), "assay init");
   // A partition made after init has neither; nor has a table that was created anew under the same name.
   absl::StatusOr<Result> bare = admin.Execute(
-      "SELECT pg_catalog.string_agg(DISTINCT c.oid::pg_catalog.regclass::text, ', ') FROM pg_catalog.pg_publication p "
+      "SELECT pg_catalog.string_agg(DISTINCT c.oid::pg_catalog.regclass::text, ', ') AS tables FROM pg_catalog.pg_publication p "
       "JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid "
       "CROSS JOIN LATERAL (SELECT r.prrelid AS relid UNION SELECT relid FROM pg_catalog.pg_partition_tree(r.prrelid)) "
       "t "
@@ -198,20 +207,19 @@ void CheckTables(Connection& admin, const DoctorOptions& options, Findings& foun
       "EXISTS "
       "(SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = 'assay_attribution'))");
   if (!bare.ok()) return found.Failed("replica identity", bare.status(), "assay init");
-  if (bare->IsNull(0, 0))
+  if (bare->IsNull(0, "tables"))
     found.Ok("replica identity", "FULL everywhere");
   else
     found.Fail("replica identity",
-               absl::StrCat("REPLICA IDENTITY FULL or the attribution trigger is missing on ", bare->Text(0, 0)),
+               absl::StrCat("REPLICA IDENTITY FULL or the attribution trigger is missing on ", bare->Text(0, "tables")),
                "assay init");
 }
 
 void CheckSlot(Connection& admin, Findings& found) {
   absl::StatusOr<Result> slot = admin.Execute(
-      "SELECT active, wal_status, pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn), "
-      "plugin, "
-      "database = pg_catalog.current_database(), database FROM pg_catalog.pg_replication_slots WHERE slot_name = "
-      "'assay'");
+      "SELECT active, wal_status, plugin, database, database = pg_catalog.current_database() AS is_here, "
+      "pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn) AS bytes_behind "
+      "FROM pg_catalog.pg_replication_slots WHERE slot_name = 'assay'");
   if (!slot.ok()) return found.Failed("slot", slot.status(), kLook);
   if (slot->rows() == 0) {
     absl::StatusOr<Result> published = admin.Execute("SELECT FROM pg_catalog.pg_publication WHERE pubname = 'assay'");
@@ -220,19 +228,20 @@ void CheckSlot(Connection& admin, Findings& found) {
     return;
   }
   const std::string drop = "SELECT pg_drop_replication_slot('assay')";
-  if (!slot->Bool(0, 4))
-    return found.Fail("slot", absl::StrCat("the slot \"assay\" belongs to the database ", slot->Text(0, 5)), drop);
-  if (slot->Text(0, 3) != "pgoutput")
-    return found.Fail("slot", absl::StrCat("the slot \"assay\" uses the plugin ", slot->Text(0, 3)), drop);
-  if (slot->Text(0, 1) == "lost")
+  if (!slot->Bool(0, "is_here"))
+    return found.Fail("slot", absl::StrCat("the slot \"assay\" belongs to the database ", slot->Text(0, "database")),
+                      drop);
+  if (slot->Text(0, "plugin") != "pgoutput")
+    return found.Fail("slot", absl::StrCat("the slot \"assay\" uses the plugin ", slot->Text(0, "plugin")), drop);
+  if (slot->Text(0, "wal_status") == "lost")
     return found.Fail("slot", "the server has removed WAL that the slot needed: changes are not in the log",
                       kEnrolAnew);
-  const std::string behind = absl::StrCat(slot->Bool(0, 0) ? "streaming" : "nobody is streaming", ", ",
-                                          Bytes(slot->Int64(0, 2)), " of WAL behind");
-  if (slot->Text(0, 1) == "unreserved")
+  const std::string behind = absl::StrCat(slot->Bool(0, "active") ? "streaming" : "nobody is streaming", ", ",
+                                          Bytes(slot->Int64(0, "bytes_behind")), " of WAL behind");
+  if (slot->Text(0, "wal_status") == "unreserved")
     return found.Fail("slot", absl::StrCat(behind, "; the server is about to remove WAL it needs"),
                       "systemctl start assayd");
-  if (!slot->Bool(0, 0)) return found.Warn("slot", behind, "systemctl start assayd");
+  if (!slot->Bool(0, "active")) return found.Warn("slot", behind, "systemctl start assayd");
   found.Ok("slot", behind);
 }
 
@@ -402,14 +411,14 @@ void CheckLogin(const std::string& url, std::vector<Check>* checks) {
   Connection& connection = **session;
   absl::StatusOr<Result> role = connection.Execute(
       "SELECT session_user, rolsuper, rolreplication, EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = "
-      "'assay_projector') "
+      "'assay_projector') AS projector_there "
       "FROM pg_catalog.pg_roles WHERE rolname = session_user");
   if (!role.ok()) return found.Failed("login", role.status(), kLook);
-  const std::string name = connection.QuoteIdentifier(role->Text(0, 0));
-  const bool superuser = role->Bool(0, 1);
-  found.Ok("login", absl::StrCat(role->Text(0, 0), superuser ? ", a superuser" : ""));
-  if (!superuser && !role->Bool(0, 2)) {
-    found.Fail("replication", absl::StrCat("the role ", role->Text(0, 0), " may not replicate"),
+  const std::string name = connection.QuoteIdentifier(role->Text(0, "session_user"));
+  const bool superuser = role->Bool(0, "rolsuper");
+  found.Ok("login", absl::StrCat(role->Text(0, "session_user"), superuser ? ", a superuser" : ""));
+  if (!superuser && !role->Bool(0, "rolreplication")) {
+    found.Fail("replication", absl::StrCat("the role ", role->Text(0, "session_user"), " may not replicate"),
                absl::StrCat("ALTER ROLE ", name, " REPLICATION"));
   } else {
     auto walsender = Connection::Open(url, {.application_name = "assay doctor", .replication = true});
@@ -427,7 +436,7 @@ void CheckLogin(const std::string& url, std::vector<Check>* checks) {
     return found.Fail("session_replication_role", "before PostgreSQL 15 only a superuser may set it",
                       absl::StrCat("ALTER ROLE ", name, " SUPERUSER"));
   }
-  if (!role->Bool(0, 3)) return;  // Not enrolled yet: init grants it.
+  if (!role->Bool(0, "projector_there")) return;  // Not enrolled yet: init grants it.
   const absl::Status may =
       connection
           .ExecuteScript(

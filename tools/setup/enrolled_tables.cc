@@ -48,7 +48,7 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C")sql";
 
 constexpr char kColumns[] = R"sql(
-SELECT a.attrelid, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
+SELECT a.attrelid, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,
        pg_catalog.array_position(i.indkey::pg_catalog.int2[], a.attnum) AS key_position, a.attnum
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
@@ -95,41 +95,45 @@ std::string OidArray(const std::vector<uint32_t>& oids) { return absl::StrCat("{
 
 // Why relation `row` of kRelations cannot take part; empty when it can.
 std::string RefusalOf(const Result& relations, int row) {
-  const absl::string_view kind = relations.Text(row, 3);
-  const absl::string_view persistence = relations.Text(row, 4);
+  const absl::string_view kind = relations.Text(row, "relkind");
+  const absl::string_view persistence = relations.Text(row, "relpersistence");
   if (persistence == "t") return "it is a temporary table";
-  if (IsSystemSchema(relations.Text(row, 1))) return "it is in a system schema";
+  if (IsSystemSchema(relations.Text(row, "nspname"))) return "it is in a system schema";
   if (kind == "v") return "it is a view: enrol the tables below it";
   if (kind == "m") return "it is a materialized view: enrol the tables below it and refresh it at each branch";
   if (kind == "f") return "it is a foreign table: its rows are in another server's WAL";
-  const std::string alter =
-      absl::StrCat("ALTER TABLE ", TableName{relations.String(row, 1), relations.String(row, 2)}.ToString());
+  const std::string alter = absl::StrCat(
+      "ALTER TABLE ", TableName{relations.String(row, "nspname"), relations.String(row, "relname")}.ToString());
   if (persistence == "u")
     return absl::StrCat("it is unlogged, so its changes are not in the WAL: ", alter, " SET LOGGED");
-  if (!relations.IsNull(row, 12)) {
-    return absl::StrCat("it belongs to the extension ", relations.Text(row, 12),
+  if (!relations.IsNull(row, "extension")) {
+    return absl::StrCat("it belongs to the extension ", relations.Text(row, "extension"),
                         ", which each branch installs for itself");
   }
-  if (relations.Bool(row, 5)) return absl::StrCat("it is a partition: enrol ", relations.Text(row, 11), " instead");
-  if (!relations.IsNull(row, 11)) return absl::StrCat("it inherits from ", relations.Text(row, 11));
-  if (!relations.IsNull(row, 13)) return absl::StrCat("its partition ", relations.Text(row, 13), " is unlogged");
-  if (!relations.Bool(row, 7)) return absl::StrCat("it has no primary key: ", alter, " ADD PRIMARY KEY (column)");
-  if (!relations.Bool(row, 8)) return "its primary key is deferrable: PostgreSQL refuses to publish its updates";
-  if (!relations.IsNull(row, 14)) {
-    return absl::StrCat("its key column ", relations.Text(row, 14), " means something only inside one server");
+  if (relations.Bool(row, "relispartition"))
+    return absl::StrCat("it is a partition: enrol ", relations.Text(row, "parent"), " instead");
+  if (!relations.IsNull(row, "parent")) return absl::StrCat("it inherits from ", relations.Text(row, "parent"));
+  if (!relations.IsNull(row, "unlogged_partition"))
+    return absl::StrCat("its partition ", relations.Text(row, "unlogged_partition"), " is unlogged");
+  if (!relations.Bool(row, "has_key"))
+    return absl::StrCat("it has no primary key: ", alter, " ADD PRIMARY KEY (column)");
+  if (!relations.Bool(row, "key_immediate"))
+    return "its primary key is deferrable: PostgreSQL refuses to publish its updates";
+  if (!relations.IsNull(row, "local_key")) {
+    return absl::StrCat("its key column ", relations.Text(row, "local_key"), " means something only inside one server");
   }
-  if (!relations.Bool(row, 9)) {
-    return absl::StrCat("it is owned by ", relations.Text(row, 10),
+  if (!relations.Bool(row, "owned")) {
+    return absl::StrCat("it is owned by ", relations.Text(row, "owner"),
                         ": run as that role or as a superuser (postgres.admin_url)");
   }
-  if (!relations.IsNull(row, 16)) {
+  if (!relations.IsNull(row, "unchecked")) {
     return absl::StrCat(
         "it has a deferrable constraint that PostgreSQL does not check for rows from other branches: run as a "
         "superuser (postgres.admin_url), or let one say, for ",
-        relations.Text(row, 16));
+        relations.Text(row, "unchecked"));
   }
-  if (!relations.IsNull(row, 17)) {
-    return absl::StrCat("its column ", relations.Text(row, 17),
+  if (!relations.IsNull(row, "virtual_column")) {
+    return absl::StrCat("its column ", relations.Text(row, "virtual_column"),
                         " is generated and VIRTUAL: PostgreSQL 18 would refuse the application's "
                         "updates once all columns are its replica identity; make it STORED");
   }
@@ -146,17 +150,20 @@ absl::Status FillColumns(Connection& admin, std::vector<SelectedTable>* tables) 
   ASSAY_ASSIGN_OR_RETURN(const Result columns, admin.Execute(kColumns, {OidArray(oids)}));
   std::map<uint32_t, std::map<int64_t, uint32_t>> keys;  // Position in the key to ordinal.
   for (int row = 0; row < columns.rows(); ++row) {
-    SelectedTable& table = *by_oid.at(columns.Int64(row, 0));
-    if (!columns.IsNull(row, 4)) keys[table.oid][columns.Int64(row, 4)] = table.shape.columns.size();
-    table.shape.columns.push_back({columns.String(row, 1), columns.String(row, 2), columns.Bool(row, 3), false,
-                                   static_cast<uint32_t>(columns.Int64(row, 5))});
+    SelectedTable& table = *by_oid.at(columns.Int64(row, "attrelid"));
+    if (!columns.IsNull(row, "key_position"))
+      keys[table.oid][columns.Int64(row, "key_position")] = table.shape.columns.size();
+    table.shape.columns.push_back({columns.String(row, "attname"), columns.String(row, "type"),
+                                   columns.Bool(row, "attnotnull"), false,
+                                   static_cast<uint32_t>(columns.Int64(row, "attnum"))});
   }
   for (const auto& [oid, key] : keys) {
     for (const auto& [position, ordinal] : key) by_oid.at(oid)->shape.key.push_back(ordinal);
   }
   ASSAY_ASSIGN_OR_RETURN(const Result partitions, admin.Execute(kPartitions, {OidArray(oids)}));
   for (int row = 0; row < partitions.rows(); ++row) {
-    by_oid.at(partitions.Int64(row, 0))->partitions.push_back({partitions.String(row, 1), partitions.String(row, 2)});
+    by_oid.at(partitions.Int64(row, "root"))
+        ->partitions.push_back({partitions.String(row, "nspname"), partitions.String(row, "relname")});
   }
   return absl::OkStatus();
 }
@@ -167,29 +174,30 @@ std::string PreparationOf(const Connection& admin, const Result& missing, int fi
   std::vector<uint32_t> oids;
   std::string statements;
   for (int row = first; row < last; ++row) {
-    const TableName name{missing.String(row, 2), missing.String(row, 3)};
+    const TableName name{missing.String(row, "nspname"), missing.String(row, "relname")};
     const std::string quoted = Quoted(admin, name);
     relations.push_back(absl::StrCat("ONLY ", quoted));
-    oids.push_back(missing.Int64(row, 1));
-    if (missing.Bool(row, 4)) absl::StrAppend(&statements, "ALTER TABLE ONLY ", quoted, " REPLICA IDENTITY FULL;");
-    if (missing.Bool(row, 5)) {
+    oids.push_back(missing.Int64(row, "oid"));
+    if (missing.Bool(row, "identity"))
+      absl::StrAppend(&statements, "ALTER TABLE ONLY ", quoted, " REPLICA IDENTITY FULL;");
+    if (missing.Bool(row, "trigger")) {
       absl::StrAppend(
           &statements, "CREATE TRIGGER ", kAttributionTrigger, " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ",
           quoted,
           " FOR EACH STATEMENT WHEN (pg_catalog.current_setting('assay.attributed', true) IS DISTINCT FROM 'yes')"
           " EXECUTE FUNCTION assay.attribute();");
     }
-    if (missing.Bool(row, 6)) {
+    if (missing.Bool(row, "rights")) {
       absl::StrAppend(&statements, "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE ", quoted, " TO ", kProjectorRole,
                       ";");
     }
-    if (missing.Bool(row, 7))
+    if (missing.Bool(row, "unpublished"))
       absl::StrAppend(&statements, "ALTER PUBLICATION ", kPublication, " ADD TABLE ONLY ", quoted, ";");
-    if (missing.Bool(row, 8)) absl::StrAppend(&statements, " ");  // Only the note of how it was, below.
-    absl::StrAppend(&statements, missing.Text(row, 9));
+    if (missing.Bool(row, "unsaved")) absl::StrAppend(&statements, " ");  // Only the note of how it was, below.
+    absl::StrAppend(&statements, missing.Text(row, "rechecks"));
   }
   if (statements.empty()) return {};
-  const std::string root = missing.String(first, 0);
+  const std::string root = missing.String(first, "root");
   return absl::StrCat(
       // The strongest lock first and all at once: taking it bit by bit could deadlock with the application.
       "LOCK TABLE ", absl::StrJoin(relations, ", "), " IN ACCESS EXCLUSIVE MODE;",
@@ -207,13 +215,13 @@ std::string HoldersOf(Connection& admin, const std::vector<uint32_t>& relations)
   absl::StatusOr<Result> holders = admin.Execute(
       "SELECT pg_catalog.string_agg(DISTINCT 'process ' || l.pid || coalesce(' (' || nullif(a.application_name, '') || "
       "')', '') "
-      "|| ' in a transaction since ' || coalesce(pg_catalog.date_trunc('second', a.xact_start)::text, '?'), '; ') "
+      "|| ' in a transaction since ' || coalesce(pg_catalog.date_trunc('second', a.xact_start)::text, '?'), '; ') AS holders "
       "FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid "
       "WHERE l.granted AND l.locktype = 'relation' AND l.relation = ANY ($1::pg_catalog.oid[]) "
       "AND l.pid <> pg_catalog.pg_backend_pid()",
       {OidArray(relations)});
-  if (!holders.ok() || holders->IsNull(0, 0)) return "other transactions";
-  return holders->String(0, 0);
+  if (!holders.ok() || holders->IsNull(0, "holders")) return "other transactions";
+  return holders->String(0, "holders");
 }
 
 }  // namespace
@@ -248,7 +256,7 @@ absl::StatusOr<TableSelection> SelectTables(Connection& admin, const std::vector
     if (!IsWildcard(pattern)) unmatched.insert(pattern);
   }
   for (int row = 0; row < relations.rows(); ++row) {
-    const TableName name{relations.String(row, 1), relations.String(row, 2)};
+    const TableName name{relations.String(row, "nspname"), relations.String(row, "relname")};
     const std::string text = absl::StrCat(name.schema, ".", name.table);
     const auto matches = [&](const std::string& pattern) { return MatchesGlob(pattern, text); };
     const bool by_name = unmatched.erase(text) > 0;
@@ -257,18 +265,19 @@ absl::StatusOr<TableSelection> SelectTables(Connection& admin, const std::vector
     const std::string refusal = RefusalOf(relations, row);
     if (!refusal.empty()) {
       // A wildcard does not mean the system's own tables, and a partition comes in with its root.
-      if (by_name || (!IsSystemSchema(name.schema) && !relations.Bool(row, 5))) {
+      if (by_name || (!IsSystemSchema(name.schema) && !relations.Bool(row, "relispartition"))) {
         selection.refused.push_back({name, refusal, by_name});
       }
       continue;
     }
     SelectedTable table;
-    table.oid = relations.Int64(row, 0);
+    table.oid = relations.Int64(row, "oid");
     table.shape.name = name;
-    table.row_security = relations.Bool(row, 6);
-    if (!relations.IsNull(row, 15)) {
-      table.warning = absl::StrCat("its triggers that also fire for replication (", relations.Text(row, 15),
-                                   ") will run for every row that comes from another branch");
+    table.row_security = relations.Bool(row, "relrowsecurity");
+    if (!relations.IsNull(row, "replica_triggers")) {
+      table.warning =
+          absl::StrCat("its triggers that also fire for replication (", relations.Text(row, "replica_triggers"),
+                       ") will run for every row that comes from another branch");
     }
     selection.tables.push_back(std::move(table));
   }
@@ -309,9 +318,10 @@ absl::StatusOr<std::vector<TableName>> PrepareTables(Connection& admin, const st
   std::vector<Work> work;
   for (int first = 0, last = 0; first < missing.rows(); first = last) {
     Work item;
-    for (; last < missing.rows() && missing.Text(last, 0) == missing.Text(first, 0); ++last) {
-      item.oids.push_back(missing.Int64(last, 1));
-      if (item.oids.back() == missing.Int64(first, 0)) item.name = {missing.String(last, 2), missing.String(last, 3)};
+    for (; last < missing.rows() && missing.Text(last, "root") == missing.Text(first, "root"); ++last) {
+      item.oids.push_back(missing.Int64(last, "oid"));
+      if (item.oids.back() == missing.Int64(first, "root"))
+        item.name = {missing.String(last, "nspname"), missing.String(last, "relname")};
     }
     item.script = PreparationOf(admin, missing, first, last);
     if (!item.script.empty()) work.push_back(std::move(item));
@@ -345,7 +355,8 @@ absl::StatusOr<std::vector<TableName>> PublishedTables(Connection& admin) {
           "JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid JOIN pg_catalog.pg_class c ON c.oid = r.prrelid "
           "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname = 'assay'"));
   std::vector<TableName> names;
-  for (int row = 0; row < rows.rows(); ++row) names.push_back({rows.String(row, 0), rows.String(row, 1)});
+  for (int row = 0; row < rows.rows(); ++row)
+    names.push_back({rows.String(row, "nspname"), rows.String(row, "relname")});
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -365,20 +376,20 @@ absl::Status RestoreTables(Connection& admin, absl::Time deadline) {
           "FROM assay.enrolled e JOIN pg_catalog.pg_class c ON c.oid = e.relation "
           "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY n.nspname, c.relname"));
   for (int row = 0; row < rows.rows(); ++row) {
-    const TableName name{rows.String(row, 1), rows.String(row, 2)};
+    const TableName name{rows.String(row, "nspname"), rows.String(row, "relname")};
     const std::string quoted = Quoted(admin, name);
-    const absl::string_view identity = rows.Text(row, 3);
+    const absl::string_view identity = rows.Text(row, "replica_identity");
     std::string to = "DEFAULT";  // Also when the index it used has gone meanwhile.
     if (identity == "n") to = "NOTHING";
     if (identity == "f") to = "FULL";
-    if (identity == "i" && rows.Bool(row, 5))
-      to = absl::StrCat("USING INDEX ", admin.QuoteIdentifier(rows.Text(row, 4)));
+    if (identity == "i" && rows.Bool(row, "has_index"))
+      to = absl::StrCat("USING INDEX ", admin.QuoteIdentifier(rows.Text(row, "identity_index")));
     ASSAY_RETURN_IF_ERROR(ExecuteWithShortLocks(
         admin,
         absl::StrCat("LOCK TABLE ONLY ", quoted, " IN ACCESS EXCLUSIVE MODE; DROP TRIGGER IF EXISTS ",
-                     kAttributionTrigger, " ON ", quoted, ";", rows.Text(row, 6), "ALTER TABLE ONLY ", quoted,
-                     " REPLICA IDENTITY ", to, "; DELETE FROM assay.enrolled WHERE relation = ", rows.Text(row, 0)),
-        {static_cast<uint32_t>(rows.Int64(row, 0))}, absl::StrCat("release ", name.ToString()), deadline));
+                     kAttributionTrigger, " ON ", quoted, ";", rows.Text(row, "rechecks"), "ALTER TABLE ONLY ", quoted,
+                     " REPLICA IDENTITY ", to, "; DELETE FROM assay.enrolled WHERE relation = ", rows.Text(row, "oid")),
+        {static_cast<uint32_t>(rows.Int64(row, "oid"))}, absl::StrCat("release ", name.ToString()), deadline));
   }
   return absl::OkStatus();
 }

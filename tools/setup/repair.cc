@@ -580,9 +580,10 @@ absl::StatusOr<RepairReport> Repair(const RepairOptions& options, Hub* hub, Cloc
 std::optional<OriginId> EnrolledOrigin(const std::string& url) {
   const auto session = Connection::Open(url, {.application_name = "assay", .call_timeout = absl::Seconds(10)});
   if (!session.ok()) return std::nullopt;
-  const auto progress = (*session)->Execute("SELECT pg_catalog.to_jsonb(p) ->> 'origin' FROM assay.progress p");
-  if (!progress.ok() || progress->rows() != 1 || progress->IsNull(0, 0)) return std::nullopt;
-  const absl::StatusOr<OriginId> origin = OriginId::FromHex(progress->Text(0, 0));
+  const auto progress =
+      (*session)->Execute("SELECT pg_catalog.to_jsonb(p) ->> 'origin' AS origin FROM assay.progress p");
+  if (!progress.ok() || progress->rows() != 1 || progress->IsNull(0, "origin")) return std::nullopt;
+  const absl::StatusOr<OriginId> origin = OriginId::FromHex(progress->Text(0, "origin"));
   return origin.ok() ? std::optional(*origin) : std::nullopt;
 }
 
