@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "adapters/libpq/sqlstate.h"
 #include "adapters/libpq/steady_time.h"
+#include "adapters/postgres/copy_rows.h"
 #include "engine/column_text.h"
 #include "log/annotate.h"
 #include "log/check.h"
