@@ -17,9 +17,9 @@
 #include "log/annotate.h"
 #include "log/log_file.h"
 #include "tools/setup/branch_log.h"
-#include "tools/setup/doctor.h"
 #include "tools/setup/installation.h"
 #include "tools/setup/repair.h"
+#include "tools/setup/server_checks.h"
 
 namespace assay {
 namespace {
@@ -41,8 +41,9 @@ absl::Status CheckConfiguration(const InitOptions& options) {
 // Only what would make the enrolment fail, or fail later: all of it at once.
 absl::Status CheckServerIsFit(Connection& admin, const std::string& url, bool installed) {
   std::vector<Check> checks;
-  CheckServer(admin, &checks);
-  CheckLogin(url, &checks);
+  Findings found(&checks);
+  CheckServer(admin, found);
+  CheckLogin(url, found);
   std::vector<std::string> failures;
   for (const Check& check : checks) {
     // What the role may do is granted on the way, where that can be granted at all.
