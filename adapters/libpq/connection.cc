@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "absl/strings/ascii.h"
@@ -155,7 +157,22 @@ void Signal::Clear() {
   [[maybe_unused]] const ssize_t got = read(fd_, &count, sizeof count);
 }
 
-int64_t Result::Int64(int row, int column) const {
+int Result::NumberOf(const char* name) const {
+  int found = -1, count = 0;
+  for (int number = 0; number < columns(); ++number) {
+    if (std::strcmp(PQfname(result_.get(), number), name) != 0) continue;
+    found = number;
+    ++count;
+  }
+  if (count == 1) return found;
+  std::string names;
+  for (int number = 0; number < columns(); ++number) absl::StrAppend(&names, " ", PQfname(result_.get(), number));
+  std::fprintf(stderr, "CHECK failed: %d columns of a result are named \"%s\", not one; it has:%s\n", count, name,
+               names.c_str());
+  std::abort();
+}
+
+int64_t Result::Int64(int row, Column column) const {
   int64_t value = 0;
   return absl::SimpleAtoi(Text(row, column), &value) ? value : 0;
 }

@@ -7,8 +7,8 @@
 // always gets through.
 //
 //   ASSAY_ASSIGN_OR_RETURN(auto connection, Connection::Open(url, {.application_name = "assay projection"}));
-//   ASSAY_ASSIGN_OR_RETURN(Result result, connection->Execute("SELECT $1::int + 1", {"41"}));
-//   result.Text(0, 0)   // "42"
+//   ASSAY_ASSIGN_OR_RETURN(Result result, connection->Execute("SELECT $1::int + 1 AS answer", {"41"}));
+//   result.Text(0, "answer")   // "42"
 //
 // Not thread-safe; only Interrupt::Trigger may come from another thread. No message contains a password or a whole
 // conninfo.
@@ -68,27 +68,54 @@ class Interrupt {
 // The rows one statement returned, as text.
 class Result {
  public:
+  // Which column to read: by its name, since a SELECT list is written and changed by people. A name that the result has
+  // not, or has twice, is a mistake in our own SQL: a CHECK fails and tells it.
+  //
+  // By number only where the columns are those of somebody's table, which may have any name, or where the call has one
+  // value under whatever name.
+  class Column {
+   public:
+    constexpr Column(const char* name) : name_(name) {}  // Implicit: Text(row, "slot_name").
+    Column(int) = delete;                                // A literal 0 would pass for a name.
+    static constexpr Column At(int number) { return Column(nullptr, number); }
+    constexpr int number() const { return number_; }  // -1: by name.
+
+   private:
+    friend class Result;
+    constexpr Column(const char* name, int number) : name_(name), number_(number) {}
+    const char* name_;
+    int number_ = -1;
+  };
+
   explicit Result(PGresult* result) : result_(result, &PQclear) {}
 
   int rows() const { return PQntuples(result_.get()); }
   int columns() const { return PQnfields(result_.get()); }
-  bool IsNull(int row, int column) const { return PQgetisnull(result_.get(), row, column) != 0; }
+  // `column` by number, looked up once for a loop over many rows.
+  Column Find(Column column) const { return Column::At(NumberOf(column)); }
+
+  bool IsNull(int row, Column column) const { return PQgetisnull(result_.get(), row, NumberOf(column)) != 0; }
   // Empty for NULL. Valid while this Result lives.
-  absl::string_view Text(int row, int column) const {
-    return {PQgetvalue(result_.get(), row, column), static_cast<size_t>(PQgetlength(result_.get(), row, column))};
+  absl::string_view Text(int row, Column column) const {
+    const int number = NumberOf(column);
+    return {PQgetvalue(result_.get(), row, number), static_cast<size_t>(PQgetlength(result_.get(), row, number))};
   }
-  std::string String(int row, int column) const { return std::string(Text(row, column)); }
-  std::optional<std::string> Value(int row, int column) const {
-    return IsNull(row, column) ? std::nullopt : std::make_optional(String(row, column));
+  std::string String(int row, Column column) const { return std::string(Text(row, column)); }
+  std::optional<std::string> Value(int row, Column column) const {
+    const Column found = Find(column);
+    return IsNull(row, found) ? std::nullopt : std::make_optional(String(row, found));
   }
-  bool Bool(int row, int column) const { return Text(row, column) == "t"; }
+  bool Bool(int row, Column column) const { return Text(row, column) == "t"; }
   // 0 for NULL or what is no number.
-  int64_t Int64(int row, int column) const;
+  int64_t Int64(int row, Column column) const;
   // Rows inserted, updated, deleted or selected.
   int64_t affected() const;
   PGresult* raw() const { return result_.get(); }
 
  private:
+  int NumberOf(Column column) const { return column.number_ >= 0 ? column.number_ : NumberOf(column.name_); }
+  int NumberOf(const char* name) const;
+
   std::unique_ptr<PGresult, decltype(&PQclear)> result_;
 };
 

@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
-#include "adapters/libpq/array_text.h"
 #include "adapters/libpq/lsn_text.h"
 #include "adapters/libpq/sqlstate.h"
 #include "adapters/libpq/steady_time.h"
@@ -18,37 +17,10 @@ namespace {
 
 constexpr absl::Duration kStatusIntervalMax = absl::Seconds(10);
 constexpr absl::Duration kOldStreamMax = absl::Seconds(2);
-constexpr absl::Duration kVisibleMax = absl::Seconds(1);
 
 // A batch's buffers grow from one to the next; a larger message gets one of its own: views into them must not move.
 constexpr size_t kFirstBufferBytes = 4 << 10;
 constexpr size_t kBufferBytesMax = 256 << 10;
-
-// The numbers (pg_attribute.attnum) of the stream's columns, which come in their order. `known` has those of columns
-// that the catalog has under the same name, 0 for the others; `last` is the highest number that the table has ever
-// given. The catalog may be ahead: a column renamed since has the one number that is left for it between its
-// neighbours, and where more than one is left it may as well have been dropped. A name that was dropped and made anew
-// stands out by the order. 0 where it cannot be told.
-std::vector<uint32_t> NumbersInOrder(std::vector<uint32_t> known, uint32_t last) {
-  uint32_t lowest = last + 1;
-  for (auto number = known.rbegin(); number != known.rend(); ++number) {
-    if (*number == 0) continue;
-    *number < lowest ? lowest = *number : *number = 0;
-  }
-  uint32_t before = 0;
-  for (size_t i = 0; i < known.size(); ++i) {
-    if (known[i] == 0) {
-      size_t end = i;
-      while (end < known.size() && known[end] == 0) ++end;
-      const uint32_t after = end < known.size() ? known[end] : last + 1;
-      const bool certain = after - before - 1 == end - i;
-      for (; i < end; ++i) known[i] = certain ? ++before : 0;
-      if (i == known.size()) break;
-    }
-    before = known[i];
-  }
-  return known;
-}
 
 }  // namespace
 
@@ -102,17 +74,18 @@ absl::Status PostgresCapture::Examine() {
   const auto system = stream_->ExecuteScript("IDENTIFY_SYSTEM");
   if (!system.ok()) return AnnotateSql(system.status(), "ask which server this is");
   evidence_ = examined_;
-  evidence_.server = absl::StrCat(system->Text(0, 0), "/", evidence_.server);
-  evidence_.timeline = static_cast<uint32_t>(system->Int64(0, 1));
-  const std::string flushed = system->String(0, 2);
+  evidence_.server = absl::StrCat(system->Text(0, "systemid"), "/", evidence_.server);
+  evidence_.timeline = static_cast<uint32_t>(system->Int64(0, "timeline"));
+  const std::string flushed = system->String(0, "xlogpos");
   ASSAY_ASSIGN_OR_RETURN(evidence_.flushed, ParseLsn(flushed));
   evidence_.known = true;
   // Made by `assay init`, as a row to update; a database without it, or one that keeps it from us, shows nothing.
   const auto progress = catalog_->Execute("SELECT batch, origin FROM assay.progress");
   if (!progress.ok() && !catalog_->usable()) return progress.status();
   if (progress.ok() && progress->rows() == 1) {
-    evidence_.batch = static_cast<uint64_t>(progress->Int64(0, 0));
-    const absl::StatusOr<OriginId> origin = OriginId::FromHex(progress->IsNull(0, 1) ? "" : progress->Text(0, 1));
+    evidence_.batch = static_cast<uint64_t>(progress->Int64(0, "batch"));
+    const absl::StatusOr<OriginId> origin =
+        OriginId::FromHex(progress->IsNull(0, "origin") ? "" : progress->Text(0, "origin"));
     if (origin.ok()) evidence_.origin = *origin;
   }
   return absl::OkStatus();
@@ -128,36 +101,40 @@ absl::Status PostgresCapture::CheckServer() {
   ASSAY_ASSIGN_OR_RETURN(
       const Result facts,
       catalog_->Execute(
-          "SELECT current_setting('wal_level'), (SELECT setting::int8 FROM pg_settings WHERE name = 'wal_sender_timeout'),"
-          "  EXISTS (SELECT FROM pg_publication WHERE pubname = $1),"
-          "  s.slot_name IS NOT NULL, coalesce(s.plugin, ''), coalesce(s.database, ''), current_database(),"
-          "  coalesce(s.wal_status, ''), s.active_pid, coalesce(s.confirmed_flush_lsn, '0/0'),"
-          "  (SELECT oid FROM pg_database WHERE datname = current_database()),"
-          "  pg_snapshot_xmax(pg_current_snapshot())::text::numeric % 4294967296"
+          "SELECT current_setting('wal_level') AS wal_level,"
+          "  (SELECT setting::int8 FROM pg_settings WHERE name = 'wal_sender_timeout') AS wal_sender_timeout,"
+          "  EXISTS (SELECT FROM pg_publication WHERE pubname = $1) AS publication_there,"
+          "  s.slot_name IS NOT NULL AS slot_there, coalesce(s.plugin, '') AS plugin,"
+          "  coalesce(s.database, '') AS slot_database, current_database() AS database,"
+          "  coalesce(s.wal_status, '') AS wal_status, s.active_pid,"
+          "  coalesce(s.confirmed_flush_lsn, '0/0') AS confirmed_flush_lsn,"
+          "  (SELECT oid FROM pg_database WHERE datname = current_database()) AS database_oid,"
+          "  pg_snapshot_xmax(pg_current_snapshot())::text::numeric % 4294967296 AS next_xid"
           " FROM (SELECT) one LEFT JOIN pg_replication_slots s ON s.slot_name = $2",
           {options_.publication, options_.slot}));
   const std::string slot = absl::StrCat("replication slot \"", options_.slot, "\"");
   examined_ = {};
-  examined_.slot_there = facts.Bool(0, 3);
-  publication_there_ = facts.Bool(0, 2);
-  slot_plugin_ = facts.String(0, 4);
-  slot_database_ = facts.String(0, 5);
-  database_ = facts.String(0, 6);
-  examined_.slot_lost = facts.Text(0, 7) == "lost";
-  slot_user_ = static_cast<int>(facts.Int64(0, 8));
-  ASSAY_ASSIGN_OR_RETURN(examined_.slot_confirmed, ParseLsn(facts.Text(0, 9)));
-  examined_.server = facts.String(0, 10);
-  examined_.next_xid = static_cast<uint32_t>(facts.Int64(0, 11));
-  if (facts.Text(0, 0) != "logical") {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "wal_level is \"", facts.Text(0, 0), "\" and capture needs \"logical\": `assay doctor` shows the command"));
+  examined_.slot_there = facts.Bool(0, "slot_there");
+  publication_there_ = facts.Bool(0, "publication_there");
+  slot_plugin_ = facts.String(0, "plugin");
+  slot_database_ = facts.String(0, "slot_database");
+  database_ = facts.String(0, "database");
+  examined_.slot_lost = facts.Text(0, "wal_status") == "lost";
+  slot_user_ = static_cast<int>(facts.Int64(0, "active_pid"));
+  ASSAY_ASSIGN_OR_RETURN(examined_.slot_confirmed, ParseLsn(facts.Text(0, "confirmed_flush_lsn")));
+  examined_.server = facts.String(0, "database_oid");
+  examined_.next_xid = static_cast<uint32_t>(facts.Int64(0, "next_xid"));
+  if (facts.Text(0, "wal_level") != "logical") {
+    return absl::FailedPreconditionError(
+        absl::StrCat("wal_level is \"", facts.Text(0, "wal_level"),
+                     "\" and capture needs \"logical\": `assay doctor` shows the command"));
   }
   if (slot_user_ != 0) {
-    return absl::UnavailableError(absl::StrCat(slot, " is in use by the server process ", facts.Text(0, 8),
+    return absl::UnavailableError(absl::StrCat(slot, " is in use by the server process ", facts.Text(0, "active_pid"),
                                                ": another daemon (stop it), or one that has just ended"));
   }
   // The server gives up on us after wal_sender_timeout; 0 is never.
-  const int64_t timeout_ms = facts.Int64(0, 1);
+  const int64_t timeout_ms = facts.Int64(0, "wal_sender_timeout");
   status_interval_ = kStatusIntervalMax;
   if (timeout_ms > 0) status_interval_ = std::min(status_interval_, absl::Milliseconds(timeout_ms) / 4);
   return absl::OkStatus();
@@ -305,7 +282,7 @@ absl::Status PostgresCapture::Take(absl::string_view message, CaptureBatch& batc
   return TakeData(std::move(parsed), batch);
 }
 
-absl::StatusOr<const PostgresCapture::Relation*> PostgresCapture::RelationOf(uint32_t oid) const {
+absl::StatusOr<const StreamRelation*> PostgresCapture::RelationOf(uint32_t oid) const {
   const auto found = relations_.find(oid);
   if (found == relations_.end()) {
     return absl::DataLossError(absl::StrCat("the stream sent a row of relation ", oid, ", which it has not described"));
@@ -315,7 +292,7 @@ absl::StatusOr<const PostgresCapture::Relation*> PostgresCapture::RelationOf(uin
 
 // A table whose REPLICA IDENTITY was changed from FULL behind our back sends its key at most: what was not sent is
 // unknown.
-std::vector<TupleValue> PostgresCapture::WholeOld(const Relation& relation, std::vector<TupleValue> old_tuple,
+std::vector<TupleValue> PostgresCapture::WholeOld(const StreamRelation& relation, std::vector<TupleValue> old_tuple,
                                                   bool whole, const std::vector<TupleValue>& new_tuple) const {
   if (whole) return old_tuple;
   const bool key_changed = !old_tuple.empty();
@@ -335,13 +312,13 @@ std::vector<TupleValue> PostgresCapture::WholeOld(const Relation& relation, std:
 
 absl::Status PostgresCapture::TakeData(pgoutput::Message message, CaptureBatch& batch) {
   CaptureItem item;
-  const auto bind = [&](uint32_t oid) -> absl::StatusOr<const Relation*> {
-    ASSAY_ASSIGN_OR_RETURN(const Relation* relation, RelationOf(oid));
+  const auto bind = [&](uint32_t oid) -> absl::StatusOr<const StreamRelation*> {
+    ASSAY_ASSIGN_OR_RETURN(const StreamRelation* relation, RelationOf(oid));
     item.relation = relation->shape;
     return relation;
   };
   const auto fits = [&](const std::vector<TupleValue>& tuple) { return tuple.size() == item.relation->columns.size(); };
-  const auto without_generated = [](const Relation& relation, std::vector<TupleValue> tuple) {
+  const auto without_generated = [](const StreamRelation& relation, std::vector<TupleValue> tuple) {
     if (tuple.size() != relation.left_out.size()) return tuple;  // Nothing is left out, or it fits nothing.
     size_t column = 0;
     std::erase_if(tuple, [&](const TupleValue&) { return relation.left_out[column++]; });
@@ -366,26 +343,26 @@ absl::Status PostgresCapture::TakeData(pgoutput::Message message, CaptureBatch& 
   } else if (auto* relation = std::get_if<pgoutput::Relation>(&message)) {
     return TakeRelation(std::move(*relation));
   } else if (auto* insert = std::get_if<pgoutput::Insert>(&message)) {
-    ASSAY_ASSIGN_OR_RETURN(const Relation* of, bind(insert->relation));
+    ASSAY_ASSIGN_OR_RETURN(const StreamRelation* of, bind(insert->relation));
     item.kind = CaptureItem::Kind::kInsert;
     item.new_tuple = without_generated(*of, std::move(insert->new_tuple));
     if (!fits(item.new_tuple)) return misfit();
   } else if (auto* update = std::get_if<pgoutput::Update>(&message)) {
-    ASSAY_ASSIGN_OR_RETURN(const Relation* of, bind(update->relation));
+    ASSAY_ASSIGN_OR_RETURN(const StreamRelation* of, bind(update->relation));
     item.kind = CaptureItem::Kind::kUpdate;
     item.new_tuple = without_generated(*of, std::move(update->new_tuple));
     item.old_tuple =
         WholeOld(*of, without_generated(*of, std::move(update->old_tuple)), update->old_is_whole, item.new_tuple);
     if (!fits(item.new_tuple) || !fits(item.old_tuple)) return misfit();
   } else if (auto* erase = std::get_if<pgoutput::Delete>(&message)) {
-    ASSAY_ASSIGN_OR_RETURN(const Relation* of, bind(erase->relation));
+    ASSAY_ASSIGN_OR_RETURN(const StreamRelation* of, bind(erase->relation));
     item.kind = CaptureItem::Kind::kDelete;
     item.old_tuple = WholeOld(*of, without_generated(*of, std::move(erase->old_tuple)), erase->old_is_whole, {});
     if (!fits(item.old_tuple)) return misfit();
   } else if (auto* truncate = std::get_if<pgoutput::Truncate>(&message)) {
     for (uint32_t oid : truncate->relations) {
       CaptureItem one{.kind = CaptureItem::Kind::kTruncate};
-      ASSAY_ASSIGN_OR_RETURN(const Relation* of, RelationOf(oid));
+      ASSAY_ASSIGN_OR_RETURN(const StreamRelation* of, RelationOf(oid));
       one.relation = of->shape;
       batch.items.push_back(std::move(one));
     }
@@ -403,103 +380,10 @@ absl::Status PostgresCapture::TakeData(pgoutput::Message message, CaptureBatch& 
   return absl::OkStatus();
 }
 
-// Takes the generated columns out of the description. Empty: there are none, as always before PostgreSQL 18.
-absl::StatusOr<std::vector<bool>> PostgresCapture::LeaveOutGenerated(pgoutput::Relation* relation) {
-  if (catalog_->server_version() < 180000) return std::vector<bool>();
-  const auto generated = catalog_->Execute(
-      "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped AND attgenerated <> ''",
-      {absl::StrCat(relation->oid)});
-  if (!generated.ok()) return AnnotateSql(generated.status(), "read which columns are generated");
-  if (generated->rows() == 0) return std::vector<bool>();
-  std::vector<bool> left_out;
-  for (const pgoutput::Relation::Column& column : relation->columns) {
-    bool is_generated = false;
-    for (int row = 0; row < generated->rows(); ++row) is_generated |= generated->Text(row, 0) == column.name;
-    left_out.push_back(is_generated);
-  }
-  size_t index = 0;
-  std::erase_if(relation->columns, [&](const auto&) { return left_out[index++]; });
-  return left_out;
-}
-
-// A commit is decoded a moment before it can be seen. Until then the catalog is behind the stream, and a column that
-// the transaction has made would have no number: wait for the transaction's lock on itself to go, which is the last
-// that goes.
-absl::Status PostgresCapture::AwaitVisible() {
-  for (const absl::Time limit = SteadyNow() + kVisibleMax; SteadyNow() < limit; absl::SleepFor(absl::Milliseconds(2))) {
-    const auto held = catalog_->Execute(
-        "SELECT FROM pg_catalog.pg_locks WHERE locktype = 'transactionid' AND transactionid = $1::xid",
-        {absl::StrCat(xid_)});
-    if (!held.ok()) return AnnotateSql(held.status(), "see whether a transaction has ended");
-    if (held->rows() == 0) break;
-  }
-  return absl::OkStatus();
-}
-
-// The stream names columns and types as they were when the rows were written; the catalog, which may be ahead by now,
-// adds what the stream does not tell: the primary key and NOT NULL.
-absl::Status PostgresCapture::TakeRelation(pgoutput::Relation relation) {
-  ASSAY_RETURN_IF_ERROR(AwaitVisible());
-  ASSAY_ASSIGN_OR_RETURN(std::vector<bool> left_out, LeaveOutGenerated(&relation));
-  const TableName name{std::string(relation.schema), std::string(relation.table)};
-  ArrayText types, modifiers;
-  for (const auto& column : relation.columns) {
-    types.Add(absl::StrCat(column.type_oid));
-    modifiers.Add(absl::StrCat(column.type_modifier));
-  }
-  const auto formatted = catalog_->Execute(
-      "SELECT pg_catalog.format_type(t, m) FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY u(t, m, n) ORDER BY n",
-      {types.text(), modifiers.text()});
-  if (!formatted.ok()) return AnnotateSql(formatted.status(), absl::StrCat("read the types of ", name.ToString()));
-  const auto catalog = catalog_->Execute(
-      "SELECT a.attname, a.attnotnull, k.position, a.attnum, (SELECT relnatts FROM pg_catalog.pg_class WHERE oid = a.attrelid)"
-      " FROM pg_catalog.pg_attribute a LEFT JOIN ("
-      "  SELECT u.attnum, u.position FROM pg_catalog.pg_index i,"
-      "    unnest(i.indkey::int2[]) WITH ORDINALITY u(attnum, position)"
-      "  WHERE i.indrelid = $1::oid AND i.indisprimary AND u.position <= i.indnkeyatts) k ON k.attnum = a.attnum"
-      " WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum",
-      {absl::StrCat(relation.oid)});
-  if (!catalog.ok()) return AnnotateSql(catalog.status(), absl::StrCat("read the catalog of ", name.ToString()));
-
-  TableShape shape{.name = name};
-  Relation entry;
-  std::map<int64_t, uint32_t> key;
-  const auto in_stream = [&](absl::string_view column) {
-    return std::any_of(relation.columns.begin(), relation.columns.end(),
-                       [&](const auto& c) { return c.name == column; });
-  };
-  std::vector<uint32_t> numbers;
-  const bool same_count = catalog->rows() == static_cast<int>(relation.columns.size());
-  for (int i = 0; i < static_cast<int>(relation.columns.size()); ++i) {
-    const pgoutput::Relation::Column& column = relation.columns[i];
-    shape.columns.push_back({.name = std::string(column.name), .type = formatted->String(i, 0)});
-    entry.replica_key.push_back(column.replica_key);
-    int row = 0;
-    while (row < catalog->rows() && catalog->Text(row, 0) != column.name) ++row;
-    numbers.push_back(row == catalog->rows() ? 0 : static_cast<uint32_t>(catalog->Int64(row, 3)));
-    // Renamed since? Then it stands in the same place under a name that the stream does not know.
-    if (row == catalog->rows() && same_count && !in_stream(catalog->Text(i, 0))) row = i;
-    if (row == catalog->rows()) continue;
-    shape.columns.back().not_null = catalog->Bool(row, 1);
-    if (!catalog->IsNull(row, 2)) key[catalog->Int64(row, 2)] = static_cast<uint32_t>(i);
-  }
-  std::shared_ptr<const TableShape>& known = relations_[relation.oid].shape;
-  if (catalog->rows() > 0) numbers = NumbersInOrder(std::move(numbers), static_cast<uint32_t>(catalog->Int64(0, 4)));
-  for (size_t i = 0; i < numbers.size(); ++i) {
-    // Dropped since, but not when the stream named it last.
-    for (size_t k = 0; numbers[i] == 0 && known != nullptr && k < known->columns.size(); ++k) {
-      const TableColumn& before = known->columns[k];
-      if (before.name == shape.columns[i].name && std::count(numbers.begin(), numbers.end(), before.number) == 0)
-        numbers[i] = before.number;
-    }
-    shape.columns[i].number = numbers[i];
-  }
-  for (const auto& [position, column] : key) shape.key.push_back(column);
-  // A table that was dropped since has no key in the catalog any more: the one known before still tells its rows apart.
-  if (catalog->rows() == 0 && known != nullptr && known->columns.size() == shape.columns.size()) shape.key = known->key;
-  if (known == nullptr || *known != shape) known = std::make_shared<const TableShape>(std::move(shape));
-  relations_[relation.oid].replica_key = std::move(entry.replica_key);
-  relations_[relation.oid].left_out = std::move(left_out);
+absl::Status PostgresCapture::TakeRelation(pgoutput::Relation message) {
+  const uint32_t oid = message.oid;
+  StreamRelation& known = relations_[oid];
+  ASSAY_ASSIGN_OR_RETURN(known, DescribeRelation(*catalog_, xid_, std::move(message), known.shape));
   return absl::OkStatus();
 }
 

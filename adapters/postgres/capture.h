@@ -21,6 +21,7 @@
 #include "absl/time/time.h"
 #include "adapters/libpq/connection.h"
 #include "adapters/postgres/pgoutput.h"
+#include "adapters/postgres/stream_relation.h"
 #include "engine/database.h"
 #include "log/types.h"
 
@@ -53,23 +54,14 @@ class PostgresCapture final : public CaptureSource {
   absl::Status KeepAlive();
 
  private:
-  struct Relation {
-    std::shared_ptr<const TableShape> shape;
-    std::vector<bool> replica_key;  // Parallel to the shape's columns.
-    std::vector<bool>
-        left_out;  // Of the columns that the stream sends: those that are no columns here, since they are generated.
-  };
-
-  absl::Status AwaitVisible();
   absl::Status CheckServer();
   absl::Status CheckSlot();
   absl::Status Examine();
   absl::Status Take(absl::string_view message, CaptureBatch& batch);
   absl::Status TakeData(pgoutput::Message message, CaptureBatch& batch);
-  absl::Status TakeRelation(pgoutput::Relation relation);
-  absl::StatusOr<std::vector<bool>> LeaveOutGenerated(pgoutput::Relation* relation);
-  absl::StatusOr<const Relation*> RelationOf(uint32_t oid) const;
-  std::vector<TupleValue> WholeOld(const Relation& relation, std::vector<TupleValue> old_tuple, bool whole,
+  absl::Status TakeRelation(pgoutput::Relation message);
+  absl::StatusOr<const StreamRelation*> RelationOf(uint32_t oid) const;
+  std::vector<TupleValue> WholeOld(const StreamRelation& relation, std::vector<TupleValue> old_tuple, bool whole,
                                    const std::vector<TupleValue>& new_tuple) const;
   absl::Status SendStatus();
   absl::Status StreamEnded();
@@ -79,7 +71,7 @@ class PostgresCapture final : public CaptureSource {
   const CaptureOptions options_;
   std::unique_ptr<Connection> stream_;
   std::unique_ptr<Connection> catalog_;
-  std::map<uint32_t, Relation> relations_;  // By OID, as of the newest relation message.
+  std::map<uint32_t, StreamRelation> relations_;  // By OID, as of the newest relation message.
   bool in_transaction_ = false;
   uint32_t xid_ = 0;  // Of the transaction that is being delivered.
   size_t batch_size_ = 0;

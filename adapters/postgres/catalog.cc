@@ -15,13 +15,13 @@ namespace {
 // One row per column, at least one per name asked for. A name is compared as text, too: cast to `name`, one that is too
 // long would be cut and could then mean another table.
 constexpr char kQuery[] = R"sql(
-SELECT r.n, c.oid IS NOT NULL, coalesce(c.relkind, ' '),
+SELECT r.n, c.oid IS NOT NULL AS there, coalesce(c.relkind, ' ') AS kind,
        EXISTS (SELECT FROM pg_catalog.pg_publication_rel x JOIN pg_catalog.pg_publication p ON p.oid = x.prpubid
-               WHERE p.pubname = 'assay' AND x.prrelid = c.oid),
-       pk.indexrelid IS NOT NULL, coalesce(pk.indimmediate, true),
-       a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.format_type(a.atttypid, -1),
-       a.attnotnull, a.attgenerated <> '', k.position, k.nspname, k.oprname, unchecked.name, a.attnum,
-       answers.found
+               WHERE p.pubname = 'assay' AND x.prrelid = c.oid) AS published,
+       pk.indexrelid IS NOT NULL AS has_key, coalesce(pk.indimmediate, true) AS key_immediate,
+       a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, pg_catalog.format_type(a.atttypid, -1) AS cast,
+       a.attnotnull, a.attgenerated <> '' AS generated, k.position AS key_position,
+       k.nspname AS equals_schema, k.oprname AS equals, unchecked.name AS unchecked, a.attnum, answers.found AS answers
 FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[]) WITH ORDINALITY r (s, t, n)
 LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace ns ON ns.oid = c.relnamespace)
   ON c.relname = r.t::pg_catalog.name AND c.relname::pg_catalog.text = r.t
@@ -57,20 +57,23 @@ bool IsOurs(absl::string_view schema) {
 }
 
 std::string RefusalOf(const Result& rows, int row, const TableName& name) {
-  const absl::string_view kind = rows.Text(row, 2);
-  if (!rows.Bool(row, 1)) {
+  const absl::string_view kind = rows.Text(row, "kind");
+  if (!rows.Bool(row, "there")) {
     return absl::StrCat("there is no table ", name.ToString(),
                         " here; its rows are written by themselves once it is created and enrolled (`assay init`)");
   }
   if (IsOurs(name.schema) || (kind != "r" && kind != "p")) {
     return absl::StrCat(name.ToString(), " is no table that takes part in replication");
   }
-  if (!rows.Bool(row, 3)) return absl::StrCat("table ", name.ToString(), " is not enrolled here: run `assay init`");
-  if (!rows.Bool(row, 4)) return absl::StrCat("table ", name.ToString(), " has no primary key here");
-  if (!rows.Bool(row, 5)) return absl::StrCat("the primary key of table ", name.ToString(), " is deferrable here");
-  if (!rows.IsNull(row, 14)) {
-    return absl::StrCat("PostgreSQL would not check the deferrable constraint \"", rows.Text(row, 14), "\" of table ",
-                        name.ToString(), " for rows from other branches: run `assay init` as a superuser");
+  if (!rows.Bool(row, "published"))
+    return absl::StrCat("table ", name.ToString(), " is not enrolled here: run `assay init`");
+  if (!rows.Bool(row, "has_key")) return absl::StrCat("table ", name.ToString(), " has no primary key here");
+  if (!rows.Bool(row, "key_immediate"))
+    return absl::StrCat("the primary key of table ", name.ToString(), " is deferrable here");
+  if (!rows.IsNull(row, "unchecked")) {
+    return absl::StrCat("PostgreSQL would not check the deferrable constraint \"", rows.Text(row, "unchecked"),
+                        "\" of table ", name.ToString(),
+                        " for rows from other branches: run `assay init` as a superuser");
   }
   return {};
 }
@@ -79,21 +82,22 @@ std::string RefusalOf(const Result& rows, int row, const TableName& name) {
 int ReadTable(Connection& connection, const Result& rows, int first, const TableName& name, LocalTable* table) {
   table->refusal = RefusalOf(rows, first, name);
   table->shape.name = name;
-  table->answers = rows.Bool(first, 16);
+  table->answers = rows.Bool(first, "answers");
   table->quoted = absl::StrCat(connection.QuoteIdentifier(name.schema), ".", connection.QuoteIdentifier(name.table));
   std::map<int64_t, uint32_t> key;
   int row = first;
-  for (; row < rows.rows() && rows.Text(row, 0) == rows.Text(first, 0); ++row) {
-    if (rows.IsNull(row, 6)) continue;
-    LocalTable::Column column{.quoted = connection.QuoteIdentifier(rows.Text(row, 6)), .cast = rows.String(row, 8)};
-    if (!rows.IsNull(row, 11)) {
-      key[rows.Int64(row, 11)] = static_cast<uint32_t>(table->columns.size());
-      column.equals =
-          absl::StrCat("OPERATOR(", connection.QuoteIdentifier(rows.Text(row, 12)), ".", rows.Text(row, 13), ")");
+  for (; row < rows.rows() && rows.Text(row, "n") == rows.Text(first, "n"); ++row) {
+    if (rows.IsNull(row, "attname")) continue;
+    LocalTable::Column column{.quoted = connection.QuoteIdentifier(rows.Text(row, "attname")),
+                              .cast = rows.String(row, "cast")};
+    if (!rows.IsNull(row, "key_position")) {
+      key[rows.Int64(row, "key_position")] = static_cast<uint32_t>(table->columns.size());
+      column.equals = absl::StrCat("OPERATOR(", connection.QuoteIdentifier(rows.Text(row, "equals_schema")), ".",
+                                   rows.Text(row, "equals"), ")");
     }
     table->columns.push_back(std::move(column));
-    table->shape.columns.push_back({rows.String(row, 6), rows.String(row, 7), rows.Bool(row, 9), rows.Bool(row, 10),
-                                    static_cast<uint32_t>(rows.Int64(row, 15))});
+    table->shape.columns.push_back({rows.String(row, "attname"), rows.String(row, "type"), rows.Bool(row, "attnotnull"),
+                                    rows.Bool(row, "generated"), static_cast<uint32_t>(rows.Int64(row, "attnum"))});
   }
   for (const auto& [position, column] : key) {
     table->shape.key.push_back(column);

@@ -254,9 +254,9 @@ absl::Status PostgresDatabase::EmitFence(const ReadRequest& request, ReadReply* 
   ASSAY_ASSIGN_OR_RETURN(
       const Result result,
       session.ExecutePrepared(
-          "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()), pg_catalog.pg_logical_emit_message(true, $1, $2)",
+          "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) AS ended_before, pg_catalog.pg_logical_emit_message(true, $1, $2)",
           {kFencePrefix, request.fence}));
-  reply->ended_before = static_cast<uint32_t>(result.Int64(0, 0));
+  reply->ended_before = static_cast<uint32_t>(result.Int64(0, "ended_before"));
   reply->session = session_number_;
   return absl::OkStatus();
 }
@@ -352,7 +352,7 @@ absl::Status PostgresDatabase::WriteRows(const ProjectRequest& request, RowWrite
   }
   const bool answered = std::any_of(request.writes.begin(), request.writes.end(),
                                     [this](const TableWrites& writes) { return catalog_.Find(writes.name).answers; });
-  written_xmin_ = answered ? 0 : static_cast<uint32_t>(progress.Int64(0, 0));
+  written_xmin_ = answered ? 0 : static_cast<uint32_t>(progress.Int64(0, "xmin"));
   const absl::Status status = writer->Write();
   if (!IsAboutRows(status)) return status;
   if (SteadyNow() - last_lock_timeout_ > kLockTimeoutsRemembered) lock_timeouts_ = 0;
@@ -395,7 +395,7 @@ absl::StatusOr<uint64_t> PostgresDatabase::LastBatch() {
   if (batch->rows() != 1) {
     return absl::FailedPreconditionError("assay.progress has no row: run `assay init`");
   }
-  return static_cast<uint64_t>(batch->Int64(0, 0));
+  return static_cast<uint64_t>(batch->Int64(0, "batch"));
 }
 
 }  // namespace assay

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -18,6 +17,10 @@
 
 namespace assay {
 namespace {
+
+// What stands before the table's own columns in an answer. Read by number: the table may have columns of any name.
+constexpr Result::Column kNumber = Result::Column::At(0);  // k.n, of the row in the parameters, from 1.
+constexpr Result::Column kXmin = Result::Column::At(1);
 
 // Arrays as parameters, and the FROM item that makes rows of them: "unnest($1::text[], …) WITH ORDINALITY AS k (c1, …,
 // n)".
@@ -64,7 +67,7 @@ ReadReply::Row RowAt(const LocalTable& table, const Result& result, int row, int
   ReadReply::Row found{.exists = true};
   int column = first_column;
   for (const TableColumn& shape : table.shape.columns) {
-    found.values.push_back(shape.generated ? std::nullopt : result.Value(row, column++));
+    found.values.push_back(shape.generated ? std::nullopt : result.Value(row, Result::Column::At(column++)));
   }
   return found;
 }
@@ -129,7 +132,7 @@ struct Converted {
                      int at, int first) const {
     for (size_t i = 0; i < columns.size(); ++i) {
       const std::optional<absl::string_view> written = writes.Value(row, columns[i]);
-      const ColumnText stored = result.Value(at, first + static_cast<int>(i));
+      const ColumnText stored = result.Value(at, Result::Column::At(first + static_cast<int>(i)));
       if (!written.has_value() || !stored.has_value()) continue;
       const std::string& name = writes.columns[columns[i]];
       const std::string& type = table.shape.columns[table.FindWritable(name)].type;
@@ -149,7 +152,7 @@ struct Converted {
 
 std::vector<uint32_t> Missing(absl::Span<const uint32_t> rows, const Result& matched) {
   std::vector<bool> seen(rows.size());
-  for (int row = 0; row < matched.rows(); ++row) seen[matched.Int64(row, 0) - 1] = true;
+  for (int row = 0; row < matched.rows(); ++row) seen[matched.Int64(row, kNumber) - 1] = true;
   std::vector<uint32_t> missing;
   for (size_t i = 0; i < rows.size(); ++i) {
     if (!seen[i]) missing.push_back(rows[i]);
@@ -191,7 +194,7 @@ absl::StatusOr<std::vector<uint32_t>> InsertRows(Connection& connection, const L
   absl::flat_hash_map<std::string, int> done;  // By EncodeKey, to the row of the result.
   for (int row = 0; row < inserted.rows(); ++row) {
     RowKey key;
-    for (size_t i = 0; i < keys; ++i) key.push_back(inserted.String(row, static_cast<int>(i)));
+    for (size_t i = 0; i < keys; ++i) key.push_back(inserted.String(row, Result::Column::At(static_cast<int>(i))));
     done[EncodeKey(key)] = row;
   }
   std::vector<uint32_t> not_done;
@@ -205,53 +208,6 @@ absl::StatusOr<std::vector<uint32_t>> InsertRows(Connection& connection, const L
     }
   }
   return not_done;
-}
-
-constexpr size_t kWorthCopying = 32;
-
-bool IsPlainInteger(absl::string_view text) {
-  absl::ConsumePrefix(&text, "-");
-  return !text.empty() && (text[0] != '0' || text.size() == 1) &&
-         std::all_of(text.begin(), text.end(), [](char c) { return absl::ascii_isdigit(c); });
-}
-
-// 8-4-4-4-12 in lower case.
-bool IsPlainUuid(absl::string_view text) {
-  if (text.size() != 36) return false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-    if (dash ? text[i] != '-' : !absl::ascii_isxdigit(text[i]) || absl::ascii_isupper(text[i])) return false;
-  }
-  return true;
-}
-
-// Does a column of this type show `text` again, exactly?
-bool IsStoredAsWritten(absl::string_view type, absl::string_view text) {
-  if (type == "text" || type == "character varying") return true;
-  if (type == "uuid") return IsPlainUuid(text);
-  return (type == "integer" || type == "bigint" || type == "smallint") && IsPlainInteger(text);
-}
-
-// As COPY reads it (the manual, COPY, "Text Format").
-void AppendCopied(absl::string_view text, std::string* out) {
-  for (const char c : text) {
-    switch (c) {
-      case '\\':
-        out->append("\\\\");
-        break;
-      case '\n':
-        out->append("\\n");
-        break;
-      case '\r':
-        out->append("\\r");
-        break;
-      case '\t':
-        out->append("\\t");
-        break;
-      default:
-        out->push_back(c);
-    }
-  }
 }
 
 bool HasKey(const LocalTable& table, const RowKey& key, const ReadReply::Row& row) {
@@ -279,8 +235,8 @@ absl::StatusOr<std::vector<FoundRow>> SelectEqual(Connection& connection, const 
   }
   ASSAY_ASSIGN_OR_RETURN(const Result result, k.Execute(connection, sql));
   for (int row = 0; row < result.rows(); ++row) {
-    FoundRow one{static_cast<size_t>(result.Int64(row, 0) - 1), RowAt(table, result, row, 2)};
-    one.row.xmin = static_cast<uint32_t>(result.Int64(row, 1));
+    FoundRow one{static_cast<size_t>(result.Int64(row, kNumber) - 1), RowAt(table, result, row, kXmin.number() + 1)};
+    one.row.xmin = static_cast<uint32_t>(result.Int64(row, kXmin));
     found.push_back(std::move(one));
   }
   return found;
@@ -351,56 +307,10 @@ absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const Lo
   absl::StrAppend(&sql, converted.returning);
   ASSAY_ASSIGN_OR_RETURN(const Result matched, k.Execute(connection, sql));
   for (int row = 0; row < matched.rows() && !converted.columns.empty(); ++row) {
-    ASSAY_RETURN_IF_ERROR(
-        converted.Check(table, writes, writes.rows[rows[matched.Int64(row, 0) - 1]], matched, row, 1));
+    ASSAY_RETURN_IF_ERROR(converted.Check(table, writes, writes.rows[rows[matched.Int64(row, kNumber) - 1]], matched,
+                                          row, kNumber.number() + 1));
   }
   return Missing(rows, matched);
-}
-
-bool CanCopy(const LocalTable& table, const TableWrites& writes, absl::Span<const uint32_t> rows) {
-  if (rows.size() < kWorthCopying || writes.rows[rows[0]].operation != RowWrite::Operation::kInsert) return false;
-  if (!std::all_of(writes.written_as.begin(), writes.written_as.end(),
-                   [](const std::string& type) { return type.empty(); }))
-    return false;
-  return std::all_of(rows.begin(), rows.end(), [&](uint32_t row) {
-    const PackedRow::KeyTexts key = writes.rows[row].row.KeyParts();
-    for (size_t i = 0; i < key.size(); ++i) {
-      if (!IsStoredAsWritten(table.shape.columns[table.shape.key[i]].type, key[i])) return false;
-    }
-    return true;
-  });
-}
-
-absl::Status CopyRows(Connection& connection, const LocalTable& table, const TableWrites& writes,
-                      absl::Span<const uint32_t> rows) {
-  std::string names;
-  for (const uint32_t key : table.shape.key)
-    absl::StrAppend(&names, names.empty() ? "" : ", ", table.columns[key].quoted);
-  for (const std::string& name : writes.columns) {
-    const int column = table.FindWritable(name);
-    ASSAY_CHECK(column >= 0);
-    absl::StrAppend(&names, ", ", table.columns[column].quoted);
-  }
-  std::string text;
-  for (const uint32_t row : rows) {
-    const RowWrite& write = writes.rows[row];
-    const size_t begin = text.size();
-    for (const absl::string_view key : write.row.KeyParts()) {
-      if (text.size() > begin) text.push_back('\t');
-      AppendCopied(key, &text);
-    }
-    for (size_t i = 0; i < writes.columns.size(); ++i) {
-      const std::optional<absl::string_view> value = writes.Value(write, i);
-      text.push_back('\t');
-      if (value.has_value()) {
-        AppendCopied(*value, &text);
-      } else {
-        text.append("\\N");
-      }
-    }
-    text.push_back('\n');
-  }
-  return connection.CopyIn(absl::StrCat("COPY ", table.quoted, " (", names, ") FROM STDIN"), text).status();
 }
 
 absl::StatusOr<std::vector<ColumnText>> TakeRow(Connection& connection, const LocalTable& table, const RowWrite& write,
@@ -416,7 +326,7 @@ absl::StatusOr<std::vector<ColumnText>> TakeRow(Connection& connection, const Lo
                              compare_xmin ? absl::StrCat(" AND t.xmin = k.c", keys + 1, "::pg_catalog.xid") : "",
                              " RETURNING k.n", SelectList(table))));
   if (result.rows() != 1) return absl::NotFoundError("the row is not the version that was read");
-  return RowAt(table, result, 0, 1).values;
+  return RowAt(table, result, 0, kNumber.number() + 1).values;
 }
 
 }  // namespace assay

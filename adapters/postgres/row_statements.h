@@ -38,14 +38,6 @@ absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const Lo
                                                 const TableWrites& writes, absl::Span<const uint32_t> rows,
                                                 bool compare_xmin);
 
-// Inserts `rows` by COPY, for half of what ApplyRows costs (measured, 11 columns): but a row that is there already is
-// an error of the statement. Only where CanCopy.
-absl::Status CopyRows(Connection& connection, const LocalTable& table, const TableWrites& writes,
-                      absl::Span<const uint32_t> rows);
-// Inserts enough to be worth it, whose keys PostgreSQL stores as they are written, and whose values are of the columns'
-// own types.
-bool CanCopy(const LocalTable& table, const TableWrites& writes, absl::Span<const uint32_t> rows);
-
 // Deletes one row as ApplyRows would and returns what it held, parallel to the table's columns (generated ones
 // nullopt). NOT_FOUND: it was not what it had to be.
 absl::StatusOr<std::vector<ColumnText>> TakeRow(Connection& connection, const LocalTable& table, const RowWrite& write,

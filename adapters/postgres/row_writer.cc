@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "adapters/libpq/sqlstate.h"
 #include "adapters/libpq/steady_time.h"
+#include "adapters/postgres/copy_rows.h"
 #include "engine/column_text.h"
 #include "log/annotate.h"
 #include "log/check.h"
@@ -143,10 +144,11 @@ absl::Status RowWriter::Apply(uint32_t table, absl::Span<const uint32_t> rows) {
 absl::Status RowWriter::MayGoOn() {
   if (SteadyNow() > deadline_) return absl::AbortedError("the rows took longer to write than they may be locked");
   if (request_->locked || SteadyNow() < looked_ + kLookEvery) return absl::OkStatus();
-  ASSAY_ASSIGN_OR_RETURN(const Result waits,
-                         connection_->Execute("SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE NOT granted AND "
-                                              "pg_catalog.pg_backend_pid() = ANY (pg_catalog.pg_blocking_pids(pid)))"));
-  gave_way_ = waits.Bool(0, 0);
+  ASSAY_ASSIGN_OR_RETURN(
+      const Result waits,
+      connection_->Execute("SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE NOT granted AND "
+                           "pg_catalog.pg_backend_pid() = ANY (pg_catalog.pg_blocking_pids(pid))) AS somebody"));
+  gave_way_ = waits.Bool(0, "somebody");
   looked_ = SteadyNow();
   return gave_way_ ? absl::AbortedError("somebody waits for what was locked") : absl::OkStatus();
 }

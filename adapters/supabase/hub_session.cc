@@ -37,7 +37,9 @@ absl::StatusOr<std::string> HubSession::Call(absl::string_view sql, absl::Span<c
     ASSAY_ASSIGN_OR_RETURN(Connection * connection, Connected());
     const absl::StatusOr<Result> result = connection->ExecuteBinary(sql, parameters);
     if (result.ok()) {
-      if (result->rows() == 1 && result->columns() == 1 && !result->IsNull(0, 0)) return result->String(0, 0);
+      // Whatever the call is named.
+      constexpr Result::Column kOnly = Result::Column::At(0);
+      if (result->rows() == 1 && result->columns() == 1 && !result->IsNull(0, kOnly)) return result->String(0, kOnly);
       return absl::InvalidArgumentError("hub: its answer is not one value");
     }
     // Poolers and hubs close what was idle, which shows only now.

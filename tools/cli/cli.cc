@@ -92,6 +92,13 @@ google::protobuf::Value JsonText(std::string text) {
   return value;
 }
 
+google::protobuf::Value JsonTexts(const std::vector<std::string>& texts) {
+  google::protobuf::Value value;
+  google::protobuf::ListValue* list = value.mutable_list_value();
+  for (const std::string& text : texts) *list->add_values() = JsonText(text);
+  return value;
+}
+
 google::protobuf::Value JsonFlag(bool flag) {
   google::protobuf::Value value;
   value.set_bool_value(flag);

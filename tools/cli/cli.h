@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -45,6 +46,7 @@ int CliFail(const CliContext& context, const grpc::Status& status);
 void PrintJson(const google::protobuf::Message& message);
 // Builds the JSON of verbs that do not ask the daemon.
 google::protobuf::Value JsonText(std::string text);
+google::protobuf::Value JsonTexts(const std::vector<std::string>& texts);
 google::protobuf::Value JsonFlag(bool flag);
 google::protobuf::Value JsonCount(double count);
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "engine/audit/proto_text.h"
+#include "engine/column_text.h"
 
 namespace assay {
 namespace {
@@ -44,6 +45,11 @@ std::string Printable(absl::string_view text) {
     }
   }
   return printable;
+}
+
+std::string ShownValue(const std::optional<std::string>& value, size_t bytes_max) {
+  if (!value.has_value()) return "NULL";
+  return value->size() <= bytes_max ? *value : absl::StrCat(CutText(*value, bytes_max), "…");
 }
 
 std::string TextTable::ToString() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ class TextTable {
 
 // `text` without anything a terminal would act upon.
 std::string Printable(absl::string_view text);
+// A column's value in a table of differences: "NULL", or as much of the text as fits into `bytes_max`.
+std::string ShownValue(const std::optional<std::string>& value, size_t bytes_max);
 // "1 row", "12,345 rows".
 std::string Count(uint64_t number, absl::string_view thing);
 // "12,345".

@@ -65,13 +65,13 @@ absl::Status SplitCopyLine(char* line, size_t size, std::vector<TupleValue>* tup
 std::string Writers(Connection& admin, int except) {
   absl::StatusOr<Result> writers = admin.Execute(
       "SELECT pg_catalog.string_agg('process ' || pid || coalesce(' (' || nullif(application_name, '') || ')', '') || "
-      "', ' || state, '; ') "
+      "', ' || state, '; ') AS writers "
       "FROM pg_catalog.pg_stat_activity WHERE backend_xid IS NOT NULL AND pid NOT IN (pg_catalog.pg_backend_pid(), "
       "$1::int)",
       {absl::StrCat(except)});
-  if (!writers.ok() || writers->IsNull(0, 0))
+  if (!writers.ok() || writers->IsNull(0, "writers"))
     return "a transaction that is open, perhaps a prepared one (pg_prepared_xacts)";
-  return writers->String(0, 0);
+  return writers->String(0, "writers");
 }
 
 std::string Unlimited(const SelectedTable& table) {
@@ -103,8 +103,8 @@ absl::StatusOr<std::unique_ptr<SlotSnapshot>> SlotSnapshot::Create(const std::st
     const absl::Status status = AnnotateSql(made.status(), "create the replication slot");
     return SqlstateOf(status) == "42710" ? absl::AlreadyExistsError(status.message()) : status;
   }
-  ASSAY_ASSIGN_OR_RETURN(slot->consistent_point_, ParseLsn(made->Text(0, 1)));
-  slot->snapshot_ = made->String(0, 2);
+  ASSAY_ASSIGN_OR_RETURN(slot->consistent_point_, ParseLsn(made->Text(0, "consistent_point")));
+  slot->snapshot_ = made->String(0, "snapshot_name");
   return slot;
 }
 

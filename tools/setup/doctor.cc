@@ -5,18 +5,19 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "adapters/libpq/sqlstate.h"
 #include "tools/setup/enrolled_tables.h"
+#include "tools/setup/server_checks.h"
 
 namespace assay {
 namespace {
@@ -24,37 +25,12 @@ namespace {
 constexpr uint64_t kFreeBytesLow = 1ull << 30;
 // Beyond this, times shown to people mislead; nothing in the merge depends on it.
 constexpr absl::Duration kOffsetLarge = absl::Seconds(30);
-constexpr absl::Duration kDeadlockTimeoutMin = absl::Seconds(1);
 
-// Where PostgreSQL refused a question of ours, its own log knows more.
-constexpr char kLook[] = "run assay doctor with postgres.admin_url set to a superuser, and look into PostgreSQL's log";
 constexpr char kEnrolAnew[] =
     "stop assayd; assay leave; move log.db* out of the state directory and keep it; assay init, which compares every "
     "row with the fleet";
 constexpr char kTrySlot[] =
     "mend the checks above first; then try: SELECT pg_create_logical_replication_slot('x', 'pgoutput', true)";
-
-// Collects checks: one line where each is made.
-class Findings {
- public:
-  explicit Findings(std::vector<Check>* checks) : checks_(checks) {}
-  void Ok(absl::string_view name, std::string detail) { Add(name, CheckResult::kOk, std::move(detail), ""); }
-  void Warn(absl::string_view name, std::string detail, std::string remedy) {
-    Add(name, CheckResult::kWarn, std::move(detail), std::move(remedy));
-  }
-  void Fail(absl::string_view name, std::string detail, std::string remedy) {
-    Add(name, CheckResult::kFail, std::move(detail), std::move(remedy));
-  }
-  void Failed(absl::string_view name, const absl::Status& status, std::string remedy) {
-    Fail(name, std::string(status.message()), std::move(remedy));
-  }
-
- private:
-  void Add(absl::string_view name, CheckResult result, std::string detail, std::string remedy) {
-    checks_->push_back({std::string(name), result, std::move(detail), std::move(remedy)});
-  }
-  std::vector<Check>* checks_;
-};
 
 std::string Bytes(double bytes) {
   if (bytes < 1e6) return absl::StrFormat("%.0f kB", bytes / 1e3);
@@ -62,97 +38,13 @@ std::string Bytes(double bytes) {
   return absl::StrFormat("%.1f GB", bytes / 1e9);
 }
 
-// One line of settings and counts that the checks below pick from. What pg_settings lacks, this version lacks or this
-// role may not see.
-constexpr char kServer[] = R"sql(
-SELECT pg_catalog.current_setting('server_version'), pg_catalog.getdatabaseencoding(), pg_catalog.current_setting('wal_level'),
-  pg_catalog.current_setting('max_replication_slots'), (SELECT pg_catalog.count(*) FROM pg_catalog.pg_replication_slots),
-  EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = 'assay'),
-  pg_catalog.current_setting('max_wal_senders'),
-  (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walsender'),
-  pg_catalog.current_setting('max_slot_wal_keep_size'), pg_catalog.current_setting('synchronous_standby_names'),
-  (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'output_plugin_libraries'), pg_catalog.pg_is_in_recovery(), pg_catalog.current_database(),
-  pg_catalog.current_setting('fsync'), pg_catalog.current_setting('deadlock_timeout'),
-  (SELECT setting::integer FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'))sql";
-
-void CheckSettings(const Connection& admin, const Result& server, Findings& found) {
-  const std::string version = server.String(0, 0);
-  if (admin.server_version() < 140000) {
-    found.Fail("server version", absl::StrCat("PostgreSQL ", version, "; capture needs 14 or newer"),
-               "upgrade PostgreSQL to 14 or newer");
-  } else {
-    found.Ok("server version", absl::StrCat("PostgreSQL ", version));
-  }
-  if (server.Bool(0, 11)) {
-    found.Fail("primary", "the server is a standby, which cannot be written to", "point postgres.url at the primary");
-  }
-  if (server.Text(0, 1) == "UTF8") {
-    found.Ok("encoding", "UTF8");
-  } else {
-    found.Fail(
-        "encoding",
-        absl::StrCat("the database ", server.Text(0, 12), " is encoded in ", server.Text(0, 1), "; events are UTF-8"),
-        absl::StrCat("createdb --encoding=UTF8 --template=template0 NEW && pg_dump ", server.Text(0, 12),
-                     " | psql NEW"));
-  }
-  if (server.Text(0, 2) == "logical") {
-    found.Ok("wal_level", "logical");
-  } else {
-    found.Fail("wal_level", absl::StrCat("it is ", server.Text(0, 2), "; capture needs logical"),
-               "ALTER SYSTEM SET wal_level = 'logical'; then restart PostgreSQL");
-  }
-  const auto room = [&](absl::string_view setting, int64_t limit, int64_t used, bool counted) {
-    if (used + (counted ? 0 : 1) > limit) {
-      found.Fail(setting, absl::StrCat(used, " of ", limit, " are in use"),
-                 absl::StrCat("ALTER SYSTEM SET ", setting, " = ", used + 4, "; then restart PostgreSQL"));
-    } else {
-      found.Ok(setting, absl::StrCat(used, " of ", limit, " in use"));
-    }
-  };
-  room("max_replication_slots", server.Int64(0, 3), server.Int64(0, 4), server.Bool(0, 5));
-  room("max_wal_senders", server.Int64(0, 6), server.Int64(0, 7), server.Bool(0, 5));
-  if (server.Text(0, 8) == "-1") {
-    found.Ok("max_slot_wal_keep_size", "unlimited: WAL is kept for as long as assayd is stopped");
-  } else {
-    found.Warn("max_slot_wal_keep_size",
-               absl::StrCat("it is ", server.Text(0, 8),
-                            ": if assayd is stopped for longer than that much WAL lasts, changes are lost to the log"),
-               "ALTER SYSTEM SET max_slot_wal_keep_size = -1; SELECT pg_reload_conf()");
-  }
-  const std::string standbys = server.String(0, 9);
-  if (absl::StrContains(standbys, '*') || absl::StrContains(standbys, "assay")) {
-    found.Fail("synchronous_standby_names",
-               absl::StrCat("\"", standbys, "\" matches Assay's session: every commit would wait for assayd"),
-               "ALTER SYSTEM SET synchronous_standby_names = '…' naming only real standbys; SELECT pg_reload_conf()");
-  } else {
-    found.Ok("synchronous_standby_names", standbys.empty() ? "empty" : standbys);
-  }
-  if (!server.IsNull(0, 10)) {
-    if (absl::StrContains(server.Text(0, 10), "pgoutput")) {
-      found.Ok("output_plugin_libraries", server.String(0, 10));
-    } else {
-      found.Fail("output_plugin_libraries", absl::StrCat("\"", server.Text(0, 10), "\" does not name pgoutput"),
-                 absl::StrCat("ALTER SYSTEM SET output_plugin_libraries = '", server.Text(0, 10),
-                              server.Text(0, 10).empty() ? "" : ", ", "pgoutput'; SELECT pg_reload_conf()"));
-    }
-  }
-  if (server.Text(0, 13) != "on") {
-    found.Warn("fsync", "it is off: after a crash PostgreSQL may have lost what the log has",
-               "ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()");
-  }
-  // A projection holds locks for less than PostgreSQL's default: ProjectionOptions::locked_max.
-  if (server.Int64(0, 15) < absl::ToInt64Milliseconds(kDeadlockTimeoutMin)) {
-    found.Warn("deadlock_timeout",
-               absl::StrCat("it is ", server.Text(0, 14),
-                            ": rows that are being brought up to date may be held for longer, and "
-                            "then it is the application's transaction that PostgreSQL ends"),
-               "ALTER SYSTEM SET deadlock_timeout = '1s'; SELECT pg_reload_conf()");
-  }
-}
-
-void CheckTables(Connection& admin, const DoctorOptions& options, Findings& found) {
+// The tables that the configuration means; nullopt after a failed check.
+std::optional<TableSelection> CheckSelection(Connection& admin, const DoctorOptions& options, Findings& found) {
   absl::StatusOr<TableSelection> selection = SelectTables(admin, options.tables, options.exclude);
-  if (!selection.ok()) return found.Failed("tables", selection.status(), kLook);
+  if (!selection.ok()) {
+    found.Failed("tables", selection.status(), kLookCloser);
+    return std::nullopt;
+  }
   for (const RefusedTable& refused : selection->refused) {
     const std::string name = refused.name.ToString();
     const std::string remedy =
@@ -163,34 +55,24 @@ void CheckTables(Connection& admin, const DoctorOptions& options, Findings& foun
       found.Warn("table " + name, absl::StrCat("cannot be enrolled: ", refused.reason), remedy);
   }
   if (selection->tables.empty()) {
-    return found.Fail("tables",
-                      absl::StrCat("postgres.tables (", absl::StrJoin(options.tables, ", "),
-                                   ") matches no table that can be enrolled"),
-                      "name the application's schema in postgres.tables, such as [\"public.*\"]");
+    found.Fail("tables",
+               absl::StrCat("postgres.tables (", absl::StrJoin(options.tables, ", "),
+                            ") matches no table that can be enrolled"),
+               "name the application's schema in postgres.tables, such as [\"public.*\"]");
+    return std::nullopt;
   }
   for (const SelectedTable& table : selection->tables) {
     if (!table.warning.empty())
       found.Warn("table " + table.name().ToString(), table.warning, "ALTER TABLE … ENABLE TRIGGER … for each");
   }
   found.Ok("tables", absl::StrCat(selection->tables.size(), " can be enrolled"));
-  absl::StatusOr<Result> installed = admin.Execute("SELECT pg_catalog.to_regclass('assay.enrolled') IS NOT NULL");
-  if (!installed.ok() || !installed->Bool(0, 0)) {
-    return found.Warn("enrolment", "this database is not enrolled yet", "assay init");
-  }
-  absl::StatusOr<std::vector<TableName>> published = PublishedTables(admin);
-  if (!published.ok()) return found.Failed("publication", published.status(), "assay init");
-  std::vector<std::string> missing;
-  for (const SelectedTable& table : selection->tables) {
-    if (std::find(published->begin(), published->end(), table.name()) == published->end())
-      missing.push_back(table.name().ToString());
-  }
-  if (missing.empty())
-    found.Ok("publication", absl::StrCat(published->size(), " tables"));
-  else
-    found.Warn("publication", absl::StrCat("not enrolled yet: ", absl::StrJoin(missing, ", ")), "assay init");
-  // A partition made after init has neither; nor has a table that was created anew under the same name.
+  return *std::move(selection);
+}
+
+// A partition made after init has neither; nor has a table that was created anew under the same name.
+void CheckIdentity(Connection& admin, Findings& found) {
   absl::StatusOr<Result> bare = admin.Execute(
-      "SELECT pg_catalog.string_agg(DISTINCT c.oid::pg_catalog.regclass::text, ', ') FROM pg_catalog.pg_publication p "
+      "SELECT pg_catalog.string_agg(DISTINCT c.oid::pg_catalog.regclass::text, ', ') AS tables FROM pg_catalog.pg_publication p "
       "JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid "
       "CROSS JOIN LATERAL (SELECT r.prrelid AS relid UNION SELECT relid FROM pg_catalog.pg_partition_tree(r.prrelid)) "
       "t "
@@ -198,21 +80,40 @@ void CheckTables(Connection& admin, const DoctorOptions& options, Findings& foun
       "EXISTS "
       "(SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = 'assay_attribution'))");
   if (!bare.ok()) return found.Failed("replica identity", bare.status(), "assay init");
-  if (bare->IsNull(0, 0))
+  if (bare->IsNull(0, "tables"))
     found.Ok("replica identity", "FULL everywhere");
   else
     found.Fail("replica identity",
-               absl::StrCat("REPLICA IDENTITY FULL or the attribution trigger is missing on ", bare->Text(0, 0)),
+               absl::StrCat("REPLICA IDENTITY FULL or the attribution trigger is missing on ", bare->Text(0, "tables")),
                "assay init");
+}
+
+void CheckPublication(Connection& admin, const TableSelection& selection, Findings& found) {
+  absl::StatusOr<Result> installed =
+      admin.Execute("SELECT pg_catalog.to_regclass('assay.enrolled') IS NOT NULL AS enrolled");
+  if (!installed.ok() || !installed->Bool(0, "enrolled")) {
+    return found.Warn("enrolment", "this database is not enrolled yet", "assay init");
+  }
+  absl::StatusOr<std::vector<TableName>> published = PublishedTables(admin);
+  if (!published.ok()) return found.Failed("publication", published.status(), "assay init");
+  std::vector<std::string> missing;
+  for (const SelectedTable& table : selection.tables) {
+    if (std::find(published->begin(), published->end(), table.name()) == published->end())
+      missing.push_back(table.name().ToString());
+  }
+  if (missing.empty())
+    found.Ok("publication", absl::StrCat(published->size(), " tables"));
+  else
+    found.Warn("publication", absl::StrCat("not enrolled yet: ", absl::StrJoin(missing, ", ")), "assay init");
+  CheckIdentity(admin, found);
 }
 
 void CheckSlot(Connection& admin, Findings& found) {
   absl::StatusOr<Result> slot = admin.Execute(
-      "SELECT active, wal_status, pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn), "
-      "plugin, "
-      "database = pg_catalog.current_database(), database FROM pg_catalog.pg_replication_slots WHERE slot_name = "
-      "'assay'");
-  if (!slot.ok()) return found.Failed("slot", slot.status(), kLook);
+      "SELECT active, wal_status, plugin, database, database = pg_catalog.current_database() AS is_here, "
+      "pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn) AS bytes_behind "
+      "FROM pg_catalog.pg_replication_slots WHERE slot_name = 'assay'");
+  if (!slot.ok()) return found.Failed("slot", slot.status(), kLookCloser);
   if (slot->rows() == 0) {
     absl::StatusOr<Result> published = admin.Execute("SELECT FROM pg_catalog.pg_publication WHERE pubname = 'assay'");
     if (published.ok() && published->rows() > 0)
@@ -220,19 +121,20 @@ void CheckSlot(Connection& admin, Findings& found) {
     return;
   }
   const std::string drop = "SELECT pg_drop_replication_slot('assay')";
-  if (!slot->Bool(0, 4))
-    return found.Fail("slot", absl::StrCat("the slot \"assay\" belongs to the database ", slot->Text(0, 5)), drop);
-  if (slot->Text(0, 3) != "pgoutput")
-    return found.Fail("slot", absl::StrCat("the slot \"assay\" uses the plugin ", slot->Text(0, 3)), drop);
-  if (slot->Text(0, 1) == "lost")
+  if (!slot->Bool(0, "is_here"))
+    return found.Fail("slot", absl::StrCat("the slot \"assay\" belongs to the database ", slot->Text(0, "database")),
+                      drop);
+  if (slot->Text(0, "plugin") != "pgoutput")
+    return found.Fail("slot", absl::StrCat("the slot \"assay\" uses the plugin ", slot->Text(0, "plugin")), drop);
+  if (slot->Text(0, "wal_status") == "lost")
     return found.Fail("slot", "the server has removed WAL that the slot needed: changes are not in the log",
                       kEnrolAnew);
-  const std::string behind = absl::StrCat(slot->Bool(0, 0) ? "streaming" : "nobody is streaming", ", ",
-                                          Bytes(slot->Int64(0, 2)), " of WAL behind");
-  if (slot->Text(0, 1) == "unreserved")
+  const std::string behind = absl::StrCat(slot->Bool(0, "active") ? "streaming" : "nobody is streaming", ", ",
+                                          Bytes(slot->Int64(0, "bytes_behind")), " of WAL behind");
+  if (slot->Text(0, "wal_status") == "unreserved")
     return found.Fail("slot", absl::StrCat(behind, "; the server is about to remove WAL it needs"),
                       "systemctl start assayd");
-  if (!slot->Bool(0, 0)) return found.Warn("slot", behind, "systemctl start assayd");
+  if (!slot->Bool(0, "active")) return found.Warn("slot", behind, "systemctl start assayd");
   found.Ok("slot", behind);
 }
 
@@ -269,6 +171,32 @@ void CheckMessages(const std::string& url, Findings& found) {
   found.Ok("messages", "a probe came back through pgoutput");
 }
 
+void CheckSpace(const std::string& directory, Findings& found) {
+  struct statvfs space;
+  if (statvfs(directory.c_str(), &space) == 0) {
+    const uint64_t free = static_cast<uint64_t>(space.f_bavail) * space.f_frsize;
+    if (free < kFreeBytesLow)
+      found.Warn("free space", absl::StrCat(Bytes(free), " in ", directory), "make room: the log only ever grows");
+    else
+      found.Ok("free space", absl::StrCat(Bytes(free), " in ", directory));
+  }
+}
+
+void CheckKey(const std::string& directory, Findings& found) {
+  const std::string key = directory + "/signing.key";
+  struct stat info;
+  if (stat(key.c_str(), &info) != 0) {
+    if (access((directory + "/log.db").c_str(), F_OK) == 0) {
+      found.Fail("signing key", absl::StrCat(key, " is missing, and the log is there"),
+                 absl::StrCat("put ", key, " back from the backup of ", directory));
+    }
+  } else if ((info.st_mode & 077) != 0) {
+    found.Fail("signing key", absl::StrCat(key, " can be read by others"), absl::StrCat("chmod 0600 ", key));
+  } else {
+    found.Ok("signing key", "readable only by its owner");
+  }
+}
+
 void CheckStateDirectory(const std::string& directory, Findings& found) {
   const std::string make = absl::StrCat("sudo install -d -m 0700 -o $(id -un) ", directory);
   struct stat info;
@@ -296,25 +224,8 @@ void CheckStateDirectory(const std::string& directory, Findings& found) {
   } else {
     found.Ok("state_dir", directory);
   }
-  struct statvfs space;
-  if (statvfs(directory.c_str(), &space) == 0) {
-    const uint64_t free = static_cast<uint64_t>(space.f_bavail) * space.f_frsize;
-    if (free < kFreeBytesLow)
-      found.Warn("free space", absl::StrCat(Bytes(free), " in ", directory), "make room: the log only ever grows");
-    else
-      found.Ok("free space", absl::StrCat(Bytes(free), " in ", directory));
-  }
-  const std::string key = directory + "/signing.key";
-  if (stat(key.c_str(), &info) != 0) {
-    if (access((directory + "/log.db").c_str(), F_OK) == 0) {
-      found.Fail("signing key", absl::StrCat(key, " is missing, and the log is there"),
-                 absl::StrCat("put ", key, " back from the backup of ", directory));
-    }
-  } else if ((info.st_mode & 077) != 0) {
-    found.Fail("signing key", absl::StrCat(key, " can be read by others"), absl::StrCat("chmod 0600 ", key));
-  } else {
-    found.Ok("signing key", "readable only by its owner");
-  }
+  CheckSpace(directory, found);
+  CheckKey(directory, found);
 }
 
 // The hub's TLS mode from its URL: nothing of the URL itself is shown.
@@ -376,72 +287,6 @@ void CheckHub(const DoctorOptions& options, Hub* hub, const absl::Status& hub_er
 
 }  // namespace
 
-absl::string_view CheckResultName(CheckResult result) {
-  switch (result) {
-    case CheckResult::kOk:
-      return "ok";
-    case CheckResult::kWarn:
-      return "warn";
-    case CheckResult::kFail:
-      return "fail";
-  }
-  return "fail";
-}
-
-void CheckServer(Connection& admin, std::vector<Check>* checks) {
-  Findings found(checks);
-  absl::StatusOr<Result> server = admin.Execute(kServer);
-  if (!server.ok()) return found.Failed("server", server.status(), kLook);
-  CheckSettings(admin, *server, found);
-}
-
-void CheckLogin(const std::string& url, std::vector<Check>* checks) {
-  Findings found(checks);
-  auto session = Connection::Open(url, {.application_name = "assay doctor"});
-  if (!session.ok()) return found.Failed("login", session.status(), "set postgres.url to a role that may connect");
-  Connection& connection = **session;
-  absl::StatusOr<Result> role = connection.Execute(
-      "SELECT session_user, rolsuper, rolreplication, EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = "
-      "'assay_projector') "
-      "FROM pg_catalog.pg_roles WHERE rolname = session_user");
-  if (!role.ok()) return found.Failed("login", role.status(), kLook);
-  const std::string name = connection.QuoteIdentifier(role->Text(0, 0));
-  const bool superuser = role->Bool(0, 1);
-  found.Ok("login", absl::StrCat(role->Text(0, 0), superuser ? ", a superuser" : ""));
-  if (!superuser && !role->Bool(0, 2)) {
-    found.Fail("replication", absl::StrCat("the role ", role->Text(0, 0), " may not replicate"),
-               absl::StrCat("ALTER ROLE ", name, " REPLICATION"));
-  } else {
-    auto walsender = Connection::Open(url, {.application_name = "assay doctor", .replication = true});
-    if (!walsender.ok()) {
-      found.Failed("replication", walsender.status(),
-                   "allow the role in pg_hba.conf for this database, then SELECT pg_reload_conf()");
-    } else if (absl::Status identified = (*walsender)->ExecuteScript("IDENTIFY_SYSTEM").status(); !identified.ok()) {
-      // A pooler swallows `replication=database` and hands out an ordinary session.
-      found.Failed("replication", identified, "point postgres.url at PostgreSQL itself, not at a pooler");
-    } else {
-      found.Ok("replication", "a replication session opens");
-    }
-  }
-  if (connection.server_version() < 150000 && !superuser) {
-    return found.Fail("session_replication_role", "before PostgreSQL 15 only a superuser may set it",
-                      absl::StrCat("ALTER ROLE ", name, " SUPERUSER"));
-  }
-  if (!role->Bool(0, 3)) return;  // Not enrolled yet: init grants it.
-  const absl::Status may =
-      connection
-          .ExecuteScript(
-              "BEGIN; SET LOCAL session_replication_role = replica; SET LOCAL ROLE assay_projector; ROLLBACK")
-          .status();
-  if (may.ok()) return found.Ok("session_replication_role", "may be set");
-  (void)connection.ExecuteScript("ROLLBACK");
-  // Init grants both; a role that does not inherit cannot use the first before it is the second.
-  found.Failed(
-      "session_replication_role", may,
-      absl::StrCat("GRANT SET ON PARAMETER session_replication_role TO assay_projector; GRANT assay_projector TO ",
-                   name, "; ALTER ROLE ", name, " INHERIT"));
-}
-
 std::vector<Check> Doctor(const DoctorOptions& options, Hub* hub, const absl::Status& hub_error, Clock* clock) {
   std::vector<Check> checks;
   Findings found(&checks);
@@ -455,9 +300,10 @@ std::vector<Check> Doctor(const DoctorOptions& options, Hub* hub, const absl::St
   if (!admin.ok()) {
     found.Failed("PostgreSQL", admin.status(), "start PostgreSQL, or mend postgres.url and postgres.admin_url");
   } else {
-    CheckServer(**admin, &checks);
-    CheckLogin(options.url, &checks);
-    CheckTables(**admin, options, found);
+    CheckServer(**admin, found);
+    CheckLogin(options.url, found);
+    const std::optional<TableSelection> selection = CheckSelection(**admin, options, found);
+    if (selection.has_value()) CheckPublication(**admin, *selection, found);
     CheckSlot(**admin, found);
     CheckMessages(options.url, found);
   }

@@ -11,22 +11,12 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/string_view.h"
-#include "adapters/libpq/connection.h"
+#include "absl/status/status.h"
 #include "engine/clock.h"
 #include "engine/remotes/hub.h"
+#include "tools/setup/findings.h"
 
 namespace assay {
-
-enum class CheckResult : uint8_t { kOk, kWarn, kFail };
-absl::string_view CheckResultName(CheckResult result);  // "ok", "warn", "fail".
-
-struct Check {
-  std::string name;  // "wal_level"; stable, for programs.
-  CheckResult result = CheckResult::kOk;
-  std::string detail;  // What was found, for people.
-  std::string remedy;  // A command, or what to change in the configuration; empty when ok.
-};
 
 struct DoctorOptions {
   int64_t number = 1, stride = 64;
@@ -39,13 +29,5 @@ struct DoctorOptions {
 
 // `hub` may be null: not configured, or `hub_error` says why it could not be made.
 std::vector<Check> Doctor(const DoctorOptions& options, Hub* hub, const absl::Status& hub_error, Clock* clock);
-
-// ---- The parts, for Init ----
-
-// Version, encoding, wal_level, room for a slot, what else must be so of a server; with the session of an
-// administrator.
-void CheckServer(Connection& admin, std::vector<Check>* checks);
-// That the daemon's login can connect, also for replication, and may do what it must.
-void CheckLogin(const std::string& url, std::vector<Check>* checks);
 
 }  // namespace assay

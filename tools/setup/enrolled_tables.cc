@@ -1,67 +1,16 @@
 #include "tools/setup/enrolled_tables.h"
 
 #include <algorithm>
-#include <map>
-#include <set>
+#include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "adapters/libpq/sqlstate.h"
 #include "adapters/libpq/steady_time.h"
 #include "log/annotate.h"
 
 namespace assay {
 namespace {
-
-// One row for each relation anyone could mean by a table. Partitions come with their root, not by themselves.
-constexpr char kRelations[] = R"sql(
-SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relispartition, c.relrowsecurity,
-       pk.indexrelid IS NOT NULL AS has_key, coalesce(pk.indimmediate, true) AS key_immediate,
-       pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owned, pg_catalog.pg_get_userbyid(c.relowner) AS owner,
-       (SELECT p.inhparent::pg_catalog.regclass::text FROM pg_catalog.pg_inherits p WHERE p.inhrelid = c.oid
-        ORDER BY p.inhseqno LIMIT 1) AS parent,
-       (SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
-        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e'
-          AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass LIMIT 1) AS extension,
-       (SELECT t.relid::text FROM pg_catalog.pg_partition_tree(c.oid) t JOIN pg_catalog.pg_class l ON l.oid = t.relid
-        WHERE l.relpersistence <> 'p' LIMIT 1) AS unlogged_partition,
-       (SELECT a.attname::text || ' ' || pg_catalog.format_type(a.atttypid, NULL) FROM pg_catalog.pg_attribute a
-        WHERE a.attrelid = c.oid AND a.attnum = ANY (pk.indkey::pg_catalog.int2[])
-          AND a.atttypid = ANY ('{oid,xid,xid8,cid,tid,regclass,regcollation,regconfig,regdictionary,regnamespace,regoper,
-            regoperator,regproc,regprocedure,regrole,regtype}'::pg_catalog.regtype[]) LIMIT 1) AS local_key,
-       (SELECT pg_catalog.string_agg(g.tgname, ', ' ORDER BY g.tgname) FROM pg_catalog.pg_trigger g
-        WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled IN ('A', 'R')) AS replica_triggers,
-       (SELECT u.conname || ': ' || pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', g.tgrelid::pg_catalog.regclass, g.tgname)
-        FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint u ON u.oid = g.tgconstraint
-        WHERE (g.tgrelid = c.oid OR g.tgrelid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(c.oid) t))
-          AND g.tgfoid = 'pg_catalog.unique_key_recheck'::pg_catalog.regproc AND g.tgenabled NOT IN ('A', 'R')
-          AND NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
-        ORDER BY g.oid LIMIT 1) AS unchecked,
-       (SELECT a.attname FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated = 'v' AND NOT a.attisdropped
-        ORDER BY a.attnum LIMIT 1) AS virtual_column
-FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_catalog.pg_index pk ON pk.indrelid = c.oid AND pk.indisprimary
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
-ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C")sql";
-
-constexpr char kColumns[] = R"sql(
-SELECT a.attrelid, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
-       pg_catalog.array_position(i.indkey::pg_catalog.int2[], a.attnum) AS key_position, a.attnum
-FROM pg_catalog.pg_attribute a
-LEFT JOIN pg_catalog.pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
-WHERE a.attrelid = ANY ($1::pg_catalog.oid[]) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-ORDER BY a.attrelid, a.attnum)sql";
-
-constexpr char kPartitions[] = R"sql(
-SELECT r.root, n.nspname, c.relname
-FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS r (root)
-CROSS JOIN LATERAL pg_catalog.pg_partition_tree(r.root) t
-JOIN pg_catalog.pg_class c ON c.oid = t.relid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE t.relid <> r.root ORDER BY r.root, n.nspname COLLATE "C", c.relname COLLATE "C")sql";
 
 // What is still missing, by relation: an empty answer means nothing is left to do.
 constexpr char kMissing[] = R"sql(
@@ -83,113 +32,36 @@ JOIN pg_catalog.pg_class c ON c.oid = m.relid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 ORDER BY r.root, c.oid)sql";
 
-bool IsWildcard(absl::string_view pattern) {
-  return absl::StrContains(pattern, '*') || absl::StrContains(pattern, '?');
-}
-
-bool IsSystemSchema(absl::string_view schema) {
-  return absl::StartsWith(schema, "pg_") || schema == "information_schema" || schema == kAssaySchema;
-}
-
-std::string OidArray(const std::vector<uint32_t>& oids) { return absl::StrCat("{", absl::StrJoin(oids, ","), "}"); }
-
-// Why relation `row` of kRelations cannot take part; empty when it can.
-std::string RefusalOf(const Result& relations, int row) {
-  const absl::string_view kind = relations.Text(row, 3);
-  const absl::string_view persistence = relations.Text(row, 4);
-  if (persistence == "t") return "it is a temporary table";
-  if (IsSystemSchema(relations.Text(row, 1))) return "it is in a system schema";
-  if (kind == "v") return "it is a view: enrol the tables below it";
-  if (kind == "m") return "it is a materialized view: enrol the tables below it and refresh it at each branch";
-  if (kind == "f") return "it is a foreign table: its rows are in another server's WAL";
-  const std::string alter =
-      absl::StrCat("ALTER TABLE ", TableName{relations.String(row, 1), relations.String(row, 2)}.ToString());
-  if (persistence == "u")
-    return absl::StrCat("it is unlogged, so its changes are not in the WAL: ", alter, " SET LOGGED");
-  if (!relations.IsNull(row, 12)) {
-    return absl::StrCat("it belongs to the extension ", relations.Text(row, 12),
-                        ", which each branch installs for itself");
-  }
-  if (relations.Bool(row, 5)) return absl::StrCat("it is a partition: enrol ", relations.Text(row, 11), " instead");
-  if (!relations.IsNull(row, 11)) return absl::StrCat("it inherits from ", relations.Text(row, 11));
-  if (!relations.IsNull(row, 13)) return absl::StrCat("its partition ", relations.Text(row, 13), " is unlogged");
-  if (!relations.Bool(row, 7)) return absl::StrCat("it has no primary key: ", alter, " ADD PRIMARY KEY (column)");
-  if (!relations.Bool(row, 8)) return "its primary key is deferrable: PostgreSQL refuses to publish its updates";
-  if (!relations.IsNull(row, 14)) {
-    return absl::StrCat("its key column ", relations.Text(row, 14), " means something only inside one server");
-  }
-  if (!relations.Bool(row, 9)) {
-    return absl::StrCat("it is owned by ", relations.Text(row, 10),
-                        ": run as that role or as a superuser (postgres.admin_url)");
-  }
-  if (!relations.IsNull(row, 16)) {
-    return absl::StrCat(
-        "it has a deferrable constraint that PostgreSQL does not check for rows from other branches: run as a "
-        "superuser (postgres.admin_url), or let one say, for ",
-        relations.Text(row, 16));
-  }
-  if (!relations.IsNull(row, 17)) {
-    return absl::StrCat("its column ", relations.Text(row, 17),
-                        " is generated and VIRTUAL: PostgreSQL 18 would refuse the application's "
-                        "updates once all columns are its replica identity; make it STORED");
-  }
-  return {};
-}
-
-absl::Status FillColumns(Connection& admin, std::vector<SelectedTable>* tables) {
-  std::map<uint32_t, SelectedTable*> by_oid;
-  std::vector<uint32_t> oids;
-  for (SelectedTable& table : *tables) {
-    by_oid[table.oid] = &table;
-    oids.push_back(table.oid);
-  }
-  ASSAY_ASSIGN_OR_RETURN(const Result columns, admin.Execute(kColumns, {OidArray(oids)}));
-  std::map<uint32_t, std::map<int64_t, uint32_t>> keys;  // Position in the key to ordinal.
-  for (int row = 0; row < columns.rows(); ++row) {
-    SelectedTable& table = *by_oid.at(columns.Int64(row, 0));
-    if (!columns.IsNull(row, 4)) keys[table.oid][columns.Int64(row, 4)] = table.shape.columns.size();
-    table.shape.columns.push_back({columns.String(row, 1), columns.String(row, 2), columns.Bool(row, 3), false,
-                                   static_cast<uint32_t>(columns.Int64(row, 5))});
-  }
-  for (const auto& [oid, key] : keys) {
-    for (const auto& [position, ordinal] : key) by_oid.at(oid)->shape.key.push_back(ordinal);
-  }
-  ASSAY_ASSIGN_OR_RETURN(const Result partitions, admin.Execute(kPartitions, {OidArray(oids)}));
-  for (int row = 0; row < partitions.rows(); ++row) {
-    by_oid.at(partitions.Int64(row, 0))->partitions.push_back({partitions.String(row, 1), partitions.String(row, 2)});
-  }
-  return absl::OkStatus();
-}
-
 // The statements that give one table (rows `first` to `last` of kMissing) what it lacks; empty when it lacks nothing.
 std::string PreparationOf(const Connection& admin, const Result& missing, int first, int last) {
   std::vector<std::string> relations;
   std::vector<uint32_t> oids;
   std::string statements;
   for (int row = first; row < last; ++row) {
-    const TableName name{missing.String(row, 2), missing.String(row, 3)};
+    const TableName name{missing.String(row, "nspname"), missing.String(row, "relname")};
     const std::string quoted = Quoted(admin, name);
     relations.push_back(absl::StrCat("ONLY ", quoted));
-    oids.push_back(missing.Int64(row, 1));
-    if (missing.Bool(row, 4)) absl::StrAppend(&statements, "ALTER TABLE ONLY ", quoted, " REPLICA IDENTITY FULL;");
-    if (missing.Bool(row, 5)) {
+    oids.push_back(missing.Int64(row, "oid"));
+    if (missing.Bool(row, "identity"))
+      absl::StrAppend(&statements, "ALTER TABLE ONLY ", quoted, " REPLICA IDENTITY FULL;");
+    if (missing.Bool(row, "trigger")) {
       absl::StrAppend(
           &statements, "CREATE TRIGGER ", kAttributionTrigger, " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ",
           quoted,
           " FOR EACH STATEMENT WHEN (pg_catalog.current_setting('assay.attributed', true) IS DISTINCT FROM 'yes')"
           " EXECUTE FUNCTION assay.attribute();");
     }
-    if (missing.Bool(row, 6)) {
+    if (missing.Bool(row, "rights")) {
       absl::StrAppend(&statements, "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE ", quoted, " TO ", kProjectorRole,
                       ";");
     }
-    if (missing.Bool(row, 7))
+    if (missing.Bool(row, "unpublished"))
       absl::StrAppend(&statements, "ALTER PUBLICATION ", kPublication, " ADD TABLE ONLY ", quoted, ";");
-    if (missing.Bool(row, 8)) absl::StrAppend(&statements, " ");  // Only the note of how it was, below.
-    absl::StrAppend(&statements, missing.Text(row, 9));
+    if (missing.Bool(row, "unsaved")) absl::StrAppend(&statements, " ");  // Only the note of how it was, below.
+    absl::StrAppend(&statements, missing.Text(row, "rechecks"));
   }
   if (statements.empty()) return {};
-  const std::string root = missing.String(first, 0);
+  const std::string root = missing.String(first, "root");
   return absl::StrCat(
       // The strongest lock first and all at once: taking it bit by bit could deadlock with the application.
       "LOCK TABLE ", absl::StrJoin(relations, ", "), " IN ACCESS EXCLUSIVE MODE;",
@@ -207,77 +79,21 @@ std::string HoldersOf(Connection& admin, const std::vector<uint32_t>& relations)
   absl::StatusOr<Result> holders = admin.Execute(
       "SELECT pg_catalog.string_agg(DISTINCT 'process ' || l.pid || coalesce(' (' || nullif(a.application_name, '') || "
       "')', '') "
-      "|| ' in a transaction since ' || coalesce(pg_catalog.date_trunc('second', a.xact_start)::text, '?'), '; ') "
+      "|| ' in a transaction since ' || coalesce(pg_catalog.date_trunc('second', a.xact_start)::text, '?'), '; ') AS holders "
       "FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid "
       "WHERE l.granted AND l.locktype = 'relation' AND l.relation = ANY ($1::pg_catalog.oid[]) "
       "AND l.pid <> pg_catalog.pg_backend_pid()",
       {OidArray(relations)});
-  if (!holders.ok() || holders->IsNull(0, 0)) return "other transactions";
-  return holders->String(0, 0);
+  if (!holders.ok() || holders->IsNull(0, "holders")) return "other transactions";
+  return holders->String(0, "holders");
 }
 
 }  // namespace
 
-bool MatchesGlob(absl::string_view pattern, absl::string_view text) {
-  size_t p = 0, t = 0, star = absl::string_view::npos, mark = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && (pattern[p] == '?' || (pattern[p] != '*' && pattern[p] == text[t]))) {
-      ++p, ++t;
-    } else if (p < pattern.size() && pattern[p] == '*') {
-      star = p++, mark = t;
-    } else if (star != absl::string_view::npos) {
-      p = star + 1, t = ++mark;  // Let the last star take one character more.
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
-}
+std::string OidArray(const std::vector<uint32_t>& oids) { return absl::StrCat("{", absl::StrJoin(oids, ","), "}"); }
 
 std::string Quoted(const Connection& connection, const TableName& name) {
   return absl::StrCat(connection.QuoteIdentifier(name.schema), ".", connection.QuoteIdentifier(name.table));
-}
-
-absl::StatusOr<TableSelection> SelectTables(Connection& admin, const std::vector<std::string>& tables,
-                                            const std::vector<std::string>& exclude) {
-  ASSAY_ASSIGN_OR_RETURN(const Result relations, admin.Execute(kRelations));
-  TableSelection selection;
-  std::set<std::string> unmatched;
-  for (const std::string& pattern : tables) {
-    if (!IsWildcard(pattern)) unmatched.insert(pattern);
-  }
-  for (int row = 0; row < relations.rows(); ++row) {
-    const TableName name{relations.String(row, 1), relations.String(row, 2)};
-    const std::string text = absl::StrCat(name.schema, ".", name.table);
-    const auto matches = [&](const std::string& pattern) { return MatchesGlob(pattern, text); };
-    const bool by_name = unmatched.erase(text) > 0;
-    if (std::none_of(tables.begin(), tables.end(), matches) || std::any_of(exclude.begin(), exclude.end(), matches))
-      continue;
-    const std::string refusal = RefusalOf(relations, row);
-    if (!refusal.empty()) {
-      // A wildcard does not mean the system's own tables, and a partition comes in with its root.
-      if (by_name || (!IsSystemSchema(name.schema) && !relations.Bool(row, 5))) {
-        selection.refused.push_back({name, refusal, by_name});
-      }
-      continue;
-    }
-    SelectedTable table;
-    table.oid = relations.Int64(row, 0);
-    table.shape.name = name;
-    table.row_security = relations.Bool(row, 6);
-    if (!relations.IsNull(row, 15)) {
-      table.warning = absl::StrCat("its triggers that also fire for replication (", relations.Text(row, 15),
-                                   ") will run for every row that comes from another branch");
-    }
-    selection.tables.push_back(std::move(table));
-  }
-  for (const std::string& pattern : unmatched) {
-    const std::pair<std::string, std::string> parts = absl::StrSplit(pattern, absl::MaxSplits('.', 1));
-    selection.refused.push_back({{parts.first, parts.second}, "there is no such table", true});
-  }
-  ASSAY_RETURN_IF_ERROR(FillColumns(admin, &selection.tables));
-  return selection;
 }
 
 absl::Status ExecuteWithShortLocks(Connection& admin, absl::string_view script, const std::vector<uint32_t>& relations,
@@ -309,9 +125,10 @@ absl::StatusOr<std::vector<TableName>> PrepareTables(Connection& admin, const st
   std::vector<Work> work;
   for (int first = 0, last = 0; first < missing.rows(); first = last) {
     Work item;
-    for (; last < missing.rows() && missing.Text(last, 0) == missing.Text(first, 0); ++last) {
-      item.oids.push_back(missing.Int64(last, 1));
-      if (item.oids.back() == missing.Int64(first, 0)) item.name = {missing.String(last, 2), missing.String(last, 3)};
+    for (; last < missing.rows() && missing.Text(last, "root") == missing.Text(first, "root"); ++last) {
+      item.oids.push_back(missing.Int64(last, "oid"));
+      if (item.oids.back() == missing.Int64(first, "root"))
+        item.name = {missing.String(last, "nspname"), missing.String(last, "relname")};
     }
     item.script = PreparationOf(admin, missing, first, last);
     if (!item.script.empty()) work.push_back(std::move(item));
@@ -345,7 +162,8 @@ absl::StatusOr<std::vector<TableName>> PublishedTables(Connection& admin) {
           "JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid JOIN pg_catalog.pg_class c ON c.oid = r.prrelid "
           "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname = 'assay'"));
   std::vector<TableName> names;
-  for (int row = 0; row < rows.rows(); ++row) names.push_back({rows.String(row, 0), rows.String(row, 1)});
+  for (int row = 0; row < rows.rows(); ++row)
+    names.push_back({rows.String(row, "nspname"), rows.String(row, "relname")});
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -365,20 +183,20 @@ absl::Status RestoreTables(Connection& admin, absl::Time deadline) {
           "FROM assay.enrolled e JOIN pg_catalog.pg_class c ON c.oid = e.relation "
           "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY n.nspname, c.relname"));
   for (int row = 0; row < rows.rows(); ++row) {
-    const TableName name{rows.String(row, 1), rows.String(row, 2)};
+    const TableName name{rows.String(row, "nspname"), rows.String(row, "relname")};
     const std::string quoted = Quoted(admin, name);
-    const absl::string_view identity = rows.Text(row, 3);
+    const absl::string_view identity = rows.Text(row, "replica_identity");
     std::string to = "DEFAULT";  // Also when the index it used has gone meanwhile.
     if (identity == "n") to = "NOTHING";
     if (identity == "f") to = "FULL";
-    if (identity == "i" && rows.Bool(row, 5))
-      to = absl::StrCat("USING INDEX ", admin.QuoteIdentifier(rows.Text(row, 4)));
+    if (identity == "i" && rows.Bool(row, "has_index"))
+      to = absl::StrCat("USING INDEX ", admin.QuoteIdentifier(rows.Text(row, "identity_index")));
     ASSAY_RETURN_IF_ERROR(ExecuteWithShortLocks(
         admin,
         absl::StrCat("LOCK TABLE ONLY ", quoted, " IN ACCESS EXCLUSIVE MODE; DROP TRIGGER IF EXISTS ",
-                     kAttributionTrigger, " ON ", quoted, ";", rows.Text(row, 6), "ALTER TABLE ONLY ", quoted,
-                     " REPLICA IDENTITY ", to, "; DELETE FROM assay.enrolled WHERE relation = ", rows.Text(row, 0)),
-        {static_cast<uint32_t>(rows.Int64(row, 0))}, absl::StrCat("release ", name.ToString()), deadline));
+                     kAttributionTrigger, " ON ", quoted, ";", rows.Text(row, "rechecks"), "ALTER TABLE ONLY ", quoted,
+                     " REPLICA IDENTITY ", to, "; DELETE FROM assay.enrolled WHERE relation = ", rows.Text(row, "oid")),
+        {static_cast<uint32_t>(rows.Int64(row, "oid"))}, absl::StrCat("release ", name.ToString()), deadline));
   }
   return absl::OkStatus();
 }

@@ -1,4 +1,4 @@
-// Which tables take part in replication, why the others cannot, and what is done to a table that does.
+// What is done to a table that takes part in replication, and how it is undone.
 //
 // A table takes part when it is in the publication `assay`, has REPLICA IDENTITY FULL (so that every change comes with
 // its before image) and the attribution trigger, and the role assay_projector may read and write it. A partitioned
@@ -10,7 +10,6 @@
 // projection refuses such a table.
 //
 //   ASSAY_ASSIGN_OR_RETURN(TableSelection selection, SelectTables(admin, {"public.*"}, {"public.session*"}));
-//   for (const RefusedTable& refused : selection.refused) ...   // shown by name, with the reason
 //   ASSAY_RETURN_IF_ERROR(PrepareTables(admin, selection.tables, ...));
 //
 // Each table is prepared in a transaction of its own that waits at most kLockWait for its lock, and is tried again
@@ -27,8 +26,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "adapters/libpq/connection.h"
-#include "engine/database.h"
 #include "log/table_names.h"
+#include "tools/setup/table_selection.h"
 
 namespace assay {
 
@@ -41,34 +40,6 @@ inline constexpr char kAttributionTrigger[] = "assay_attribution";
 // An application that holds a table's lock longer than this makes us try again; one that comes after us waits this long
 // at most.
 inline constexpr absl::Duration kLockWait = absl::Milliseconds(250);
-
-// True when `text` matches `pattern`, in which * stands for any run of characters and ? for one.
-bool MatchesGlob(absl::string_view pattern, absl::string_view text);
-
-struct SelectedTable {
-  uint32_t oid = 0;
-  TableShape shape;                   // As capture delivers it: no generated columns.
-  std::vector<TableName> partitions;  // Below it, at any depth.
-  bool row_security = false;
-  std::string warning;  // Something to know about it; empty mostly.
-
-  const TableName& name() const { return shape.name; }
-};
-
-struct RefusedTable {
-  TableName name;
-  std::string reason;
-  bool by_name = false;  // The configuration names it, without a wildcard.
-};
-
-struct TableSelection {
-  std::vector<SelectedTable> tables;  // By name.
-  std::vector<RefusedTable> refused;  // By name.
-};
-
-// Looks through the catalog with the rights of `admin`. `tables` and `exclude` are patterns over "schema.table".
-absl::StatusOr<TableSelection> SelectTables(Connection& admin, const std::vector<std::string>& tables,
-                                            const std::vector<std::string>& exclude);
 
 // Gives each table and partition that lacks it: REPLICA IDENTITY FULL (its old one saved in assay.enrolled), the
 // triggers, the role's rights; and with `publish` a place in the publication. Returns the names of tables that
@@ -83,6 +54,9 @@ absl::StatusOr<std::vector<TableName>> PublishedTables(Connection& admin);
 
 // Undoes PrepareTables on everything in assay.enrolled that still exists. As above about locks.
 absl::Status RestoreTables(Connection& admin, absl::Time deadline);
+
+// "{1,2,3}": an oid[] as a parameter.
+std::string OidArray(const std::vector<uint32_t>& oids);
 
 // schema.table, both quoted.
 std::string Quoted(const Connection& connection, const TableName& name);

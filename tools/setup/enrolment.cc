@@ -17,9 +17,9 @@
 #include "log/annotate.h"
 #include "log/log_file.h"
 #include "tools/setup/branch_log.h"
-#include "tools/setup/doctor.h"
 #include "tools/setup/installation.h"
 #include "tools/setup/repair.h"
+#include "tools/setup/server_checks.h"
 
 namespace assay {
 namespace {
@@ -41,8 +41,9 @@ absl::Status CheckConfiguration(const InitOptions& options) {
 // Only what would make the enrolment fail, or fail later: all of it at once.
 absl::Status CheckServerIsFit(Connection& admin, const std::string& url, bool installed) {
   std::vector<Check> checks;
-  CheckServer(admin, &checks);
-  CheckLogin(url, &checks);
+  Findings found(&checks);
+  CheckServer(admin, found);
+  CheckLogin(url, found);
   std::vector<std::string> failures;
   for (const Check& check : checks) {
     // What the role may do is granted on the way, where that can be granted at all.
@@ -380,27 +381,28 @@ absl::StatusOr<LeaveReport> Leave(const LeaveOptions& options) {
                                         "database <> pg_catalog.current_database()",
                                         {kSlot}));
   if (elsewhere.rows() > 0) {
-    report.notes.push_back(absl::StrCat("the replication slot \"assay\" belongs to the database ", elsewhere.Text(0, 0),
-                                        " and was left alone"));
+    report.notes.push_back(absl::StrCat("the replication slot \"assay\" belongs to the database ",
+                                        elsewhere.Text(0, "database"), " and was left alone"));
   } else {
     ASSAY_RETURN_IF_ERROR(DropSlot(*admin));
   }
   // Before the replica identities: a published table without a usable one makes an application's UPDATE fail.
   ASSAY_RETURN_IF_ERROR(ExecuteWithShortLocks(*admin, absl::StrCat("DROP PUBLICATION IF EXISTS ", kPublication), {},
                                               "drop the publication", deadline));
-  ASSAY_ASSIGN_OR_RETURN(const Result installed,
-                         admin->Execute("SELECT pg_catalog.to_regclass('assay.installation') IS NOT NULL, EXISTS "
-                                        "(SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)",
-                                        {kProjectorRole}));
+  ASSAY_ASSIGN_OR_RETURN(
+      const Result installed,
+      admin->Execute("SELECT pg_catalog.to_regclass('assay.installation') IS NOT NULL AS installed, EXISTS "
+                     "(SELECT FROM pg_catalog.pg_roles WHERE rolname = $1) AS role_there",
+                     {kProjectorRole}));
   bool role_created = false;
-  if (installed.Bool(0, 0)) {
+  if (installed.Bool(0, "installed")) {
     report.was_enrolled = true;
     ASSAY_RETURN_IF_ERROR(RestoreTables(*admin, deadline));
     ASSAY_RETURN_IF_ERROR(RestoreSequences(*admin, deadline));
     ASSAY_ASSIGN_OR_RETURN(const Result made, admin->Execute("SELECT role_created FROM assay.installation"));
-    role_created = made.rows() > 0 && made.Bool(0, 0);
+    role_created = made.rows() > 0 && made.Bool(0, "role_created");
   }
-  if (installed.Bool(0, 1)) {
+  if (installed.Bool(0, "role_there")) {
     absl::Status released = admin->ExecuteScript(absl::StrCat("DROP OWNED BY ", kProjectorRole)).status();
     if (released.ok() && role_created)
       released = admin->ExecuteScript(absl::StrCat("DROP ROLE ", kProjectorRole)).status();

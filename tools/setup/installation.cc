@@ -19,9 +19,10 @@ constexpr absl::Duration kLockPatience = absl::Seconds(2);
 
 absl::Status TakeInstallationLock(Connection& admin) {
   for (const absl::Time until = SteadyNow() + kLockPatience;; absl::SleepFor(absl::Milliseconds(20))) {
-    ASSAY_ASSIGN_OR_RETURN(const Result alone,
-                           admin.Execute("SELECT pg_catalog.pg_try_advisory_lock($1::bigint)", {kInstallationLock}));
-    if (alone.Bool(0, 0)) return absl::OkStatus();
+    ASSAY_ASSIGN_OR_RETURN(
+        const Result alone,
+        admin.Execute("SELECT pg_catalog.pg_try_advisory_lock($1::bigint) AS alone", {kInstallationLock}));
+    if (alone.Bool(0, "alone")) return absl::OkStatus();
     if (SteadyNow() < until) continue;
     return absl::FailedPreconditionError(
         "another assay init, leave or repair is at work on this database: wait for it to end");
@@ -35,7 +36,7 @@ absl::Status InstallSchema(Connection& admin) {
 absl::Status InstallRole(Connection& admin, const std::string& url) {
   ASSAY_ASSIGN_OR_RETURN(const auto session, Connection::Open(url, {.application_name = "assay init"}));
   ASSAY_ASSIGN_OR_RETURN(const Result who, session->Execute("SELECT session_user"));
-  const std::string login = who.String(0, 0);
+  const std::string login = who.String(0, "session_user");
   ASSAY_ASSIGN_OR_RETURN(const Result exists,
                          admin.Execute("SELECT FROM pg_catalog.pg_roles WHERE rolname = $1", {kProjectorRole}));
   if (exists.rows() == 0) {
@@ -54,17 +55,17 @@ absl::Status InstallRole(Connection& admin, const std::string& url) {
   if (admin.server_version() >= 150000) {
     ASSAY_ASSIGN_OR_RETURN(
         const Result may,
-        admin.Execute("SELECT pg_catalog.has_parameter_privilege($1, 'session_replication_role', 'SET')",
+        admin.Execute("SELECT pg_catalog.has_parameter_privilege($1, 'session_replication_role', 'SET') AS may",
                       {kProjectorRole}));
-    if (!may.Bool(0, 0)) {
+    if (!may.Bool(0, "may")) {
       const std::string grant = absl::StrCat("GRANT SET ON PARAMETER session_replication_role TO ", kProjectorRole);
       ASSAY_RETURN_IF_ERROR(
           AnnotateSql(admin.ExecuteScript(grant).status(), absl::StrCat("(a superuser can: ", grant, ")")));
     }
   }
-  ASSAY_ASSIGN_OR_RETURN(const Result member,
-                         admin.Execute("SELECT pg_catalog.pg_has_role($1, $2, 'MEMBER')", {login, kProjectorRole}));
-  if (!member.Bool(0, 0)) {
+  ASSAY_ASSIGN_OR_RETURN(const Result member, admin.Execute("SELECT pg_catalog.pg_has_role($1, $2, 'MEMBER') AS member",
+                                                            {login, kProjectorRole}));
+  if (!member.Bool(0, "member")) {
     const std::string grant = absl::StrCat("GRANT ", kProjectorRole, " TO ", admin.QuoteIdentifier(login));
     ASSAY_RETURN_IF_ERROR(
         AnnotateSql(admin.ExecuteScript(grant).status(), absl::StrCat("(a superuser can: ", grant, ")")));
@@ -91,15 +92,15 @@ absl::Status GrantAround(Connection& admin, const std::vector<SelectedTable>& ta
   for (int row = 0; row < schemas.rows(); ++row) {
     ASSAY_RETURN_IF_ERROR(
         admin
-            .ExecuteScript(absl::StrCat("GRANT USAGE ON SCHEMA ", admin.QuoteIdentifier(schemas.Text(row, 0)), " TO ",
-                                        kProjectorRole))
+            .ExecuteScript(absl::StrCat("GRANT USAGE ON SCHEMA ", admin.QuoteIdentifier(schemas.Text(row, "nspname")),
+                                        " TO ", kProjectorRole))
             .status());
   }
   if (!row_security) return absl::OkStatus();
   ASSAY_ASSIGN_OR_RETURN(
       const Result bypass,
       admin.Execute("SELECT rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = $1", {kProjectorRole}));
-  if (bypass.rows() == 1 && bypass.Bool(0, 0)) return absl::OkStatus();
+  if (bypass.rows() == 1 && bypass.Bool(0, "rolbypassrls")) return absl::OkStatus();
   const std::string alter = absl::StrCat("ALTER ROLE ", kProjectorRole, " BYPASSRLS");
   return AnnotateSql(
       admin.ExecuteScript(alter).status(),
@@ -114,9 +115,9 @@ absl::Status InstallPublication(Connection& admin) {
   ASSAY_ASSIGN_OR_RETURN(
       const Result there,
       admin.Execute(
-          absl::StrCat("SELECT puballtables, pubviaroot, pubinsert AND pubupdate AND pubdelete AND pubtruncate",
+          absl::StrCat("SELECT puballtables, pubviaroot, (pubinsert AND pubupdate AND pubdelete AND pubtruncate",
                        names_generated ? " AND pubgencols = 's'" : "",
-                       " FROM pg_catalog.pg_publication WHERE pubname = $1"),
+                       ") AS all_of_it FROM pg_catalog.pg_publication WHERE pubname = $1"),
           {kPublication}));
   const std::string parameters =
       absl::StrCat("publish_via_partition_root = true, publish = 'insert, update, delete, truncate'",
@@ -126,12 +127,12 @@ absl::Status InstallPublication(Connection& admin) {
         admin.ExecuteScript(absl::StrCat("CREATE PUBLICATION ", kPublication, " WITH (", parameters, ")")).status(),
         "create the publication");
   }
-  if (there.Bool(0, 0)) {
+  if (there.Bool(0, "puballtables")) {
     return absl::FailedPreconditionError(
         "there is a publication named assay FOR ALL TABLES, which makes an application's statements fail on "
         "tables without a key; run: DROP PUBLICATION assay");
   }
-  if (there.Bool(0, 1) && there.Bool(0, 2)) return absl::OkStatus();
+  if (there.Bool(0, "pubviaroot") && there.Bool(0, "all_of_it")) return absl::OkStatus();
   return admin.ExecuteScript(absl::StrCat("ALTER PUBLICATION ", kPublication, " SET (", parameters, ")")).status();
 }
 
@@ -139,7 +140,7 @@ absl::StatusOr<SlotState> FindSlot(Connection& admin) {
   ASSAY_ASSIGN_OR_RETURN(
       const Result slot,
       admin.Execute("SELECT active FROM pg_catalog.pg_replication_slots WHERE slot_name = $1", {kSlot}));
-  return SlotState{slot.rows() > 0, slot.rows() > 0 && slot.Bool(0, 0)};
+  return SlotState{slot.rows() > 0, slot.rows() > 0 && slot.Bool(0, "active")};
 }
 
 absl::Status DropSlot(Connection& admin) {

@@ -1,12 +1,6 @@
 #include "tools/setup/repair.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <iterator>
 #include <set>
@@ -26,6 +20,7 @@
 #include "tools/setup/baseline.h"
 #include "tools/setup/branch_log.h"
 #include "tools/setup/installation.h"
+#include "tools/setup/log_swap.h"
 
 namespace assay {
 namespace {
@@ -34,23 +29,6 @@ constexpr absl::Duration kStreamCheckMax = absl::Seconds(60);
 constexpr absl::Duration kSlotFreeMax = absl::Seconds(10);
 
 std::string Short(const OriginId& origin) { return origin.Hex().substr(0, 8); }
-
-absl::Status FileError(absl::string_view what, const std::string& path) {
-  return absl::FailedPreconditionError(absl::StrCat("cannot ", what, " ", path, ": ", std::strerror(errno)));
-}
-
-absl::Status SyncFolder(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return FileError("open", path);
-  const bool synced = fsync(fd) == 0;
-  close(fd);
-  return synced ? absl::OkStatus() : FileError("sync", path);
-}
-
-absl::Status Move(const std::string& from, const std::string& to) {
-  if (rename(from.c_str(), to.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
-  return FileError("move", from);
-}
 
 // One run, its parts in the order of a repair's life.
 class Repairing {
@@ -79,8 +57,9 @@ class Repairing {
 
  private:
   std::string LogPath() const { return options_.state_dir + "/log.db"; }
-  std::string KeyPath() const { return options_.state_dir + "/signing.key"; }
-  std::string Folder() const { return options_.state_dir + (options_.apply ? "/repair" : "/repair-preview"); }
+  std::string Folder() const {
+    return options_.apply ? NewLogFolder(options_.state_dir) : options_.state_dir + "/repair-preview";
+  }
   void Tell(absl::string_view stage, uint64_t done) const {
     if (options_.progress) options_.progress(stage, done);
   }
@@ -250,11 +229,10 @@ class Repairing {
   // ---- A new log takes its place ----
 
   absl::Status WithNewLog() {
-    std::error_code ignored;
-    std::filesystem::remove_all(Folder(), ignored);
-    if (mkdir(Folder().c_str(), 0700) != 0) return FileError("create", Folder());
+    ASSAY_RETURN_IF_ERROR(MakeFolderAnew(Folder()));
     const absl::Status status = MakeNewLog();
     fresh_.reset();
+    std::error_code ignored;
     if (!options_.apply) std::filesystem::remove_all(Folder(), ignored);
     return status;
   }
@@ -406,28 +384,17 @@ class Repairing {
     };
   }
 
-  // A finished new log changes places with the old one. The last step of all, and one that a later run can finish.
+  // The last step of all, and one that a later run can finish.
   absl::Status Swap() {
-    const std::string suffix =
-        absl::StrCat(".", absl::FormatTime("%Y%m%d-%H%M%S", clock_->Now(), absl::UTCTimeZone()), ".replaced");
-    // SQLite looks for a log's -wal under the log's whole name.
-    for (const char* end : {"-shm", "-wal", ""}) {
-      ASSAY_RETURN_IF_ERROR(Move(LogPath() + end, absl::StrCat(LogPath(), suffix, end)));
-    }
-    ASSAY_RETURN_IF_ERROR(Move(KeyPath(), KeyPath() + suffix));
-    const std::string folder = options_.state_dir + "/repair";
-    ASSAY_RETURN_IF_ERROR(Move(folder + "/signing.key", KeyPath()));
-    ASSAY_RETURN_IF_ERROR(Move(folder + "/log.db", LogPath()));
-    std::error_code ignored;
-    std::filesystem::remove_all(folder, ignored);
+    ASSAY_ASSIGN_OR_RETURN(const std::string suffix, SwapLogs(options_.state_dir, clock_->Now()));
     report_.notes.push_back(
         absl::StrCat("The old log and key are kept beside the new ones, with names that end in ", suffix, "."));
-    return SyncFolder(options_.state_dir);
+    return absl::OkStatus();
   }
 
   // A run before this one may have ended between noting the new origin in the database and the last renaming.
   absl::StatusOr<bool> FinishSwap() {
-    const std::string path = options_.state_dir + "/repair/log.db";
+    const std::string path = NewLogFolder(options_.state_dir) + "/log.db";
     if (!std::filesystem::exists(path)) return false;
     const std::optional<OriginId> noted = EnrolledOrigin(options_.url);
     {
@@ -440,13 +407,7 @@ class Repairing {
     report_.state = RestoreState::kLogBehind;
     report_.cause = "a repair was interrupted at its very end; what it had made takes its place now";
     report_.new_origin = noted;
-    if (options_.apply) {
-      // The key may have moved already, and the log not.
-      if (!std::filesystem::exists(options_.state_dir + "/repair/signing.key")) {
-        ASSAY_RETURN_IF_ERROR(Move(KeyPath(), options_.state_dir + "/repair/signing.key"));
-      }
-      ASSAY_RETURN_IF_ERROR(Swap());
-    }
+    if (options_.apply) ASSAY_RETURN_IF_ERROR(Swap());
     report_.applied = options_.apply;
     return true;
   }
@@ -584,8 +545,8 @@ std::optional<OriginId> EnrolledOrigin(const std::string& url) {
   const auto session = Connection::Open(url, {.application_name = "assay", .call_timeout = absl::Seconds(10)});
   if (!session.ok()) return std::nullopt;
   const auto progress = (*session)->Execute("SELECT origin FROM assay.progress");
-  if (!progress.ok() || progress->rows() != 1 || progress->IsNull(0, 0)) return std::nullopt;
-  const absl::StatusOr<OriginId> origin = OriginId::FromHex(progress->Text(0, 0));
+  if (!progress.ok() || progress->rows() != 1 || progress->IsNull(0, "origin")) return std::nullopt;
+  const absl::StatusOr<OriginId> origin = OriginId::FromHex(progress->Text(0, "origin"));
   return origin.ok() ? std::optional(*origin) : std::nullopt;
 }
 

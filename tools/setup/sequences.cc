@@ -28,7 +28,7 @@ WITH fed AS (
   WHERE d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
     AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass)
 SELECT s.seqrelid, n.nspname, c.relname, s.seqincrement, s.seqstart, s.seqmin, s.seqmax, s.seqcycle,
-       rn.nspname, rc.relname, a.attname, r.replica_root, r.replica_table,
+       rn.nspname AS fed_schema, rc.relname AS fed_table, a.attname, r.replica_root, r.replica_table,
        k.increment, k.stride, k.number,
        NOT pg_catalog.has_sequence_privilege('assay_projector', s.seqrelid, 'USAGE') AS rights,
        pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owned, rc.relkind, a.atttypid IN (20, 21, 23) AS is_integer
@@ -64,27 +64,27 @@ absl::StatusOr<std::vector<FedSequence>> ListSequences(Connection& admin) {
   ASSAY_ASSIGN_OR_RETURN(const Result rows, admin.Execute(kSequences));
   std::vector<FedSequence> sequences;
   for (int row = 0; row < rows.rows(); ++row) {
-    const uint32_t oid = rows.Int64(row, 0);
+    const uint32_t oid = rows.Int64(row, "seqrelid");
     if (sequences.empty() || sequences.back().oid != oid) {
       FedSequence& added = sequences.emplace_back();
       added.oid = oid;
-      added.name = {rows.String(row, 1), rows.String(row, 2)};
-      added.increment_now = rows.Int64(row, 3);
-      added.state = {rows.Int64(row, 3), rows.Int64(row, 4), rows.Int64(row, 5),
-                     rows.Int64(row, 6), rows.Bool(row, 7),  0};
-      if (!rows.IsNull(row, 13)) {
-        added.state.increment = rows.Int64(row, 13);
-        added.stride = rows.Int64(row, 14);
-        added.number = rows.Int64(row, 15);
+      added.name = {rows.String(row, "nspname"), rows.String(row, "relname")};
+      added.increment_now = rows.Int64(row, "seqincrement");
+      added.state = {rows.Int64(row, "seqincrement"), rows.Int64(row, "seqstart"), rows.Int64(row, "seqmin"),
+                     rows.Int64(row, "seqmax"),       rows.Bool(row, "seqcycle"),  0};
+      if (!rows.IsNull(row, "increment")) {
+        added.state.increment = rows.Int64(row, "increment");
+        added.stride = rows.Int64(row, "stride");
+        added.number = rows.Int64(row, "number");
       }
-      added.needs_rights = rows.Bool(row, 16);
-      added.owned = rows.Bool(row, 17);
+      added.needs_rights = rows.Bool(row, "rights");
+      added.owned = rows.Bool(row, "owned");
     }
-    sequences.back().columns.push_back({{rows.String(row, 8), rows.String(row, 9)},
-                                        {rows.String(row, 11), rows.String(row, 12)},
-                                        rows.String(row, 10),
-                                        rows.Text(row, 18) == "p",
-                                        rows.Bool(row, 19)});
+    sequences.back().columns.push_back({{rows.String(row, "fed_schema"), rows.String(row, "fed_table")},
+                                        {rows.String(row, "replica_root"), rows.String(row, "replica_table")},
+                                        rows.String(row, "attname"),
+                                        rows.Text(row, "relkind") == "p",
+                                        rows.Bool(row, "is_integer")});
   }
   return sequences;
 }
@@ -105,14 +105,14 @@ SequenceClass ClassOf(int64_t increment, int64_t start, int64_t stride, int64_t 
 absl::StatusOr<int64_t> Above(Connection& admin, const FedSequence& sequence) {
   ASSAY_ASSIGN_OR_RETURN(const Result state, admin.Execute(absl::StrCat("SELECT last_value, is_called FROM ",
                                                                         Quoted(admin, sequence.name))));
-  int64_t above = state.Bool(0, 1) ? state.Int64(0, 0) : state.Int64(0, 0) - 1;
+  int64_t above = state.Bool(0, "is_called") ? state.Int64(0, "last_value") : state.Int64(0, "last_value") - 1;
   for (const Column& column : sequence.columns) {
     if (!column.is_integer) continue;
     ASSAY_ASSIGN_OR_RETURN(
         const Result largest,
-        admin.Execute(absl::StrCat("SELECT pg_catalog.max(", admin.QuoteIdentifier(column.name), ") FROM ",
+        admin.Execute(absl::StrCat("SELECT pg_catalog.max(", admin.QuoteIdentifier(column.name), ") AS largest FROM ",
                                    column.partitioned ? "" : "ONLY ", Quoted(admin, column.relation))));
-    if (!largest.IsNull(0, 0)) above = std::max(above, largest.Int64(0, 0));
+    if (!largest.IsNull(0, "largest")) above = std::max(above, largest.Int64(0, "largest"));
   }
   return above;
 }
@@ -189,7 +189,7 @@ absl::StatusOr<SequenceReport> StrideSequences(Connection& admin, int64_t stride
       if (above == INT64_MIN) continue;
       ASSAY_ASSIGN_OR_RETURN(const Result state,
                              admin.Execute(absl::StrCat("SELECT last_value FROM ", Quoted(admin, sequence.name))));
-      if (above < state.Int64(0, 0)) continue;
+      if (above < state.Int64(0, "last_value")) continue;
     }
     for (;;) {
       ASSAY_RETURN_IF_ERROR(
@@ -240,12 +240,12 @@ absl::Status RestoreSequences(Connection& admin, absl::Time deadline) {
                     "ON c.oid = k.sequence "
                     "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY n.nspname, c.relname"));
   for (int row = 0; row < rows.rows(); ++row) {
-    const TableName name{rows.String(row, 1), rows.String(row, 2)};
+    const TableName name{rows.String(row, "nspname"), rows.String(row, "relname")};
     ASSAY_RETURN_IF_ERROR(ExecuteWithShortLocks(
         admin,
-        absl::StrCat("ALTER SEQUENCE ", Quoted(admin, name), " INCREMENT BY ", rows.Text(row, 3),
-                     "; DELETE FROM assay.sequences WHERE sequence = ", rows.Text(row, 0)),
-        {static_cast<uint32_t>(rows.Int64(row, 0))}, absl::StrCat("restore sequence ", name.ToString()), deadline));
+        absl::StrCat("ALTER SEQUENCE ", Quoted(admin, name), " INCREMENT BY ", rows.Text(row, "increment"),
+                     "; DELETE FROM assay.sequences WHERE sequence = ", rows.Text(row, "oid")),
+        {static_cast<uint32_t>(rows.Int64(row, "oid"))}, absl::StrCat("restore sequence ", name.ToString()), deadline));
   }
   return absl::OkStatus();
 }

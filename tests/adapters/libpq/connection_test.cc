@@ -44,6 +44,47 @@ TEST(SqlstateTest, SurvivesAnnotation) {
   EXPECT_EQ(SqlstateOf(absl::AbortedError("of our own")), "");
 }
 
+// One row: a = 1, b = NULL, and two columns that are both called c.
+Result MadeUp() {
+  PGresult* made = PQmakeEmptyPGresult(nullptr, PGRES_TUPLES_OK);
+  std::vector<std::string> names = {"a", "b", "c", "c"};
+  std::vector<PGresAttDesc> columns;
+  for (std::string& name : names) columns.push_back({.name = name.data()});
+  EXPECT_EQ(PQsetResultAttrs(made, static_cast<int>(columns.size()), columns.data()), 1);
+  const std::vector<std::optional<std::string>> values = {"1", std::nullopt, "t", "x"};
+  for (size_t i = 0; i < values.size(); ++i) {
+    std::string text = values[i].value_or("");
+    EXPECT_EQ(PQsetvalue(made, 0, static_cast<int>(i), values[i].has_value() ? text.data() : nullptr,
+                         values[i].has_value() ? static_cast<int>(text.size()) : -1),
+              1);
+  }
+  return Result(made);
+}
+
+TEST(ResultTest, IsReadByName) {
+  const Result result = MadeUp();
+  ASSERT_EQ(result.rows(), 1);
+  EXPECT_EQ(result.Int64(0, "a"), 1);
+  EXPECT_EQ(result.Text(0, result.Find("a")), "1");
+  EXPECT_EQ(result.Value(0, "a"), "1");
+  EXPECT_TRUE(result.IsNull(0, "b"));
+  EXPECT_EQ(result.Value(0, "b"), std::nullopt);
+  EXPECT_EQ(result.Text(0, "b"), "");
+}
+
+// A table's own columns may have any names, also twice in a join.
+TEST(ResultTest, IsReadByNumberWhenItSaysSo) {
+  const Result result = MadeUp();
+  EXPECT_TRUE(result.Bool(0, Result::Column::At(2)));
+  EXPECT_EQ(result.String(0, Result::Column::At(3)), "x");
+}
+
+TEST(ResultDeathTest, ANameThatIsNotOneColumnsIsAMistakeInTheSql) {
+  const Result result = MadeUp();
+  EXPECT_DEATH((void)result.Text(0, "A"), "0 columns of a result are named \"A\", not one; it has: a b c c");
+  EXPECT_DEATH((void)result.Find("c"), "2 columns of a result are named \"c\"");
+}
+
 TEST(ConnectionTest, SettingsHoldWhateverDatabaseAndRoleSay) {
   ASSAY_START_POSTGRES(server, {});
   MustSql(server->Url(),
@@ -57,20 +98,22 @@ TEST(ConnectionTest, SettingsHoldWhateverDatabaseAndRoleSay) {
   const auto values =
       (*connection)
           ->Execute(
-              "SELECT '2024-03-04'::date, '1 day 02:00'::interval, 0.1::float8 + 0.2, '\\x00ff'::bytea, '2024-01-01 00:00+00'::timestamptz,"
-              " current_setting('synchronous_commit'), current_setting('statement_timeout'), current_setting('lock_timeout'),"
-              " current_schemas(false), current_setting('transaction_read_only')");
+              "SELECT '2024-03-04'::date AS date, '1 day 02:00'::interval AS interval, 0.1::float8 + 0.2 AS float,"
+              " '\\x00ff'::bytea AS bytes, '2024-01-01 00:00+00'::timestamptz AS time,"
+              " current_setting('synchronous_commit') AS synchronous_commit,"
+              " current_setting('statement_timeout') AS statement_timeout, current_setting('lock_timeout') AS lock_timeout,"
+              " current_schemas(false) AS schemas, current_setting('transaction_read_only') AS read_only");
   ASSERT_TRUE(values.ok()) << values.status();
-  EXPECT_EQ(values->Text(0, 0), "2024-03-04");
-  EXPECT_EQ(values->Text(0, 1), "1 day 02:00:00");
-  EXPECT_EQ(values->Text(0, 2), "0.30000000000000004");
-  EXPECT_EQ(values->Text(0, 3), "\\x00ff");
-  EXPECT_EQ(values->Text(0, 4), "2024-01-01 00:00:00+00");
-  EXPECT_EQ(values->Text(0, 5), "on");
-  EXPECT_EQ(values->Text(0, 6), "0");
-  EXPECT_EQ(values->Text(0, 7), "250ms");
-  EXPECT_EQ(values->Text(0, 8), "{}");
-  EXPECT_EQ(values->Text(0, 9), "off");
+  EXPECT_EQ(values->Text(0, "date"), "2024-03-04");
+  EXPECT_EQ(values->Text(0, "interval"), "1 day 02:00:00");
+  EXPECT_EQ(values->Text(0, "float"), "0.30000000000000004");
+  EXPECT_EQ(values->Text(0, "bytes"), "\\x00ff");
+  EXPECT_EQ(values->Text(0, "time"), "2024-01-01 00:00:00+00");
+  EXPECT_EQ(values->Text(0, "synchronous_commit"), "on");
+  EXPECT_EQ(values->Text(0, "statement_timeout"), "0");
+  EXPECT_EQ(values->Text(0, "lock_timeout"), "250ms");
+  EXPECT_EQ(values->Text(0, "schemas"), "{}");
+  EXPECT_EQ(values->Text(0, "read_only"), "off");
 }
 
 TEST(ConnectionTest, ParametersAreNeverSql) {
@@ -78,17 +121,17 @@ TEST(ConnectionTest, ParametersAreNeverSql) {
   auto connection = Connection::Open(server->Url(), {});
   ASSERT_TRUE(connection.ok()) << connection.status();
   const std::string hostile = "'; DROP TABLE x; -- \\ \" $1 ÷";
-  const auto echoed = (*connection)->Execute("SELECT $1::text, $2::text", {hostile, std::nullopt});
+  const auto echoed =
+      (*connection)->Execute("SELECT $1::text AS hostile, $2::text AS nothing", {hostile, std::nullopt});
   ASSERT_TRUE(echoed.ok()) << echoed.status();
-  EXPECT_EQ(echoed->Text(0, 0), hostile);
-  EXPECT_TRUE(echoed->IsNull(0, 1));
+  EXPECT_EQ(echoed->Text(0, "hostile"), hostile);
+  EXPECT_TRUE(echoed->IsNull(0, "nothing"));
   const std::string odd = "a\"b'c\\d é";
   const auto named = (*connection)
                          ->Execute(absl::StrCat("SELECT ", (*connection)->QuoteLiteral(odd), " AS ",
                                                 (*connection)->QuoteIdentifier(odd)));
   ASSERT_TRUE(named.ok()) << named.status();
-  EXPECT_EQ(named->Text(0, 0), odd);
-  EXPECT_EQ(absl::string_view(PQfname(named->raw(), 0)), odd);
+  EXPECT_EQ(named->Text(0, odd.c_str()), odd);
   EXPECT_EQ(SqlstateOf((*connection)->Execute("SELECT $1", {absl::string_view("a\0b", 3)}).status()), "22021");
 }
 
@@ -102,15 +145,16 @@ TEST(ConnectionTest, PreparedStatementsFollowTheTableAndAreNotTooMany) {
   EXPECT_EQ(SqlstateOf((*connection)->ExecutePrepared("SELECT a FROM public.t", {}).status()), "0A000");
   const auto again = (*connection)->ExecutePrepared("SELECT a FROM public.t", {});
   ASSERT_TRUE(again.ok()) << again.status();
-  EXPECT_EQ(again->Text(0, 0), "no 1");
+  EXPECT_EQ(again->Text(0, "a"), "no 1");
 
   int most = 0;
   for (int i = 0; i < 200; ++i) {
-    const auto one = (*connection)->ExecutePrepared(absl::StrCat("SELECT ", i, " + $1::int"), {"1"});
+    const auto one = (*connection)->ExecutePrepared(absl::StrCat("SELECT ", i, " + $1::int AS sum"), {"1"});
     ASSERT_TRUE(one.ok()) << one.status();
-    ASSERT_EQ(one->Int64(0, 0), i + 1);
+    ASSERT_EQ(one->Int64(0, "sum"), i + 1);
     most = std::max(
-        most, static_cast<int>((*connection)->Execute("SELECT count(*) FROM pg_prepared_statements")->Int64(0, 0)));
+        most,
+        static_cast<int>((*connection)->Execute("SELECT count(*) FROM pg_prepared_statements")->Int64(0, "count")));
   }
   EXPECT_GT(most, 10);
   EXPECT_LE(most, 64);
@@ -121,12 +165,12 @@ TEST(ConnectionTest, PreparedStatementIsThereForTheWholeSession) {
   auto connection = Connection::Open(server->Url(), {});
   ASSERT_TRUE(connection.ok()) << connection.status();
   for (const char* number : {"1", "2", "no number", "3"}) {
-    const auto twice = (*connection)->ExecutePrepared("SELECT 2 * $1::int", {number});
+    const auto twice = (*connection)->ExecutePrepared("SELECT 2 * $1::int AS twice", {number});
     if (absl::string_view(number) == "no number") {
       EXPECT_EQ(SqlstateOf(twice.status()), "22P02");
     } else {
       ASSERT_TRUE(twice.ok()) << twice.status();
-      EXPECT_EQ(twice->Int64(0, 0), 2 * std::stoi(number));
+      EXPECT_EQ(twice->Int64(0, "twice"), 2 * std::stoi(number));
     }
   }
   EXPECT_EQ(SqlstateOf((*connection)->ExecutePrepared("SELECT $1::text", {absl::string_view("a\0b", 3)}).status()),
@@ -135,7 +179,7 @@ TEST(ConnectionTest, PreparedStatementIsThereForTheWholeSession) {
   const auto prepared = (*connection)->Execute("SELECT name, statement FROM pg_prepared_statements");
   ASSERT_TRUE(prepared.ok()) << prepared.status();
   ASSERT_EQ(prepared->rows(), 1);
-  EXPECT_EQ(prepared->Text(0, 1), "SELECT 2 * $1::int");
+  EXPECT_EQ(prepared->Text(0, "statement"), "SELECT 2 * $1::int AS twice");
 }
 
 TEST(ConnectionTest, FailedLoginsAreToldApartAndLeakNothing) {

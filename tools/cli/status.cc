@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/audit/proto_text.h"
+#include "tools/cli/command_line.h"
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
 
@@ -14,6 +15,10 @@ namespace {
 
 using admin::v1::Link;
 using admin::v1::Status;
+
+struct StatusOptions {
+  bool watch = false;
+};
 
 // `problems` has most messages in full already.
 std::string LinkText(const Link& link, const google::protobuf::RepeatedPtrField<std::string>& problems = {}) {
@@ -115,9 +120,7 @@ int ShowStatus(const CliContext& context, const Status& status) {
   return kExitOk;
 }
 
-}  // namespace
-
-int StatusVerb(const CliContext& context, const StatusOptions& options) {
+int ShowOrWatchStatus(const CliContext& context, const StatusOptions& options) {
   auto stub = CliConnect(context);
   if (!stub.ok()) return CliNoDaemon(context, stub.status());
   grpc::ClientContext call;
@@ -135,109 +138,13 @@ int StatusVerb(const CliContext& context, const StatusOptions& options) {
   return CliFail(context, reader->Finish());
 }
 
-int BranchesVerb(const CliContext& context) {
-  auto stub = CliConnect(context);
-  if (!stub.ok()) return CliNoDaemon(context, stub.status());
-  grpc::ClientContext call;
-  admin::v1::ListBranchesReply reply;
-  if (grpc::Status answer = (*stub)->ListBranches(&call, {}, &reply); !answer.ok()) return CliFail(context, answer);
-  if (context.json) {
-    PrintJson(reply);
-    return kExitOk;
-  }
-  TextTable table(
-      {"NUMBER", "BRANCH", "ONLINE", "LAST SEEN", "STATE", "EVENTS", "IT LACKS", "WE LACK", "PARKED", "VERSION"});
-  for (const admin::v1::Branch& branch : reply.branches()) {
-    table.Add({absl::StrCat(branch.number()), absl::StrCat(branch.name(), branch.self() ? " (this)" : ""),
-               !branch.active()  ? "deactivated"
-               : branch.online() ? "yes"
-                                 : "no",
-               Ago(branch.has_last_seen(), branch.last_seen()), branch.state(), Grouped(branch.head()),
-               Grouped(branch.behind()), Grouped(branch.unreceived()), Grouped(branch.parked_rows()),
-               branch.version()});
-  }
-  std::cout << table.ToString();
-  std::cout << (reply.has_heard() ? absl::StrCat("As the hub told ", Ago(true, reply.heard()), ".\n")
-                                  : "The hub has not told about the others yet.\n");
-  return kExitOk;
-}
+}  // namespace
 
-int SyncNowVerb(const CliContext& context) {
-  auto stub = CliConnect(context);
-  if (!stub.ok()) return CliNoDaemon(context, stub.status());
-  grpc::ClientContext call;
-  auto reader = (*stub)->SyncNow(&call, {});
-  admin::v1::SyncProgress progress;
-  const bool draw = OnTerminal() && !context.json;
-  while (reader->Read(&progress)) {
-    if (context.json) PrintJson(progress);
-    if (!draw) continue;
-    const auto stage = [](absl::string_view name, uint64_t done, uint64_t total, double per_second) {
-      const std::string rate = Rate(per_second);
-      return absl::StrCat(name, Grouped(done), "/", Grouped(total), rate.empty() ? "" : absl::StrCat(" (", rate, ")"));
-    };
-    const std::string left = progress.done() ? "" : Left(progress.has_time_left(), progress.time_left());
-    DrawProgress(absl::StrCat(
-        stage("pushed ", progress.pushed(), progress.push_total(), progress.pushed_per_second()),
-        stage("  pulled ", progress.pulled(), progress.pull_total(), progress.pulled_per_second()),
-        stage("  written ", progress.projected(), progress.projected_total(), progress.projected_per_second()),
-        left.empty() ? "" : absl::StrCat("  ", left)));
-  }
-  if (draw) EndProgress();
-  if (grpc::Status answer = reader->Finish(); !answer.ok()) return CliFail(context, answer);
-  if (!context.json) {
-    std::cout << "In step: " << Count(progress.pushed(), "event") << " pushed, " << Grouped(progress.pulled())
-              << " pulled, " << Grouped(progress.projected()) << " written to PostgreSQL.\n";
-  }
-  return kExitOk;
-}
-
-int SyncPauseVerb(const CliContext& context) {
-  auto stub = CliConnect(context);
-  if (!stub.ok()) return CliNoDaemon(context, stub.status());
-  grpc::ClientContext call;
-  admin::v1::PauseReply reply;
-  if (grpc::Status answer = (*stub)->Pause(&call, {}, &reply); !answer.ok()) return CliFail(context, answer);
-  if (context.json)
-    PrintJson(reply);
-  else
-    std::cout << "Paused: nothing is pushed or pulled until `assay sync resume`. Changes are recorded all the while.\n";
-  return kExitOk;
-}
-
-int SyncResumeVerb(const CliContext& context) {
-  auto stub = CliConnect(context);
-  if (!stub.ok()) return CliNoDaemon(context, stub.status());
-  grpc::ClientContext call;
-  admin::v1::ResumeReply reply;
-  if (grpc::Status answer = (*stub)->Resume(&call, {}, &reply); !answer.ok()) return CliFail(context, answer);
-  if (context.json)
-    PrintJson(reply);
-  else
-    std::cout << "Resumed.\n";
-  return kExitOk;
-}
-
-int SyncIntervalVerb(const CliContext& context, const std::string& text) {
-  absl::StatusOr<absl::Duration> interval = ParseInterval(text);
-  if (!interval.ok()) {
-    return CliFail(context, absl::InvalidArgumentError(absl::StrCat("\"", text, "\" ", interval.status().message())),
-                   kExitUsage);
-  }
-  auto stub = CliConnect(context);
-  if (!stub.ok()) return CliNoDaemon(context, stub.status());
-  grpc::ClientContext call;
-  admin::v1::SetIntervalRequest request;
-  request.mutable_interval()->set_seconds(absl::ToInt64Seconds(*interval));
-  request.mutable_interval()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(*interval % absl::Seconds(1))));
-  admin::v1::SetIntervalReply reply;
-  if (grpc::Status answer = (*stub)->SetInterval(&call, request, &reply); !answer.ok()) return CliFail(context, answer);
-  if (context.json)
-    PrintJson(reply);
-  else
-    std::cout << "Pulls every " << Length(reply.interval())
-              << " until the daemon restarts; [hub] interval in the config is the lasting one.\n";
-  return kExitOk;
+void AddStatus(CommandLine& line) {
+  auto options = std::make_shared<StatusOptions>();
+  line.AddVerb({"status", "How this branch is: what is stuck, why, and what comes next", "assay status --watch"},
+               [options](const CliContext& context) { return ShowOrWatchStatus(context, *options); })
+      ->add_flag("-w,--watch", options->watch, "Again whenever it changes, until Ctrl-C");
 }
 
 }  // namespace assay

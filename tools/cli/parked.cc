@@ -2,22 +2,19 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "tools/cli/command_line.h"
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
 
 namespace assay {
 namespace {
 
-std::string SideText(const admin::v1::ConflictSide& side) {
-  std::string text = side.has_value() ? (side.value().is_null() ? "NULL" : side.value().text()) : side.operation();
-  absl::StrAppend(&text, " (", side.branch(), "/", side.sequence(),
-                  side.who().empty() ? "" : absl::StrCat(", ", side.who()), ")");
-  return text;
-}
+struct ParkedOptions {
+  std::string table;
+  uint32_t limit = 100;
+};
 
-}  // namespace
-
-int ParkedListVerb(const CliContext& context, const ParkedOptions& options) {
+int ListParked(const CliContext& context, const ParkedOptions& options) {
   auto stub = CliConnect(context);
   if (!stub.ok()) return CliNoDaemon(context, stub.status());
   admin::v1::ListParkedRequest request;
@@ -49,7 +46,7 @@ int ParkedListVerb(const CliContext& context, const ParkedOptions& options) {
   return kExitOk;
 }
 
-int ParkedRetryVerb(const CliContext& context, const ParkedOptions& options) {
+int RetryParked(const CliContext& context, const ParkedOptions& options) {
   auto stub = CliConnect(context);
   if (!stub.ok()) return CliNoDaemon(context, stub.status());
   admin::v1::RetryParkedRequest request;
@@ -64,33 +61,21 @@ int ParkedRetryVerb(const CliContext& context, const ParkedOptions& options) {
   return kExitOk;
 }
 
-int ConflictsVerb(const CliContext& context, const ParkedOptions& options) {
-  auto stub = CliConnect(context);
-  if (!stub.ok()) return CliNoDaemon(context, stub.status());
-  admin::v1::ListConflictsRequest request;
-  request.set_table(options.table);
-  request.set_limit(options.limit);
-  grpc::ClientContext call;
-  admin::v1::ListConflictsReply reply;
-  if (grpc::Status answer = (*stub)->ListConflicts(&call, request, &reply); !answer.ok())
-    return CliFail(context, answer);
-  if (context.json) {
-    PrintJson(reply);
-    return kExitOk;
-  }
-  if (reply.conflicts().empty()) {
-    std::cout << "No conflict: no change has replaced one that its writer had not seen.\n";
-    return kExitOk;
-  }
-  TextTable table({"FOUND", "TABLE", "KEY", "COLUMN", "KEPT", "LOST"});
-  for (const admin::v1::Conflict& conflict : reply.conflicts()) {
-    table.Add({When(conflict.has_found(), conflict.found()), conflict.table(), absl::StrJoin(conflict.key(), ", "),
-               conflict.column().empty() ? "(the row)" : conflict.column(), SideText(conflict.winner()),
-               SideText(conflict.loser())});
-  }
-  std::cout << table.ToString() << reply.total()
-            << " in all. What was lost is in the log: assay log show BRANCH/NUMBER\n";
-  return kExitOk;
+}  // namespace
+
+void AddParked(CommandLine& line) {
+  auto options = std::make_shared<ParkedOptions>();
+  const auto list = [options](const CliContext& context) { return ListParked(context, *options); };
+  CLI::App* parked = line.AddVerb(
+      {"parked", "Rows that could not be written here, and why", "assay parked retry --table public.products"}, list);
+  parked->require_subcommand(0, 1);
+  // `ls` and `retry` take them, too: what they do not know falls through to their parent.
+  parked->add_option("--table", options->table, "Only this table, schema.table");
+  parked->add_option("--limit", options->limit, "At most so many")->capture_default_str();
+  line.AddVerb({"ls", "List them", "assay parked ls --table public.products"}, list, parked);
+  line.AddVerb(
+      {"retry", "Try them again now", "assay parked retry"},
+      [options](const CliContext& context) { return RetryParked(context, *options); }, parked);
 }
 
 }  // namespace assay

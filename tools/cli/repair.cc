@@ -1,22 +1,27 @@
+#include "tools/setup/repair.h"
+
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "adapters/supabase/supabase_hub.h"
+#include "tools/cli/command_line.h"
+#include "tools/cli/own_branch.h"
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
 #include "tools/config/state_lock.h"
 #include "tools/host/system.h"
-#include "tools/setup/repair.h"
 
 namespace assay {
 namespace {
 
-std::string Shown(const ColumnText& value) {
-  if (!value.has_value()) return "NULL";
-  constexpr size_t kShownMax = 40;
-  return value->size() <= kShownMax ? *value : absl::StrCat(value->substr(0, kShownMax), "…");
-}
+constexpr size_t kShownMax = 40;  // Bytes of a value.
+
+struct RepairVerbOptions {
+  std::string admin_url;
+  bool apply = false;
+  bool replaces_other = false;
+  bool without_hub = false;
+};
 
 void PrintRepairJson(const RepairReport& report) {
   google::protobuf::Struct object;
@@ -34,22 +39,33 @@ void PrintRepairJson(const RepairReport& report) {
         std::pair("absent", rows.absent)}) {
     fields[name] = JsonCount(static_cast<double>(count));
   }
-  auto* lost = fields["lost"].mutable_list_value();
-  for (const std::string& text : report.lost) *lost->add_values() = JsonText(text);
-  auto* notes = fields["notes"].mutable_list_value();
-  for (const std::string& text : report.notes) *notes->add_values() = JsonText(text);
+  fields["lost"] = JsonTexts(report.lost);
+  fields["notes"] = JsonTexts(report.notes);
   auto* differences = fields["differences"].mutable_list_value();
   for (const RowRepairReport::Difference& difference : rows.differences) {
     auto& row = *differences->add_values()->mutable_struct_value()->mutable_fields();
     row["table"] = JsonText(difference.table.ToString());
-    auto* key = row["key"].mutable_list_value();
-    for (const std::string& text : difference.key) *key->add_values() = JsonText(text);
+    row["key"] = JsonTexts(difference.key);
     row["column"] = JsonText(difference.column);
     if (difference.here.has_value()) row["here"] = JsonText(*difference.here);
     if (difference.fleet.has_value()) row["log"] = JsonText(*difference.fleet);
     row["verdict"] = JsonText(difference.verdict);
   }
   PrintJson(object);
+}
+
+void PrintDifferences(const std::vector<RowRepairReport::Difference>& differences) {
+  if (differences.empty()) return;
+  std::cout << "\n";
+  TextTable table({"TABLE", "KEY", "COLUMN", "HERE", "IN THE LOG", "WHAT IS DONE"});
+  for (const RowRepairReport::Difference& row : differences) {
+    const bool whole = row.column.empty();
+    table.Add({row.table.ToString(), absl::StrJoin(row.key, ", "), whole ? "(the row)" : row.column,
+               whole ? row.here.value_or("absent") : ShownValue(row.here, kShownMax),
+               whole ? row.fleet.value_or("absent") : ShownValue(row.fleet, kShownMax), row.verdict});
+  }
+  std::cout << table.ToString();
+  if (differences.size() == kDifferencesListed) std::cout << "…\n";
 }
 
 void PrintRepair(const RepairReport& report) {
@@ -77,18 +93,7 @@ void PrintRepair(const RepairReport& report) {
                       : "")
               << (done ? absl::StrCat(": ", report.new_origin->Hex()) : "") << ".\n";
   }
-  if (!rows.differences.empty()) {
-    std::cout << "\n";
-    TextTable table({"TABLE", "KEY", "COLUMN", "HERE", "IN THE LOG", "WHAT IS DONE"});
-    for (const RowRepairReport::Difference& row : rows.differences) {
-      const bool whole = row.column.empty();
-      table.Add({row.table.ToString(), absl::StrJoin(row.key, ", "), whole ? "(the row)" : row.column,
-                 whole ? row.here.value_or("absent") : Shown(row.here),
-                 whole ? row.fleet.value_or("absent") : Shown(row.fleet), row.verdict});
-    }
-    std::cout << table.ToString();
-    if (rows.differences.size() == kDifferencesListed) std::cout << "…\n";
-  }
+  PrintDifferences(rows.differences);
   std::cout << "\nLost:\n";
   for (const std::string& text : report.lost) std::cout << "  - " << text << "\n";
   if (report.lost.empty()) std::cout << "  Nothing.\n";
@@ -97,15 +102,24 @@ void PrintRepair(const RepairReport& report) {
                      : "\nNothing was changed yet. To do this: assay repair --apply\n");
 }
 
-}  // namespace
+RepairOptions OptionsOf(const Config& config, const RepairVerbOptions& verb) {
+  RepairOptions options;
+  options.engine = config.ToEngineConfig();
+  options.stride = config.branch.stride;
+  options.url = config.postgres.url;
+  options.admin_url = config.admin_url();
+  options.tables = config.postgres.tables;
+  options.exclude = config.postgres.exclude;
+  options.state_dir = config.branch.state_dir;
+  options.apply = verb.apply;
+  options.replaces_other = verb.replaces_other;
+  options.without_hub = verb.without_hub;
+  return options;
+}
 
 int RepairVerb(const CliContext& context, const RepairVerbOptions& verb) {
-  absl::StatusOr<Config> config = CliConfig(context);
+  absl::StatusOr<Config> config = OwnConfig(context, verb.admin_url);
   if (!config.ok()) return CliFail(context, config.status(), kExitUsage);
-  if (absl::Status status = RefusePassword(verb.admin_url, "--admin-url", "postgres.admin_url in the config");
-      !status.ok()) {
-    return CliFail(context, status, kExitUsage);
-  }
   absl::StatusOr<std::unique_ptr<StateLock>> lock = StateLock::Take(config->lock_path());
   if (!lock.ok()) return CliFail(context, lock.status());
   std::unique_ptr<SupabaseHub> hub;
@@ -115,17 +129,7 @@ int RepairVerb(const CliContext& context, const RepairVerbOptions& verb) {
     if (!made.ok()) return CliFail(context, made.status());
     hub = *std::move(made);
   }
-  RepairOptions options;
-  options.engine = config->ToEngineConfig();
-  options.stride = config->branch.stride;
-  options.url = config->postgres.url;
-  options.admin_url = verb.admin_url.empty() ? config->admin_url() : verb.admin_url;
-  options.tables = config->postgres.tables;
-  options.exclude = config->postgres.exclude;
-  options.state_dir = config->branch.state_dir;
-  options.apply = verb.apply;
-  options.replaces_other = verb.replaces_other;
-  options.without_hub = verb.without_hub;
+  RepairOptions options = OptionsOf(*config, verb);
   if (OnTerminal() && !context.json) {
     options.progress = [](absl::string_view stage, uint64_t done) {
       DrawProgress(absl::StrCat(stage, " ", Grouped(done)));
@@ -142,6 +146,22 @@ int RepairVerb(const CliContext& context, const RepairVerbOptions& verb) {
     PrintRepair(*report);
   }
   return report->state == RestoreState::kNormal || report->applied ? kExitOk : kExitProblem;
+}
+
+}  // namespace
+
+void AddRepair(CommandLine& line) {
+  auto options = std::make_shared<RepairVerbOptions>();
+  CLI::App* verb =
+      line.AddVerb({"repair", "After a restore, a lost log or a copied branch: what happened, and what would mend it",
+                    "assay repair, and then assay repair --apply"},
+                   [options](const CliContext& context) { return RepairVerb(context, *options); });
+  verb->add_option("--admin-url", options->admin_url,
+                   "A superuser, or the tables' owner; the default is postgres.admin_url");
+  verb->add_flag("--apply", options->apply, "Do it; without, it only shows what it would do");
+  verb->add_flag("--replaces-other", options->replaces_other,
+                 "Of a copied branch: the other copy is stopped for good, and this one takes its place");
+  verb->add_flag("--without-hub", options->without_hub, "Although the hub cannot be asked what the fleet has");
 }
 
 }  // namespace assay

@@ -1,0 +1,173 @@
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "log/annotate.h"
+#include "tools/cli/command_line.h"
+#include "tools/cli/own_branch.h"
+#include "tools/cli/text.h"
+#include "tools/cli/verbs.h"
+#include "tools/config/state_lock.h"
+#include "tools/host/system.h"
+#include "tools/setup/enrolment.h"
+
+namespace assay {
+namespace {
+
+constexpr size_t kShownMax = 60;  // Bytes of a value.
+
+struct InitVerbOptions {
+  std::string admin_url;
+  std::string differences;  // "", "here" or "fleet".
+  bool without_hub = false;
+};
+
+// The folder with the log and the key: for its owner only.
+absl::Status MakeStateDir(const std::string& path) {
+  if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("cannot create branch.state_dir ", path, ": ", std::strerror(errno),
+                   "; create it and give it to this user: install -d -m 700 -o $(whoami) ", path));
+}
+
+absl::StatusOr<SigningKey> LoadOrMakeKey(const std::string& path) {
+  absl::StatusOr<SigningKey> key = SigningKey::Load(path);
+  if (!absl::IsNotFound(key.status())) return key;
+  ASSAY_ASSIGN_OR_RETURN(SigningKey made, SigningKey::Generate());
+  ASSAY_RETURN_IF_ERROR(made.Save(path));
+  return made;
+}
+
+void PrintInitJson(const InitReport& report) {
+  google::protobuf::Struct object;
+  auto& fields = *object.mutable_fields();
+  fields["origin"] = JsonText(report.origin.Hex());
+  fields["waits_for_choice"] = JsonFlag(report.waits_for_choice);
+  fields["pulled"] = JsonCount(static_cast<double>(report.pulled));
+  fields["rows"] = JsonCount(static_cast<double>(report.rows.rows));
+  fields["written"] = JsonCount(static_cast<double>(report.rows.written));
+  fields["equal"] = JsonCount(static_cast<double>(report.rows.equal));
+  fields["differing_rows"] = JsonCount(static_cast<double>(report.rows.differing_rows));
+  auto* enrolled = fields["enrolled"].mutable_list_value();
+  for (const TableName& table : report.enrolled) *enrolled->add_values() = JsonText(table.ToString());
+  auto* added = fields["added"].mutable_list_value();
+  for (const TableName& table : report.added) *added->add_values() = JsonText(table.ToString());
+  auto* refused = fields["refused"].mutable_list_value();
+  for (const RefusedTable& table : report.refused) {
+    auto& row = *refused->add_values()->mutable_struct_value()->mutable_fields();
+    row["table"] = JsonText(table.name.ToString());
+    row["reason"] = JsonText(table.reason);
+  }
+  fields["sequences"] = JsonTexts(report.sequences.strided);
+  fields["sequence_problems"] = JsonTexts(report.sequences.problems);
+  fields["warnings"] = JsonTexts(report.warnings);
+  auto* differences = fields["differences"].mutable_list_value();
+  for (const RowDifference& difference : report.rows.differences) {
+    auto& row = *differences->add_values()->mutable_struct_value()->mutable_fields();
+    row["table"] = JsonText(difference.table.ToString());
+    row["key"] = JsonTexts(difference.key);
+    row["column"] = JsonText(difference.column);
+    if (difference.here.has_value()) row["here"] = JsonText(*difference.here);
+    if (difference.fleet.has_value()) row["fleet"] = JsonText(*difference.fleet);
+  }
+  PrintJson(object);
+}
+
+void PrintChoice(const InitReport& report, const std::string& config_path) {
+  std::cout << Count(report.rows.differing_rows, "row") << (report.rows.differing_rows == 1 ? " differs" : " differ")
+            << " from what the fleet has under the same key. No row was written.\n\n";
+  TextTable table({"TABLE", "KEY", "COLUMN", "HERE", "FLEET"});
+  for (const RowDifference& row : report.rows.differences) {
+    table.Add({row.table.ToString(), absl::StrJoin(row.key, ", "), row.column.empty() ? "(the row)" : row.column,
+               row.column.empty() ? "exists" : ShownValue(row.here, kShownMax),
+               row.column.empty() ? "deleted" : ShownValue(row.fleet, kShownMax)});
+  }
+  std::cout << table.ToString();
+  if (report.rows.differing_rows > report.rows.differences.size()) std::cout << "…\n";
+  std::cout << "\nChoose which side wins, and run one of:\n"
+            << "  assay --config " << config_path
+            << " init --differences here    what this database holds is written now, everywhere\n"
+            << "  assay --config " << config_path
+            << " init --differences fleet   what the fleet holds; what was here stays in the log\n";
+}
+
+void PrintInit(const InitReport& report, const std::string& config_path) {
+  for (const RefusedTable& table : report.refused) {
+    std::cout << "Not enrolled: " << table.name.ToString() << " (" << table.reason << ")\n";
+  }
+  for (const std::string& text : report.warnings) std::cout << "Note: " << text << "\n";
+  if (report.waits_for_choice) return PrintChoice(report, config_path);
+  for (const std::string& text : report.sequences.strided) std::cout << "Sequence " << text << "\n";
+  for (const std::string& text : report.sequences.problems) std::cout << "Look at this sequence: " << text << "\n";
+  std::cout << Count(report.enrolled.size(), "table") << " enrolled, " << report.added.size() << " of them now.";
+  if (!report.added.empty()) {
+    std::cout << " " << Count(report.rows.rows, "row") << " there: " << Grouped(report.rows.written)
+              << " went into the log, " << Grouped(report.rows.equal) << " the fleet had already.";
+  }
+  std::cout << "\nNext: start the daemon, assayd --config " << config_path << "\n";
+}
+
+InitOptions OptionsOf(const Config& config, const SigningKey& key, const InitVerbOptions& verb) {
+  InitOptions options;
+  options.engine = config.ToEngineConfig();
+  options.engine.signing_key = key;
+  options.stride = config.branch.stride;
+  options.url = config.postgres.url;
+  options.admin_url = config.admin_url();
+  options.tables = config.postgres.tables;
+  options.exclude = config.postgres.exclude;
+  options.log_path = config.log_path();
+  options.without_hub = verb.without_hub;
+  if (verb.differences == "here") options.differences = DifferenceChoice::kHere;
+  if (verb.differences == "fleet") options.differences = DifferenceChoice::kFleet;
+  return options;
+}
+
+int InitVerb(const CliContext& context, const InitVerbOptions& verb) {
+  absl::StatusOr<Config> config = OwnConfig(context, verb.admin_url);
+  if (!config.ok()) return CliFail(context, config.status(), kExitUsage);
+  if (absl::Status status = MakeStateDir(config->branch.state_dir); !status.ok()) return CliFail(context, status);
+  absl::StatusOr<std::unique_ptr<StateLock>> lock = StateLock::Take(config->lock_path());
+  if (!lock.ok()) return CliFail(context, lock.status());
+  absl::StatusOr<SigningKey> key = LoadOrMakeKey(config->key_path());
+  if (!key.ok()) return CliFail(context, key.status());
+  const absl::StatusOr<std::unique_ptr<SupabaseHub>> hub = OwnHub(*config);
+  if (!hub.ok()) return CliFail(context, hub.status());
+  InitOptions options = OptionsOf(*config, *key, verb);
+  if (OnTerminal() && !context.json) {
+    options.progress = [](absl::string_view stage, uint64_t done, uint64_t total) {
+      DrawProgress(total > 0 ? absl::StrCat(stage, " ", Grouped(done), "/", Grouped(total))
+                             : absl::StrCat(stage, " ", Grouped(done)));
+    };
+  }
+  SystemClock clock;
+  SystemRandom random;
+  absl::StatusOr<InitReport> report = Init(options, hub->get(), &clock, &random);
+  if (options.progress) EndProgress();
+  if (!report.ok()) return CliFail(context, report.status());
+  if (context.json) {
+    PrintInitJson(*report);
+  } else {
+    PrintInit(*report, config->path);
+  }
+  return report->waits_for_choice ? kExitProblem : kExitOk;
+}
+
+}  // namespace
+
+void AddInit(CommandLine& line) {
+  auto options = std::make_shared<InitVerbOptions>();
+  CLI::App* verb = line.AddVerb({"init", "Enrol this database: tables, baseline, sequences; again changes nothing",
+                                 "assay init --admin-url postgresql:///erp"},
+                                [options](const CliContext& context) { return InitVerb(context, *options); });
+  verb->add_option("--admin-url", options->admin_url, kAdminUrlHelp);
+  verb->add_option("--differences", options->differences, "When rows here differ from the fleet's: which side wins")
+      ->check(CLI::IsMember({"here", "fleet"}));
+  verb->add_flag("--without-hub", options->without_hub, "Enrol although the hub cannot be asked what the fleet has");
+}
+
+}  // namespace assay
