@@ -12,7 +12,6 @@
 namespace assay {
 namespace {
 
-constexpr absl::string_view kBatch = "batch";
 // Where nothing else reads the tables. A column that some branch has and that never comes here costs next to nothing.
 constexpr absl::Duration kProbeIntervalMax = absl::Minutes(5);
 
@@ -193,7 +192,7 @@ absl::Status Projector::Plan() {
 
 absl::Status Projector::Ask(ProjectionPlan plan) {
   v1::ProjectionIntent intent;
-  ASSAY_ASSIGN_OR_RETURN(const uint64_t last, state_->GetNumber(kBatch, 0));
+  ASSAY_ASSIGN_OR_RETURN(const uint64_t last, state_->Read(kBatchAskedNote));
   intent.set_batch(last + 1);
   intent.set_tag(tag_);
   HlcStamp stamp = batch_->stamp();
@@ -217,7 +216,7 @@ absl::Status Projector::Ask(ProjectionPlan plan) {
     request.writes[i].unread = shapes_.at(targets_[written_[i].front()].ref.table);
   ASSAY_ASSIGN_OR_RETURN(intent_, OpenIntent::Make(std::move(intent), std::move(plan.rows)));
   batch_->Seal();
-  ASSAY_RETURN_IF_ERROR(state_->SetNumber(kBatch, intent_->batch()));
+  ASSAY_RETURN_IF_ERROR(state_->Write(kBatchAskedNote, intent_->batch()));
   ASSAY_RETURN_IF_ERROR(state_->PutIntent(intent_->batch(), intent_->Serialize()));
   call_ = DatabaseProject{std::move(request)};
   phase_ = Phase::kProjecting;

@@ -247,15 +247,8 @@ absl::Status Reconciler::Differs(const RowRef& ref, const RowKey& key, const Fol
   if (choice_ == DifferenceChoice::kAsk) return absl::OkStatus();
   if (choice_ == DifferenceChoice::kFleet && !fresh_chain_) {
     ASSAY_RETURN_IF_ERROR(parts_.rows->Put(ref, entry.versions));
-    UnsettledRow due;
-    due.row = ref;
-    due.key = EncodeKey(key);
-    due.held_known = false;
-    due.held = entry.versions;
-    due.origin = Newest(entry.versions).origin;
-    due.sequence = Newest(entry.versions).sequence;
-    due.since_ms = time_us_ / 1000;
-    return parts_.unsettled->Put(due);
+    const Version newest = Newest(entry.versions);
+    return parts_.unsettled->MarkDifferent(ref, {EncodeKey(key), newest.origin, newest.sequence}, time_us_ / 1000);
   }
   // Whoever writes it here has seen the fleet's versions; the evidence of kFleet has not, and loses to them.
   if (choice_ == DifferenceChoice::kHere) ASSAY_RETURN_IF_ERROR(TakeOn(ref, entry.versions));
@@ -285,7 +278,7 @@ absl::Status Reconciler::List(const RowKey& key, const FoldIndex::Entry& entry, 
 }
 
 absl::Status Reconciler::TakeOn(const RowRef& ref, const RowVersions& versions) {
-  ASSAY_RETURN_IF_ERROR(parts_.unsettled->Erase(ref));
+  ASSAY_RETURN_IF_ERROR(parts_.unsettled->Settle(ref));
   return parts_.rows->Put(ref, versions);
 }
 

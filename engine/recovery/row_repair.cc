@@ -194,7 +194,7 @@ absl::Status RowRepair::LookForOlderValues() {
 }
 
 absl::Status RowRepair::TakeOn(const RowRef& ref, const RowVersions& versions) {
-  ASSAY_RETURN_IF_ERROR(parts_.unsettled->Erase(ref));
+  ASSAY_RETURN_IF_ERROR(parts_.unsettled->Settle(ref));
   return parts_.rows->Put(ref, versions);
 }
 
@@ -202,15 +202,10 @@ absl::Status RowRepair::MakeDue(const RowRef& ref, const RowKey& key, const Fold
   report_.stale += there;
   if (!options_.make_due) return absl::OkStatus();
   ASSAY_RETURN_IF_ERROR(parts_.rows->Put(ref, entry.versions));
-  UnsettledRow due;
-  due.row = ref;
-  due.key = EncodeKey(key);
-  due.held_known = !there;
-  if (there) due.held = entry.versions;
-  due.origin = Newest(entry.versions).origin;
-  due.sequence = Newest(entry.versions).sequence;
-  due.since_ms = time_us_ / 1000;
-  return parts_.unsettled->Put(due);
+  const Version newest = Newest(entry.versions);
+  const WaitingEvent waiting{EncodeKey(key), newest.origin, newest.sequence};
+  if (there) return parts_.unsettled->MarkDifferent(ref, waiting, time_us_ / 1000);
+  return parts_.unsettled->MarkDue(ref, waiting, std::nullopt, time_us_ / 1000);
 }
 
 absl::Status RowRepair::WriteInsert(absl::Span<const TupleValue> tuple) {

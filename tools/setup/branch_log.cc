@@ -20,11 +20,6 @@ absl::StatusOr<std::unique_ptr<OpenLog>> OpenLog::Open(const std::string& path) 
   return open;
 }
 
-absl::StatusOr<std::string> OpenLog::State() {
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> enrolment, state->Get(kEnrolmentState));
-  return enrolment.value_or("");
-}
-
 absl::StatusOr<uint64_t> PullAll(OpenLog& open, Hub& hub, const PullProgress& progress) {
   const int64_t before = open.log->EventCount();
   for (bool more = true; more;) {
