@@ -9,15 +9,14 @@
 namespace assay {
 namespace {
 
-constexpr absl::string_view kOwnOrigin = "own_origin";
 constexpr uint32_t kFormatVersion = 1;
 
 }  // namespace
 
 absl::StatusOr<OriginId> OwnOrigin(LocalState& state) {
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> bytes, state.Get(kOwnOrigin));
-  if (!bytes.has_value()) return absl::NotFoundError("this log has no chain of its own yet; run `assay init`");
-  return OriginId::FromBytes(*bytes);
+  ASSAY_ASSIGN_OR_RETURN(const OriginId own, state.Read(kOwnOriginNote));
+  if (own == OriginId{}) return absl::NotFoundError("this log has no chain of its own yet; run `assay init`");
+  return own;
 }
 
 absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file, Clock*, Random* random,
@@ -54,7 +53,7 @@ absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file
   opened->set_format_version(kFormatVersion);
   ASSAY_RETURN_IF_ERROR(file->Begin());
   ASSAY_RETURN_IF_ERROR(log->Append(event, "", event.SerializeAsString()));
-  ASSAY_RETURN_IF_ERROR(state->Set(kOwnOrigin, own.AsBytes()));
+  ASSAY_RETURN_IF_ERROR(state->Write(kOwnOriginNote, own));
   ASSAY_RETURN_IF_ERROR(file->Commit());
   return own;
 }

@@ -1,8 +1,6 @@
 #include "engine/capture/declared_tables.h"
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "log/annotate.h"
 #include "log/merkle_tree.h"
 
@@ -22,8 +20,6 @@ uint64_t Fingerprint(const TableShape& shape) {
   for (int i = 0; i < 8; ++i) value = value << 8 | hash[i];
   return value;
 }
-
-std::string NoteName(const std::string& table) { return absl::StrCat("schema:", table); }
 
 // Per column of `shape`, the ordinals that `policy` writes along with it.
 std::vector<std::vector<uint32_t>> MovesWith(const TableShape& shape, const std::vector<bool>& is_key,
@@ -79,20 +75,11 @@ absl::StatusOr<const DeclaredTable*> DeclaredTables::Describe(const std::shared_
   return declared_.emplace(shape.get(), std::pair(shape, std::move(table))).first->second.second.get();
 }
 
-absl::StatusOr<DeclaredTables::Newest*> DeclaredTables::NewestOf(const std::string& table) {
-  auto [newest, unknown] = in_chain_.try_emplace(table);
-  if (unknown) {
-    ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, state_->Get(NoteName(table)));
-    if (stored.has_value()) {
-      const std::vector<std::string> parts = absl::StrSplit(*stored, ' ');
-      if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &newest->second.fingerprint) ||
-          !absl::SimpleAtoi(parts[1], &newest->second.sequence.value)) {
-        in_chain_.erase(newest);
-        return absl::DataLossError(absl::StrCat("the log's note of the schema of ", table, " is damaged"));
-      }
-    }
-  }
-  return &newest->second;
+absl::StatusOr<DeclaredShape*> DeclaredTables::NewestOf(const std::string& table) {
+  const auto known = in_chain_.find(table);
+  if (known != in_chain_.end()) return &known->second;
+  ASSAY_ASSIGN_OR_RETURN(const DeclaredShape stored, state_->Read(kShapeNote, table));
+  return &in_chain_.emplace(table, stored).first->second;
 }
 
 // A table that was dropped before its rows were captured has no key in the catalog any more; this chain may remember
@@ -101,7 +88,7 @@ absl::StatusOr<std::shared_ptr<const TableShape>> DeclaredTables::WithKnownKey(
     const std::shared_ptr<const TableShape>& shape) {
   auto [it, unknown] = keyed_.try_emplace(shape.get(), shape, shape);
   if (!unknown) return it->second.second;
-  ASSAY_ASSIGN_OR_RETURN(const Newest* newest, NewestOf(shape->name.ToString()));
+  ASSAY_ASSIGN_OR_RETURN(const DeclaredShape* newest, NewestOf(shape->name.ToString()));
   if (newest->sequence.value == 0) return shape;
   ASSAY_ASSIGN_OR_RETURN(const auto declared, names_->Schema(own_, newest->sequence));
   TableShape keyed = *shape;
@@ -116,14 +103,14 @@ absl::StatusOr<std::shared_ptr<const TableShape>> DeclaredTables::WithKnownKey(
 }
 
 absl::StatusOr<Sequence> DeclaredTables::InChain(const DeclaredTable& table) {
-  ASSAY_ASSIGN_OR_RETURN(const Newest* newest, NewestOf(table.name));
+  ASSAY_ASSIGN_OR_RETURN(const DeclaredShape* newest, NewestOf(table.name));
   return newest->fingerprint == table.fingerprint ? newest->sequence : Sequence{};
 }
 
 absl::Status DeclaredTables::Declare(const DeclaredTable& table, Sequence sequence) {
-  ASSAY_ASSIGN_OR_RETURN(Newest * newest, NewestOf(table.name));
+  ASSAY_ASSIGN_OR_RETURN(DeclaredShape * newest, NewestOf(table.name));
   *newest = {table.fingerprint, sequence};
-  return state_->Set(NoteName(table.name), absl::StrCat(table.fingerprint, " ", sequence.value));
+  return state_->Write(kShapeNote, *newest, table.name);
 }
 
 void SetSchema(const TableShape& shape, uint64_t fingerprint, v1::TableSchema* schema) {

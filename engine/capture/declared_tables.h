@@ -52,11 +52,7 @@ class DeclaredTables {
   absl::Status Declare(const DeclaredTable& table, Sequence sequence);
 
  private:
-  struct Newest {
-    uint64_t fingerprint = 0;
-    Sequence sequence;  // 0: the chain has none.
-  };
-  absl::StatusOr<Newest*> NewestOf(const std::string& table);
+  absl::StatusOr<DeclaredShape*> NewestOf(const std::string& table);
 
   const EngineConfig& config_;
   const OriginId own_;
@@ -67,7 +63,7 @@ class DeclaredTables {
   absl::flat_hash_map<const TableShape*, std::pair<std::shared_ptr<const TableShape>, std::unique_ptr<DeclaredTable>>>
       declared_;
   std::map<const TableShape*, std::pair<std::shared_ptr<const TableShape>, std::shared_ptr<const TableShape>>> keyed_;
-  std::map<std::string, Newest> in_chain_;
+  std::map<std::string, DeclaredShape> in_chain_;
 };
 
 // What the chain says of a table of that shape.

@@ -11,7 +11,7 @@ namespace assay {
 absl::StatusOr<bool> LocalRows::IsThere(const RowRef& row, const RowVersions& fold) {
   ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> unsettled, unsettled_->Find(row));
   if (!unsettled.has_value()) return fold.IsLive();
-  return unsettled->held.has_value() && (!unsettled->held_known || unsettled->held->IsLive());
+  return unsettled->IsThere();
 }
 
 absl::StatusOr<std::reference_wrapper<const RowVersions>> LocalRows::Held(const RowRef& row) {
@@ -55,36 +55,22 @@ absl::Status LocalRows::Move(const RowRef& ref, const RowKey& key, RowClaim clai
   if (!unsettled.has_value() && newest && whole) return rows_->Put(ref, std::move(merged));
   ASSAY_RETURN_IF_ERROR(rows_->Put(ref, merged));
 
-  UnsettledRow row = unsettled.value_or(UnsettledRow{});
-  if (!unsettled.has_value()) {
-    row.row = ref;
-    row.key = EncodeKey(key);
-    row.since_ms = absl::ToUnixMillis(clock_->Now());
-    row.origin = own_;
-    row.sequence = claim.version.sequence;
-  }
-  if (!newest) {
-    // A remote version that needed no writing was adopted while this change was on its way, and beats it: PostgreSQL
-    // shows a loser. What exactly it holds is read when the row is written again.
-    row.held_known = false;
-  }
-  if (!row.held_known) {
-    row.held.reset();
-    if (kind != ChangeKind::kDelete) row.held = change;
-  } else {
-    RowVersions held = row.held.value_or(unsettled.has_value() ? RowVersions{} : before);
-    ASSAY_RETURN_IF_ERROR(RecordUnseen(row, before, held, change));
-    Merge(change, &held);
-    if (kind == ChangeKind::kInsert) drop_untouched(&held);
-    row.held = held;
-    if (held == merged) return unsettled_->Erase(ref);
-  }
-  row.retry_at_ms = 0;
-  return unsettled_->Put(row);
+  const WaitingEvent waiting{EncodeKey(key), own_, claim.version.sequence};
+  const int64_t now_ms = absl::ToUnixMillis(clock_->Now());
+  // A remote version that needed no writing was adopted while this change was on its way, and beats it: PostgreSQL
+  // shows a loser. What exactly it holds is read when the row is written again.
+  if (!newest || (unsettled.has_value() && !unsettled->held_known))
+    return unsettled_->NoteUnseenEdit(ref, waiting, /*there=*/kind != ChangeKind::kDelete, now_ms);
+  RowVersions held = unsettled.has_value() ? unsettled->held.value_or(RowVersions{}) : before;
+  ASSAY_RETURN_IF_ERROR(RecordUnseen(ref, waiting.key, before, held, change));
+  Merge(change, &held);
+  if (kind == ChangeKind::kInsert) drop_untouched(&held);
+  if (held == merged) return unsettled_->Settle(ref);
+  return unsettled_->NoteLocalEdit(ref, waiting, std::move(held), now_ms);
 }
 
-absl::Status LocalRows::RecordUnseen(const UnsettledRow& row, const RowVersions& before, const RowVersions& held,
-                                     const RowVersions& change) {
+absl::Status LocalRows::RecordUnseen(const RowRef& ref, absl::string_view key, const RowVersions& before,
+                                     const RowVersions& held, const RowVersions& change) {
   RowVersions unseen = before;  // What the log had and this writer could not see.
   unseen.columns.EraseIf([&](const ColumnVersion& column) {
     const Version* seen = held.Find(column.column);
@@ -95,7 +81,7 @@ absl::Status LocalRows::RecordUnseen(const UnsettledRow& row, const RowVersions&
   const SawFunction saw = [](const Version&, const Version&) { return false; };
   for (const Meeting& meeting : FindMeetings(unseen, change, saw)) {
     ASSAY_RETURN_IF_ERROR(
-        conflicts_->Add(Conflict{0, row.row, row.key, meeting.column, meeting.winner, meeting.loser,
+        conflicts_->Add(Conflict{0, ref, std::string(key), meeting.column, meeting.winner, meeting.loser,
                                  "newest write wins; the loser was in the log but could not be written here",
                                  absl::ToUnixMillis(clock_->Now())}));
   }

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "engine/clock.h"
 #include "engine/database.h"
 #include "engine/fold/merge.h"
@@ -37,8 +38,8 @@ class LocalRows {
  private:
   // Records a conflict for each version in `before` that the writer of `change` could not see, since PostgreSQL held
   // `held`.
-  absl::Status RecordUnseen(const UnsettledRow& row, const RowVersions& before, const RowVersions& held,
-                            const RowVersions& change);
+  absl::Status RecordUnseen(const RowRef& row, absl::string_view key, const RowVersions& before,
+                            const RowVersions& held, const RowVersions& change);
 
   const OriginId own_;
   RowVersionStore* rows_;

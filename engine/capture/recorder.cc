@@ -13,8 +13,6 @@
 namespace assay {
 namespace {
 
-constexpr char kClock[] = "clock";
-
 // A key value is never NULL and, with a whole old tuple, never unchanged TOAST. A part of the key that an update left
 // alone, and that is stored out of line, comes from the `old` tuple.
 absl::StatusOr<RowKey> KeyOf(const TableShape& shape, absl::Span<const TupleValue> tuple,
@@ -61,10 +59,10 @@ Recorder::Recorder(const EngineConfig& config, const OriginId& own, const Stores
       local_(own, stores, clock) {}
 
 absl::Status Recorder::Load() {
-  ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, state_->GetNumber(kClock, 0));
+  ASSAY_ASSIGN_OR_RETURN(const HlcStamp clock, state_->Read(kClockNote));
   // Never behind our own chain, even if the stored clock were.
-  hybrid_ = HybridClock(std::max(HlcStamp{clock}, log_->Head(own_).complete_stamp));
-  ASSAY_ASSIGN_OR_RETURN(captured_, LoadCapturedPosition(*state_));
+  hybrid_ = HybridClock(std::max(clock, log_->Head(own_).complete_stamp));
+  ASSAY_ASSIGN_OR_RETURN(captured_, state_->Read(kCapturedNote));
   passed_ = captured_.commit_lsn;
   ASSAY_RETURN_IF_ERROR(withheld_.Load());
   tables_.Clear();
@@ -330,15 +328,15 @@ absl::Status Recorder::Commit(const CaptureItem& item) {
   passed_ = std::max(passed_, item.commit_lsn);
   // A transaction that left nothing in the log may come again after a crash: it leaves nothing again.
   if (!changed) return absl::OkStatus();
-  ASSAY_RETURN_IF_ERROR(state_->SetNumber(kClock, hybrid_.now().value));
+  ASSAY_RETURN_IF_ERROR(state_->Write(kClockNote, hybrid_.now()));
   if (source_ != v1::TransactionHeader::LIVE) return absl::OkStatus();  // Not from the stream: it never comes by.
   captured_ = {item.commit_lsn, item.end_lsn, writer_.facts().commit_time_us, writer_.facts().xid, item.end_lsn};
-  return StoreCapturedPosition(captured_, state_);
+  return state_->Write(kCapturedNote, captured_);
 }
 
 absl::Status Recorder::MovePosition(Lsn position) {
   captured_.position = position;
-  return StoreCapturedPosition(captured_, state_);
+  return state_->Write(kCapturedNote, captured_);
 }
 
 }  // namespace assay

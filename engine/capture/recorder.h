@@ -18,7 +18,6 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
-#include "engine/capture/captured_position.h"
 #include "engine/capture/declared_tables.h"
 #include "engine/capture/event_writer.h"
 #include "engine/capture/hybrid_clock.h"

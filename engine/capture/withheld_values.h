@@ -15,13 +15,6 @@
 
 namespace assay {
 
-struct WithheldValue {
-  std::string table;  // TableName::ToString.
-  std::string key;    // EncodeKey.
-  std::string column;
-  uint64_t bytes = 0;
-};
-
 class WithheldValues {
  public:
   explicit WithheldValues(LocalState* state) : state_(state) {}

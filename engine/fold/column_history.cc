@@ -2,47 +2,19 @@
 
 #include <algorithm>
 
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
 #include "log/annotate.h"
-#include "log/row_versions/row_ref.h"
 
 namespace assay {
-namespace {
-
-constexpr char kNulls[] = "nulls";
-
-std::string NumbersName(TableId table) { return absl::StrCat("columns:", table.value); }
-std::string RenamesName(TableId table) { return absl::StrCat("renames:", table.value); }
-std::string DeclaredName(const OriginId& origin, TableId table) {
-  return absl::StrCat("declared:", origin.Hex(), ":", table.value);
-}
-
-absl::Status Damaged() {
-  return absl::DataLossError("the log's notes of columns are damaged: put the newest copy of the log file back");
-}
-
-}  // namespace
 
 void ColumnHistory::Clear() {
   noted_.clear();
   nulls_.reset();
 }
 
-absl::StatusOr<std::map<std::string, uint32_t>> ColumnHistory::Numbers(TableId table) {
-  std::map<std::string, uint32_t> numbers;
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, state_->Get(NumbersName(table)));
-  ASSAY_ASSIGN_OR_RETURN(const std::vector<std::string> texts, DecodeKey(stored.value_or("")));
-  for (size_t i = 0; i + 2 <= texts.size(); i += 2) {
-    if (!absl::SimpleAtoi(texts[i + 1], &numbers[texts[i]])) return Damaged();
-  }
-  return numbers;
-}
-
 absl::Status ColumnHistory::Note(TableId table, const TableShape& shape) {
   std::vector<TableColumn>& noted = noted_[table];
   if (noted == shape.columns) return absl::OkStatus();
-  ASSAY_ASSIGN_OR_RETURN(auto numbers, Numbers(table));
+  ASSAY_ASSIGN_OR_RETURN(ColumnNumbers numbers, state_->Read(kColumnNumbersNote, table));
   bool changed = false;
   for (const TableColumn& column : shape.columns) {
     if (column.number == 0) continue;
@@ -52,13 +24,11 @@ absl::Status ColumnHistory::Note(TableId table, const TableShape& shape) {
   }
   noted = shape.columns;
   if (!changed) return absl::OkStatus();
-  std::vector<std::string> texts;
-  for (const auto& [name, number] : numbers) texts.insert(texts.end(), {name, absl::StrCat(number)});
-  return state_->Set(NumbersName(table), EncodeKey(texts));
+  return state_->Write(kColumnNumbersNote, numbers, table);
 }
 
 absl::StatusOr<std::map<std::string, std::string>> ColumnHistory::RenamedHere(TableId table, const TableShape& shape) {
-  ASSAY_ASSIGN_OR_RETURN(const auto numbers, Numbers(table));
+  ASSAY_ASSIGN_OR_RETURN(const ColumnNumbers numbers, state_->Read(kColumnNumbersNote, table));
   std::map<std::string, std::string> renamed;
   for (const auto& [name, number] : numbers) {
     const bool here = std::any_of(shape.columns.begin(), shape.columns.end(),
@@ -71,9 +41,9 @@ absl::StatusOr<std::map<std::string, std::string>> ColumnHistory::RenamedHere(Ta
 }
 
 absl::StatusOr<std::optional<Sequence>> ColumnHistory::NewestDeclared(const OriginId& origin, TableId table) {
-  ASSAY_ASSIGN_OR_RETURN(const uint64_t sequence, state_->GetNumber(DeclaredName(origin, table), 0));
-  if (sequence == 0) return std::nullopt;
-  return Sequence{sequence};
+  ASSAY_ASSIGN_OR_RETURN(const Sequence sequence, state_->Read(kDeclaredNote, origin, table));
+  if (sequence.value == 0) return std::nullopt;
+  return sequence;
 }
 
 absl::Status ColumnHistory::NoteDeclared(const OriginId& origin, TableId table, Sequence sequence) {
@@ -84,17 +54,14 @@ absl::Status ColumnHistory::NoteDeclared(const OriginId& origin, TableId table, 
     for (const auto& was : old_schema->schema.columns()) {
       for (const auto& is : new_schema->schema.columns()) {
         if (was.number() == 0 || was.number() != is.number() || was.name() == is.name()) continue;
-        ASSAY_RETURN_IF_ERROR(state_->SetNumber(RenamesName(table), 1));
+        ASSAY_RETURN_IF_ERROR(state_->Write(kRenamesNote, true, table));
       }
     }
   }
-  return state_->SetNumber(DeclaredName(origin, table), sequence.value);
+  return state_->Write(kDeclaredNote, sequence, origin, table);
 }
 
-absl::StatusOr<bool> ColumnHistory::RenamedElsewhere(TableId table) {
-  ASSAY_ASSIGN_OR_RETURN(const uint64_t renames, state_->GetNumber(RenamesName(table), 0));
-  return renames != 0;
-}
+absl::StatusOr<bool> ColumnHistory::RenamedElsewhere(TableId table) { return state_->Read(kRenamesNote, table); }
 
 absl::StatusOr<ColumnHistory::Fate> ColumnHistory::FateOf(const Version& version, TableId table, absl::string_view name,
                                                           uint32_t number, const TableShape& shape) {
@@ -121,36 +88,16 @@ absl::StatusOr<ColumnHistory::Fate> ColumnHistory::FateOf(const Version& version
   return fate;
 }
 
-absl::StatusOr<ColumnHistory::Nulls*> ColumnHistory::LoadNulls() {
+absl::StatusOr<ColumnNulls*> ColumnHistory::LoadNulls() {
   if (nulls_.has_value()) return &*nulls_;
-  Nulls nulls;
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, state_->Get(kNulls));
-  ASSAY_ASSIGN_OR_RETURN(const std::vector<std::string> texts, DecodeKey(stored.value_or("")));
-  for (size_t i = 0; i + 3 <= texts.size(); i += 3) {
-    TableId table;
-    ColumnId column;
-    HlcStamp stamp;
-    if (!absl::SimpleAtoi(texts[i], &table.value) || !absl::SimpleAtoi(texts[i + 1], &column.value) ||
-        !absl::SimpleAtoi(texts[i + 2], &stamp.value)) {
-      return Damaged();
-    }
-    nulls[{table, column}] = stamp;
-  }
-  nulls_ = std::move(nulls);
+  ASSAY_ASSIGN_OR_RETURN(nulls_, state_->Read(kNullsNote));
   return &*nulls_;
 }
 
-absl::Status ColumnHistory::StoreNulls() {
-  std::vector<std::string> texts;
-  for (const auto& [column, stamp] : *nulls_) {
-    texts.insert(texts.end(),
-                 {absl::StrCat(column.first.value), absl::StrCat(column.second.value), absl::StrCat(stamp.value)});
-  }
-  return state_->Set(kNulls, EncodeKey(texts));
-}
+absl::Status ColumnHistory::StoreNulls() { return state_->Write(kNullsNote, *nulls_); }
 
 absl::Status ColumnHistory::NoteNull(TableId table, ColumnId column, HlcStamp stamp) {
-  ASSAY_ASSIGN_OR_RETURN(Nulls * nulls, LoadNulls());
+  ASSAY_ASSIGN_OR_RETURN(ColumnNulls * nulls, LoadNulls());
   const auto [it, is_new] = nulls->try_emplace({table, column}, stamp);
   if (!is_new && it->second <= stamp) return absl::OkStatus();
   it->second = stamp;
@@ -158,14 +105,14 @@ absl::Status ColumnHistory::NoteNull(TableId table, ColumnId column, HlcStamp st
 }
 
 absl::StatusOr<std::set<TableId>> ColumnHistory::TablesWithNulls() {
-  ASSAY_ASSIGN_OR_RETURN(const Nulls* nulls, LoadNulls());
+  ASSAY_ASSIGN_OR_RETURN(const ColumnNulls* nulls, LoadNulls());
   std::set<TableId> tables;
   for (const auto& [column, _] : *nulls) tables.insert(column.first);
   return tables;
 }
 
 absl::StatusOr<std::map<ColumnId, HlcStamp>> ColumnHistory::TakeAppeared(TableId table, const TableShape& shape) {
-  ASSAY_ASSIGN_OR_RETURN(Nulls * nulls, LoadNulls());
+  ASSAY_ASSIGN_OR_RETURN(ColumnNulls * nulls, LoadNulls());
   std::map<ColumnId, HlcStamp> appeared;
   for (auto it = nulls->begin(); it != nulls->end();) {
     const auto [of, column] = it->first;

@@ -62,17 +62,15 @@ class ColumnHistory {
   absl::StatusOr<std::map<ColumnId, HlcStamp>> TakeAppeared(TableId table, const TableShape& shape);
 
  private:
-  using Nulls = std::map<std::pair<TableId, ColumnId>, HlcStamp>;
-  absl::StatusOr<std::map<std::string, uint32_t>> Numbers(TableId table);
   absl::StatusOr<std::optional<Sequence>> NewestDeclared(const OriginId& origin, TableId table);
-  absl::StatusOr<Nulls*> LoadNulls();
+  absl::StatusOr<ColumnNulls*> LoadNulls();
   absl::Status StoreNulls();
 
   const OriginId own_;
   TableNames* names_;
   LocalState* state_;
   std::map<TableId, std::vector<TableColumn>> noted_;
-  std::optional<Nulls> nulls_;
+  std::optional<ColumnNulls> nulls_;
 };
 
 }  // namespace assay

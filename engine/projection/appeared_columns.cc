@@ -1,7 +1,6 @@
 #include "engine/projection/appeared_columns.h"
 
 #include <map>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -28,23 +27,13 @@ absl::Status AppearedColumns::MakeDue(TableId table, ColumnId column, HlcStamp s
     const Version version = *versions.Find(column);
     ASSAY_ASSIGN_OR_RETURN(const bool is_null, WroteNull(table, column, version, shape));
     if (!is_null) continue;
-    ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, unsettled_->Find(ref));
-    UnsettledRow row = known.value_or(UnsettledRow{});
-    if (!known.has_value()) {
-      ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, values_->Change(version));
-      const RowKey key(change->row().key().begin(), change->row().key().end());
-      row.row = ref;
-      row.key = EncodeKey(key);
-      row.since_ms = absl::ToUnixMillis(now);
-      row.origin = version.origin;
-      row.sequence = version.sequence;
-      row.held = std::move(versions);
-    }
-    if (row.held.has_value()) {
-      row.held->columns.EraseIf([&](const ColumnVersion& held) { return held.column == column; });
-    }
-    row.retry_at_ms = 0;
-    ASSAY_RETURN_IF_ERROR(unsettled_->Put(row));
+    ASSAY_ASSIGN_OR_RETURN(const bool was_unsettled, unsettled_->LoseColumn(ref, column));
+    if (was_unsettled) continue;
+    ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, values_->Change(version));
+    const RowKey key(change->row().key().begin(), change->row().key().end());
+    versions.columns.EraseIf([&](const ColumnVersion& held) { return held.column == column; });
+    ASSAY_RETURN_IF_ERROR(unsettled_->MarkDue(ref, {EncodeKey(key), version.origin, version.sequence},
+                                              std::move(versions), absl::ToUnixMillis(now)));
   }
   return absl::OkStatus();
 }

@@ -160,6 +160,7 @@ absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetR
       if (targets[target].read) ++row;
       if (was_read && targets[target].unknown) ++plan.unknown_read, plan.unknown_there += found.exists ? 1 : 0;
       ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, versions(targets[target].ref));
+      if (stored != nullptr) plan.newest = std::max(plan.newest, Newest(*stored).stamp);
       ASSAY_RETURN_IF_ERROR(PlanRow(targets[target], stored, table, found, refused, &plan));
     }
   }

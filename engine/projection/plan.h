@@ -24,14 +24,17 @@
 
 namespace assay {
 
-// A row to be brought to the fold: it has news in the batch, or is unsettled, or both.
+// A row to be brought to the fold, with what is known of it: it has news in the batch, or is unsettled, or both.
+//
+// The log is asked for it twice: when it becomes a target (or is to be read again), and when it is planned. What was
+// found stays here for everybody in between.
 struct TargetRow {
   RowRef ref;
-  bool unknown = false;                     // When the read was asked for, the log had never heard of the row.
-  bool read = true;                         // False: it is taken not to be there.
   const PendingRow* pending = nullptr;      // Null: only unsettled.
   std::unique_ptr<UnsettledRow> unsettled;  // Null: it is not; then there is something pending.
-  uint64_t versions_at_read = 0;            // VersionsDigest when the read was asked for.
+  bool unknown = false;                     // The log had never heard of the row, and nothing on its way is about it.
+  uint64_t versions_at_read = 0;            // VersionsDigest of what the log had.
+  bool read = true;                         // False: it is taken not to be there.
 
   absl::string_view key() const { return pending != nullptr ? pending->key() : unsettled->key; }
 };
@@ -50,6 +53,7 @@ struct ProjectionPlan {
   // A row that was not there when it was read is to be inserted, and the log has heard of a change to it since: it may
   // have come and gone, which nothing in PostgreSQL would show. Read again.
   bool outdated = false;
+  HlcStamp newest;  // Of all that the log had of the targets.
   // Rows that were unknown to the log and were read, and those of them that were there.
   size_t unknown_read = 0;
   size_t unknown_there = 0;

@@ -145,7 +145,7 @@ absl::Status Projector::Step(size_t events_max, bool idle) {
       return Gather(events_max);
     case Phase::kRead:
       if (clock_->Now() >= retry_at_)
-        return std::exchange(shrink_, false) && Shrink() ? Gather(events_max) : StartRead();
+        return std::exchange(shrink_, false) && Shrink() ? Gather(events_max) : ReadAgain();
       wake_ = retry_at_;
       return absl::OkStatus();
     case Phase::kReading:
@@ -245,11 +245,19 @@ absl::Status Projector::Retry() {
                          unsettled_->Due(absl::ToUnixMillis(clock_->Now()), kRetryRowsMax));
   if (due.empty()) return absl::OkStatus();
   for (UnsettledRow& row : due) {
-    targets_.push_back({.ref = row.row, .unsettled = std::make_unique<UnsettledRow>(std::move(row))});
+    TargetRow& target = targets_.emplace_back(
+        TargetRow{.ref = row.row, .unsettled = std::make_unique<UnsettledRow>(std::move(row))});
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
+    NoteVersions(stored, &target);
   }
   std::sort(targets_.begin(), targets_.end(), [](const TargetRow& a, const TargetRow& b) { return a.ref < b.ref; });
   phase_ = Phase::kRead;
   retry_at_ = absl::InfinitePast();
+  return StartRead();
+}
+
+absl::Status Projector::ReadAgain() {
+  ASSAY_RETURN_IF_ERROR(LookAgain(&targets_));
   return StartRead();
 }
 
@@ -262,7 +270,7 @@ absl::Status Projector::StartRead() {
     return absl::OkStatus();
   }
   locked_ = attempts_ >= kAttemptsBeforeLocking || config_.naive_projection;
-  ASSAY_RETURN_IF_ERROR(Look(&targets_));
+  ChooseReads(&targets_);
   tag_ = Nonce();
   fence_.clear();
   read_ = NothingToRead(targets_);

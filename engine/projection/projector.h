@@ -117,16 +117,24 @@ class Projector : public ProjectionEcho {
   void DropBatch();
   std::string Nonce();
   absl::StatusOr<std::vector<TargetRow>> Targets(const Batch& batch);
-  // What is known of them before a read, and which of them need none.
-  absl::Status Look(std::vector<TargetRow>* targets);
-  absl::StatusOr<std::unique_ptr<UnsettledRow>> Unsettled(const RowRef& ref);
+  // What unsettled_ has of the target now.
+  absl::StatusOr<std::unique_ptr<UnsettledRow>> Unsettled(const TargetRow& target);
+  // The log has `stored` of the target now.
+  void NoteVersions(const RowVersions* stored, TargetRow* target) const;
+  // Time has gone by since they became targets.
+  absl::Status LookAgain(std::vector<TargetRow>* targets);
+  // Which of them need no read.
+  void ChooseReads(std::vector<TargetRow>* targets) const;
   // Every row that was read is as the log knows it, or will know it when landing_ has landed: it needs no fence.
   bool IsInLog() const;
   // What the log has of the rows of `targets_` when landing_ has landed.
   class VersionsToBe;
   void SetRowsCap(size_t rows);
   absl::Status Retry();
+  // Reads targets_, of which the log has just been asked.
   absl::Status StartRead();
+  // Reads them after another try, or a pause.
+  absl::Status ReadAgain();
   // Of `targets` nothing has to be looked at: the reply that has only the shapes of their tables.
   std::optional<ReadReply> NothingToRead(const std::vector<TargetRow>& targets) const;
   // Somebody was in our way: gathers a batch of half the rows, if there is half a batch to be had.

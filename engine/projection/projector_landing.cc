@@ -10,15 +10,7 @@
 namespace assay {
 namespace {
 
-constexpr absl::string_view kBatchLanded = "batch_landed";
 constexpr absl::Duration kAnchorInterval = absl::Seconds(60);
-
-// Soon at first, since a missing column or parent row is often on its way; then rarely, since each try costs the shop's
-// database.
-absl::Duration RetryDelay(uint32_t attempts) {
-  if (attempts > 50) return absl::Seconds(60);
-  return std::min(absl::Seconds(10), absl::Milliseconds(500) * (1 << std::min<uint32_t>(attempts, 10)));
-}
 
 }  // namespace
 
@@ -43,7 +35,7 @@ absl::Status Projector::Landed() {
   // After a restart the batch is not in memory; the log has it.
   if (batch->to() != landed.to()) ASSAY_RETURN_IF_ERROR(batch->Regather(landed.to()));
   ASSAY_RETURN_IF_ERROR(state_->EraseIntent(landed.batch()));
-  ASSAY_RETURN_IF_ERROR(state_->SetNumber(kBatchLanded, landed.batch()));
+  ASSAY_RETURN_IF_ERROR(state_->Write(kBatchLandedNote, landed.batch()));
   activity_ = false;
   anchor_at_ = clock_->Now() + kAnchorInterval;
   // What is read meanwhile was read after this had committed: what it writes is no change that came in between.
@@ -126,53 +118,26 @@ absl::Status Projector::Settle(std::deque<IntentRow> rows, Batch* batch) {
 
 absl::Status Projector::SettleRow(const IntentRow& row, const RowVersions& before, const RowVersions& merged,
                                   bool moved) {
-  const RowRef& ref = row.ref;
   const IntentRow::Remark& remark = row.remark();
-  ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, unsettled_->Find(ref));
-  const bool unwritten = row.write == IntentRow::Write::kNothing;
-  if (!row.refused && remark.missing.empty() && !moved) {
-    return known.has_value() ? unsettled_->Erase(ref) : absl::OkStatus();
-  }
-  UnsettledRow unsettled = known.value_or(UnsettledRow{});
+  if (!row.refused && remark.missing.empty() && !moved) return unsettled_->Settle(row.ref);
+  if (remark.key.empty()) return absl::InternalError("a projection has a row that none of its events is about");
+  const WaitingEvent waiting{remark.key, remark.origin, remark.sequence};
+  const ParkCause cause{remark.cause, remark.sqlstate};
   const int64_t now_ms = absl::ToUnixMillis(clock_->Now());
-  if (!known.has_value() || known->cause.empty()) {
-    unsettled.since_ms = now_ms;
-    unsettled.attempts = 0;
-    if (remark.key.empty()) return absl::InternalError("a projection has a row that none of its events is about");
-    unsettled.origin = remark.origin;
-    unsettled.sequence = remark.sequence;
-  }
-  const RowVersions held = known.has_value() && known->held_known ? known->held.value_or(RowVersions{}) : before;
-  unsettled.row = ref;
-  unsettled.key = remark.key;
-  unsettled.cause = remark.cause;
-  unsettled.sqlstate = remark.sqlstate;
   if (moved) {
-    // A local commit changed it before our own went by: look again, and compare every value. An update or a delete
-    // would have been stopped by that; a row that was to stay as it is was not written, and one that was absent may
-    // have come and gone.
-    unsettled.held_known = false;
-    if (!unwritten) unsettled.held = row.write == IntentRow::Write::kDelete ? std::nullopt : std::optional(merged);
-    if (unwritten && !known.has_value()) unsettled.held = before.IsLive() ? std::optional(before) : std::nullopt;
-    unsettled.retry_at_ms = 0;
-    return unsettled_->Put(unsettled);
+    // An update or a delete would have been stopped by what changed the row. One that was to stay as it is was not
+    // written, and one that was absent may have come and gone.
+    std::optional<bool> there;
+    if (row.write != IntentRow::Write::kNothing) there = row.write != IntentRow::Write::kDelete;
+    return unsettled_->MarkMoved(row.ref, waiting, cause, there, before.IsLive(), now_ms);
   }
-  if (row.refused) {
-    if (!known.has_value()) {
-      unsettled.held_known = true;
-      unsettled.held = held;
-    }
-  } else {
-    // Written but for the columns that are not here: of those PostgreSQL holds what it held.
-    RowVersions written = merged;
-    written.columns.EraseIf([&](const ColumnVersion& column) {
-      return std::count(remark.missing.begin(), remark.missing.end(), column.column.value) > 0;
-    });
-    unsettled.held_known = true;
-    unsettled.held = std::move(written);
-  }
-  unsettled.retry_at_ms = now_ms + absl::ToInt64Milliseconds(RetryDelay(unsettled.attempts++));
-  return unsettled_->Put(unsettled);
+  if (row.refused) return unsettled_->ParkRefused(row.ref, waiting, cause, before, now_ms);
+  // Of the columns that are not here PostgreSQL holds what it held.
+  RowVersions written = merged;
+  written.columns.EraseIf([&](const ColumnVersion& column) {
+    return std::count(remark.missing.begin(), remark.missing.end(), column.column.value) > 0;
+  });
+  return unsettled_->ParkPartly(row.ref, waiting, cause, std::move(written), now_ms);
 }
 
 absl::Status Projector::RecordMeetings(const RowRef& ref, absl::string_view key, const std::vector<Meeting>& meetings) {

@@ -12,7 +12,6 @@
 namespace assay {
 namespace {
 
-constexpr absl::string_view kBatch = "batch";
 // Where nothing else reads the tables. A column that some branch has and that never comes here costs next to nothing.
 constexpr absl::Duration kProbeIntervalMax = absl::Minutes(5);
 
@@ -25,38 +24,50 @@ absl::StatusOr<std::vector<TargetRow>> Projector::Targets(const Batch& batch) {
   targets.reserve(batch.rows().size());
   for (const PendingRow& pending : batch.rows()) {
     TargetRow target{.ref = pending.ref, .pending = &pending};
-    ASSAY_ASSIGN_OR_RETURN(target.unsettled, Unsettled(pending.ref));
-    if (target.unsettled == nullptr) {
-      ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(pending.ref));
-      if (stored != nullptr) {
-        RowVersions merged = *stored;
-        Merge(pending.incoming(), &merged);
-        if (merged == *stored) continue;
-      }
+    ASSAY_ASSIGN_OR_RETURN(target.unsettled, Unsettled(target));
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
+    if (target.unsettled == nullptr && stored != nullptr) {
+      RowVersions merged = *stored;
+      Merge(pending.incoming(), &merged);
+      if (merged == *stored) continue;
     }
+    NoteVersions(stored, &target);
     targets.push_back(std::move(target));
   }
   std::sort(targets.begin(), targets.end(), [](const TargetRow& a, const TargetRow& b) { return a.ref < b.ref; });
   return targets;
 }
 
-absl::StatusOr<std::unique_ptr<UnsettledRow>> Projector::Unsettled(const RowRef& ref) {
-  ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> row, unsettled_->Find(ref));
-  return row.has_value() ? std::make_unique<UnsettledRow>(*std::move(row)) : nullptr;
+// What is noted of a target that is only unsettled, and has been settled since: it is compared once more.
+absl::StatusOr<std::unique_ptr<UnsettledRow>> Projector::Unsettled(const TargetRow& target) {
+  ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> row, unsettled_->Find(target.ref));
+  if (row.has_value()) return std::make_unique<UnsettledRow>(*std::move(row));
+  if (target.pending != nullptr) return nullptr;
+  return std::make_unique<UnsettledRow>(UnsettledRow{target.ref, target.unsettled->key, false});
 }
 
-absl::Status Projector::Look(std::vector<TargetRow>* targets) {
-  const auto is_on_its_way = [this](const RowRef& ref) {
-    return (landing_.has_value() && landing_->Concerns(ref)) || (intent_.has_value() && intent_->Concerns(ref));
+void Projector::NoteVersions(const RowVersions* stored, TargetRow* target) const {
+  const auto concerns = [target](const std::optional<OpenIntent>& intent) {
+    return intent.has_value() && intent->Concerns(target->ref);
   };
+  target->versions_at_read = VersionsDigest(stored);
+  target->unknown = stored == nullptr && target->unsettled == nullptr && !concerns(landing_) && !concerns(intent_);
+}
+
+absl::Status Projector::LookAgain(std::vector<TargetRow>* targets) {
   for (TargetRow& target : *targets) {
+    ASSAY_ASSIGN_OR_RETURN(target.unsettled, Unsettled(target));
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
-    target.versions_at_read = VersionsDigest(stored);
-    target.unknown = stored == nullptr && target.unsettled == nullptr && !is_on_its_way(target.ref);
+    NoteVersions(stored, &target);
+  }
+  return absl::OkStatus();
+}
+
+void Projector::ChooseReads(std::vector<TargetRow>* targets) const {
+  for (TargetRow& target : *targets) {
     target.read = locked_ || !assume_absent_ || !target.unknown || target.pending == nullptr ||
                   !target.pending->incoming().IsLive();
   }
-  return absl::OkStatus();
 }
 
 // A read's fence brings into the log what was committed until then, and there is none here; so that the log is not far
@@ -81,7 +92,7 @@ absl::Status Projector::PlanNext() {
   if (!intent_.has_value() || ahead_tried_) return absl::OkStatus();
   ahead_tried_ = true;
   ASSAY_ASSIGN_OR_RETURN(std::vector<TargetRow> targets, Targets(*next_));
-  ASSAY_RETURN_IF_ERROR(Look(&targets));
+  ChooseReads(&targets);
   const std::optional<ReadReply> shapes = NothingToRead(targets);
   if (!shapes.has_value()) return absl::OkStatus();
   ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, planner_.Plan(targets, *shapes, {}, ProjectionPlanner::Unknown));
@@ -92,7 +103,10 @@ absl::Status Projector::PlanNext() {
 absl::StatusOr<bool> Projector::TakeAhead(ProjectionPlan* plan) {
   if (!ahead_.has_value()) return false;
   Ahead ahead = *std::exchange(ahead_, std::nullopt);
-  if (ahead.stale) ASSAY_RETURN_IF_ERROR(Look(&ahead.targets));
+  if (ahead.stale) {
+    ASSAY_RETURN_IF_ERROR(LookAgain(&ahead.targets));
+    ChooseReads(&ahead.targets);
+  }
   if (!NothingToRead(ahead.targets).has_value()) return false;
   targets_ = std::move(ahead.targets);
   *plan = std::move(ahead.plan);
@@ -170,11 +184,7 @@ absl::Status Projector::Plan() {
   // Between the read and here the row may have become settled, parked or changed by a captured commit.
   for (TargetRow& target : targets_) {
     if (unread_) break;
-    ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<UnsettledRow> now, Unsettled(target.ref));
-    if (now == nullptr && target.pending == nullptr) {
-      now = std::make_unique<UnsettledRow>(UnsettledRow{target.ref, std::move(target.unsettled->key), false});
-    }
-    target.unsettled = std::move(now);
+    ASSAY_ASSIGN_OR_RETURN(target.unsettled, Unsettled(target));
   }
   const VersionsToBe versions(*this);
   ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan,
@@ -186,23 +196,17 @@ absl::Status Projector::Plan() {
   // since.
   if (plan.outdated && !locked_ && !config_.naive_projection) {
     ++attempts_;
-    return Shrink() ? absl::OkStatus() : StartRead();
+    return Shrink() ? absl::OkStatus() : ReadAgain();
   }
   return Ask(std::move(plan));
 }
 
 absl::Status Projector::Ask(ProjectionPlan plan) {
   v1::ProjectionIntent intent;
-  ASSAY_ASSIGN_OR_RETURN(const uint64_t last, state_->GetNumber(kBatch, 0));
+  ASSAY_ASSIGN_OR_RETURN(const uint64_t last, state_->Read(kBatchAskedNote));
   intent.set_batch(last + 1);
   intent.set_tag(tag_);
-  HlcStamp stamp = batch_->stamp();
-  for (const TargetRow& target : targets_) {
-    if (unread_) break;  // The log has nothing of them.
-    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
-    if (stored != nullptr) stamp = std::max(stamp, Newest(*stored).stamp);
-  }
-  intent.set_stamp(stamp.value);
+  intent.set_stamp(std::max(batch_->stamp(), plan.newest).value);
   for (const auto& [origin, to] : batch_->to()) {
     v1::ProjectionIntent::Range* range = intent.add_ranges();
     range->set_origin(origin.bytes.data(), origin.bytes.size());
@@ -217,7 +221,7 @@ absl::Status Projector::Ask(ProjectionPlan plan) {
     request.writes[i].unread = shapes_.at(targets_[written_[i].front()].ref.table);
   ASSAY_ASSIGN_OR_RETURN(intent_, OpenIntent::Make(std::move(intent), std::move(plan.rows)));
   batch_->Seal();
-  ASSAY_RETURN_IF_ERROR(state_->SetNumber(kBatch, intent_->batch()));
+  ASSAY_RETURN_IF_ERROR(state_->Write(kBatchAskedNote, intent_->batch()));
   ASSAY_RETURN_IF_ERROR(state_->PutIntent(intent_->batch(), intent_->Serialize()));
   call_ = DatabaseProject{std::move(request)};
   phase_ = Phase::kProjecting;

@@ -3,16 +3,11 @@
 #include <algorithm>
 #include <optional>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "log/annotate.h"
 
 namespace assay {
 namespace {
-
-constexpr char kServer[] = "server";
-constexpr char kRepair[] = "repair";
 
 Judgement DatabaseBehind(absl::string_view cause) { return {RestoreState::kDatabaseBehind, std::string(cause)}; }
 
@@ -88,13 +83,13 @@ absl::string_view RestoreRemedy(RestoreState state) {
 
 absl::StatusOr<LogEvidence> ReadLogEvidence(const OriginId& own, EventLog& log, LocalState& state) {
   LogEvidence evidence{.own = own};
-  ASSAY_ASSIGN_OR_RETURN(evidence.captured, LoadCapturedPosition(state));
-  ASSAY_ASSIGN_OR_RETURN(evidence.batch_landed, state.GetNumber("batch_landed", 0));
-  ASSAY_ASSIGN_OR_RETURN(evidence.batch_asked, state.GetNumber("batch", 0));
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> server, state.Get(kServer));
-  const std::vector<std::string> parts = absl::StrSplit(server.value_or(""), ' ');
-  if (parts.size() == 2 && absl::SimpleAtoi(parts[1], &evidence.timeline)) evidence.server = parts[0];
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> repair, state.Get(kRepair));
+  ASSAY_ASSIGN_OR_RETURN(evidence.captured, state.Read(kCapturedNote));
+  ASSAY_ASSIGN_OR_RETURN(evidence.batch_landed, state.Read(kBatchLandedNote));
+  ASSAY_ASSIGN_OR_RETURN(evidence.batch_asked, state.Read(kBatchAskedNote));
+  ASSAY_ASSIGN_OR_RETURN(const KnownServer server, state.Read(kServerNote));
+  evidence.server = server.id;
+  evidence.timeline = server.timeline;
+  ASSAY_ASSIGN_OR_RETURN(const std::string repair, state.Read(kRepairNote));
   for (const RestoreState state : {RestoreState::kDatabaseBehind, RestoreState::kGap}) {
     if (repair == RestoreStateName(state)) evidence.unfinished = state;
   }
@@ -108,13 +103,13 @@ absl::StatusOr<LogEvidence> ReadLogEvidence(const OriginId& own, EventLog& log, 
 }
 
 absl::Status NoteRepair(RestoreState state, LocalState* local) {
-  return local->Set(kRepair, state == RestoreState::kNormal ? "" : RestoreStateName(state));
+  return local->Write(kRepairNote, state == RestoreState::kNormal ? "" : std::string(RestoreStateName(state)));
 }
 
 absl::Status NoteServer(const std::string& server, uint32_t timeline, LocalState* state) {
-  const std::string note = absl::StrCat(server, " ", timeline);
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> noted, state->Get(kServer));
-  return noted == note ? absl::OkStatus() : state->Set(kServer, note);
+  const KnownServer found{server, timeline};
+  ASSAY_ASSIGN_OR_RETURN(const KnownServer noted, state->Read(kServerNote));
+  return noted == found ? absl::OkStatus() : state->Write(kServerNote, found);
 }
 
 Judgement Judge(const LogEvidence& log, const DatabaseEvidence& database) {

@@ -15,9 +15,9 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "engine/capture/captured_position.h"
 #include "engine/database.h"
 #include "log/event_log.h"
+#include "log/local_state/local_state.h"
 #include "log/types.h"
 
 namespace assay {

@@ -45,21 +45,16 @@ absl::Status TableComparer::Row(absl::Span<const TupleValue> tuple) {
 }
 
 absl::Status TableComparer::TakeOn(const RowRef& ref, const RowVersions& versions) {
-  ASSAY_RETURN_IF_ERROR(parts_.unsettled->Erase(ref));
+  ASSAY_RETURN_IF_ERROR(parts_.unsettled->Settle(ref));
   return parts_.rows->Put(ref, versions);
 }
 
 absl::Status TableComparer::MakeDue(const RowRef& ref, const RowKey& key, const RowVersions& versions, bool there) {
   ASSAY_RETURN_IF_ERROR(parts_.rows->Put(ref, versions));
-  UnsettledRow due;
-  due.row = ref;
-  due.key = EncodeKey(key);
-  due.held_known = !there;
-  if (there) due.held = versions;
-  due.origin = Newest(versions).origin;
-  due.sequence = Newest(versions).sequence;
-  due.since_ms = time_us_ / 1000;
-  return parts_.unsettled->Put(due);
+  const Version newest = Newest(versions);
+  const WaitingEvent waiting{EncodeKey(key), newest.origin, newest.sequence};
+  if (there) return parts_.unsettled->MarkDifferent(ref, waiting, time_us_ / 1000);
+  return parts_.unsettled->MarkDue(ref, waiting, std::nullopt, time_us_ / 1000);
 }
 
 absl::Status TableComparer::WriteInsert(absl::Span<const TupleValue> tuple) {

@@ -7,44 +7,27 @@
 namespace assay {
 namespace {
 
-constexpr char kSession[] = "hub_session";
-constexpr char kRefusal[] = "hub_session_refused";
-constexpr size_t kNonceBytes = 16;
 // Starts in a row without a reply that are remembered. An older one could matter only if just its reply, and every one
 // since, was lost.
 constexpr size_t kKnownMax = 64;
 
 std::string Nonce(Random& random) {
   std::string nonce;
-  while (nonce.size() < kNonceBytes) PutFixed64(&nonce, random.Next());
+  while (nonce.size() < KnownSessions::kNonceBytes) PutFixed64(&nonce, random.Next());
   return nonce;
 }
 
 }  // namespace
 
 absl::Status SessionGate::Load() {
-  counter_ = 0;
-  known_.clear();
   ASSAY_ASSIGN_OR_RETURN(refusal_, SessionRefusal(*state_));
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, state_->Get(kSession));
-  if (!stored.has_value()) return absl::OkStatus();
-  ByteReader reader(*stored);
-  bool good = reader.Fixed64(&counter_);
-  while (good && !reader.empty()) {
-    absl::string_view nonce;
-    good = reader.Take(kNonceBytes, &nonce);
-    known_.emplace_back(nonce);
-  }
-  if (!good) return absl::DataLossError("the log's note of its session at the hub is damaged; run `assay repair`");
+  ASSAY_ASSIGN_OR_RETURN(const KnownSessions sessions, state_->Read(kSessionsNote));
+  counter_ = sessions.counter;
+  known_ = sessions.nonces;
   return absl::OkStatus();
 }
 
-absl::Status SessionGate::Store() {
-  std::string bytes;
-  PutFixed64(&bytes, counter_);
-  for (const std::string& nonce : known_) bytes += nonce;
-  return state_->Set(kSession, bytes);
-}
+absl::Status SessionGate::Store() { return state_->Write(kSessionsNote, {counter_, known_}); }
 
 absl::Status SessionGate::Step(bool paused) {
   wake_ = absl::InfiniteFuture();
@@ -81,21 +64,18 @@ absl::Status SessionGate::OnReply(const absl::StatusOr<SessionReply>& reply) {
         "from an older copy");
     // Asked again now and then: the other copy may be told to give way.
     link_.TryAt(clock_->Now() + absl::Minutes(1));
-    return state_->Set(kRefusal, refusal_);
+    return state_->Write(kRefusalNote, refusal_);
   }
   counter_ = reply->counter;
   known_ = {session_};
   open_ = true;
   if (!refusal_.empty()) {
     refusal_.clear();
-    ASSAY_RETURN_IF_ERROR(state_->Set(kRefusal, ""));
+    ASSAY_RETURN_IF_ERROR(state_->Write(kRefusalNote, ""));
   }
   return Store();
 }
 
-absl::StatusOr<std::string> SessionRefusal(LocalState& state) {
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, state.Get(kRefusal));
-  return stored.value_or("");
-}
+absl::StatusOr<std::string> SessionRefusal(LocalState& state) { return state.Read(kRefusalNote); }
 
 }  // namespace assay

@@ -2,8 +2,8 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "log/annotate.h"
-#include "log/bytes.h"
 #include "log/check.h"
 #include "log/local_state/stored_rows.h"
 
@@ -18,26 +18,26 @@ uint64_t Unsigned(int64_t value) { return static_cast<uint64_t>(value); }
 absl::StatusOr<std::unique_ptr<LocalState>> LocalState::Open(LogFile* file, EventLog* log) {
   std::unique_ptr<LocalState> state(new LocalState(file, log));
   ASSAY_RETURN_IF_ERROR(state->Load());
-  ASSAY_ASSIGN_OR_RETURN(state->get_, file->Prepare("SELECT value FROM value WHERE name = ?1"));
+  ASSAY_ASSIGN_OR_RETURN(state->read_note_, file->Prepare("SELECT value FROM value WHERE name = ?1"));
   ASSAY_ASSIGN_OR_RETURN(state->seen_,
                          file->Prepare("SELECT seen FROM seen WHERE by_origin = ?1 AND of_origin = ?2 AND "
                                        "sequence <= ?3 ORDER BY sequence DESC LIMIT 1"));
   if (!file->read_only()) {
-    ASSAY_ASSIGN_OR_RETURN(state->set_, file->Prepare("INSERT OR REPLACE INTO value VALUES (?1, ?2)"));
+    ASSAY_ASSIGN_OR_RETURN(state->write_note_, file->Prepare("INSERT OR REPLACE INTO value VALUES (?1, ?2)"));
     ASSAY_ASSIGN_OR_RETURN(state->set_projected_, file->Prepare("INSERT OR REPLACE INTO projected VALUES (?1, ?2)"));
     ASSAY_ASSIGN_OR_RETURN(
         state->add_seen_,
         file->Prepare("INSERT OR REPLACE INTO seen (by_origin, of_origin, sequence, seen) VALUES (?1, ?2, ?3, ?4)"));
   }
   LocalState* raw = state.get();
-  raw->participation_ = file->AddParticipant([raw] { return raw->WriteValues(); }, [raw] { return raw->Load(); });
+  raw->participation_ = file->AddParticipant([raw] { return raw->WriteNotes(); }, [raw] { return raw->Load(); });
   return state;
 }
 
 absl::Status LocalState::Refresh() { return file_->read_only() ? Load() : absl::OkStatus(); }
 
 absl::Status LocalState::Load() {
-  values_.clear();
+  notes_.clear();
   projected_.clear();
   ASSAY_ASSIGN_OR_RETURN(Statement projected, file_->Prepare("SELECT origin, sequence FROM projected"));
   for (;;) {
@@ -49,41 +49,32 @@ absl::Status LocalState::Load() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::optional<std::string>> LocalState::Get(absl::string_view name) {
-  if (const auto found = values_.find(name); found != values_.end()) return found->second;
-  get_.BindText(1, name);
-  ASSAY_ASSIGN_OR_RETURN(const bool row, get_.Step());
+absl::Status LocalState::Damaged(absl::string_view about) {
+  return absl::DataLossError(
+      absl::StrCat("the log's note of ", about, " is damaged: put the newest good copy of the log file back"));
+}
+
+absl::StatusOr<std::optional<std::string>> LocalState::ReadBytes(const std::string& name) {
+  if (const auto found = notes_.find(name); found != notes_.end()) return found->second;
+  read_note_.BindText(1, name);
+  ASSAY_ASSIGN_OR_RETURN(const bool row, read_note_.Step());
   if (!row) return std::nullopt;
-  std::string value(get_.Blob(0));
-  get_.Reset();
-  return value;
+  std::string bytes(read_note_.Blob(0));
+  read_note_.Reset();
+  return bytes;
 }
 
-absl::Status LocalState::Set(absl::string_view name, absl::string_view value) {
-  if (!file_->InTransaction()) return set_.BindText(1, name).BindBlob(2, value).Run();
-  values_[std::string(name)] = std::string(value);
+absl::Status LocalState::WriteBytes(const std::string& name, std::string bytes) {
+  if (!file_->InTransaction()) return write_note_.BindText(1, name).BindBlob(2, bytes).Run();
+  notes_[name] = std::move(bytes);
   return absl::OkStatus();
 }
 
-absl::Status LocalState::WriteValues() {
-  for (const auto& [name, value] : values_) ASSAY_RETURN_IF_ERROR(set_.BindText(1, name).BindBlob(2, value).Run());
-  values_.clear();
+absl::Status LocalState::WriteNotes() {
+  for (const auto& [name, bytes] : notes_)
+    ASSAY_RETURN_IF_ERROR(write_note_.BindText(1, name).BindBlob(2, bytes).Run());
+  notes_.clear();
   return absl::OkStatus();
-}
-
-absl::StatusOr<uint64_t> LocalState::GetNumber(absl::string_view name, uint64_t otherwise) {
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> value, Get(name));
-  if (!value) return otherwise;
-  ByteReader reader(*value);
-  uint64_t number;
-  if (!reader.Fixed64(&number) || !reader.empty()) return MalformedTable("value");
-  return number;
-}
-
-absl::Status LocalState::SetNumber(absl::string_view name, uint64_t value) {
-  std::string bytes;
-  PutFixed64(&bytes, value);
-  return Set(name, bytes);
 }
 
 Sequence LocalState::Projected(const OriginId& origin) const {

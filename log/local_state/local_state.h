@@ -2,7 +2,8 @@
 // way, and small named notes.
 //
 // All of it is derived or local to this branch; none of it is history. What was written is read back at once, and
-// becomes durable with the LogFile's transaction. Not thread-safe.
+// becomes durable with the LogFile's transaction. A note may also be written outside of one, and is durable then when
+// Write returns. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +11,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "log/event_log.h"
+#include "log/local_state/notes.h"
 #include "log/log_file.h"
 #include "log/types.h"
 
@@ -28,11 +31,20 @@ class LocalState {
   // For a log file opened read-only: sees what the writer has committed since. Refresh the EventLog first.
   absl::Status Refresh();
 
-  // Named values, small: "clock", "captured", "batch". nullopt: never set.
-  absl::StatusOr<std::optional<std::string>> Get(absl::string_view name);
-  absl::Status Set(absl::string_view name, absl::string_view value);
-  absl::StatusOr<uint64_t> GetNumber(absl::string_view name, uint64_t otherwise);
-  absl::Status SetNumber(absl::string_view name, uint64_t value);
+  // Of one of notes.h; T{}: it was never written. DATA_LOSS when what is stored is no T.
+  template <typename T, typename... Subject>
+  absl::StatusOr<T> Read(const Note<T, Subject...>& note, const std::type_identity_t<Subject>&... of) {
+    absl::StatusOr<std::optional<std::string>> bytes = ReadBytes(NameOf(note.name, of...));
+    if (!bytes.ok()) return bytes.status();
+    T value{};
+    if (bytes->has_value() && !DecodeNote(**bytes, &value)) return Damaged(note.about);
+    return value;
+  }
+  template <typename T, typename... Subject>
+  absl::Status Write(const Note<T, Subject...>& note, const std::type_identity_t<T>& value,
+                     const std::type_identity_t<Subject>&... of) {
+    return WriteBytes(NameOf(note.name, of...), EncodeNote(value));
+  }
 
   // How far each origin's chain is merged and projected.
   Sequence Projected(const OriginId& origin) const;
@@ -51,14 +63,24 @@ class LocalState {
  private:
   LocalState(LogFile* file, EventLog* log) : file_(file), log_(log) {}
   absl::Status Load();
-  absl::Status WriteValues();
+  template <typename... Subject>
+  static std::string NameOf(absl::string_view name, const Subject&... of) {
+    std::string full(name);
+    ((full += ':', full += SubjectText(of)), ...);
+    return full;
+  }
+  static absl::Status Damaged(absl::string_view about);
+  absl::StatusOr<std::optional<std::string>> ReadBytes(const std::string& name);
+  absl::Status WriteBytes(const std::string& name, std::string bytes);
+  absl::Status WriteNotes();
+
   LogFile* file_;
   LogFile::Participation participation_;
   EventLog* log_;
-  // Set in this transaction of the log: some change with each captured one.
-  std::map<std::string, std::string, std::less<>> values_;
+  // Notes written in this transaction of the log, by name: some change with each captured one.
+  std::map<std::string, std::string> notes_;
   std::map<OriginId, Sequence> projected_;
-  Statement get_, set_, set_projected_, add_seen_, seen_;
+  Statement read_note_, write_note_, set_projected_, add_seen_, seen_;
 };
 
 }  // namespace assay

@@ -1,5 +1,6 @@
 #include "log/local_state/unsettled_rows.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,19 +16,25 @@ constexpr char kColumns[] =
     "SELECT table_id, key_hash, key, held_known, held, cause, sqlstate, origin, sequence, since_ms, retry_at_ms, "
     "attempts FROM unsettled ";
 
+// Nobody knows what PostgreSQL holds of it: it is looked at, and at once.
+void SetUnknown(bool there, UnsettledRow* row) {
+  row->held_known = false;
+  row->held.reset();
+  if (there) row->held.emplace();
+  row->retry_at_ms = 0;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<UnsettledRows>> UnsettledRows::Open(LogFile* file, EventLog* log) {
   std::unique_ptr<UnsettledRows> rows(new UnsettledRows(file, log));
   ASSAY_RETURN_IF_ERROR(rows->Load());
-  ASSAY_ASSIGN_OR_RETURN(rows->find_,
-                         file->Prepare(absl::StrCat(kColumns, "WHERE table_id = ?1 AND key_hash = ?2")));
+  ASSAY_ASSIGN_OR_RETURN(rows->find_, file->Prepare(absl::StrCat(kColumns, "WHERE table_id = ?1 AND key_hash = ?2")));
   if (!file->read_only()) {
     ASSAY_ASSIGN_OR_RETURN(
         rows->put_,
         file->Prepare("INSERT OR REPLACE INTO unsettled VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"));
-    ASSAY_ASSIGN_OR_RETURN(rows->erase_,
-                           file->Prepare("DELETE FROM unsettled WHERE table_id = ?1 AND key_hash = ?2"));
+    ASSAY_ASSIGN_OR_RETURN(rows->erase_, file->Prepare("DELETE FROM unsettled WHERE table_id = ?1 AND key_hash = ?2"));
   }
   UnsettledRows* raw = rows.get();
   raw->participation_ = file->AddParticipant([] { return absl::OkStatus(); }, [raw] { return raw->Load(); });
@@ -47,7 +54,7 @@ absl::Status UnsettledRows::Load() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<UnsettledRow> UnsettledRows::Read(const Statement& row) const {
+absl::StatusOr<UnsettledRow> UnsettledRows::Decode(const Statement& row) const {
   UnsettledRow result;
   ASSAY_ASSIGN_OR_RETURN(result.row, ReadRowRef(row, 0, kTable));
   result.key = std::string(row.Blob(2));
@@ -70,7 +77,7 @@ absl::StatusOr<std::vector<UnsettledRow>> UnsettledRows::ReadAll(Statement& rows
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, rows.Step());
     if (!row) return result;
-    ASSAY_ASSIGN_OR_RETURN(UnsettledRow unsettled, Read(rows));
+    ASSAY_ASSIGN_OR_RETURN(UnsettledRow unsettled, Decode(rows));
     result.push_back(std::move(unsettled));
   }
 }
@@ -80,15 +87,52 @@ absl::StatusOr<std::optional<UnsettledRow>> UnsettledRows::Find(const RowRef& ro
   find_.BindInt(1, row.table.value).BindBlob(2, View(row.key));
   ASSAY_ASSIGN_OR_RETURN(const bool found, find_.Step());
   if (!found) return std::nullopt;
-  absl::StatusOr<UnsettledRow> result = Read(find_);
+  absl::StatusOr<UnsettledRow> result = Decode(find_);
   find_.Reset();
   if (!result.ok()) return result.status();
   return *std::move(result);
 }
 
-absl::Status UnsettledRows::Put(const UnsettledRow& row) {
+absl::StatusOr<UnsettledRows::Entry> UnsettledRows::Begin(const RowRef& row, const WaitingEvent& waiting,
+                                                          int64_t now_ms) {
   ASSAY_CHECK(file_->InTransaction());
-  ASSAY_RETURN_IF_ERROR(Erase(row.row));
+  ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, Find(row));
+  if (known.has_value()) {
+    const bool parked = !known->cause.empty();
+    return Entry{*std::move(known), true, parked};
+  }
+  Entry entry;
+  entry.row.row = row;
+  entry.row.key = waiting.key;
+  entry.row.origin = waiting.origin;
+  entry.row.sequence = waiting.sequence;
+  entry.row.since_ms = now_ms;
+  return entry;
+}
+
+absl::StatusOr<UnsettledRows::Entry> UnsettledRows::BeginFailure(const RowRef& row, const WaitingEvent& waiting,
+                                                                 const ParkCause& cause, int64_t now_ms) {
+  ASSAY_ASSIGN_OR_RETURN(Entry entry, Begin(row, waiting, now_ms));
+  if (!entry.was_parked) {
+    entry.row.since_ms = now_ms;
+    entry.row.attempts = 0;
+    entry.row.origin = waiting.origin;
+    entry.row.sequence = waiting.sequence;
+  }
+  entry.row.key = waiting.key;
+  entry.row.cause = cause.text;
+  entry.row.sqlstate = cause.sqlstate;
+  return entry;
+}
+
+absl::Status UnsettledRows::ParkUntilRetry(Entry entry, int64_t now_ms) {
+  entry.row.retry_at_ms = now_ms + absl::ToInt64Milliseconds(RetryDelay(entry.row.attempts));
+  ++entry.row.attempts;
+  return Write(entry);
+}
+
+absl::Status UnsettledRows::Write(const Entry& entry) {
+  const UnsettledRow& row = entry.row;
   ASSAY_ASSIGN_OR_RETURN(const OriginIndex origin, log_->IndexOf(row.origin));
   const std::string held = row.held ? row.held->Encode(*log_) : "";
   put_.BindInt(1, row.row.table.value)
@@ -104,19 +148,85 @@ absl::Status UnsettledRows::Put(const UnsettledRow& row) {
       .BindInt(12, row.attempts);
   row.held ? put_.BindBlob(5, held) : put_.BindNull(5);
   ASSAY_RETURN_IF_ERROR(put_.Run());
-  ++count_;
-  if (!row.cause.empty()) ++parked_count_;
+  count_ += entry.was_there ? 0 : 1;
+  parked_count_ += (row.cause.empty() ? 0 : 1) - (entry.was_parked ? 1 : 0);
   return absl::OkStatus();
 }
 
-absl::Status UnsettledRows::Erase(const RowRef& row) {
+absl::Status UnsettledRows::Settle(const RowRef& row) {
   ASSAY_CHECK(file_->InTransaction());
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> old, Find(row));
-  if (!old) return absl::OkStatus();
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> known, Find(row));
+  if (!known.has_value()) return absl::OkStatus();
   ASSAY_RETURN_IF_ERROR(erase_.BindInt(1, row.table.value).BindBlob(2, View(row.key)).Run());
   --count_;
-  if (!old->cause.empty()) --parked_count_;
+  if (!known->cause.empty()) --parked_count_;
   return absl::OkStatus();
+}
+
+absl::Status UnsettledRows::ParkRefused(const RowRef& row, const WaitingEvent& waiting, const ParkCause& cause,
+                                        const RowVersions& held_if_settled, int64_t now_ms) {
+  ASSAY_ASSIGN_OR_RETURN(Entry entry, BeginFailure(row, waiting, cause, now_ms));
+  if (!entry.was_there) entry.row.held = held_if_settled;
+  return ParkUntilRetry(std::move(entry), now_ms);
+}
+
+absl::Status UnsettledRows::ParkPartly(const RowRef& row, const WaitingEvent& waiting, const ParkCause& cause,
+                                       RowVersions held, int64_t now_ms) {
+  ASSAY_ASSIGN_OR_RETURN(Entry entry, BeginFailure(row, waiting, cause, now_ms));
+  entry.row.held_known = true;
+  entry.row.held = std::move(held);
+  return ParkUntilRetry(std::move(entry), now_ms);
+}
+
+absl::Status UnsettledRows::MarkMoved(const RowRef& row, const WaitingEvent& waiting, const ParkCause& cause,
+                                      std::optional<bool> there_if_wrote, bool there_if_settled, int64_t now_ms) {
+  ASSAY_ASSIGN_OR_RETURN(Entry entry, BeginFailure(row, waiting, cause, now_ms));
+  const bool there_before = entry.was_there ? entry.row.IsThere() : there_if_settled;
+  SetUnknown(there_if_wrote.value_or(there_before), &entry.row);
+  return Write(entry);
+}
+
+absl::Status UnsettledRows::MarkDue(const RowRef& row, const WaitingEvent& waiting, std::optional<RowVersions> held,
+                                    int64_t now_ms) {
+  ASSAY_RETURN_IF_ERROR(Settle(row));
+  ASSAY_ASSIGN_OR_RETURN(Entry entry, Begin(row, waiting, now_ms));
+  entry.row.held = std::move(held);
+  return Write(entry);
+}
+
+absl::Status UnsettledRows::MarkDifferent(const RowRef& row, const WaitingEvent& waiting, int64_t now_ms) {
+  ASSAY_RETURN_IF_ERROR(Settle(row));
+  ASSAY_ASSIGN_OR_RETURN(Entry entry, Begin(row, waiting, now_ms));
+  SetUnknown(/*there=*/true, &entry.row);
+  return Write(entry);
+}
+
+absl::StatusOr<bool> UnsettledRows::LoseColumn(const RowRef& row, ColumnId column) {
+  ASSAY_CHECK(file_->InTransaction());
+  ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, Find(row));
+  if (!known.has_value()) return false;
+  if (known->held.has_value()) {
+    known->held->columns.EraseIf([&](const ColumnVersion& held) { return held.column == column; });
+  }
+  known->retry_at_ms = 0;
+  const bool parked = !known->cause.empty();
+  ASSAY_RETURN_IF_ERROR(Write({*std::move(known), true, parked}));
+  return true;
+}
+
+absl::Status UnsettledRows::NoteLocalEdit(const RowRef& row, const WaitingEvent& waiting, RowVersions held,
+                                          int64_t now_ms) {
+  ASSAY_ASSIGN_OR_RETURN(Entry entry, Begin(row, waiting, now_ms));
+  ASSAY_CHECK(entry.row.held_known);
+  entry.row.held = std::move(held);
+  entry.row.retry_at_ms = 0;
+  return Write(entry);
+}
+
+absl::Status UnsettledRows::NoteUnseenEdit(const RowRef& row, const WaitingEvent& waiting, bool there, int64_t now_ms) {
+  ASSAY_ASSIGN_OR_RETURN(Entry entry, Begin(row, waiting, now_ms));
+  SetUnknown(there, &entry.row);
+  return Write(entry);
 }
 
 absl::StatusOr<int64_t> UnsettledRows::RetryNow(std::optional<TableId> table) {
@@ -137,17 +247,15 @@ absl::StatusOr<std::vector<UnsettledRow>> UnsettledRows::Due(int64_t now_ms, siz
   if (count_ == 0) return std::vector<UnsettledRow>();
   ASSAY_ASSIGN_OR_RETURN(
       Statement rows,
-      file_->Prepare(
-          absl::StrCat(kColumns, "WHERE retry_at_ms <= ?1 ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
+      file_->Prepare(absl::StrCat(kColumns, "WHERE retry_at_ms <= ?1 ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
   rows.BindInt(1, now_ms).BindInt(2, static_cast<int64_t>(count_max));
   return ReadAll(rows);
 }
 
 absl::StatusOr<std::vector<UnsettledRow>> UnsettledRows::List(bool parked_only, size_t count_max) {
-  ASSAY_ASSIGN_OR_RETURN(
-      Statement rows,
-      file_->Prepare(
-          absl::StrCat(kColumns, "WHERE cause <> '' OR NOT ?1 ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
+  ASSAY_ASSIGN_OR_RETURN(Statement rows,
+                         file_->Prepare(absl::StrCat(
+                             kColumns, "WHERE cause <> '' OR NOT ?1 ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
   rows.BindInt(1, parked_only ? 1 : 0).BindInt(2, static_cast<int64_t>(count_max));
   return ReadAll(rows);
 }
@@ -158,6 +266,11 @@ absl::StatusOr<std::optional<int64_t>> UnsettledRows::NextRetryMs() {
   ASSAY_ASSIGN_OR_RETURN(const bool row, select.Step());
   if (!row || select.IsNull(0)) return std::nullopt;
   return select.Int(0);
+}
+
+absl::Duration RetryDelay(uint32_t attempts) {
+  if (attempts > 50) return absl::Seconds(60);
+  return std::min(absl::Seconds(10), absl::Milliseconds(500) * (1 << std::min<uint32_t>(attempts, 10)));
 }
 
 }  // namespace assay

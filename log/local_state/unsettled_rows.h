@@ -1,8 +1,11 @@
 // Rows where PostgreSQL holds something else than the fold, and why.
 //
 // A row is *parked* when PostgreSQL would not take it, and says the cause; without a cause it is merely *due* to be
-// looked at or written again. Everything else flows on meanwhile. Not thread-safe. What changes a row: inside a LogFile
-// transaction.
+// looked at or written again. Everything else flows on meanwhile. What PostgreSQL holds instead is kept beside it, so
+// that a local edit of such a row is recorded as what it is: a write that had not seen the other.
+//
+// Nobody writes a row here but by a transition, which has the name of what has happened. Each says which fields it
+// changes; all others stay. Not thread-safe. Transitions: inside a LogFile transaction.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +16,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "log/event_log.h"
 #include "log/log_file.h"
 #include "log/row_versions/row_versions.h"
+#include "log/table_names.h"
 #include "log/types.h"
 
 namespace assay {
@@ -28,11 +33,27 @@ struct UnsettledRow {
   std::optional<RowVersions> held;
   std::string cause;     // For people; empty: no failure yet, simply due.
   std::string sqlstate;  // Five characters, or empty.
-  OriginId origin;       // The event whose projection first failed.
+  OriginId origin;       // The event that waits: the one whose projection first failed, of a parked row.
   Sequence sequence;
   int64_t since_ms = 0;     // Unix milliseconds.
   int64_t retry_at_ms = 0;  // Not before; 0: at once.
   uint32_t attempts = 0;
+
+  // PostgreSQL has such a row, whatever it says.
+  bool IsThere() const { return held.has_value() && (!held_known || held->IsLive()); }
+};
+
+// What a transition has to say of a row that was settled: its key, and the event that waits.
+struct WaitingEvent {
+  std::string key;  // EncodeKey.
+  OriginId origin;
+  Sequence sequence;
+};
+
+// Why PostgreSQL would not take a row, as UnsettledRow has it.
+struct ParkCause {
+  std::string text;
+  std::string sqlstate;
 };
 
 class UnsettledRows {
@@ -44,12 +65,51 @@ class UnsettledRows {
   // For a log file opened read-only: counts what the writer has committed since. Refresh the EventLog first.
   absl::Status Refresh();
 
-  // nullopt: PostgreSQL has the row as the fold has it.
+  // nullopt: the row is settled.
   absl::StatusOr<std::optional<UnsettledRow>> Find(const RowRef& row);
-  absl::Status Put(const UnsettledRow& row);
-  absl::Status Erase(const RowRef& row);
-  // Makes every row (or the one table's) due now. Returns how many.
+
+  // ---- Transitions ----
+  // A row that was settled begins with the waiting event, since `now_ms`, and due at once.
+
+  // PostgreSQL has the row as the fold has it: it is unsettled no longer.
+  absl::Status Settle(const RowRef& row);
+
+  // A projection could not write the row, or not all of it. Its key and cause are these now, and the next try comes
+  // after a while (RetryDelay). Unless it was parked before, this is the first failure: the event, `since_ms` and
+  // `attempts` begin anew.
+  // Refused: PostgreSQL took nothing, and holds what it held. `held_if_settled` is what that was if the row was
+  // settled.
+  absl::Status ParkRefused(const RowRef& row, const WaitingEvent& waiting, const ParkCause& cause,
+                           const RowVersions& held_if_settled, int64_t now_ms);
+  // Written, but for columns that are not here: PostgreSQL holds `held`.
+  absl::Status ParkPartly(const RowRef& row, const WaitingEvent& waiting, const ParkCause& cause, RowVersions held,
+                          int64_t now_ms);
+
+  // A local commit changed the row before our own went by, so nobody knows what PostgreSQL holds. Due at once, and the
+  // rest as when parked; `attempts` does not count it. `there_if_wrote`: the projection wrote the row, and whether it
+  // is there since; nullopt: it wrote nothing, so the row is there or not as before, and as `there_if_settled` says if
+  // it was settled.
+  absl::Status MarkMoved(const RowRef& row, const WaitingEvent& waiting, const ParkCause& cause,
+                         std::optional<bool> there_if_wrote, bool there_if_settled, int64_t now_ms);
+
+  // The row is to be written again, whatever was said of it before: PostgreSQL holds `held` (nullopt: never had it).
+  absl::Status MarkDue(const RowRef& row, const WaitingEvent& waiting, std::optional<RowVersions> held, int64_t now_ms);
+  // The same of a row that is there with values that no version stands for: each is compared.
+  absl::Status MarkDifferent(const RowRef& row, const WaitingEvent& waiting, int64_t now_ms);
+
+  // PostgreSQL has not got the value of `column` that it was thought to hold: `held` loses the column, and the row is
+  // due at once. False: the row is settled, and nothing is changed.
+  absl::StatusOr<bool> LoseColumn(const RowRef& row, ColumnId column);
+
+  // A local edit was captured: PostgreSQL holds `held` since. Due at once. Not of a row whose `held` is unknown.
+  absl::Status NoteLocalEdit(const RowRef& row, const WaitingEvent& waiting, RowVersions held, int64_t now_ms);
+  // A local edit was captured, and what PostgreSQL holds is unknown, now or still; `there`: not a delete. Due at once.
+  absl::Status NoteUnseenEdit(const RowRef& row, const WaitingEvent& waiting, bool there, int64_t now_ms);
+
+  // A person wants it tried: every row (or the one table's) is due now. Returns how many.
   absl::StatusOr<int64_t> RetryNow(std::optional<TableId> table);
+
+  // ---- Lists ----
 
   // Rows with retry_at_ms <= `now_ms`, oldest `since_ms` first.
   absl::StatusOr<std::vector<UnsettledRow>> Due(int64_t now_ms, size_t count_max);
@@ -60,10 +120,21 @@ class UnsettledRows {
   int64_t parked_count() const { return parked_count_; }
 
  private:
+  // A row on its way through a transition.
+  struct Entry {
+    UnsettledRow row;
+    bool was_there = false, was_parked = false;
+  };
   UnsettledRows(LogFile* file, EventLog* log) : file_(file), log_(log) {}
   absl::Status Load();
-  absl::StatusOr<UnsettledRow> Read(const Statement& row) const;
+  absl::StatusOr<UnsettledRow> Decode(const Statement& row) const;
   absl::StatusOr<std::vector<UnsettledRow>> ReadAll(Statement& rows) const;
+  // The row as it is, or as it begins.
+  absl::StatusOr<Entry> Begin(const RowRef& row, const WaitingEvent& waiting, int64_t now_ms);
+  absl::StatusOr<Entry> BeginFailure(const RowRef& row, const WaitingEvent& waiting, const ParkCause& cause,
+                                     int64_t now_ms);
+  absl::Status ParkUntilRetry(Entry entry, int64_t now_ms);
+  absl::Status Write(const Entry& entry);
 
   LogFile* file_;
   LogFile::Participation participation_;
@@ -71,5 +142,9 @@ class UnsettledRows {
   int64_t count_ = 0, parked_count_ = 0;
   Statement find_, put_, erase_;
 };
+
+// How long a row is left alone that could not be written `attempts` times before. Short at first, since a missing
+// column or parent row is often on its way; long later, since each try costs the shop's database.
+absl::Duration RetryDelay(uint32_t attempts);
 
 }  // namespace assay

@@ -11,7 +11,6 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
-#include "engine/capture/captured_position.h"
 #include "engine/engine.h"
 #include "engine/own_chain.h"
 #include "log/annotate.h"
@@ -54,7 +53,7 @@ absl::StatusOr<std::unique_ptr<LogWatch>> LogWatch::Open(const Branch& branch) {
 }
 
 absl::StatusOr<uint64_t> LogWatch::CapturedLsn() {
-  ASSAY_ASSIGN_OR_RETURN(const CapturedPosition captured, LoadCapturedPosition(*state_));
+  ASSAY_ASSIGN_OR_RETURN(const CapturedPosition captured, state_->Read(kCapturedNote));
   return captured.position.value;
 }
 

@@ -22,7 +22,7 @@ class CrashTest : public ::testing::Test {
           log.Next(kA, std::vector<std::string>(events, "public.t"), absl::StrCat("tx", number));
       ASSAY_RETURN_IF_ERROR(AppendAll(*log.log, transaction));
       ASSAY_RETURN_IF_ERROR(log.rows->Put({{1}, HashKey({"row"})}, {.written = {{number}, kA, {number}}}));
-      return log.state->SetNumber("cursor", number);
+      return log.state->Write(kBatchAskedNote, number);
     };
     if (absl::Status status = write(); !status.ok()) {
       log.file->Rollback();
@@ -33,7 +33,7 @@ class CrashTest : public ::testing::Test {
 
   // How many whole transactions are there; everything in them is checked.
   static uint64_t CheckWhole(TestLog& log) {
-    const uint64_t cursor = *log.state->GetNumber("cursor", 0);
+    const uint64_t cursor = *log.state->Read(kBatchAskedNote);
     const absl::StatusOr<std::vector<std::string>> seen = ReadAll(*log.log, kA);
     EXPECT_OK(seen.status());
     if (!seen.ok()) return 0;

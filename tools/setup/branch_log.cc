@@ -32,11 +32,6 @@ absl::StatusOr<std::unique_ptr<OpenLog>> OpenLog::Open(const std::string& path) 
   return open;
 }
 
-absl::StatusOr<std::string> OpenLog::State() {
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> enrolment, state->Get(kEnrolmentState));
-  return enrolment.value_or("");
-}
-
 absl::StatusOr<PulledChains> PullAll(OpenLog& open, Hub& hub, Clock* clock, Random* random,
                                      const PullProgress& progress) {
   const absl::StatusOr<OriginId> own = OwnOrigin(*open.state);

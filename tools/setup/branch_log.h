@@ -24,14 +24,6 @@
 
 namespace assay {
 
-// Named values of a log. The state is "begun" (a slot of ours may be there without a baseline), "finished" (both are),
-// "left" (neither), or empty; the tables are those whose baseline is in the log, one a line.
-inline constexpr char kEnrolmentState[] = "enrolment";
-inline constexpr char kEnrolmentBegun[] = "begun";
-inline constexpr char kEnrolmentFinished[] = "finished";
-inline constexpr char kEnrolmentLeft[] = "left";
-inline constexpr char kEnrolledTables[] = "enrolled_tables";
-
 // Opened together because one knows nothing of what another instance appends.
 struct OpenLog {
   std::unique_ptr<LogFile> file;
@@ -44,8 +36,6 @@ struct OpenLog {
 
   static absl::StatusOr<std::unique_ptr<OpenLog>> Open(const std::string& path);
   Stores stores() const { return {log.get(), names.get(), rows.get(), state.get(), unsettled.get(), conflicts.get()}; }
-  // The enrolment's.
-  absl::StatusOr<std::string> State();
 };
 
 // Rows that are read from tables are nobody's projection.

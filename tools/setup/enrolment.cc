@@ -11,7 +11,6 @@
 #include "absl/strings/str_split.h"
 #include "adapters/libpq/sqlstate.h"
 #include "adapters/libpq/steady_time.h"
-#include "engine/capture/captured_position.h"
 #include "engine/capture/recorder.h"
 #include "engine/own_chain.h"
 #include "log/annotate.h"
@@ -57,11 +56,6 @@ absl::Status CheckServerIsFit(Connection& admin, const std::string& url, bool in
   if (failures.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("this PostgreSQL is not ready:\n  ", absl::StrJoin(failures, "\n  ")));
-}
-
-std::set<std::string> Lines(const std::optional<std::string>& text) {
-  if (!text.has_value()) return {};
-  return absl::StrSplit(*text, '\n', absl::SkipEmpty());
 }
 
 // One run of Init, its parts in the order of the enrolment's life.
@@ -112,8 +106,8 @@ class Initialisation {
         report_.warnings.push_back(absl::StrCat(table.name().ToString(), ": ", table.warning));
     }
     ASSAY_ASSIGN_OR_RETURN(open_, OpenLog::Open(options_.log_path));
-    ASSAY_ASSIGN_OR_RETURN(const std::string state, open_->State());
-    if (state == kEnrolmentLeft) {
+    ASSAY_ASSIGN_OR_RETURN(const EnrolmentState state, open_->state->Read(kEnrolmentNote));
+    if (state == EnrolmentState::kLeft) {
       return absl::FailedPreconditionError(
           absl::StrCat("the log ", options_.log_path,
                        " belongs to an enrolment that `assay leave` ended: move it away "
@@ -122,20 +116,20 @@ class Initialisation {
     const absl::Status of =
         CheckBranchLog(*open_->log, *open_->state, options_.engine.branch_name, options_.engine.branch_number);
     if (absl::IsFailedPrecondition(of)) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the log ", options_.log_path, " ", of.message(),
-                       state == kEnrolmentFinished ? "" : "; or, since that init never finished, delete that log"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the log ", options_.log_path, " ", of.message(),
+          state == EnrolmentState::kFinished ? "" : "; or, since that init never finished, delete that log"));
     }
     if (!absl::IsNotFound(of)) ASSAY_RETURN_IF_ERROR(of);
-    fresh_ = state != kEnrolmentFinished;
-    unknown_ = state.empty();
+    fresh_ = state != EnrolmentState::kFinished;
+    unknown_ = state == EnrolmentState::kNone;
     ASSAY_ASSIGN_OR_RETURN(const SlotState slot, FindSlot(*admin_));
     if (!fresh_ && !slot.exists) {
       return absl::FailedPreconditionError(
           "the replication slot \"assay\" is gone, and the changes since then are not in the log: run `assay repair`, "
           "which compares every row with the log and makes a new slot");
     }
-    if (fresh_ && slot.exists && state != kEnrolmentBegun) {
+    if (fresh_ && slot.exists && state != EnrolmentState::kBegun) {
       return absl::FailedPreconditionError(absl::StrCat(
           "there is a replication slot \"assay\" that the log ", options_.log_path,
           " knows nothing of: another log "
@@ -143,7 +137,8 @@ class Initialisation {
           "if there is one and run `assay repair` (or, if this database is to be enrolled from the start: "
           "SELECT pg_drop_replication_slot('assay'))"));
     }
-    if (!fresh_) already_ = Lines(*open_->state->Get(kEnrolledTables));
+    if (fresh_) return absl::OkStatus();
+    ASSAY_ASSIGN_OR_RETURN(already_, open_->state->Read(kEnrolledTablesNote));
     return absl::OkStatus();
   }
 
@@ -242,7 +237,7 @@ class Initialisation {
   absl::Status Begin() {
     ASSAY_RETURN_IF_ERROR(OpenOrigin());
     ASSAY_RETURN_IF_ERROR(open_->file->Begin());
-    ASSAY_RETURN_IF_ERROR(open_->state->Set(kEnrolmentState, kEnrolmentBegun));
+    ASSAY_RETURN_IF_ERROR(open_->state->Write(kEnrolmentNote, EnrolmentState::kBegun));
     ASSAY_RETURN_IF_ERROR(open_->file->Commit());
     ASSAY_RETURN_IF_ERROR(DropSlot(*admin_));  // Of an init that did not finish.
     // A database copied from another branch brings that branch's progress along.
@@ -263,7 +258,7 @@ class Initialisation {
     ASSAY_RETURN_IF_ERROR(OpenOrigin());
     ASSAY_RETURN_IF_ERROR(
         admin_->Execute("UPDATE assay.progress SET origin = $1 WHERE origin IS NULL", {report_.origin.Hex()}).status());
-    ASSAY_ASSIGN_OR_RETURN(const CapturedPosition captured, LoadCapturedPosition(*open_->state));
+    ASSAY_ASSIGN_OR_RETURN(const CapturedPosition captured, open_->state->Read(kCapturedNote));
     report_.captured = captured.position;
     ASSAY_ASSIGN_OR_RETURN(const std::vector<TableName> published, PublishedTables(*admin_));
     for (const SelectedTable& table : selection_.tables) {
@@ -308,8 +303,8 @@ class Initialisation {
     const auto visit = [&](const ResolvedChange& change) { NoteOwnKeys(change, classes, largest); };
     ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<FoldIndex> fold,
                            FoldIndex::Build(open_->file.get(), open_->log.get(), open_->names.get(), visit));
-    ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, open_->state->GetNumber("clock", 0));
-    ASSAY_RETURN_IF_ERROR(open_->state->SetNumber("clock", std::max(clock, fold->newest().value)));
+    ASSAY_ASSIGN_OR_RETURN(const HlcStamp clock, open_->state->Read(kClockNote));
+    ASSAY_RETURN_IF_ERROR(open_->state->Write(kClockNote, std::max(clock, fold->newest())));
     NoEcho echo;
     Recorder recorder(options_.engine, report_.origin, open_->stores(), clock_, &echo);
     ASSAY_RETURN_IF_ERROR(recorder.Load());
@@ -330,9 +325,9 @@ class Initialisation {
       ASSAY_ASSIGN_OR_RETURN(const TableId id, open_->names->IdOf(table.name()));
       ASSAY_RETURN_IF_ERROR(open_->unsettled->RetryNow(id).status());
     }
-    if (fresh_chain) ASSAY_RETURN_IF_ERROR(StoreCapturedPosition({.position = at}, open_->state.get()));
-    ASSAY_RETURN_IF_ERROR(open_->state->Set(kEnrolledTables, absl::StrJoin(already_, "\n")));
-    return open_->state->Set(kEnrolmentState, kEnrolmentFinished);
+    if (fresh_chain) ASSAY_RETURN_IF_ERROR(open_->state->Write(kCapturedNote, {.position = at}));
+    ASSAY_RETURN_IF_ERROR(open_->state->Write(kEnrolledTablesNote, already_));
+    return open_->state->Write(kEnrolmentNote, EnrolmentState::kFinished);
   }
 
   void AddRows(const ReconcileReport& more) {
@@ -366,8 +361,8 @@ absl::StatusOr<InitReport> Init(const InitOptions& options, Hub* hub, Clock* clo
 }
 
 absl::StatusOr<bool> IsEnrolmentFinished(LocalState& state) {
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<std::string> enrolment, state.Get(kEnrolmentState));
-  return enrolment == kEnrolmentFinished;
+  ASSAY_ASSIGN_OR_RETURN(const EnrolmentState enrolment, state.Read(kEnrolmentNote));
+  return enrolment == EnrolmentState::kFinished;
 }
 
 absl::StatusOr<LeaveReport> Leave(const LeaveOptions& options) {
@@ -417,7 +412,7 @@ absl::StatusOr<LeaveReport> Leave(const LeaveOptions& options) {
   if (options.log_path.empty() || !std::filesystem::exists(options.log_path)) return report;
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<OpenLog> open, OpenLog::Open(options.log_path));
   ASSAY_RETURN_IF_ERROR(open->file->Begin());
-  ASSAY_RETURN_IF_ERROR(open->state->Set(kEnrolmentState, kEnrolmentLeft));
+  ASSAY_RETURN_IF_ERROR(open->state->Write(kEnrolmentNote, EnrolmentState::kLeft));
   ASSAY_RETURN_IF_ERROR(open->file->Commit());
   return report;
 }

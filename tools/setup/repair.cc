@@ -12,7 +12,6 @@
 #include "adapters/libpq/sqlstate.h"
 #include "adapters/libpq/steady_time.h"
 #include "adapters/postgres/capture.h"
-#include "engine/capture/captured_position.h"
 #include "engine/own_chain.h"
 #include "engine/projection/intent.h"
 #include "engine/remotes/session_gate.h"
@@ -108,8 +107,8 @@ class Repairing {
     if (absl::IsDataLoss(opened.status())) return LogIsLost(std::string(opened.status().message()));
     ASSAY_RETURN_IF_ERROR(opened.status());
     old_ = *std::move(opened);
-    ASSAY_ASSIGN_OR_RETURN(const std::string state, old_->State());
-    if (state == kEnrolmentFinished) return absl::OkStatus();
+    ASSAY_ASSIGN_OR_RETURN(const EnrolmentState state, old_->state->Read(kEnrolmentNote));
+    if (state == EnrolmentState::kFinished) return absl::OkStatus();
     return absl::FailedPreconditionError(
         "the enrolment of this log is not finished, or was ended by `assay leave`: run `assay init`");
   }
@@ -401,8 +400,8 @@ class Repairing {
       absl::StatusOr<std::unique_ptr<OpenLog>> made = OpenLog::Open(path);
       if (!made.ok() || !noted.has_value()) return false;
       const absl::StatusOr<OriginId> own = OwnOrigin(*(*made)->state);
-      ASSAY_ASSIGN_OR_RETURN(const std::string state, (*made)->State());
-      if (!own.ok() || *own != *noted || state != kEnrolmentFinished) return false;
+      ASSAY_ASSIGN_OR_RETURN(const EnrolmentState state, (*made)->state->Read(kEnrolmentNote));
+      if (!own.ok() || *own != *noted || state != EnrolmentState::kFinished) return false;
     }
     report_.state = RestoreState::kLogBehind;
     report_.cause = "a repair was interrupted at its very end; what it had made takes its place now";
@@ -479,8 +478,8 @@ class Repairing {
         const std::unique_ptr<FoldIndex> fold,
         FoldIndex::Build(open.file.get(), open.log.get(), open.names.get(),
                          [&](const ResolvedChange& change) { NoteOwnKeys(change, classes, largest); }));
-    ASSAY_ASSIGN_OR_RETURN(const uint64_t clock, open.state->GetNumber("clock", 0));
-    ASSAY_RETURN_IF_ERROR(open.state->SetNumber("clock", std::max(clock, fold->newest().value)));
+    ASSAY_ASSIGN_OR_RETURN(const HlcStamp clock, open.state->Read(kClockNote));
+    ASSAY_RETURN_IF_ERROR(open.state->Write(kClockNote, std::max(clock, fold->newest())));
     NoEcho echo;
     Recorder recorder(options_.engine, own, open.stores(), clock_, &echo);
     ASSAY_RETURN_IF_ERROR(recorder.Load());
@@ -505,16 +504,16 @@ class Repairing {
 
   absl::Status NoteMended(OpenLog& open, Lsn at) {
     LocalState& state = *open.state;
-    ASSAY_RETURN_IF_ERROR(StoreCapturedPosition({.position = at}, &state));
+    ASSAY_RETURN_IF_ERROR(state.Write(kCapturedNote, {.position = at}));
     // Whatever became of it: its rows were compared.
     ASSAY_RETURN_IF_ERROR(state.ClearIntents());
-    ASSAY_RETURN_IF_ERROR(state.SetNumber("batch_landed", new_origin_ ? 0 : evidence_.batch_asked));
+    ASSAY_RETURN_IF_ERROR(state.Write(kBatchLandedNote, new_origin_ ? 0 : evidence_.batch_asked));
     ASSAY_RETURN_IF_ERROR(NoteServer(database_.server, database_.timeline, &state));
     ASSAY_RETURN_IF_ERROR(NoteRepair(RestoreState::kNormal, &state));
     std::set<std::string> names;
     for (const SelectedTable& table : selection_.tables) names.insert(table.name().ToString());
-    ASSAY_RETURN_IF_ERROR(state.Set(kEnrolledTables, absl::StrJoin(names, "\n")));
-    return state.Set(kEnrolmentState, kEnrolmentFinished);
+    ASSAY_RETURN_IF_ERROR(state.Write(kEnrolledTablesNote, names));
+    return state.Write(kEnrolmentNote, EnrolmentState::kFinished);
   }
 
   const RepairOptions& options_;

@@ -295,7 +295,7 @@ TEST_F(AdminTest, ParkedRowsAreListedWithTheirCauseAndRetried) {
   EXPECT_EQ(parked.rows(0).key(0), "7");
   EXPECT_EQ(parked.rows(0).cause(), "duplicate key");
   EXPECT_EQ(parked.rows(0).branch(), "delhi");
-  EXPECT_EQ(parked.rows(0).next_try().seconds(), SmallLog::kStartMs / 1000 + 60);
+  EXPECT_EQ(parked.rows(0).next_try().nanos(), 500'000'000) << "half a second after the first failure";
   pb::RetryParkedRequest retry;
   pb::RetryParkedReply retried;
   retry.set_table("public.items");

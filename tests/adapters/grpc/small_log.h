@@ -77,18 +77,13 @@ class SmallLog {
 
   void Park(const std::string& key, const std::string& cause) {
     Begin();
-    UnsettledRow row;
-    row.row.table = *names_->IdOf({"public", "items"});
-    row.row.key.fill(static_cast<uint8_t>(key[0]));
-    row.key = EncodeKey(std::vector<std::string>{key});
-    row.cause = cause;
-    row.sqlstate = "23505";
-    row.origin = delhi_;
-    row.sequence = {3};
-    row.since_ms = kStartMs;
-    row.retry_at_ms = kStartMs + 60'000;
-    row.attempts = 2;
-    ASSERT_TRUE(unsettled_->Put(row).ok());
+    RowRef row;
+    row.table = *names_->IdOf({"public", "items"});
+    row.key.fill(static_cast<uint8_t>(key[0]));
+    ASSERT_TRUE(unsettled_
+                    ->ParkRefused(row, {EncodeKey(std::vector<std::string>{key}), delhi_, {3}}, {cause, "23505"},
+                                  RowVersions{}, kStartMs)
+                    .ok());
     Commit();
   }
 

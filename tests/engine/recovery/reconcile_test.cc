@@ -118,7 +118,7 @@ class Branch {
   // What `assay init` does with the rows it reads.
   ReconcileReport Reconcile(const std::vector<Row>& held, DifferenceChoice choice, bool fresh_chain = true) {
     auto fold = FoldIndex::Build(file.get(), log.get(), names.get(), nullptr).value();
-    EXPECT_TRUE(state->SetNumber("clock", std::max(state->GetNumber("clock", 0).value(), fold->newest().value)).ok());
+    EXPECT_TRUE(state->Write(kClockNote, std::max(state->Read(kClockNote).value(), fold->newest())).ok());
     EXPECT_TRUE(recorder->Load().ok());
     Reconciler reconciler({log.get(), names.get(), rows.get(), unsettled.get(), recorder.get()}, fold.get(), choice,
                           fresh_chain);

@@ -1,0 +1,206 @@
+#include "log/local_state/notes.h"
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "log/bytes.h"
+#include "log/row_versions/row_ref.h"
+
+namespace assay {
+namespace {
+
+// By EnrolmentState.
+constexpr absl::string_view kEnrolmentNames[] = {"", "begun", "finished", "left"};
+
+// `bytes` as texts of which every `each` belong together; nullopt: they are not.
+std::optional<std::vector<std::string>> Texts(absl::string_view bytes, size_t each) {
+  absl::StatusOr<std::vector<std::string>> texts = DecodeKey(bytes);
+  if (!texts.ok() || texts->size() % each != 0) return std::nullopt;
+  return *std::move(texts);
+}
+
+}  // namespace
+
+std::string SubjectText(const OriginId& origin) { return origin.Hex(); }
+std::string SubjectText(TableId table) { return absl::StrCat(table.value); }
+std::string SubjectText(const std::string& table) { return table; }
+
+std::string EncodeNote(uint64_t value) {
+  std::string bytes;
+  PutFixed64(&bytes, value);
+  return bytes;
+}
+
+bool DecodeNote(absl::string_view bytes, uint64_t* value) {
+  ByteReader reader(bytes);
+  return reader.Fixed64(value) && reader.empty();
+}
+
+std::string EncodeNote(bool value) { return EncodeNote(uint64_t{value}); }
+
+bool DecodeNote(absl::string_view bytes, bool* value) {
+  uint64_t number = 0;
+  if (!DecodeNote(bytes, &number) || number > 1) return false;
+  *value = number == 1;
+  return true;
+}
+
+std::string EncodeNote(Sequence value) { return EncodeNote(value.value); }
+bool DecodeNote(absl::string_view bytes, Sequence* value) { return DecodeNote(bytes, &value->value); }
+
+std::string EncodeNote(HlcStamp value) { return EncodeNote(value.value); }
+bool DecodeNote(absl::string_view bytes, HlcStamp* value) { return DecodeNote(bytes, &value->value); }
+
+std::string EncodeNote(const OriginId& value) { return std::string(value.AsBytes()); }
+
+bool DecodeNote(absl::string_view bytes, OriginId* value) {
+  const absl::StatusOr<OriginId> origin = OriginId::FromBytes(bytes);
+  if (origin.ok()) *value = *origin;
+  return origin.ok();
+}
+
+std::string EncodeNote(const std::string& value) { return value; }
+
+bool DecodeNote(absl::string_view bytes, std::string* value) {
+  value->assign(bytes.data(), bytes.size());
+  return true;
+}
+
+std::string EncodeNote(const std::set<std::string>& lines) { return absl::StrJoin(lines, "\n"); }
+
+bool DecodeNote(absl::string_view bytes, std::set<std::string>* lines) {
+  *lines = absl::StrSplit(bytes, '\n', absl::SkipEmpty());
+  return true;
+}
+
+std::string EncodeNote(EnrolmentState value) { return std::string(kEnrolmentNames[static_cast<size_t>(value)]); }
+
+bool DecodeNote(absl::string_view bytes, EnrolmentState* value) {
+  const auto* at = std::find(std::begin(kEnrolmentNames), std::end(kEnrolmentNames), bytes);
+  if (at == std::end(kEnrolmentNames)) return false;
+  *value = static_cast<EnrolmentState>(at - std::begin(kEnrolmentNames));
+  return true;
+}
+
+std::string EncodeNote(const CapturedPosition& value) {
+  std::string bytes;
+  for (const uint64_t number :
+       {value.commit_lsn.value, value.end_lsn.value, static_cast<uint64_t>(value.commit_time_us), uint64_t{value.xid},
+        value.position.value}) {
+    PutFixed64(&bytes, number);
+  }
+  return bytes;
+}
+
+bool DecodeNote(absl::string_view bytes, CapturedPosition* value) {
+  ByteReader reader(bytes);
+  uint64_t time = 0, xid = 0;
+  if (!reader.Fixed64(&value->commit_lsn.value) || !reader.Fixed64(&value->end_lsn.value) || !reader.Fixed64(&time) ||
+      !reader.Fixed64(&xid) || !reader.Fixed64(&value->position.value) || !reader.empty()) {
+    return false;
+  }
+  value->commit_time_us = static_cast<int64_t>(time);
+  value->xid = static_cast<uint32_t>(xid);
+  return true;
+}
+
+std::string EncodeNote(const KnownServer& value) { return absl::StrCat(value.id, " ", value.timeline); }
+
+bool DecodeNote(absl::string_view bytes, KnownServer* value) {
+  const size_t space = bytes.rfind(' ');
+  if (space == absl::string_view::npos || !absl::SimpleAtoi(bytes.substr(space + 1), &value->timeline)) return false;
+  value->id = std::string(bytes.substr(0, space));
+  return true;
+}
+
+std::string EncodeNote(const KnownSessions& value) {
+  std::string bytes = EncodeNote(value.counter);
+  for (const std::string& nonce : value.nonces) bytes += nonce;
+  return bytes;
+}
+
+bool DecodeNote(absl::string_view bytes, KnownSessions* value) {
+  ByteReader reader(bytes);
+  if (!reader.Fixed64(&value->counter)) return false;
+  while (!reader.empty()) {
+    absl::string_view nonce;
+    if (!reader.Take(KnownSessions::kNonceBytes, &nonce)) return false;
+    value->nonces.emplace_back(nonce);
+  }
+  return true;
+}
+
+std::string EncodeNote(const DeclaredShape& value) {
+  return absl::StrCat(value.fingerprint, " ", value.sequence.value);
+}
+
+bool DecodeNote(absl::string_view bytes, DeclaredShape* value) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(bytes, ' ');
+  return parts.size() == 2 && absl::SimpleAtoi(parts[0], &value->fingerprint) &&
+         absl::SimpleAtoi(parts[1], &value->sequence.value);
+}
+
+std::string EncodeNote(const ColumnNumbers& value) {
+  std::vector<std::string> texts;
+  for (const auto& [name, number] : value) texts.insert(texts.end(), {name, absl::StrCat(number)});
+  return EncodeKey(texts);
+}
+
+bool DecodeNote(absl::string_view bytes, ColumnNumbers* value) {
+  const auto texts = Texts(bytes, 2);
+  if (!texts.has_value()) return false;
+  for (size_t i = 0; i < texts->size(); i += 2) {
+    if (!absl::SimpleAtoi((*texts)[i + 1], &(*value)[(*texts)[i]])) return false;
+  }
+  return true;
+}
+
+std::string EncodeNote(const ColumnNulls& value) {
+  std::vector<std::string> texts;
+  for (const auto& [column, stamp] : value) {
+    for (const uint64_t number : {uint64_t{column.first.value}, uint64_t{column.second.value}, stamp.value})
+      texts.push_back(absl::StrCat(number));
+  }
+  return EncodeKey(texts);
+}
+
+bool DecodeNote(absl::string_view bytes, ColumnNulls* value) {
+  const auto texts = Texts(bytes, 3);
+  if (!texts.has_value()) return false;
+  for (size_t i = 0; i < texts->size(); i += 3) {
+    TableId table;
+    ColumnId column;
+    HlcStamp stamp;
+    if (!absl::SimpleAtoi((*texts)[i], &table.value) || !absl::SimpleAtoi((*texts)[i + 1], &column.value) ||
+        !absl::SimpleAtoi((*texts)[i + 2], &stamp.value)) {
+      return false;
+    }
+    (*value)[{table, column}] = stamp;
+  }
+  return true;
+}
+
+std::string EncodeNote(const std::vector<WithheldValue>& value) {
+  std::vector<std::string> texts;
+  for (const WithheldValue& one : value)
+    texts.insert(texts.end(), {one.table, one.key, one.column, absl::StrCat(one.bytes)});
+  return EncodeKey(texts);
+}
+
+bool DecodeNote(absl::string_view bytes, std::vector<WithheldValue>* value) {
+  auto texts = Texts(bytes, 4);
+  if (!texts.has_value()) return false;
+  for (size_t i = 0; i < texts->size(); i += 4) {
+    WithheldValue& one = value->emplace_back(
+        WithheldValue{std::move((*texts)[i]), std::move((*texts)[i + 1]), std::move((*texts)[i + 2])});
+    if (!absl::SimpleAtoi((*texts)[i + 3], &one.bytes)) return false;
+  }
+  return true;
+}
+
+}  // namespace assay
