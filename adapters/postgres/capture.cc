@@ -11,6 +11,7 @@
 #include "adapters/libpq/lsn_text.h"
 #include "adapters/libpq/sqlstate.h"
 #include "adapters/libpq/steady_time.h"
+#include "engine/problem.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -149,12 +150,15 @@ absl::Status PostgresCapture::CheckServer() {
   examined_.server = facts.String(0, 10);
   examined_.next_xid = static_cast<uint32_t>(facts.Int64(0, 11));
   if (facts.Text(0, 0) != "logical") {
-    return absl::FailedPreconditionError(absl::StrCat(
+    const absl::Status status = absl::FailedPreconditionError(absl::StrCat(
         "wal_level is \"", facts.Text(0, 0), "\" and capture needs \"logical\": `assay doctor` shows the command"));
+    return WithProblem(status, ProblemKind::kDatabaseSetting, facts.Text(0, 0));
   }
   if (slot_user_ != 0) {
-    return absl::UnavailableError(absl::StrCat(slot, " is in use by the server process ", facts.Text(0, 8),
-                                               ": another daemon (stop it), or one that has just ended"));
+    const absl::Status status =
+        absl::UnavailableError(absl::StrCat(slot, " is in use by the server process ", facts.Text(0, 8),
+                                            ": another daemon (stop it), or one that has just ended"));
+    return WithProblem(status, ProblemKind::kCaptureStopped);
   }
   // The server gives up on us after wal_sender_timeout; 0 is never.
   const int64_t timeout_ms = facts.Int64(0, 1);
@@ -166,9 +170,10 @@ absl::Status PostgresCapture::CheckServer() {
 absl::Status PostgresCapture::CheckSlot() {
   const std::string slot = absl::StrCat("replication slot \"", options_.slot, "\"");
   if (!publication_there_) {
-    return absl::FailedPreconditionError(absl::StrCat("publication \"", options_.publication,
-                                                      "\" is not in database \"", database_,
-                                                      "\": run `assay init`, or `assay doctor` if it was"));
+    const absl::Status status =
+        absl::FailedPreconditionError(absl::StrCat("publication \"", options_.publication, "\" is not in database \"",
+                                                   database_, "\": run `assay init`, or `assay doctor` if it was"));
+    return WithProblem(status, ProblemKind::kPublicationGone);
   }
   if (!evidence_.slot_there) {
     return absl::FailedPreconditionError(

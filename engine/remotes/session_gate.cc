@@ -71,7 +71,7 @@ absl::Status SessionGate::OnReply(const absl::StatusOr<SessionReply>& reply) {
   asked_ = true;
   if (!reply.ok()) {
     if (link_.status.code() != reply.status().code()) link_.since = clock_->Now();
-    link_.status = Annotate(reply.status(), "open the session at the hub");
+    link_.status = reply.status();  // As it came: it may name its problem.
     link_.next_try = next_try_ = backoff_.Fail(clock_->Now(), *random_);
     link_.failures = backoff_.failures();
     return absl::OkStatus();

@@ -7,6 +7,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "engine/human_text.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "proto/admin.pb.h"
@@ -27,10 +28,6 @@ class TextTable {
 
 // `text` without anything a terminal would act upon.
 std::string Printable(absl::string_view text);
-// "1 row", "12,345 rows".
-std::string Count(uint64_t number, absl::string_view thing);
-// "12,345".
-std::string Grouped(uint64_t number);
 // "1.2 MB".
 std::string Bytes(int64_t bytes);
 // Local time, "2026-11-23 07:12:04"; "-" when absent.
