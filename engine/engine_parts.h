@@ -10,6 +10,7 @@
 #include "engine/capture/recorder.h"
 #include "engine/engine.h"
 #include "engine/housekeeping.h"
+#include "engine/problem_findings.h"
 #include "engine/projection/database_lane.h"
 #include "engine/projection/projector.h"
 #include "engine/recovery/restore_gate.h"
@@ -91,9 +92,10 @@ struct Engine::Parts {
 
   BranchReport Report() const;
   std::string State() const;
-  // For people: the branch, if its opening is here, and the origin.
-  std::string NameOf(const OriginId& origin) const;
-  std::vector<std::string> Problems() const;
+  // The problems that change the branch's word: known without asking the log, since each Step reports that word.
+  std::vector<Problem> StateProblems() const;
+  std::vector<Problem> Problems() const;
+  ChainName NameOf(const OriginId& origin) const;
 };
 
 }  // namespace assay

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "engine/engine_parts.h"
 
 namespace assay {
@@ -23,121 +22,76 @@ BranchReport Engine::Parts::Report() const {
 }
 
 std::string Engine::Parts::State() const {
-  if (Hazard() != RestoreState::kNormal && Hazard() != RestoreState::kUnverified) return "halted";
-  if (!capture_link.status.ok()) return capture_link.failures == 0 ? "starting" : "stopped";
-  if (gate->state() == RestoreState::kUnverified) return "starting";
+  const absl::string_view wrong = StateFrom(StateProblems());
+  if (wrong == "halted" || wrong == "stopped") return std::string(wrong);
+  if (!capture_link.status.ok() || gate->state() == RestoreState::kUnverified) return "starting";
   if (!config.has_hub) return "local-only";
   if (paused) return "paused";
-  if (!session->link().status.ok() || !puller->link().status.ok() || !pusher->link().status.ok()) return "offline";
+  if (!wrong.empty()) return std::string(wrong);
   if (puller->last_pull() == absl::InfinitePast()) return "starting";
   const bool behind = puller->Behind() > 0 || projector->Pending() > 0 ||
                       (pusher->hub_last().has_value() && *pusher->hub_last() < log->Head(own).complete);
   return behind ? "catching-up" : "running";
 }
 
-std::string Engine::Parts::NameOf(const OriginId& origin) const {
-  const std::string id = absl::StrCat("origin ", origin.Hex().substr(0, 8));
+ChainName Engine::Parts::NameOf(const OriginId& origin) const {
   const absl::StatusOr<v1::OriginOpened> opened = log->Opening(origin);
-  return opened.ok() ? absl::StrCat(id, " (", opened->branch_name(), ")") : id;
+  return {origin, opened.ok() ? opened->branch_name() : ""};
 }
 
-std::vector<std::string> Engine::Parts::Problems() const {
-  std::vector<std::string> problems;
-  const auto since = [](const LinkStatus& link) {
-    std::string text =
-        absl::StrCat(" (since ", absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", link.since, absl::UTCTimeZone()));
-    if (link.next_try > absl::InfinitePast()) {
-      absl::StrAppend(&text, ", next try at ", absl::FormatTime("%H:%M:%S UTC", link.next_try, absl::UTCTimeZone()));
-    }
-    return text + ")";
+std::vector<Problem> Engine::Parts::StateProblems() const {
+  std::vector<Problem> problems;
+  const auto add = [&](std::vector<Problem> found) {
+    for (Problem& problem : found) problems.push_back(std::move(problem));
   };
-  const auto add = [&](absl::string_view what, const LinkStatus& link) {
-    if (!link.status.ok()) problems.push_back(absl::StrCat(what, ": ", link.status.message(), since(link)));
+  if (std::optional<Problem> hazard =
+          HazardProblem(Hazard(), config.branch_name, gate->Halts() ? gate->cause() : session->refusal())) {
+    problems.push_back(*std::move(hazard));
+  }
+  add(DatabaseProblems(capture_link, projector->link(), gate->Halts()));
+  // A link that nobody tries now, as when the branch is paused, says nothing of how the hub is.
+  if (!MayAskHub() || paused) return problems;
+  if (!session->link().status.ok()) {
+    add(HubProblems(config.branch_name, {session->link()}));
+  } else if (session->open()) {
+    add(HubProblems(config.branch_name, {pusher->link(), puller->link()}));
+  }
+  return problems;
+}
+
+std::vector<Problem> Engine::Parts::Problems() const {
+  std::vector<Problem> problems = StateProblems();
+  const auto add = [&](std::vector<Problem> found) {
+    for (Problem& problem : found) problems.push_back(std::move(problem));
   };
-  if (const RestoreState hazard = Hazard(); gate->Halts() || hazard == RestoreState::kClone) {
-    problems.push_back(absl::StrCat("HALTED, ", RestoreStateName(hazard), ": ",
-                                    gate->Halts() ? gate->cause() : session->refusal(), ". Nothing is ",
-                                    gate->Halts() ? "captured, " : "",
-                                    "written to PostgreSQL, pushed or pulled. What to do: ", RestoreRemedy(hazard)));
+  // CANCELLED: turned off on purpose.
+  const bool hub_works = MaySync() && !paused && pusher->link().status.ok() && puller->link().status.ok();
+  if (hub_works && hints_told && !hints.ok() && !absl::IsCancelled(hints)) {
+    problems.push_back({.kind = ProblemKind::kHubHintsMissing,
+                        .subject = config.branch_name,
+                        .cause = absl::FormatDuration(puller->interval()),
+                        .detail = std::string(hints.message())});
   }
-  if (capture_link.failures > 0) add("Changes are not captured", capture_link);
-  add("Changes of other branches are not written to PostgreSQL", projector->link());
-  if (config.has_hub && !session->link().status.ok()) {
-    add("Nothing is pushed to the hub or pulled from it", session->link());
-  } else if (config.has_hub) {
-    add("Nothing is pushed to the hub", pusher->link());
-    add("Nothing is pulled from the hub", puller->link());
-    // CANCELLED: turned off on purpose.
-    if (hints_told && !hints.ok() && pusher->link().status.ok() && puller->link().status.ok() &&
-        !absl::IsCancelled(hints)) {
-      problems.push_back(absl::StrCat("The hub cannot tell at once that something has come: ", hints.message(),
-                                      " (it is asked every ", absl::FormatDuration(puller->interval()),
-                                      " all the same)"));
-    }
-  }
-  constexpr size_t kChainsListed = 10;  // A hub may name as many as it likes.
-  size_t listed = 0;
+  std::vector<std::pair<ChainName, LinkStatus>> troubles;
   for (const auto& [origin, trouble] : puller->troubles()) {
-    if (++listed > kChainsListed && origin != own) continue;
-    if (origin == own) {
-      add("The hub does not have this branch's own chain as this branch wrote it (nothing of it is taken from there; tell the head "
-          "office)",
-          trouble);
-    } else if (trouble.next_try == absl::InfiniteFuture()) {
-      problems.push_back(
-          absl::StrCat("The changes of ", NameOf(origin), " are not taken further: ", trouble.status.message(),
-                       since({trouble.status, trouble.since}),
-                       ". Keep this log, and ask that branch and the head office what happened to theirs; assayd looks "
-                       "at the chain again when it is started again"));
-    } else {
-      add(absl::StrCat(
-              "The hub does not give the changes of ", NameOf(origin),
-              " as they must be, and none of what is wrong is taken (it is asked for again by itself; if this stays so, ask "
-              "the head office what happened to the hub)"),
-          trouble);
-    }
+    if (troubles.size() < kChainsListed || origin == own) troubles.emplace_back(NameOf(origin), trouble);
   }
-  if (listed > kChainsListed) {
-    problems.push_back(absl::StrCat("So it is with other chains, ", listed, " in all"));
-  }
+  add(ChainProblems(troubles, own, puller->troubles().size()));
   for (const auto& [origin, status] : projector->stopped()) {
-    problems.push_back(absl::StrCat("The changes of ", NameOf(origin), " are not taken further: ", status.message(),
-                                    ". Ask that branch and the head office what happened to its log"));
+    problems.push_back({.kind = ProblemKind::kChainUnreadable,
+                        .subject = NameOf(origin).ForPeople(),
+                        .detail = std::string(status.message())});
   }
   for (const auto& [origin, awaited] : projector->waiting_for()) {
-    problems.push_back(
-        absl::StrCat("The changes of ", NameOf(origin), " wait for event ", EventName(awaited.first, awaited.second),
-                     ", which they build on and which is not here yet; it comes when its branch is online"));
+    problems.push_back({.kind = ProblemKind::kChainWaits,
+                        .subject = NameOf(origin).ForPeople(),
+                        .detail = absl::StrCat("waits for event ", EventName(awaited.first, awaited.second), " of ",
+                                               NameOf(awaited.first).ForPeople())});
   }
-  if (unsettled->parked_count() > 0) {
-    problems.push_back(absl::StrCat(unsettled->parked_count(), unsettled->parked_count() == 1 ? " row" : " rows",
-                                    " cannot be written to PostgreSQL; see `assay parked`"));
-  }
-  if (recorder->counters().false_tags > 0) {
-    problems.push_back(
-        absl::StrCat(recorder->counters().false_tags,
-                     " rows carried Assay's mark but were not written by it; they were recorded as local "
-                     "changes. Look for triggers that are ENABLE ALWAYS, or for somebody who forges the mark"));
-  }
-  constexpr size_t kWithheldListed = 3;
-  const std::vector<WithheldValue>& withheld = recorder->withheld();
-  for (size_t i = 0; i < withheld.size() && i < kWithheldListed; ++i) {
-    const WithheldValue& value = withheld[i];
-    const absl::StatusOr<std::vector<std::string>> key = DecodeKey(value.key);
-    problems.push_back(absl::StrCat(
-        "Column ", value.column, " of ", value.table, " [", key.ok() ? absl::StrJoin(*key, ", ") : "?", "] holds ",
-        value.bytes >> 20, " MB, and a row's changes have room for ", config.row_bytes_max >> 20,
-        " MB in the log: the value is in this database alone. Store a smaller one, or keep such data "
-        "outside of the table"));
-  }
-  if (withheld.size() > kWithheldListed) {
-    problems.push_back(absl::StrCat("So it is with ", withheld.size() - kWithheldListed, " other values"));
-  }
-  const absl::Duration offset = puller->clock_offset();
-  if (absl::AbsDuration(offset) > absl::Seconds(5)) {
-    problems.push_back(absl::StrCat("This machine's clock is ", absl::FormatDuration(absl::AbsDuration(offset)),
-                                    offset > absl::ZeroDuration() ? " behind" : " ahead of",
-                                    " the hub's; set it right (timedatectl set-ntp true): later writes win by time"));
+  add(RowProblems(static_cast<uint64_t>(unsettled->parked_count()), recorder->counters().false_tags));
+  add(ValueProblems(recorder->withheld(), config.row_bytes_max));
+  if (std::optional<Problem> clock_off = ClockProblem(puller->clock_offset())) {
+    problems.push_back(*std::move(clock_off));
   }
   return problems;
 }

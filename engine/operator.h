@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -23,7 +24,9 @@ struct Progress {
 };
 
 struct DaemonStatus {
-  EngineStatus engine;  // As last published: of the engine before, while there is none.
+  std::string state = "starting";  // The engine's word; "stopped" while there is none.
+  std::vector<Problem> problems;   // The engine's; while there is none, why not, and nothing from memory.
+  EngineStatus engine;             // As last published: of the engine before, while there is none.
   Progress push, pull, projection;
   LinkStatus engine_link;  // Not OK: there is no engine now, why, and when the next one is tried.
   std::string version;

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "engine/link.h"
+#include "engine/problem.h"
 #include "engine/recovery/restore_check.h"
 #include "engine/remotes/hub.h"
 #include "log/types.h"
@@ -38,13 +39,13 @@ struct EngineStatus {
   std::string branch_name;
   uint32_t branch_number = 0;
   OriginId origin;
-  // One word: starting, running, catching-up, offline, local-only, paused, stopped, halted. The worst one that applies.
+  // One word: starting, running, catching-up, offline, local-only, paused, stopped, halted. The worst one that applies:
+  // what is wrong decides (StateFrom), and then what the branch is doing.
   std::string state;
   // What halted it, by name; kNormal or kUnverified otherwise. Halted, nothing is projected, pushed or pulled; of a
   // clone, changes are still captured.
   RestoreState restore = RestoreState::kUnverified;
-  // What is wrong and what to do, one sentence each; empty when all is well.
-  std::vector<std::string> problems;
+  std::vector<Problem> problems;  // Empty when all is well.
 
   LinkStatus capture;
   LinkStatus projection;

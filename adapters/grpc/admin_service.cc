@@ -44,7 +44,7 @@ absl::Status FromGrpc(const grpc::Status& status) {
 }
 
 grpc::Status AdminService::GetStatus(Context*, const pb::GetStatusRequest*, pb::Status* reply) {
-  *reply = StatusToProto(daemon_->Status());
+  *reply = StatusToProto(daemon_->Status(), absl::Now());
   return grpc::Status::OK;
 }
 
@@ -54,7 +54,7 @@ grpc::Status AdminService::WatchStatus(Context* context, const pb::WatchStatusRe
   if (interval < absl::Milliseconds(100)) interval = absl::Seconds(1);
   DaemonStatus status = daemon_->Status();
   while (!Gone(context)) {
-    if (!writer->Write(StatusToProto(status))) break;
+    if (!writer->Write(StatusToProto(status, absl::Now()))) break;
     const uint64_t seen = status.change;
     const absl::Time not_before = absl::Now() + interval;
     for (absl::Time now = absl::Now(); !Gone(context) && now < not_before; now = absl::Now()) {

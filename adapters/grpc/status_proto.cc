@@ -3,19 +3,22 @@
 #include <algorithm>
 #include <map>
 
-#include "absl/strings/str_cat.h"
 #include "engine/audit/proto_text.h"
+#include "engine/status_sentence.h"
 
 namespace assay {
 namespace {
 
 namespace pb = admin::v1;
 
+// Of each text about what is wrong: the hub and other branches have their words in it.
+constexpr size_t kTextMax = 4096;
+
 void SetLink(const LinkStatus& from, pb::Link* to) {
   to->set_ok(from.status.ok());
   if (!from.status.ok()) {
     to->set_code(absl::StatusCodeToString(from.status.code()));
-    to->set_message(CleanText(from.status.message(), 4096));
+    to->set_message(CleanText(from.status.message(), kTextMax));
     SetTime(from.next_try, to, &pb::Link::mutable_next_try);
   }
   SetTime(from.since, to, &pb::Link::mutable_since);
@@ -31,36 +34,61 @@ void SetProgress(const Progress& from, bool moves, pb::Progress* to) {
   if (left < absl::InfiniteDuration()) *to->mutable_time_left() = ToProto(left);
 }
 
-std::string State(const DaemonStatus& status) {
-  if (!status.engine_link.status.ok()) return "stopped";
-  return status.engine.state.empty() ? "starting" : status.engine.state;
+pb::Problem::Severity ToProto(Severity severity) {
+  switch (severity) {
+    case Severity::kNote:
+      return pb::Problem::NOTE;
+    case Severity::kWarn:
+      return pb::Problem::WARN;
+    case Severity::kBad:
+      return pb::Problem::BAD;
+  }
+  return pb::Problem::BAD;
+}
+
+void SetProblem(const Problem& from, pb::Problem* to) {
+  to->set_kind(std::string(ProblemName(from.kind)));
+  to->set_severity(ToProto(SeverityOf(from.kind)));
+  to->set_subject(CleanText(from.subject, kTextMax));
+  to->set_sentence(CleanText(SentenceOf(from), kTextMax));
+  to->set_detail(CleanText(from.detail, kTextMax));
+  to->set_remedy(CleanText(RemedyOf(from), kTextMax));
+  SetTime(from.since, to, &pb::Problem::mutable_since);
+  SetTime(from.next_try, to, &pb::Problem::mutable_next_try);
+}
+
+pb::Sentence::Tone ToProto(Tone tone) {
+  switch (tone) {
+    case Tone::kOk:
+      return pb::Sentence::OK;
+    case Tone::kBusy:
+      return pb::Sentence::BUSY;
+    case Tone::kIdle:
+      return pb::Sentence::IDLE;
+    case Tone::kWarn:
+      return pb::Sentence::WARN;
+    case Tone::kBad:
+      return pb::Sentence::BAD;
+  }
+  return pb::Sentence::BAD;
 }
 
 }  // namespace
 
-absl::Duration TimeLeft(uint64_t events, double events_per_second) {
-  if (events == 0) return absl::ZeroDuration();
-  // What would take years says nothing but that it stands still.
-  const double seconds = events_per_second > 0 ? static_cast<double>(events) / events_per_second : 1e9;
-  return seconds < 1e8 ? absl::Ceil(absl::Seconds(seconds), absl::Seconds(1)) : absl::InfiniteDuration();
-}
-
-pb::Status StatusToProto(const DaemonStatus& status) {
+pb::Status StatusToProto(const DaemonStatus& status, absl::Time now) {
   const EngineStatus& engine = status.engine;
   pb::Status out;
   out.set_branch(CleanText(engine.branch_name, 256));
   if (engine.origin != OriginId{}) out.set_origin(engine.origin.Hex());
-  out.set_state(State(status));
+  const Sentence sentence = StatusSentence(status, now, absl::LocalTimeZone());
+  out.mutable_sentence()->set_tone(ToProto(sentence.tone));
+  out.mutable_sentence()->set_headline(CleanText(sentence.headline, kTextMax));
+  out.mutable_sentence()->set_line(CleanText(sentence.line, kTextMax));
+  out.set_state(status.state);
   if (engine.restore != RestoreState::kNormal && engine.restore != RestoreState::kUnverified) {
     out.set_hazard(std::string(RestoreStateName(engine.restore)));
   }
-  if (!status.engine_link.status.ok()) {
-    out.add_problems(
-        CleanText(absl::StrCat("Nothing is captured, sent or received: ", status.engine_link.status.message(),
-                               ". The shop goes on; PostgreSQL keeps the changes, and this is tried again by itself"),
-                  4096));
-  }
-  for (const std::string& problem : engine.problems) out.add_problems(CleanText(problem, 4096));
+  for (const Problem& problem : status.problems) SetProblem(problem, out.add_problems());
   out.set_version(status.version);
   out.set_pid(status.pid);
   SetTime(status.started, &out, &pb::Status::mutable_started);
@@ -109,7 +137,7 @@ pb::Status StatusToProto(const DaemonStatus& status) {
     to->set_hub_head(origin.hub_head.value);
     to->set_projected(origin.projected.value);
     SetTime(origin.projected_time, to, &pb::Origin::mutable_projected_time);
-    if (!origin.status.ok()) to->set_error(CleanText(origin.status.message(), 4096));
+    if (!origin.status.ok()) to->set_error(CleanText(origin.status.message(), kTextMax));
   }
   return out;
 }
@@ -128,7 +156,6 @@ pb::ListBranchesReply BranchesToProto(const DaemonStatus& status) {
 
   pb::ListBranchesReply out;
   const absl::Time hub_now = status.as_of + engine.hub_clock_offset;
-  const absl::Duration online_for = std::max(2 * engine.hub_interval, absl::Minutes(2));
   bool self_told = false;
   for (const BranchPresence& branch : engine.branches) {
     const BranchReport& report = branch.report;
@@ -139,7 +166,7 @@ pb::ListBranchesReply BranchesToProto(const DaemonStatus& status) {
     to->set_self(report.origin == engine.origin);
     self_told = self_told || to->self();
     to->set_active(branch.active);
-    to->set_online(branch.active && hub_now - branch.last_seen <= online_for);
+    to->set_online(branch.active && hub_now - branch.last_seen <= OnlineFor(engine));
     SetTime(branch.last_seen, to, &pb::Branch::mutable_last_seen);
     to->set_state(CleanText(report.state, 64));
     to->set_version(CleanText(report.version, 64));
@@ -174,7 +201,7 @@ pb::ListBranchesReply BranchesToProto(const DaemonStatus& status) {
     for (const auto& [origin, head] : heads) {
       if (origin != engine.origin) behind += head - std::min(head, projected_here[origin]);
     }
-    self.set_state(State(status));
+    self.set_state(status.state);
     self.set_version(status.version);
     self.set_head(heads[engine.origin]);
     self.set_behind(behind);

@@ -6,10 +6,8 @@
 
 namespace assay {
 
-// For `events` at that rate, in whole seconds; infinite when they would never come.
-absl::Duration TimeLeft(uint64_t events, double events_per_second);
-
-admin::v1::Status StatusToProto(const DaemonStatus& status);
+// `now`: what is said to be ago or to come is counted from there.
+admin::v1::Status StatusToProto(const DaemonStatus& status, absl::Time now);
 // Who is online and how far behind: what the hub last told, laid beside what is known here.
 admin::v1::ListBranchesReply BranchesToProto(const DaemonStatus& status);
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "adapters/grpc/status_proto.h"
 #include "engine/audit/proto_text.h"
+#include "engine/status_sentence.h"
 #include "log/annotate.h"
 
 namespace assay {

@@ -10,6 +10,7 @@
 #include "adapters/libpq/lsn_text.h"
 #include "adapters/libpq/sqlstate.h"
 #include "adapters/libpq/steady_time.h"
+#include "engine/problem.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -125,13 +126,16 @@ absl::Status PostgresCapture::CheckServer() {
   examined_.server = facts.String(0, "database_oid");
   examined_.next_xid = static_cast<uint32_t>(facts.Int64(0, "next_xid"));
   if (facts.Text(0, "wal_level") != "logical") {
-    return absl::FailedPreconditionError(
+    const absl::Status status = absl::FailedPreconditionError(
         absl::StrCat("wal_level is \"", facts.Text(0, "wal_level"),
                      "\" and capture needs \"logical\": `assay doctor` shows the command"));
+    return WithProblem(status, ProblemKind::kDatabaseSetting, facts.Text(0, "wal_level"));
   }
   if (slot_user_ != 0) {
-    return absl::UnavailableError(absl::StrCat(slot, " is in use by the server process ", facts.Text(0, "active_pid"),
-                                               ": another daemon (stop it), or one that has just ended"));
+    const absl::Status status =
+        absl::UnavailableError(absl::StrCat(slot, " is in use by the server process ", facts.Text(0, "active_pid"),
+                                            ": another daemon (stop it), or one that has just ended"));
+    return WithProblem(status, ProblemKind::kCaptureStopped);
   }
   // The server gives up on us after wal_sender_timeout; 0 is never.
   const int64_t timeout_ms = facts.Int64(0, "wal_sender_timeout");
@@ -143,9 +147,10 @@ absl::Status PostgresCapture::CheckServer() {
 absl::Status PostgresCapture::CheckSlot() {
   const std::string slot = absl::StrCat("replication slot \"", options_.slot, "\"");
   if (!publication_there_) {
-    return absl::FailedPreconditionError(absl::StrCat("publication \"", options_.publication,
-                                                      "\" is not in database \"", database_,
-                                                      "\": run `assay init`, or `assay doctor` if it was"));
+    const absl::Status status =
+        absl::FailedPreconditionError(absl::StrCat("publication \"", options_.publication, "\" is not in database \"",
+                                                   database_, "\": run `assay init`, or `assay doctor` if it was"));
+    return WithProblem(status, ProblemKind::kPublicationGone);
   }
   if (!evidence_.slot_there) {
     return absl::FailedPreconditionError(

@@ -13,8 +13,8 @@
 
 namespace assay {
 
-// `status` comes from adapters/postgres. The code says what to do, the message names the cause and the remedy, and
-// never the password.
+// `status` comes from adapters/libpq. The code says what to do, the message names the cause and the remedy, and never
+// the password. Where the cause is known, so is the problem (ProblemNamedBy).
 absl::Status HubError(const absl::Status& status, const HubUrl& url);
 
 }  // namespace assay

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "adapters/supabase/hub_error.h"
 #include "adapters/supabase/json.h"
+#include "engine/problem.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -57,18 +58,20 @@ absl::StatusOr<HubIdentity> HubSession::WhoAmI() {
   ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.whoami()::text", {}));
   ASSAY_ASSIGN_OR_RETURN(const JsonObject json, ParseJsonObject(text, "whoami"));
   if (const std::string version = TextField(json, "version"); version != kHubVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("hub: it is of version \"", version,
-                                                      "\" and this Assay speaks version ", kHubVersion,
-                                                      ": install the newer of the two on both sides"));
+    const absl::Status status = absl::FailedPreconditionError(
+        absl::StrCat("hub: it is of version \"", version, "\" and this Assay speaks version ", kHubVersion,
+                     ": install the newer of the two on both sides"));
+    return WithProblem(status, ProblemKind::kHubOtherVersion);
   }
   ASSAY_ASSIGN_OR_RETURN(const uint64_t number, NumberField(json, "number"));
   HubIdentity identity{TextField(json, "name"), static_cast<uint32_t>(number), TimeField(json, "hub_time")};
   if (options_.branch_number != 0 &&
       (options_.branch_number != identity.branch_number || options_.branch_name != identity.branch_name)) {
-    return absl::FailedPreconditionError(absl::StrCat(
+    const absl::Status status = absl::FailedPreconditionError(absl::StrCat(
         "hub: this login was enrolled as branch ", identity.branch_name, " (number ", identity.branch_number,
         "), and the config says ", options_.branch_name, " (number ", options_.branch_number,
         "): correct branch.name and branch.number, or use the login that was made for this branch"));
+    return WithProblem(status, ProblemKind::kHubOtherBranch);
   }
   return identity;
 }

@@ -42,43 +42,30 @@ Judgement WithoutSlot(const LogEvidence& log, const DatabaseEvidence& database) 
 }  // namespace
 
 absl::string_view RestoreStateName(RestoreState state) {
-  switch (state) {
-    case RestoreState::kUnverified:
-      return "unverified";
-    case RestoreState::kNormal:
-      return "normal";
-    case RestoreState::kDatabaseBehind:
-      return "database-behind-log";
-    case RestoreState::kLogBehind:
-      return "log-behind-database";
-    case RestoreState::kGap:
-      return "gap";
-    case RestoreState::kClone:
-      return "clone";
-    case RestoreState::kOtherDatabase:
-      return "other-database";
-  }
-  return "unverified";
+  if (const std::optional<Problem> hazard = HazardProblem(state, "", "")) return ProblemName(hazard->kind);
+  return state == RestoreState::kNormal ? "normal" : "unverified";
 }
 
-absl::string_view RestoreRemedy(RestoreState state) {
+std::optional<Problem> HazardProblem(RestoreState state, absl::string_view branch, absl::string_view cause) {
+  const auto problem = [&](ProblemKind kind) {
+    return Problem{.kind = kind, .subject = std::string(branch), .detail = std::string(cause)};
+  };
   switch (state) {
     case RestoreState::kUnverified:
     case RestoreState::kNormal:
-      return "";
+      break;
     case RestoreState::kDatabaseBehind:
-    case RestoreState::kGap:
-      return "stop assayd and run `assay repair`, which shows what it would do; or, if the right database can still be put back, do that";
+      return problem(ProblemKind::kDatabaseBehindLog);
     case RestoreState::kLogBehind:
-      return "put the newest log file back; if it is lost, stop assayd and run `assay repair`, which shows what it would do";
+      return problem(ProblemKind::kLogBehindDatabase);
+    case RestoreState::kGap:
+      return problem(ProblemKind::kGap);
     case RestoreState::kClone:
-      return "if another machine runs with a copy of this branch, decide which of the two stays, and stop the other; then, here, stop "
-             "assayd and run `assay repair`, which shows what it would do";
+      return problem(ProblemKind::kClone);
     case RestoreState::kOtherDatabase:
-      return "check postgres.url and branch.state_dir; if the log that belongs to this database is lost, move the one in "
-             "branch.state_dir away and run `assay repair`";
+      return problem(ProblemKind::kOtherDatabase);
   }
-  return "";
+  return std::nullopt;
 }
 
 absl::StatusOr<LogEvidence> ReadLogEvidence(const OriginId& own, EventLog& log, LocalState& state) {

@@ -11,11 +11,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 
 #include "absl/strings/string_view.h"
 #include "engine/database.h"
+#include "engine/problem.h"
 #include "log/event_log.h"
 #include "log/local_state/local_state.h"
 #include "log/types.h"
@@ -32,10 +34,10 @@ enum class RestoreState : uint8_t {
   kOtherDatabase,   // PostgreSQL belongs to another log.
 };
 
-// "database-behind-log", as the status and `assay repair` print it; "normal" and "unverified" too.
+// "database-behind-log", as the catalogue of problems has it and the log remembers it; "normal" and "unverified" too.
 absl::string_view RestoreStateName(RestoreState state);
-// What to do, one sentence.
-absl::string_view RestoreRemedy(RestoreState state);
+// The problem that it means for `branch`; nullopt: none. `cause`: Judgement's.
+std::optional<Problem> HazardProblem(RestoreState state, absl::string_view branch, absl::string_view cause);
 
 struct LogEvidence {
   OriginId own;

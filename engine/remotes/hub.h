@@ -8,7 +8,8 @@
 // another version), DEADLINE_EXCEEDED (no reply: a push may have happened; pushing again changes nothing), ABORTED
 // (another daemon runs with a copy of this log), RESOURCE_EXHAUSTED (disk full, too many connections), DATA_LOSS (fork:
 // another content is there under one of these names), INVALID_ARGUMENT (the hub's answer makes no sense, or it could
-// not make sense of ours). No message ever contains a password.
+// not make sense of ours). Where a body knows the cause better than its code tells, the status names its problem
+// (WithProblem). No message ever contains a password.
 #pragma once
 
 #include <cstdint>

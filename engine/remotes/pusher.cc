@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/problem.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -29,10 +30,10 @@ void Pusher::OnHeads(const absl::StatusOr<HubHeads>& reply) {
 void Pusher::TakeHubLast(Sequence hub_last, bool pushed) {
   const Sequence own_last = log_->Head(own_).last;
   if (hub_last > own_last) {
-    return Failed(absl::FailedPreconditionError(absl::StrCat(
+    const absl::Status status = absl::FailedPreconditionError(absl::StrCat(
         "the hub has ", hub_last.value, " events of this branch's log, the log itself only ", own_last.value,
-        ": the log file was restored from a copy, or another machine runs with a copy of it. Nothing is pushed. Stop the other "
-        "machine, or put the newest log file back")));
+        ": the log file was restored from a copy, or another machine runs with a copy of it"));
+    return Failed(WithProblem(status, ProblemKind::kHubHasMore));
   }
   // A hub that says what it has, and takes nothing, is not working: asking it must not begin the back-off of the pushes
   // anew.

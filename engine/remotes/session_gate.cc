@@ -53,7 +53,7 @@ absl::Status SessionGate::OnReply(const absl::StatusOr<SessionReply>& reply) {
   busy_ = false;
   asked_ = true;
   if (!reply.ok()) {
-    link_.Fail(Annotate(reply.status(), "open the session at the hub"), clock_->Now(), *random_);
+    link_.Fail(reply.status(), clock_->Now(), *random_);  // As it came: it may name its problem.
     return absl::OkStatus();
   }
   link_.Succeed(clock_->Now());

@@ -237,7 +237,7 @@ class BadHubTest : public ::testing::Test {
     })) << reader().Problems();
     absl::SleepFor(absl::Seconds(3));
     EXPECT_EQ(SqlValue(reader().Url(), "SELECT count(*) FROM sales WHERE id = 100 OR item LIKE '%brass%'"), "0");
-    EXPECT_THAT(reader().Problems(), AllOf(HasSubstr(writer().name()), HasSubstr("as they must be"), cause));
+    EXPECT_THAT(reader().Problems(), AllOf(HasSubstr(writer().name()), HasSubstr("chain-garbled"), cause));
     EXPECT_THAT(reader().DaemonLog(), HasSubstr(writer().name()));
     EXPECT_TRUE(reader().DaemonRunning());
     Mend();

@@ -142,8 +142,10 @@ std::string Branch::Problems() const {
   std::string problems;
   const google::protobuf::Value* list = JsonFind(*status, "problems");
   if (list == nullptr) return problems;
-  for (const google::protobuf::Value& problem : list->list_value().values())
-    absl::StrAppend(&problems, problem.string_value(), "\n");
+  for (const google::protobuf::Value& problem : list->list_value().values()) {
+    const auto text = [&](const char* field) { return JsonText(problem.struct_value(), field); };
+    absl::StrAppend(&problems, text("kind"), ": ", text("sentence"), " (", text("detail"), ") ", text("remedy"), "\n");
+  }
   return problems;
 }
 

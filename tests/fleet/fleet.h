@@ -71,7 +71,7 @@ class Branch {
   // The same with --json, parsed. INTERNAL with the output when it fails or is no JSON object.
   absl::StatusOr<google::protobuf::Struct> AssayJson(std::vector<std::string> arguments) const;
   absl::StatusOr<google::protobuf::Struct> Status() const { return AssayJson({"status"}); }
-  // Of the status' problems, all in one text.
+  // The status' problems, a line each: "kind: sentence (detail) remedy".
   std::string Problems() const;
 
   // `assay init`; a daemon that runs is stopped for it, and started again.

@@ -6,7 +6,7 @@
 #include <functional>
 #include <memory>
 
-#include "absl/strings/str_join.h"
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "log/bytes.h"
 #include "log/merkle_tree.h"
@@ -177,7 +177,14 @@ class LyingHubTest : public ::testing::Test {
     }
   }
 
-  std::string Problems() { return absl::StrJoin(a().engine().Status().problems, "\n"); }
+  // "chain-garbled, branch-2: chain 0a1b2c3d: a gap ...", a line each.
+  std::string Problems() {
+    std::string text;
+    for (const Problem& problem : a().engine().Status().problems) {
+      absl::StrAppend(&text, ProblemName(problem.kind), ", ", problem.subject, ": ", problem.detail, "\n");
+    }
+    return text;
+  }
   Sequence HeldOfB() const { return HeadOf(branches_[1]->origin()); }
   Sequence HeadOf(const OriginId& origin) const {
     for (const OriginStatus& one : branches_[0]->engine().Status().origins) {
@@ -292,7 +299,7 @@ class LyingHubTest : public ::testing::Test {
     EXPECT_FALSE(Has(a(), "branch-2-second"));
     EXPECT_TRUE(Has(a(), "branch-3-third"));
     EXPECT_EQ(AsksFor(b().origin()), 0);
-    EXPECT_THAT(Problems(), AllOf(HasSubstr("branch-2"), HasSubstr("not taken further")));
+    EXPECT_THAT(Problems(), HasSubstr("chain-forked, branch-2: "));
     a().Kill(/*power=*/false);
     ASSERT_TRUE(a().Start().ok());
     Run(absl::Seconds(30));
@@ -359,7 +366,7 @@ TEST_F(LyingHubTest, NoFlippedBitIsTaken) {
 
 TEST_F(LyingHubTest, AFlippedByteStandsStillAndHeals) {
   ExpectRefusedAndHeals(OfB([](Segment& segment) { segment.parts.back().payload[20] ^= 4; }),
-                        HasSubstr("as they must be"));
+                        HasSubstr("chain-garbled"));
 }
 
 TEST_F(LyingHubTest, AnotherLeafHashThanTheEventsIsRefused) {
@@ -487,7 +494,7 @@ TEST_F(LyingHubTest, WhatComesBeforeAGapIsTaken) {
   Run(absl::Minutes(2));
   EXPECT_TRUE(Has(a(), "branch-2-second"));
   EXPECT_FALSE(Has(a(), "branch-2-third") || Has(a(), "branch-2-fourth"));
-  EXPECT_THAT(Problems(), HasSubstr("a gap"));
+  EXPECT_THAT(Problems(), AllOf(HasSubstr("chain-garbled, branch-2: "), HasSubstr("a gap")));
   lying = false;
   Run(absl::Minutes(5));
   EXPECT_TRUE(Has(a(), "branch-2-third") && Has(a(), "branch-2-fourth"));
@@ -666,7 +673,7 @@ TEST_F(LyingHubTest, OurOwnChainIsNeverTakenFromTheHub) {
   lies_.pulls.clear();
   Run(absl::Minutes(1));
   EXPECT_EQ(HeadOf(a().origin()), own);
-  EXPECT_THAT(Problems(), AllOf(HasSubstr("own chain"), HasSubstr(absl::StrCat(own.value + 5, " events")),
+  EXPECT_THAT(Problems(), AllOf(HasSubstr("own-chain-differs"), HasSubstr(absl::StrCat(own.value + 5, " events")),
                                 HasSubstr(absl::StrCat("has written ", own.value))));
   Sell(a(), "branch-1-second");
   Sell(b(), "branch-2-second");
@@ -684,7 +691,7 @@ TEST_F(LyingHubTest, OurOwnChainIsNeverTakenFromTheHub) {
     }
   };
   Run(absl::Minutes(5));
-  EXPECT_THAT(Problems(), AllOf(HasSubstr("own chain"), HasSubstr("fork")));
+  EXPECT_THAT(Problems(), AllOf(HasSubstr("own-chain-differs"), HasSubstr("fork")));
   EXPECT_EQ(EvidenceCount(), 1);
   lies_.pull = nullptr;
   Run(absl::Minutes(6));
@@ -714,11 +721,28 @@ TEST_F(LyingHubTest, AHubThatAlwaysHasMoreIsAskedLessAndLess) {
   a().engine().OnHubHint();
   Run(absl::Minutes(1), /*hints=*/false);
   EXPECT_LE(lies_.pulls.size(), 20u);
-  EXPECT_THAT(Problems(), HasSubstr("there is more, and gives nothing"));
+  EXPECT_THAT(Problems(), AllOf(HasSubstr("hub-disagrees"), HasSubstr("there is more, and gives nothing")));
   Sell(b(), "branch-2-second");
   Run(absl::Minutes(2));
   EXPECT_TRUE(Has(a(), "branch-2-second"));
   ExpectHealsByItself();
+}
+
+TEST_F(LyingHubTest, AHubThatNamesAThousandBadChainsDoesNotFillThePage) {
+  lies_.pull = [this](PullReply& reply) {
+    for (uint32_t i = 0; i < 1000; ++i) {
+      OriginId stranger;
+      for (size_t at = 0; at < sizeof(i); ++at) stranger.bytes[at] = static_cast<uint8_t>(i >> (8 * at));
+      reply.heads.heads[stranger] = {{9}, {9}, {}};
+    }
+    // What is said of the own one counts, wherever it stands among them.
+    HubHead& own = reply.heads.heads[a().origin()];
+    own.last = own.complete = {own.last.value + 5};
+  };
+  Run(absl::Seconds(30));
+  const std::vector<Problem> problems = a().engine().Status().problems;
+  EXPECT_LE(problems.size(), 12u);
+  EXPECT_THAT(Problems(), AllOf(HasSubstr("own-chain-differs"), HasSubstr("other branches: 1001 chains in all")));
 }
 
 // Every branch builds on what it has seen of every other: one chain that stands still must not hold up all.
@@ -730,7 +754,7 @@ TEST_F(LyingHubTest, OthersGoOnWithoutAChainThatStandsStillForLong) {
   Sell(c(), "branch-3-second");  // Having seen it.
   Run(absl::Seconds(10));
   EXPECT_FALSE(Has(a(), "branch-3-second")) << "a garbled reply is no reason to break the causal order";
-  EXPECT_THAT(Problems(), HasSubstr("wait for event"));
+  EXPECT_THAT(Problems(), HasSubstr("chain-waits, branch-3: waits for event"));
   Run(absl::Minutes(2));
   EXPECT_TRUE(Has(a(), "branch-3-second"));
   EXPECT_FALSE(Has(a(), "branch-2-second"));
@@ -781,7 +805,7 @@ TEST_F(LyingHubTest, APushThatIsSaidToHaveDoneNothingIsNotRepeatedAtOnce) {
   Run(absl::Minutes(1));
   EXPECT_GE(lies_.pushes, 3u);
   EXPECT_LE(lies_.pushes, 15u);
-  EXPECT_THAT(Problems(), AllOf(HasSubstr("Nothing is pushed to the hub"), HasSubstr("says that it has 1 events")));
+  EXPECT_THAT(Problems(), AllOf(HasSubstr("hub-disagrees"), HasSubstr("says that it has 1 events")));
   Sell(b(), "branch-2-second");
   Run(absl::Seconds(10));
   EXPECT_TRUE(Has(a(), "branch-2-second")) << "pulls go on";
@@ -797,7 +821,7 @@ TEST_F(LyingHubTest, AHubThatTakesNoPushIsAskedLessAndLess) {
   Run(absl::Minutes(1));
   EXPECT_GE(lies_.pushes, 3u);
   EXPECT_LE(lies_.pushes, 15u);
-  EXPECT_THAT(Problems(), HasSubstr("its disk is full"));
+  EXPECT_THAT(Problems(), HasSubstr("hub-full, branch-1: its disk is full"));
   lies_.refuse_push = absl::OkStatus();
   Run(absl::Minutes(2));
   EXPECT_TRUE(Has(b(), "branch-1-second"));
@@ -809,7 +833,7 @@ TEST_F(LyingHubTest, APushThatIsSaidToHaveStoredMoreThanThereIsIsNotBelieved) {
   lies_.own = [](HubHead& head) { head.last = {head.last.value + 100}; };
   Sell(a(), "branch-1-second");
   Run(absl::Minutes(1));
-  EXPECT_THAT(Problems(), AllOf(HasSubstr("Nothing is pushed to the hub"), HasSubstr("the log itself only")));
+  EXPECT_THAT(Problems(), AllOf(HasSubstr("hub-has-more"), HasSubstr("the log itself only")));
   lies_.of_heads = false;  // Asked for its heads, it tells the truth.
   Sell(a(), "branch-1-third");
   Run(absl::Minutes(2));

@@ -14,6 +14,7 @@ namespace assay {
 namespace {
 
 using admin::v1::Link;
+using admin::v1::Problem;
 using admin::v1::Status;
 
 struct StatusOptions {
@@ -21,11 +22,11 @@ struct StatusOptions {
 };
 
 // `problems` has most messages in full already.
-std::string LinkText(const Link& link, const google::protobuf::RepeatedPtrField<std::string>& problems = {}) {
+std::string LinkText(const Link& link, const google::protobuf::RepeatedPtrField<Problem>& problems) {
   if (link.code() == "CANCELLED") return link.message();  // Turned off.
   if (link.ok()) return link.has_since() ? absl::StrCat("working since ", When(true, link.since())) : "working";
   const bool told = std::any_of(problems.begin(), problems.end(),
-                                [&](const std::string& problem) { return absl::StrContains(problem, link.message()); });
+                                [&](const Problem& each) { return absl::StrContains(each.detail(), link.message()); });
   std::string text = told ? "NOT WORKING, see above" : absl::StrCat("NOT WORKING: ", link.message());
   if (link.has_since()) absl::StrAppend(&text, "; since ", When(true, link.since()));
   if (link.has_next_try()) {
@@ -48,18 +49,40 @@ std::string Lag(const Status& status, const admin::v1::Origin& origin) {
   return origin.projected() >= newest ? "" : absl::StrCat(Grouped(newest - origin.projected()), " to come");
 }
 
+// The sentence says the same as these marks; they are for the eye that runs down a page.
+absl::string_view Mark(Problem::Severity severity) {
+  if (severity == Problem::BAD) return "!!";
+  return severity == Problem::WARN ? " !" : " -";
+}
+
+std::string ProblemText(const Problem& problem) {
+  std::string text = absl::StrCat(" ", Mark(problem.severity()), " ", Printable(problem.sentence()), "\n");
+  std::string times = problem.has_since() ? absl::StrCat("since ", When(true, problem.since())) : "";
+  if (problem.has_next_try()) {
+    const bool due = FromProto(problem.next_try()) <= absl::Now();
+    absl::StrAppend(&times, times.empty() ? "" : ", ",
+                    due ? "being tried now" : absl::StrCat("next try ", Ago(true, problem.next_try())));
+  }
+  if (!times.empty()) absl::StrAppend(&text, "      ", times, "\n");
+  if (!problem.detail().empty()) absl::StrAppend(&text, "      found: ", Printable(problem.detail()), "\n");
+  absl::StrAppend(&text, "    do: ", Printable(problem.remedy()), "\n");
+  return text;
+}
+
 std::string StatusText(const Status& status) {
-  std::string text = absl::StrCat("Branch ", status.branch(), " is ", status.state(),
-                                  status.hazard().empty() ? "" : absl::StrCat(" (", status.hazard(), ")"),
-                                  "   (assayd ", status.version(), ", pid ", status.pid(), ", up since ",
-                                  When(status.has_started(), status.started()), ")\n");
-  for (const std::string& problem : status.problems()) absl::StrAppend(&text, "  ! ", Printable(problem), "\n");
-  if (status.problems().empty()) text += "  All is well.\n";
+  const std::string indent(status.branch().size() + 2, ' ');
+  std::string text = absl::StrCat(Printable(status.branch()), "  ", Printable(status.sentence().headline()), "\n");
+  if (!status.sentence().line().empty()) {
+    absl::StrAppend(&text, indent, Printable(status.sentence().line()), "\n");
+  }
   text += "\n";
+  for (const Problem& problem : status.problems()) text += ProblemText(problem);
+  if (!status.problems().empty()) text += "\n";
   const bool behind = status.has_push_progress() || status.has_pull_progress() || status.has_projection_progress();
   TextTable links({"STAGE", "STATE", behind ? "CATCHING UP" : ""});
   const auto progress = [](bool present, const admin::v1::Progress& each) { return present ? ProgressText(each) : ""; };
-  if (status.has_engine() && !status.engine().ok()) links.Add({"engine", LinkText(status.engine()), ""});
+  if (status.has_engine() && !status.engine().ok())
+    links.Add({"engine", LinkText(status.engine(), status.problems()), ""});
   links.Add({"capture", LinkText(status.capture(), status.problems()), ""});
   if (status.has_hub()) {
     links.Add({"push", status.paused() ? "paused" : LinkText(status.push(), status.problems()),
@@ -108,6 +131,8 @@ std::string StatusText(const Status& status) {
             : absl::StrCat("is ", absl::FormatDuration(shown), offset < absl::ZeroDuration() ? " ahead of" : " behind"),
         " the hub's");
   }
+  absl::StrAppend(&text, "\nassayd ", status.version(), ", pid ", status.pid(), ", up since ",
+                  When(status.has_started(), status.started()));
   return text + "\n";
 }
 

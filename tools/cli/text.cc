@@ -17,14 +17,6 @@ size_t Width(absl::string_view text) {
   return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; });
 }
 
-// "90 s", "12 min", "3 days".
-std::string Roughly(absl::Duration length) {
-  if (length < absl::Minutes(2)) return absl::StrCat(absl::ToInt64Seconds(length), " s");
-  if (length < absl::Hours(2)) return absl::StrCat(absl::ToInt64Minutes(length), " min");
-  if (length < absl::Hours(48)) return absl::StrCat(absl::ToInt64Hours(length), " h");
-  return absl::StrCat(absl::ToInt64Hours(length) / 24, " days");
-}
-
 }  // namespace
 
 std::string Printable(absl::string_view text) {
@@ -70,16 +62,6 @@ std::string TextTable::ToString() const {
     text += "\n";
   }
   return text;
-}
-
-std::string Grouped(uint64_t number) {
-  std::string digits = absl::StrCat(number);
-  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(at, 1, ',');
-  return digits;
-}
-
-std::string Count(uint64_t number, absl::string_view thing) {
-  return absl::StrCat(Grouped(number), " ", thing, number == 1 ? "" : "s");
 }
 
 std::string Bytes(int64_t bytes) {

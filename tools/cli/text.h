@@ -8,6 +8,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "engine/human_text.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "proto/admin.pb.h"
@@ -30,10 +31,6 @@ class TextTable {
 std::string Printable(absl::string_view text);
 // A column's value in a table of differences: "NULL", or as much of the text as fits into `bytes_max`.
 std::string ShownValue(const std::optional<std::string>& value, size_t bytes_max);
-// "1 row", "12,345 rows".
-std::string Count(uint64_t number, absl::string_view thing);
-// "12,345".
-std::string Grouped(uint64_t number);
 // "1.2 MB".
 std::string Bytes(int64_t bytes);
 // Local time, "2026-11-23 07:12:04"; "-" when absent.

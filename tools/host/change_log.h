@@ -1,4 +1,5 @@
-// What of a status is news: one line when something changed its state, none for every try that failed again.
+// What of a status is news: one line when a problem begins and one when it is over, none for every try that failed
+// again. The lines begin with the problem's name, by which they can be searched for.
 #pragma once
 
 #include <string>

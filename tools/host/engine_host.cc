@@ -47,12 +47,21 @@ size_t BytesOf(const CaptureBatch& batch) {
 
 }  // namespace
 
+Problem EngineDownProblem(const LinkStatus& link, const std::string& log_path) {
+  Problem problem{.kind = ProblemKind::kEngineStopped, .subject = log_path};
+  if (absl::IsDataLoss(link.status)) problem.kind = ProblemKind::kLogDamaged;
+  if (absl::IsResourceExhausted(link.status)) problem.kind = ProblemKind::kDiskFull;
+  problem.detail = std::string(link.status.message());
+  problem.since = link.since;
+  problem.next_try = link.next_try;
+  return problem;
+}
+
 absl::Status ExplainLogDamage(const absl::Status& status, const std::string& log_path) {
   if (!absl::IsDataLoss(status)) return status;
+  const Problem problem = EngineDownProblem({.status = status}, log_path);
   return absl::DataLossError(
-      absl::StrCat("the log ", log_path, " is damaged: ", status.message(),
-                   ". Stop assayd and put the newest good copy of that file back; if there is none, move it away "
-                   "and run assay repair, which shows what it would do"));
+      absl::StrCat("the log ", log_path, " is damaged: ", status.message(), ". ", RemedyOf(problem)));
 }
 
 EngineHost::EngineHost(HostParts parts) : parts_(std::move(parts)), board_(FirstStatus(parts_), parts_.on_change) {}
@@ -141,7 +150,7 @@ void EngineHost::EngineLoop() {
   Link link(absl::Seconds(1), absl::Minutes(1));
   while (!stopping_) {
     const absl::Time begun = SteadyNow();
-    const absl::Status status = ExplainLogDamage(RunEngine(), parts_.log_path);
+    const absl::Status status = RunEngine();
     {
       std::lock_guard<std::mutex> lock(mutex_);
       generation_ = 0;
@@ -151,7 +160,11 @@ void EngineHost::EngineLoop() {
     const absl::Time now = absl::Now();
     if (SteadyNow() - begun > kWorksAgainAfter) link.Succeed(now);
     link.Fail(status, now, random);
-    board_.Publish([&](DaemonStatus& to) { to.engine_link = link; });
+    board_.Publish([&](DaemonStatus& to) {
+      to.engine_link = link;
+      to.state = "stopped";
+      to.problems = {EngineDownProblem(to.engine_link, parts_.log_path)};
+    });
     Sleep(link.next_try, 0);
   }
   std::lock_guard<std::mutex> lock(mutex_);
@@ -226,7 +239,11 @@ absl::Status EngineHost::Step(Engine& engine, uint64_t generation) {
 
 void EngineHost::Publish(const Engine& engine) {
   board_.Publish([&](DaemonStatus& to) {
+    const std::vector<Problem> before = std::move(to.engine.problems);
     to.engine = engine.Status();
+    KeepSince(before, absl::Now(), &to.engine.problems);
+    to.state = to.engine.state;
+    to.problems = to.engine.problems;
     const absl::Time now = SteadyNow();
     to.push = push_meter_.Update(to.engine.push_position, now);
     to.pull = pull_meter_.Update(to.engine.pull_position, now);

@@ -51,6 +51,8 @@ struct HostParts {
   StatusBoard::Changed on_change = [](const DaemonStatus&, const DaemonStatus&) {};
 };
 
+// Why there is no engine: `link` is DaemonStatus::engine_link, and not OK.
+Problem EngineDownProblem(const LinkStatus& link, const std::string& log_path);
 // A damaged log file (DATA_LOSS) by name, and with what a person does about it; other statuses as they are.
 absl::Status ExplainLogDamage(const absl::Status& status, const std::string& log_path);
 

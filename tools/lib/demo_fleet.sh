@@ -195,7 +195,7 @@ status_of() {
 }
 
 show_status() {
-  tell "  $1 is $(status_of "$1" "j->>'state'"): $(status_of "$1" "coalesce(regexp_replace(j->'problems'->>0, '(.{140}).* \\((since .*)', '\1… (\2'), 'all is well')")"
+  tell "  $1 is $(status_of "$1" "j->>'state'"): $(status_of "$1" "concat_ws(' ', j->'sentence'->>'headline', nullif(j->'sentence'->>'line', ''))")"
 }
 
 wait_state() {

@@ -43,7 +43,8 @@ class Repairing {
     if (report_.state == RestoreState::kNormal) return std::move(report_);
     if (report_.state == RestoreState::kOtherDatabase) {
       return absl::FailedPreconditionError(
-          absl::StrCat(RestoreStateName(report_.state), ": ", report_.cause, "; ", RestoreRemedy(report_.state)));
+          absl::StrCat(RestoreStateName(report_.state), ": ", report_.cause, ". ",
+                       RemedyOf(*HazardProblem(report_.state, options_.engine.branch_name, report_.cause))));
     }
     ASSAY_ASSIGN_OR_RETURN(selection_, SelectTables(*admin_, options_.tables, options_.exclude));
     if (selection_.tables.empty()) {

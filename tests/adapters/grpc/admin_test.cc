@@ -69,8 +69,14 @@ class AdminTest : public ::testing::Test {
 TEST_F(AdminTest, StatusSaysWhatIsWrongSinceWhenAndWhenItIsTriedAgain) {
   daemon_.Set([](DaemonStatus& status) {
     status.engine.has_hub = true;
-    status.engine.state = "offline";
-    status.engine.problems = {"Nothing is pushed"};
+    status.state = "offline";
+    status.problems = {{.kind = ProblemKind::kHubUnreachable,
+                        .subject = "mumbai\xff",
+                        .cause = "nobody answers there",
+                        .detail = "no route to host",
+                        .since = absl::FromUnixSeconds(100),
+                        .next_try = absl::FromUnixSeconds(160)},
+                       {.kind = ProblemKind::kRowsWait, .count = 2}};
     status.engine.hub_push = {absl::UnavailableError("no route to host"), absl::FromUnixSeconds(100),
                               absl::FromUnixSeconds(160), 3};
     OriginStatus own{.branch_name = "mumbai", .own = true, .head = {7}};
@@ -80,7 +86,20 @@ TEST_F(AdminTest, StatusSaysWhatIsWrongSinceWhenAndWhenItIsTriedAgain) {
   pb::Status status;
   ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, pb::GetStatusRequest(), &status).ok());
   EXPECT_EQ(status.state(), "offline");
-  EXPECT_THAT(status.problems(), ElementsAre("Nothing is pushed"));
+  ASSERT_EQ(status.problems_size(), 2);
+  const pb::Problem& problem = status.problems(0);
+  EXPECT_EQ(problem.kind(), "hub-unreachable");
+  EXPECT_EQ(problem.severity(), pb::Problem::WARN);
+  EXPECT_EQ(problem.subject(), "mumbai\xEF\xBF\xBD") << "somebody's bytes";
+  EXPECT_EQ(problem.sentence(), "The hub cannot be reached: nobody answers there.");
+  EXPECT_EQ(problem.detail(), "no route to host");
+  EXPECT_THAT(problem.remedy(), HasSubstr("`assay sync now`"));
+  EXPECT_EQ(problem.since().seconds(), 100);
+  EXPECT_EQ(problem.next_try().seconds(), 160);
+  EXPECT_FALSE(status.problems(1).has_next_try());
+  EXPECT_EQ(status.sentence().tone(), pb::Sentence::WARN);
+  EXPECT_THAT(status.sentence().headline(), HasSubstr("Offline since "));
+  EXPECT_THAT(status.sentence().line(), HasSubstr("1 more thing is wrong."));
   EXPECT_FALSE(status.push().ok());
   EXPECT_EQ(status.push().code(), "UNAVAILABLE");
   EXPECT_EQ(status.push().message(), "no route to host");
@@ -117,14 +136,23 @@ TEST_F(AdminTest, ProgressIsToldWhileAStageCatchesUpWithRateAndTimeLeftOnceTheyA
 }
 
 TEST_F(AdminTest, WithoutAnEngineTheStateIsStopped) {
-  daemon_.Set([](DaemonStatus& status) { status.engine_link = {absl::ResourceExhaustedError("log disk full")}; });
+  daemon_.Set([](DaemonStatus& status) {
+    status.state = "stopped";
+    status.engine_link = {absl::ResourceExhaustedError("log disk full")};
+    status.problems = {{.kind = ProblemKind::kDiskFull, .subject = "/log.db", .detail = "log disk full"}};
+    status.engine.problems = {{.kind = ProblemKind::kRowsWait, .count = 2}};
+  });
   pb::Status status;
   ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, pb::GetStatusRequest(), &status).ok());
   EXPECT_EQ(status.state(), "stopped");
   EXPECT_EQ(status.engine().message(), "log disk full");
-  // People read the problems; without this one they would be told that all is well.
+  // People read the problems; without this one they would be told that all is well. What the engine said before it
+  // went is nobody's news.
   ASSERT_EQ(status.problems_size(), 1);
-  EXPECT_NE(status.problems(0).find("log disk full"), std::string::npos);
+  EXPECT_EQ(status.problems(0).kind(), "disk-full");
+  EXPECT_EQ(status.problems(0).detail(), "log disk full");
+  EXPECT_EQ(status.sentence().tone(), pb::Sentence::BAD);
+  EXPECT_THAT(status.sentence().headline(), HasSubstr("The disk of /log.db is full"));
 }
 
 TEST_F(AdminTest, WatchSendsEachChangeAndEndsWithTheClient) {
@@ -135,7 +163,7 @@ TEST_F(AdminTest, WatchSendsEachChangeAndEndsWithTheClient) {
   pb::Status status;
   ASSERT_TRUE(reader->Read(&status));
   EXPECT_EQ(status.state(), "running");
-  daemon_.Set([](DaemonStatus& s) { s.engine.state = "paused"; });
+  daemon_.Set([](DaemonStatus& s) { s.state = "paused"; });
   ASSERT_TRUE(reader->Read(&status));
   EXPECT_EQ(status.state(), "paused");
   context.TryCancel();

@@ -16,7 +16,7 @@ class ScriptedOperator : public Operator {
   explicit ScriptedOperator(std::string log_path) : log_path_(std::move(log_path)) {
     status_.version = "0.0-test";
     status_.engine.branch_name = "mumbai";
-    status_.engine.state = "running";
+    status_.state = "running";
   }
 
   template <typename Change>

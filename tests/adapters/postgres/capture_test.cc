@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "engine/problem.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/adapters/postgres/branch_database.h"
@@ -365,6 +366,8 @@ TEST_F(CaptureTest, MissingPublicationNamesTheRemedy) {
   const absl::Status status = harness_->capture().Start();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("assay init"));
+  ASSERT_TRUE(ProblemNamedBy(status).has_value());
+  EXPECT_EQ(ProblemNamedBy(status)->kind, ProblemKind::kPublicationGone);
 }
 
 TEST_F(CaptureTest, SlotInUseNamesTheProcess) {
@@ -375,6 +378,9 @@ TEST_F(CaptureTest, SlotInUseNamesTheProcess) {
   EXPECT_THAT(std::string(status.message()),
               HasSubstr(harness_->Value(absl::StrCat("SELECT active_pid FROM pg_replication_slots WHERE slot_name = '",
                                                      harness_->slot(), "'"))));
+  // The server answers: it is not away.
+  ASSERT_TRUE(ProblemNamedBy(status).has_value());
+  EXPECT_EQ(ProblemNamedBy(status)->kind, ProblemKind::kCaptureStopped);
 }
 
 TEST_F(CaptureTest, SlotOfAnotherDatabaseIsNotTaken) {
@@ -436,6 +442,10 @@ TEST(CaptureServerTest, WalLevelIsNamed) {
   const absl::Status status = PostgresCapture({.conninfo = server->Url()}).Start();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("wal_level"));
+  const std::optional<NamedProblem> problem = ProblemNamedBy(status);
+  ASSERT_TRUE(problem.has_value());
+  EXPECT_EQ(problem->kind, ProblemKind::kDatabaseSetting);
+  EXPECT_EQ(problem->cause, "replica");
 }
 
 TEST(CaptureServerTest, CrashedServerResumesWhereItWasConfirmed) {

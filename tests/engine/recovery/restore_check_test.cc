@@ -99,7 +99,12 @@ TEST(JudgeTest, EachFindingHasItsName) {
     EXPECT_EQ(RestoreStateName(judgement.state), RestoreStateName(one.expected)) << one.name << ": " << judgement.cause;
     const bool wrong = one.expected != R::kNormal && one.expected != R::kUnverified;
     EXPECT_EQ(judgement.cause.empty(), !wrong) << one.name;
-    EXPECT_EQ(RestoreRemedy(judgement.state).empty(), !wrong) << one.name;
+    const std::optional<Problem> hazard = HazardProblem(judgement.state, "mumbai-1", judgement.cause);
+    ASSERT_EQ(hazard.has_value(), wrong) << one.name;
+    if (!wrong) continue;
+    EXPECT_EQ(ProblemName(hazard->kind), RestoreStateName(judgement.state)) << one.name;
+    EXPECT_EQ(EntryOf(hazard->kind).state, "halted") << one.name;
+    EXPECT_EQ(hazard->detail, judgement.cause) << one.name;
   }
 }
 

@@ -3,10 +3,14 @@
 #include <google/protobuf/util/json_util.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <set>
 #include <thread>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "adapters/grpc/admin_server.h"
@@ -65,18 +69,33 @@ class CliTest : public ::testing::Test {
 TEST_F(CliTest, StatusSaysInWordsWhatIsWrong) {
   daemon_.Set([](DaemonStatus& status) {
     status.engine.has_hub = true;
-    status.engine.state = "offline";
-    status.engine.problems = {"Nothing is pushed to the hub: no route to host"};
+    status.state = "offline";
+    status.problems = {{.kind = ProblemKind::kHubPasswordRefused,
+                        .subject = "mumbai",
+                        .detail = "no route to host \x1b[2J",
+                        .since = absl::Now() - absl::Minutes(5),
+                        .next_try = absl::Now() + absl::Seconds(30)},
+                       {.kind = ProblemKind::kRowsWait, .count = 2}};
     status.engine.hub_push = {absl::UnavailableError("no route to host"), absl::Now() - absl::Minutes(5),
                               absl::Now() + absl::Seconds(30), 3};
   });
   const RunResult people = Assay({"status"});
   EXPECT_EQ(people.exit_code, 0);
-  EXPECT_THAT(people.output, AllOf(HasSubstr("mumbai is offline"), HasSubstr("! Nothing is pushed to the hub"),
-                                   HasSubstr("next try in ")));
+  EXPECT_THAT(
+      people.output,
+      AllOf(HasSubstr("mumbai  The hub refuses the login of mumbai.\n"),
+            HasSubstr("\n        Selling goes on. Next try in "), HasSubstr("1 more thing is wrong.\n"),
+            HasSubstr("\n !! The hub refuses the login of mumbai.\n      since "), HasSubstr(", next try in "),
+            HasSubstr("\n      found: no route to host \\x1b[2J\n"), HasSubstr("\n    do: Correct user and password."),
+            HasSubstr("\n  ! 2 rows cannot be written to PostgreSQL yet.\n    do: `assay parked`")));
+  EXPECT_THAT(people.output, AllOf(HasSubstr("NOT WORKING, see above"), Not(HasSubstr("\x1b"))));
   google::protobuf::Struct json = AssayJson({"status"});
   EXPECT_EQ(json.fields().at("state").string_value(), "offline");
-  EXPECT_EQ(json.fields().at("problems").list_value().values_size(), 1);
+  EXPECT_EQ(json.fields().at("sentence").struct_value().fields().at("tone").string_value(), "BAD");
+  ASSERT_EQ(json.fields().at("problems").list_value().values_size(), 2);
+  const auto& problem = json.fields().at("problems").list_value().values(0).struct_value().fields();
+  EXPECT_EQ(problem.at("kind").string_value(), "hub-password-refused");
+  EXPECT_EQ(problem.at("severity").string_value(), "BAD");
   EXPECT_EQ(json.fields().at("push").struct_value().fields().at("code").string_value(), "UNAVAILABLE");
   EXPECT_EQ(json.fields().at("parked_rows").string_value(), "0") << "also what is zero is printed";
 }
@@ -206,6 +225,30 @@ TEST_F(CliTest, EveryVerbsHelpShowsAnExample) {
     const RunResult help = Assay(arguments);
     EXPECT_EQ(help.exit_code, 0) << verb;
     EXPECT_THAT(help.output, AllOf(HasSubstr("Example"), HasSubstr("assay "))) << verb;
+  }
+}
+
+TEST_F(CliTest, EveryCommandThatAProblemProposesIsThere) {
+  std::set<std::string> verbs;
+  for (const ProblemEntry& entry : ProblemCatalogue()) {
+    const std::vector<std::string> parts = absl::StrSplit(RemedyOf({.kind = entry.kind, .subject = "PUNE"}), '`');
+    for (size_t i = 1; i < parts.size(); i += 2) {
+      const std::vector<std::string> words = absl::StrSplit(parts[i], ' ');
+      if (words[0] != "assay") continue;
+      // The verb is all that comes before a name or an option.
+      const auto end = std::find_if(words.begin(), words.end(), [](const std::string& word) {
+        return !std::all_of(word.begin(), word.end(), [](char c) { return absl::ascii_islower(c); });
+      });
+      verbs.insert(absl::StrJoin(words.begin() + 1, end, " "));
+    }
+  }
+  EXPECT_GT(verbs.size(), 7u);
+  for (const std::string& verb : verbs) {
+    std::vector<std::string> arguments = absl::StrSplit(verb, ' ');
+    arguments.push_back("--help");
+    const RunResult help = Assay(arguments);
+    EXPECT_EQ(help.exit_code, 0) << verb;
+    EXPECT_THAT(help.output, HasSubstr(absl::StrCat("Usage: assay ", verb, " ["))) << "assay " << verb;
   }
 }
 

@@ -27,9 +27,11 @@
 namespace assay {
 namespace {
 
-using ::testing::ElementsAre;
+using ::testing::Contains;
+using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 // What the fakes of one host share with the test.
 struct World {
@@ -41,6 +43,7 @@ struct World {
   Lsn confirmed;
   bool interrupted = false;
   absl::Status hub_answer = absl::UnavailableError("no route to host");
+  absl::Duration hub_clock_offset;
   int pulls = 0;
   std::function<void()> before_read_reply;  // Null: no database.
   std::vector<bool> gates;                  // Of projections, as they were decided.
@@ -91,13 +94,13 @@ class FakeHub : public Hub {
   absl::StatusOr<PullReply> Pull(const PullRequest&) override {
     world_->With([&] { ++world_->pulls; });
     PullReply reply;
-    reply.heads.hub_time = absl::Now();
+    reply.heads.hub_time = absl::Now() + world_->hub_clock_offset;
     return Answer(reply);
   }
   absl::StatusOr<SessionReply> OpenSession(const SessionRequest&) override { return Answer(SessionReply{true, 1}); }
   absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) override {
     EXPECT_EQ(report.version, "9.9");
-    return Answer(HeartbeatReply{{}, absl::Now()});
+    return Answer(HeartbeatReply{{}, absl::Now() + world_->hub_clock_offset});
   }
 
  private:
@@ -233,6 +236,10 @@ TEST_F(HostTest, LostStreamIsTriedAgainAndTheStatusSaysWhen) {
   DaemonStatus status = Await([](const DaemonStatus& s) { return s.engine.capture.failures >= 2; });
   EXPECT_THAT(std::string(status.engine.capture.status.message()), HasSubstr("connection refused"));
   EXPECT_GT(status.engine.capture.next_try, status.engine.capture.since);
+  EXPECT_EQ(status.state, "stopped");
+  ASSERT_EQ(status.problems.size(), 1u);
+  EXPECT_EQ(ProblemName(status.problems[0].kind), "database-away");
+  EXPECT_EQ(status.problems[0].since, status.engine.capture.since);
   world_.With([&] { world_.start_answer = absl::OkStatus(); });
   status = Await([](const DaemonStatus& s) { return s.engine.capture.status.ok(); });
   EXPECT_TRUE(status.engine.capture.status.ok());
@@ -249,6 +256,10 @@ TEST_F(HostTest, UnusableLogIsAStateWithACauseAndMendsItself) {
   DaemonStatus status = Await([](const DaemonStatus& s) { return !s.engine_link.status.ok(); });
   EXPECT_FALSE(status.engine_link.status.ok());
   EXPECT_GT(status.engine_link.next_try, absl::Now() - absl::Seconds(1));
+  EXPECT_EQ(status.state, "stopped");
+  ASSERT_EQ(status.problems.size(), 1u);
+  EXPECT_EQ(ProblemName(status.problems[0].kind), "engine-stopped") << "it is no log at all";
+  EXPECT_EQ(status.problems[0].next_try, status.engine_link.next_try);
   EXPECT_TRUE(absl::IsUnavailable(host_->SyncNow()));
   EXPECT_TRUE(host_->Pause().ok()) << "remembered";
   ASSERT_EQ(unlink(path_.c_str()), 0);
@@ -256,6 +267,7 @@ TEST_F(HostTest, UnusableLogIsAStateWithACauseAndMendsItself) {
   status = Await([](const DaemonStatus& s) { return s.engine_link.status.ok() && s.engine.paused; });
   EXPECT_TRUE(status.engine_link.status.ok()) << status.engine_link.status;
   EXPECT_TRUE(status.engine.paused);
+  EXPECT_THAT(status.problems, Not(Contains(Field(&Problem::kind, ProblemKind::kEngineStopped))));
 }
 
 TEST_F(HostTest, FullDiskStopsTheEngineAndItGoesOnWhenThereIsRoom) {
@@ -275,6 +287,9 @@ TEST_F(HostTest, FullDiskStopsTheEngineAndItGoesOnWhenThereIsRoom) {
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   EXPECT_FALSE(status.engine_link.status.ok());
   EXPECT_EQ(status.engine.branch_name, "mumbai") << "what was known stays";
+  ASSERT_EQ(status.problems.size(), 1u);
+  EXPECT_EQ(ProblemName(status.problems[0].kind), "engine-stopped") << "a limit is an I/O error, and no full disk";
+  EXPECT_NE(status.problems[0].detail, "");
   world_.With([&] { EXPECT_LT(world_.confirmed.value, 78u) << "nothing is acknowledged that is not durable"; });
   status = Await([](const DaemonStatus& s) { return s.engine_link.status.ok(); });
   EXPECT_TRUE(status.engine_link.status.ok()) << status.engine_link.status;
@@ -286,6 +301,54 @@ TEST_F(HostTest, FullDiskStopsTheEngineAndItGoesOnWhenThereIsRoom) {
   status = Await([](const DaemonStatus& s) { return s.engine.captured.value == 79; });
   EXPECT_EQ(status.engine.captured.value, 79u);
   world_.With([&] { EXPECT_GT(world_.starts, starts) << "capture begins again at what is durable"; });
+}
+
+TEST_F(HostTest, ADiskWithoutRoomIsNamedAndOverWhenThereIsSome) {
+  test::CrashVfs disk(1);
+  log_vfs_ = disk.name();
+  MakeLog();
+  StartHost();
+  Await([](const DaemonStatus& s) { return s.state == "local-only"; });
+  disk.SetFull(true);
+  world_.With([&] { world_.batches.push_back(Insert(78)); });
+  DaemonStatus status = Await([](const DaemonStatus& s) { return s.state == "stopped"; });
+  ASSERT_EQ(status.problems.size(), 1u);
+  EXPECT_EQ(status.problems[0].kind, ProblemKind::kDiskFull) << status.engine_link.status;
+  EXPECT_EQ(status.problems[0].subject, path_);
+  disk.SetFull(false);
+  status = Await([](const DaemonStatus& s) { return s.state == "local-only"; });
+  EXPECT_THAT(status.problems, Not(Contains(Field(&Problem::kind, ProblemKind::kDiskFull))));
+  host_.reset();
+}
+
+TEST_F(HostTest, WhyThereIsNoEngineFollowsFromWhatTheLogSaid) {
+  const auto kind = [](const absl::Status& status) {
+    return std::string(ProblemName(EngineDownProblem({.status = status}, "/var/lib/assay/log.db").kind));
+  };
+  EXPECT_EQ(kind(absl::DataLossError("malformed")), "log-damaged");
+  EXPECT_EQ(kind(absl::ResourceExhaustedError("no space")), "disk-full");
+  EXPECT_EQ(kind(absl::FailedPreconditionError("another process is using it")), "engine-stopped");
+  EXPECT_THAT(
+      std::string(ExplainLogDamage(absl::DataLossError("malformed"), "/x/log.db").message()),
+      HasSubstr("the log /x/log.db is damaged: malformed. Stop assayd and put the newest good copy of /x/log.db"));
+}
+
+// The engine does not know since when rows wait: the host has seen them first.
+TEST_F(HostTest, AProblemKeepsItsBeginningWhileItLasts) {
+  MakeLog();
+  StartHost(true);
+  world_.With([&] { world_.hub_answer = absl::OkStatus(), world_.hub_clock_offset = absl::Minutes(7); });
+  const auto clock_off = [](const DaemonStatus& s) {
+    return std::find_if(s.problems.begin(), s.problems.end(),
+                        [](const Problem& problem) { return problem.kind == ProblemKind::kClockOff; });
+  };
+  const DaemonStatus first = Await([&](const DaemonStatus& s) { return clock_off(s) != s.problems.end(); });
+  ASSERT_NE(clock_off(first), first.problems.end());
+  const absl::Time since = clock_off(first)->since;
+  EXPECT_LT(absl::AbsDuration(first.as_of - since), absl::Seconds(1));
+  const DaemonStatus later = Await([&](const DaemonStatus& s) { return s.as_of > first.as_of + absl::Seconds(2); });
+  ASSERT_NE(clock_off(later), later.problems.end());
+  EXPECT_EQ(clock_off(later)->since, since);
 }
 
 TEST_F(HostTest, AProjectionIsToldWhetherTheLogIsDurable) {
@@ -322,6 +385,8 @@ TEST_F(HostTest, CommandsAndHubCallsGoTheirWay) {
       Await([](const DaemonStatus& s) { return s.engine.hub_pull.failures > 0 && s.engine.capture.status.ok(); });
   EXPECT_EQ(status.engine.state, "offline");
   EXPECT_THAT(std::string(status.engine.hub_pull.status.message()), HasSubstr("no route to host"));
+  EXPECT_EQ(status.state, "offline");
+  EXPECT_THAT(status.problems, Contains(Field(&Problem::kind, ProblemKind::kHubUnreachable)));
   world_.With([&] { world_.hub_answer = absl::OkStatus(); });
   ASSERT_TRUE(host_->SyncNow().ok());
   status = Await([](const DaemonStatus& s) { return s.engine.state == "running"; });
@@ -474,26 +539,6 @@ TEST(InboxTest, CaptureWaitsForTheEngineAndNobodyElseDoes) {
   inbox.Begin(0);
   inbox.Post(5, nothing);
   EXPECT_THAT(inbox.Take(absl::InfinitePast()), IsEmpty());
-}
-
-TEST(ChangeLogTest, OnlyChangesAreNews) {
-  DaemonStatus before;
-  before.engine.has_hub = true;
-  before.engine.state = "running";
-  DaemonStatus after = before;
-  EXPECT_THAT(NewsBetween(before, after), IsEmpty());
-  after.engine.state = "catching-up";
-  EXPECT_THAT(NewsBetween(before, after), IsEmpty()) << "every change from elsewhere does that";
-  after.engine.state = "offline";
-  after.engine.hub_push = {absl::UnavailableError("no route"), absl::Now(), absl::InfinitePast(), 1};
-  EXPECT_THAT(NewsBetween(before, after),
-              ElementsAre(LogLine{LogLevel::kInfo, "state: offline"}, LogLine{LogLevel::kWarning, "push: no route"}));
-  DaemonStatus again = after;
-  again.engine.hub_push.failures = 2;
-  again.engine.hub_push.status = absl::UnavailableError("timed out");
-  EXPECT_THAT(NewsBetween(after, again), IsEmpty());
-  EXPECT_THAT(NewsBetween(again, before), ElementsAre(LogLine{LogLevel::kInfo, "state: running"},
-                                                      LogLine{LogLevel::kInfo, "push: the hub answers again"}));
 }
 
 TEST(StateLockTest, SecondHolderIsRefusedByPidAndADeadOneForgotten) {

@@ -1,0 +1,164 @@
+#include "engine/problem_findings.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "engine/human_text.h"
+#include "log/row_versions/row_ref.h"
+
+namespace assay {
+namespace {
+
+constexpr absl::Duration kClockOffsetMax = absl::Seconds(5);
+
+Problem OfLink(ProblemKind kind, absl::string_view subject, const LinkStatus& link) {
+  const std::optional<NamedProblem> named = ProblemNamedBy(link.status);
+  Problem problem{.kind = named.has_value() ? named->kind : kind, .subject = std::string(subject)};
+  if (named.has_value()) problem.cause = named->cause;
+  problem.detail = std::string(link.status.message());
+  problem.since = link.since;
+  problem.next_try = link.next_try;
+  return problem;
+}
+
+ProblemKind CaptureKind(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+      return ProblemKind::kDatabaseAway;
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+      return ProblemKind::kDatabaseLogin;
+    default:
+      return ProblemKind::kCaptureStopped;
+  }
+}
+
+// As engine/remotes/hub.h means the codes.
+ProblemKind HubKind(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kCancelled:
+      return ProblemKind::kHubUnreachable;
+    case absl::StatusCode::kAborted:
+      return ProblemKind::kHubBusy;
+    case absl::StatusCode::kUnauthenticated:
+      return ProblemKind::kHubPasswordRefused;
+    case absl::StatusCode::kPermissionDenied:
+      return ProblemKind::kHubBranchUnknown;
+    case absl::StatusCode::kResourceExhausted:
+      return ProblemKind::kHubFull;
+    case absl::StatusCode::kDataLoss:  // Other content under names that this log has given, too.
+      return ProblemKind::kHubHasMore;
+    default:
+      return ProblemKind::kHubDisagrees;
+  }
+}
+
+// "7 min 12 s": a clock is set by two units.
+std::string TwoUnits(absl::Duration length) {
+  const int64_t seconds = absl::ToInt64Seconds(length);
+  const auto both = [&](int64_t unit, absl::string_view name, int64_t smaller, absl::string_view smaller_name) {
+    return absl::StrCat(Grouped(seconds / unit), " ", name, " ", seconds % unit / smaller, " ", smaller_name);
+  };
+  if (seconds < 60) return absl::StrCat(seconds, " s");
+  if (seconds < 3600) return both(60, "min", 1, "s");
+  if (seconds < 2 * 86400) return both(3600, "h", 60, "min");
+  return both(86400, "days", 3600, "h");
+}
+
+}  // namespace
+
+std::vector<Problem> DatabaseProblems(const LinkStatus& capture, const LinkStatus& projection, bool halted) {
+  std::vector<Problem> problems;
+  // A link that was not tried yet is no trouble. What halts the branch stops capture, too, and is a problem already.
+  const bool capture_fails = !capture.status.ok() && capture.failures > 0;
+  if (capture_fails && !(halted && absl::IsFailedPrecondition(capture.status))) {
+    problems.push_back(OfLink(CaptureKind(capture.status.code()), "", capture));
+  }
+  const bool same_cause = capture_fails && capture.status.code() == projection.status.code();
+  if (!projection.status.ok() && !same_cause) problems.push_back(OfLink(ProblemKind::kRowsNotWritten, "", projection));
+  return problems;
+}
+
+std::vector<Problem> HubProblems(absl::string_view branch, absl::Span<const LinkStatus> links) {
+  std::vector<Problem> problems;
+  for (const LinkStatus& link : links) {
+    if (link.status.ok()) continue;
+    Problem problem = OfLink(HubKind(link.status.code()), branch, link);
+    const auto same = std::find_if(problems.begin(), problems.end(),
+                                   [&](const Problem& known) { return known.kind == problem.kind; });
+    if (same == problems.end()) {
+      problems.push_back(std::move(problem));
+    } else {
+      same->since = std::min(same->since, problem.since);
+      same->next_try = std::min(same->next_try, problem.next_try);
+    }
+  }
+  return problems;
+}
+
+std::string ChainName::ForPeople() const {
+  return branch.empty() ? absl::StrCat("a branch not known here (", origin.Hex().substr(0, 8), ")") : branch;
+}
+
+std::vector<Problem> ChainProblems(absl::Span<const std::pair<ChainName, LinkStatus>> troubles, const OriginId& own,
+                                   size_t total) {
+  std::vector<Problem> problems;
+  for (const auto& [name, trouble] : troubles) {
+    const bool is_own = name.origin == own;
+    const bool for_good = trouble.next_try == absl::InfiniteFuture();
+    Problem problem = OfLink(is_own     ? ProblemKind::kOwnChainDiffers
+                             : for_good ? ProblemKind::kChainForked
+                                        : ProblemKind::kChainGarbled,
+                             name.ForPeople(), trouble);
+    problem.detail = absl::StrCat("chain ", name.origin.Hex().substr(0, 8), ": ", problem.detail);
+    if (for_good) problem.next_try = absl::InfinitePast();
+    problems.push_back(std::move(problem));
+  }
+  if (total > troubles.size()) {
+    problems.push_back({.kind = ProblemKind::kChainGarbled,
+                        .subject = "other branches",
+                        .detail = absl::StrCat(total, " chains in all")});
+  }
+  return problems;
+}
+
+std::vector<Problem> RowProblems(uint64_t parked, uint64_t forged) {
+  std::vector<Problem> problems;
+  if (parked > 0) problems.push_back({.kind = ProblemKind::kRowsWait, .count = parked});
+  if (forged > 0) problems.push_back({.kind = ProblemKind::kMarkForged, .count = forged});
+  return problems;
+}
+
+std::vector<Problem> ValueProblems(absl::Span<const WithheldValue> values, size_t row_bytes_max) {
+  std::vector<Problem> problems;
+  const std::string room = absl::StrCat(row_bytes_max >> 20, " MB");
+  for (const WithheldValue& value : values) {
+    if (problems.size() == kValuesListed) {
+      problems.push_back({.kind = ProblemKind::kValueTooLarge,
+                          .subject = "More of that size",
+                          .cause = room,
+                          .detail = absl::StrCat(values.size(), " values in all")});
+      break;
+    }
+    const absl::StatusOr<std::vector<std::string>> key = DecodeKey(value.key);
+    problems.push_back({.kind = ProblemKind::kValueTooLarge,
+                        .subject = absl::StrCat("The value of ", value.table, ".", value.column, " in row [",
+                                                key.ok() ? absl::StrJoin(*key, ", ") : "?", "]"),
+                        .cause = room,
+                        .detail = absl::StrCat(value.bytes >> 20, " MB")});
+  }
+  return problems;
+}
+
+std::optional<Problem> ClockProblem(absl::Duration offset) {
+  if (absl::AbsDuration(offset) <= kClockOffsetMax) return std::nullopt;
+  return Problem{.kind = ProblemKind::kClockOff,
+                 .cause = absl::StrCat(TwoUnits(absl::AbsDuration(offset)),
+                                       offset > absl::ZeroDuration() ? " behind" : " ahead of")};
+}
+
+}  // namespace assay

@@ -1,0 +1,166 @@
+// Goal: the catalogue speaks as a shop does, names each kind once and for ever, and has nothing that nobody raises.
+// Method: look at every row of it, and read the sources for who raises it.
+#include "engine/problem.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace assay {
+namespace {
+
+using ::testing::AnyOf;
+
+constexpr absl::Time kNow = absl::FromUnixSeconds(1'750'000'000);
+
+TEST(ProblemCatalogueTest, StandsInTheOrderOfTheKinds) {
+  for (size_t i = 0; i < ProblemCatalogue().size(); ++i) {
+    EXPECT_EQ(static_cast<size_t>(ProblemCatalogue()[i].kind), i);
+  }
+}
+
+TEST(ProblemCatalogueTest, NamesAreUniqueAndFitForALabel) {
+  const std::regex kebab("[a-z]+(-[a-z]+)*");
+  std::set<std::string> names;
+  for (const ProblemEntry& entry : ProblemCatalogue()) {
+    const std::string name(entry.name);
+    EXPECT_TRUE(std::regex_match(name, kebab)) << name;
+    EXPECT_TRUE(names.insert(name).second) << name << " is there twice";
+  }
+}
+
+// Monitors and alerts are written against these: a name that is gone breaks them in silence.
+TEST(ProblemCatalogueTest, NamesThatWereGivenOnceStay) {
+  std::set<std::string> names;
+  for (const ProblemEntry& entry : ProblemCatalogue()) names.insert(std::string(entry.name));
+  for (const char* name : {"database-behind-log", "log-behind-database", "gap", "clone", "other-database",
+                           "hub-unreachable", "hub-password-refused", "database-away", "disk-full", "log-damaged",
+                           "rows-wait", "value-too-large", "chain-garbled", "chain-forked", "clock-off"}) {
+    EXPECT_TRUE(names.contains(name)) << name;
+  }
+}
+
+TEST(ProblemCatalogueTest, SentencesAndRemediesAreInAShopsWords) {
+  const std::regex forbidden(R"(\b(origins?|LSN|slots?|WAL|projections?|SQLSTATE|segments?|SQLite|please|errors?|)"
+                             R"(successfully|failed)\b|!)",
+                             std::regex::icase);
+  const std::regex placeholder(R"(\{[^}]*\})"), known(R"(\{(subject|cause|rows)\})");
+  for (const ProblemEntry& entry : ProblemCatalogue()) {
+    for (const std::string& text : {std::string(entry.sentence), std::string(entry.remedy)}) {
+      EXPECT_FALSE(std::regex_search(text, forbidden)) << entry.name << ": " << text;
+      EXPECT_EQ(text.back(), '.') << entry.name << ": " << text;
+      EXPECT_TRUE(std::isupper(text[0]) || text[0] == '{' || text[0] == '`') << entry.name << ": " << text;
+      EXPECT_EQ(std::count(text.begin(), text.end(), '`') % 2, 0) << entry.name << ": " << text;
+      for (std::sregex_iterator it(text.begin(), text.end(), placeholder), end; it != end; ++it) {
+        EXPECT_TRUE(std::regex_match(it->str(), known)) << entry.name << ": " << it->str();
+      }
+    }
+  }
+}
+
+TEST(ProblemCatalogueTest, OnlyABadOrLateThingChangesTheBranchsWord) {
+  for (const ProblemEntry& entry : ProblemCatalogue()) {
+    EXPECT_THAT(std::string(entry.state), AnyOf("", "offline", "stopped", "halted")) << entry.name;
+    const bool stops = entry.state == "stopped" || entry.state == "halted";
+    EXPECT_TRUE(!stops || entry.severity == Severity::kBad) << entry.name;
+    EXPECT_TRUE(entry.state.empty() || entry.severity != Severity::kNote) << entry.name;
+    EXPECT_EQ(StateFrom({{.kind = entry.kind}}), entry.state) << entry.name;
+  }
+}
+
+// An entry that nobody raises is a promise that nobody keeps.
+TEST(ProblemCatalogueTest, EveryKindIsRaisedSomewhere) {
+  const std::regex use(R"(\b(?:Problem)?Kind::(k[A-Z][A-Za-z]*))");
+  std::set<std::string> raised;
+  for (const char* folder : {"/engine", "/adapters", "/tools"}) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(std::string(ASSAY_SOURCE_DIR) + folder)) {
+      // What reads problems, as the sentence does, raises none.
+      if (entry.path().extension() != ".cc" || entry.path().stem() == "status_sentence") continue;
+      std::ifstream in(entry.path());
+      std::stringstream text;
+      text << in.rdbuf();
+      const std::string source = text.str();
+      for (std::sregex_iterator it(source.begin(), source.end(), use), end; it != end; ++it) {
+        raised.insert((*it)[1].str());
+      }
+    }
+  }
+  static constexpr const char* kEnumerators[] = {
+#define ASSAY_PROBLEM(enumerator, name, severity, state, sentence, remedy) #enumerator,
+#include "engine/problem_kinds.def"
+#undef ASSAY_PROBLEM
+  };
+  for (const char* kind : kEnumerators) EXPECT_TRUE(raised.contains(kind)) << kind;
+}
+
+TEST(ProblemTest, ASentenceTakesWhatIsKnownAndDoesWithoutTheRest) {
+  EXPECT_EQ(SentenceOf({.kind = ProblemKind::kHubUnreachable, .cause = "nobody answers there"}),
+            "The hub cannot be reached: nobody answers there.");
+  EXPECT_EQ(SentenceOf({.kind = ProblemKind::kHubUnreachable}), "The hub cannot be reached.");
+  EXPECT_EQ(SentenceOf({.kind = ProblemKind::kRowsWait, .count = 1}), "1 row cannot be written to PostgreSQL yet.");
+  EXPECT_EQ(SentenceOf({.kind = ProblemKind::kRowsWait, .count = 1204}),
+            "1,204 rows cannot be written to PostgreSQL yet.");
+  EXPECT_EQ(RemedyOf({.kind = ProblemKind::kBranchSwitchedOff, .subject = "pune-1"}),
+            "The head office switches it on again: `assay hub activate pune-1`.");
+  // Another branch chooses its name.
+  EXPECT_EQ(SentenceOf({.kind = ProblemKind::kChainForked, .subject = "{cause}{rows}", .cause = "X"}),
+            "The changes of {cause}{rows} are not taken further: they contradict what it sent before.");
+}
+
+TEST(ProblemTest, TheWorstDecidesTheWordAndTheFirstOfTheWorstTheSentence) {
+  const Problem note{.kind = ProblemKind::kHubHintsMissing}, rows{.kind = ProblemKind::kRowsWait},
+      hub{.kind = ProblemKind::kHubUnreachable}, password{.kind = ProblemKind::kHubPasswordRefused},
+      away{.kind = ProblemKind::kDatabaseAway}, clone{.kind = ProblemKind::kClone};
+  EXPECT_EQ(StateFrom({}), "");
+  EXPECT_EQ(StateFrom({note, rows}), "");
+  EXPECT_EQ(StateFrom({rows, hub}), "offline");
+  EXPECT_EQ(StateFrom({hub, away}), "stopped");
+  EXPECT_EQ(StateFrom({away, hub, clone}), "halted");
+  EXPECT_EQ(WorstOf({}), nullptr);
+  const std::vector<Problem> all = {note, hub, password, away};
+  EXPECT_EQ(WorstOf(all), &all[2]);
+}
+
+TEST(ProblemTest, ABeginningThatNobodyKnowsIsWhenItWasFirstSeen) {
+  std::vector<Problem> problems = {{.kind = ProblemKind::kRowsWait, .count = 2}};
+  KeepSince({}, kNow, &problems);
+  EXPECT_EQ(problems[0].since, kNow);
+  std::vector<Problem> later = {{.kind = ProblemKind::kRowsWait, .count = 3},
+                                {.kind = ProblemKind::kChainWaits, .subject = "pune-1"},
+                                {.kind = ProblemKind::kHubUnreachable, .since = kNow - absl::Hours(1)}};
+  KeepSince(problems, kNow + absl::Minutes(1), &later);
+  EXPECT_EQ(later[0].since, kNow) << "the same problem, with one row more";
+  EXPECT_EQ(later[1].since, kNow + absl::Minutes(1));
+  EXPECT_EQ(later[2].since, kNow - absl::Hours(1)) << "it knows better";
+  std::vector<Problem> another = {{.kind = ProblemKind::kChainWaits, .subject = "surat-1"}};
+  KeepSince(later, kNow + absl::Minutes(2), &another);
+  EXPECT_EQ(another[0].since, kNow + absl::Minutes(2)) << "another branch is another problem";
+}
+
+TEST(ProblemTest, AStatusNamesItsProblemWhereverItIsCarried) {
+  const absl::Status plain = absl::UnavailableError("no route");
+  EXPECT_FALSE(ProblemNamedBy(plain).has_value());
+  const absl::Status named = WithProblem(plain, ProblemKind::kHubCertificate, "its certificate: is gone");
+  EXPECT_EQ(named.code(), plain.code());
+  EXPECT_EQ(named.message(), plain.message());
+  const absl::StatusOr<int> carried = named;
+  ASSERT_TRUE(ProblemNamedBy(carried.status()).has_value());
+  EXPECT_EQ(ProblemNamedBy(carried.status())->kind, ProblemKind::kHubCertificate);
+  EXPECT_EQ(ProblemNamedBy(carried.status())->cause, "its certificate: is gone");
+  EXPECT_TRUE(WithProblem(absl::OkStatus(), ProblemKind::kClone).ok());
+  EXPECT_FALSE(ProblemNamedBy(WithProblem(absl::OkStatus(), ProblemKind::kClone)).has_value());
+}
+
+}  // namespace
+}  // namespace assay
