@@ -36,9 +36,10 @@ if ((EUID == 0)) && ! su -s /bin/sh postgres -c "test -x '$(readlink -f "$root")
   copy="/tmp/assay-postgres-$version"
   [[ -e "$copy/ready" ]] || { rm -rf "$copy.new" && cp -r "$root/native" "$copy.new" && chmod -R a+rX "$copy.new" &&
     touch "$copy.new/ready" && mv -T "$copy.new" "$copy"; }
-  export ASSAY_PG_BIN="$copy/bin"
+  ASSAY_PG_BIN="$copy/bin"
 else
-  export ASSAY_PG_BIN="$(readlink -f "$root")/native/bin"
+  ASSAY_PG_BIN="$(readlink -f "$root")/native/bin"
 fi
+export ASSAY_PG_BIN
 exec 9>&-
 exec "$@"
