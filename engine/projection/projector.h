@@ -31,7 +31,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "engine/calls.h"
+#include "engine/database_calls.h"
 #include "engine/capture/recorder.h"
 #include "engine/config.h"
 #include "engine/fold/batch.h"

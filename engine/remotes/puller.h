@@ -21,10 +21,10 @@
 #include <string>
 #include <vector>
 
-#include "engine/calls.h"
 #include "engine/clock.h"
 #include "engine/config.h"
 #include "engine/link.h"
+#include "engine/remotes/hub_calls.h"
 #include "log/event_log.h"
 
 namespace assay {

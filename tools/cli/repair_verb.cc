@@ -6,8 +6,8 @@
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
 #include "tools/config/state_lock.h"
-#include "tools/host/system.h"
 #include "tools/setup/repair.h"
+#include "tools/system.h"
 
 namespace assay {
 namespace {

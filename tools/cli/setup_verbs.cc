@@ -14,9 +14,9 @@
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
 #include "tools/config/state_lock.h"
-#include "tools/host/system.h"
 #include "tools/setup/doctor.h"
 #include "tools/setup/enrolment.h"
+#include "tools/system.h"
 
 namespace assay {
 namespace {
