@@ -20,14 +20,12 @@ constexpr char kColumns[] =
 absl::StatusOr<std::unique_ptr<UnsettledRows>> UnsettledRows::Open(LogFile* file, EventLog* log) {
   std::unique_ptr<UnsettledRows> rows(new UnsettledRows(file, log));
   ASSAY_RETURN_IF_ERROR(rows->Load());
-  ASSAY_ASSIGN_OR_RETURN(rows->find_,
-                         file->Prepare(absl::StrCat(kColumns, "WHERE table_id = ?1 AND key_hash = ?2")));
+  ASSAY_ASSIGN_OR_RETURN(rows->find_, file->Prepare(absl::StrCat(kColumns, "WHERE table_id = ?1 AND key_hash = ?2")));
   if (!file->read_only()) {
     ASSAY_ASSIGN_OR_RETURN(
         rows->put_,
         file->Prepare("INSERT OR REPLACE INTO unsettled VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"));
-    ASSAY_ASSIGN_OR_RETURN(rows->erase_,
-                           file->Prepare("DELETE FROM unsettled WHERE table_id = ?1 AND key_hash = ?2"));
+    ASSAY_ASSIGN_OR_RETURN(rows->erase_, file->Prepare("DELETE FROM unsettled WHERE table_id = ?1 AND key_hash = ?2"));
   }
   UnsettledRows* raw = rows.get();
   raw->participation_ = file->AddParticipant([] { return absl::OkStatus(); }, [raw] { return raw->Load(); });
@@ -137,17 +135,15 @@ absl::StatusOr<std::vector<UnsettledRow>> UnsettledRows::Due(int64_t now_ms, siz
   if (count_ == 0) return std::vector<UnsettledRow>();
   ASSAY_ASSIGN_OR_RETURN(
       Statement rows,
-      file_->Prepare(
-          absl::StrCat(kColumns, "WHERE retry_at_ms <= ?1 ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
+      file_->Prepare(absl::StrCat(kColumns, "WHERE retry_at_ms <= ?1 ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
   rows.BindInt(1, now_ms).BindInt(2, static_cast<int64_t>(count_max));
   return ReadAll(rows);
 }
 
 absl::StatusOr<std::vector<UnsettledRow>> UnsettledRows::List(bool parked_only, size_t count_max) {
-  ASSAY_ASSIGN_OR_RETURN(
-      Statement rows,
-      file_->Prepare(
-          absl::StrCat(kColumns, "WHERE cause <> '' OR NOT ?1 ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
+  ASSAY_ASSIGN_OR_RETURN(Statement rows,
+                         file_->Prepare(absl::StrCat(
+                             kColumns, "WHERE cause <> '' OR NOT ?1 ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
   rows.BindInt(1, parked_only ? 1 : 0).BindInt(2, static_cast<int64_t>(count_max));
   return ReadAll(rows);
 }
