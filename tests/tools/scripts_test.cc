@@ -32,7 +32,7 @@ std::vector<std::string> Scripts() {
 }
 
 TEST(ScriptsTest, AreFound) {
-  for (const char* name : {"bench", "demo", "test", "torture"}) EXPECT_THAT(Scripts(), Contains(name));
+  for (const char* name : {"bench", "check", "demo", "test", "torture"}) EXPECT_THAT(Scripts(), Contains(name));
 }
 
 class ScriptTest : public ::testing::TestWithParam<std::string> {};
@@ -91,7 +91,7 @@ TEST_F(SecondChanceTest, IsGivenToServersAndToNothingElse) {
     return result.standard_output;
   };
   EXPECT_THAT(tests_of("^(postgres|torture)$"), HasSubstr("second_chance.sh"));
-  EXPECT_THAT(tests_of("^(unit|simulation|fuzz)$"),
+  EXPECT_THAT(tests_of("^(unit|simulation|check|fuzz)$"),
               AllOf(HasSubstr("simulation_test"), Not(HasSubstr("second_chance.sh"))));
 }
 
