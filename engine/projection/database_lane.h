@@ -8,7 +8,7 @@
 #include <utility>
 #include <variant>
 
-#include "engine/calls.h"
+#include "engine/database_calls.h"
 
 namespace assay {
 

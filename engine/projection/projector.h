@@ -31,9 +31,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "engine/calls.h"
 #include "engine/capture/recorder.h"
 #include "engine/config.h"
+#include "engine/database_calls.h"
 #include "engine/fold/batch.h"
 #include "engine/fold/column_history.h"
 #include "engine/link.h"

@@ -17,11 +17,11 @@
 #include <string>
 #include <vector>
 
-#include "engine/calls.h"
 #include "engine/clock.h"
 #include "engine/config.h"
 #include "engine/link.h"
 #include "engine/remotes/chain_intake.h"
+#include "engine/remotes/hub_calls.h"
 #include "log/event_log.h"
 
 namespace assay {

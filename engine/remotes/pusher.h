@@ -6,10 +6,10 @@
 
 #include <optional>
 
-#include "engine/calls.h"
 #include "engine/clock.h"
 #include "engine/config.h"
 #include "engine/link.h"
+#include "engine/remotes/hub_calls.h"
 #include "log/event_log.h"
 
 namespace assay {

@@ -11,10 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include "engine/calls.h"
 #include "engine/clock.h"
 #include "engine/config.h"
 #include "engine/link.h"
+#include "engine/remotes/hub_calls.h"
 #include "log/local_state/local_state.h"
 
 namespace assay {

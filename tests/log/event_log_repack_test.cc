@@ -93,7 +93,9 @@ TEST_F(RepackTest, WhatIsMaskedStaysMasked) {
   for (uint64_t first = 1; first < 150; first += 3) {
     ASSERT_OK_AND_ASSIGN(std::vector<Segment> segments, log_.log->ReadSegments(kA, {first}, 1, true));
     for (size_t i = 0; i < segments[0].parts.size(); ++i) {
-      if (segments[0].parts[i].table == "public.line") ASSERT_OK(MaskPart(&segments[0], i));
+      if (segments[0].parts[i].table == "public.line") {
+        ASSERT_OK(MaskPart(&segments[0], i));
+      }
     }
     ASSERT_OK(branch.Pull({segments[0]}));
   }

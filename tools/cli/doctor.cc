@@ -7,7 +7,7 @@
 #include "tools/cli/own_branch.h"
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
-#include "tools/host/system.h"
+#include "tools/system.h"
 
 namespace assay {
 namespace {

@@ -9,7 +9,7 @@
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
 #include "tools/config/state_lock.h"
-#include "tools/host/system.h"
+#include "tools/system.h"
 
 namespace assay {
 namespace {

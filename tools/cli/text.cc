@@ -1,6 +1,7 @@
 #include "tools/cli/text.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -91,8 +92,7 @@ std::string Left(bool present, const google::protobuf::Duration& duration) {
 
 std::string Rate(double events_per_second) {
   // Less than one in two seconds is no rate that anybody could plan with.
-  return events_per_second < 0.5 ? ""
-                                 : absl::StrCat(Grouped(static_cast<uint64_t>(events_per_second + 0.5)), " events/s");
+  return events_per_second < 0.5 ? "" : absl::StrCat(Grouped(std::llround(events_per_second)), " events/s");
 }
 
 std::string ProgressText(const admin::v1::Progress& progress) {

@@ -11,7 +11,7 @@
 #include "log/annotate.h"
 #include "tools/host/capture_gatherer.h"
 #include "tools/host/log_gate.h"
-#include "tools/host/system.h"
+#include "tools/system.h"
 
 namespace assay {
 namespace {

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What tools/test and tools/demo share: installing what is missing, and building. Sourced by bash, from the repository's root.
+# What tools/test and tools/demo share: installing what is missing, and building. Sourced by bash, from the repository's
+# root.
 
 # Debian 12's packages, and why each is here.
 ASSAY_PACKAGES=(
@@ -9,6 +10,7 @@ ASSAY_PACKAGES=(
   libsqlite3-dev libpq-dev libssl-dev libzstd-dev libjemalloc-dev libcli11-dev libtomlplusplus-dev libspdlog-dev
   libgtest-dev libgmock-dev libbenchmark-dev       # tests and benchmarks
   clang libclang-rt-14-dev                         # fuzzing
+  clang-format clang-tidy shellcheck git           # tools/check
   postgresql                                       # servers of our own, in a temporary directory
   pgbouncer libfaketime locales                    # tests: a pooler, wrong clocks, databases with strange settings
 )
@@ -37,7 +39,8 @@ install_packages() {
     fi
   fi
   say "installing: ${missing[*]}"
-  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
+  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -qq
+    -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
   "${apt[@]}" update </dev/null >&2 || say "apt-get update failed; trying with the lists that are here"
   "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >&2 ||
     die "apt-get could not install: ${missing[*]}"

@@ -44,7 +44,8 @@ fleet_end() {
   rm -rf "$FLEET"
 }
 
-# start_process NAME SIGNAL-TO-END COMMAND…: in a session of its own, so that Ctrl-C reaches only us; it dies with us in any case.
+# start_process NAME SIGNAL-TO-END COMMAND…: in a session of its own, so that Ctrl-C reaches only us; it dies with us in
+# any case.
 start_process() {
   local name="$1" signal="$2"
   shift 2
@@ -74,8 +75,9 @@ start_server() {
   local name="$1" superuser="$2"
   mkdir "$FLEET/$name"
   ((EUID != 0)) || chown postgres: "$FLEET/$name"
-  "${AS_SERVER[@]}" "$PG_BIN/initdb" -D "$FLEET/$name/data" -U "$superuser" --auth=trust --no-sync --encoding=UTF8 --locale=C.UTF-8 \
-    >"$FLEET/$name.log" 2>&1 || { cat "$FLEET/$name.log"; die "initdb failed for $name"; }
+  "${AS_SERVER[@]}" "$PG_BIN/initdb" -D "$FLEET/$name/data" -U "$superuser" --auth=trust --no-sync \
+    --encoding=UTF8 --locale=C.UTF-8 >"$FLEET/$name.log" 2>&1 ||
+    { cat "$FLEET/$name.log"; die "initdb failed for $name"; }
   cat >>"$FLEET/$name/data/postgresql.conf" <<CONF
 listen_addresses = ''
 unix_socket_directories = '$FLEET/$name'
@@ -112,8 +114,8 @@ write() {
     -c 'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint' | tail -1)"
 }
 
-# watch_for SHOP QUERY: waits, in the background and inside that server, until the query gives a row; seen_after then sets SEEN_MS,
-# counted from the last write's commit.
+# watch_for SHOP QUERY: waits, in the background and inside that server, until the query gives a row; seen_after then
+# sets SEEN_MS, counted from the last write's commit.
 watch_for() {
   sql "$1" erp erp -c "DO \$\$ BEGIN FOR i IN 1..20000 LOOP EXIT WHEN EXISTS ($2); PERFORM pg_sleep(0.001); END LOOP; END \$\$" \
     -c "SELECT CASE WHEN EXISTS ($2) THEN (extract(epoch FROM clock_timestamp()) * 1000)::bigint END" >"$FLEET/seen" &
@@ -138,8 +140,10 @@ assay_at() {
 
 # As the head office: Supabase's `postgres`, which is no superuser.
 install_hub() {
-  sql hub supabase_admin postgres -c "CREATE ROLE postgres NOSUPERUSER CREATEDB CREATEROLE LOGIN REPLICATION BYPASSRLS" \
-    -c 'ALTER DATABASE postgres OWNER TO postgres' -c 'CREATE ROLE anon NOLOGIN' -c 'CREATE ROLE authenticated NOLOGIN' \
+  sql hub supabase_admin postgres \
+    -c "CREATE ROLE postgres NOSUPERUSER CREATEDB CREATEROLE LOGIN REPLICATION BYPASSRLS" \
+    -c 'ALTER DATABASE postgres OWNER TO postgres' \
+    -c 'CREATE ROLE anon NOLOGIN' -c 'CREATE ROLE authenticated NOLOGIN' \
     -c 'CREATE ROLE service_role NOLOGIN BYPASSRLS' -c "CREATE ROLE authenticator NOINHERIT LOGIN" \
     -c 'GRANT anon, authenticated, service_role TO authenticator, postgres' -c 'CREATE PUBLICATION supabase_realtime'
   hub_command install

@@ -31,7 +31,9 @@ void ExpectSame(const ColumnVersions& columns, const std::map<ColumnId, Version>
     EXPECT_EQ(columns.LowerBound({i}), static_cast<size_t>(std::distance(expected.begin(), at)));
     const Version* found = columns.Find({i});
     ASSERT_EQ(found != nullptr, at != expected.end() && at->first.value == i);
-    if (found != nullptr) EXPECT_EQ(*found, at->second);
+    if (found != nullptr) {
+      EXPECT_EQ(*found, at->second);
+    }
   }
 }
 

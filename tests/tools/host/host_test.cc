@@ -22,7 +22,7 @@
 #include "tools/host/change_log.h"
 #include "tools/host/engine_host.h"
 #include "tools/host/inbox.h"
-#include "tools/host/system.h"
+#include "tools/system.h"
 
 namespace assay {
 namespace {

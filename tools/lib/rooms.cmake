@@ -1,0 +1,66 @@
+# The tree's rooms: one library each, and one line in the build tree's rooms.txt for all that tools/check has to know of
+# them.
+
+# assay_room(NAME PUBLIC|PRIVATE LIBRARIES...): one library a room of the tree, of all its sources. What it links is
+# what it may include: `tools/check rooms` holds every file to that.
+function(assay_room NAME)
+  file(GLOB SOURCES CONFIGURE_DEPENDS *.cc)
+  add_library(${NAME} STATIC ${SOURCES})
+  target_link_libraries(${NAME} ${ARGN})
+endfunction()
+
+# assay_layers(FOLDERS...): adds the folders, each of which may link only itself and those before it, and writes
+# rooms.txt.
+function(assay_layers)
+  foreach(LAYER ${ARGN})
+    add_subdirectory(${LAYER})
+  endforeach()
+  set(LINES "")
+  foreach(LAYER ${ARGN})
+    string(APPEND LINES "layer ${LAYER}\n")
+    assay_describe_folder(${CMAKE_CURRENT_SOURCE_DIR}/${LAYER} LINES)
+  endforeach()
+  file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/rooms.txt CONTENT "${LINES}")
+endfunction()
+
+# Appends what the folder's targets are: `target NAME FOLDER`, `source NAME FILE`, `generated NAME FILE` (in the build
+# tree), `public NAME LIBRARY`, `private NAME LIBRARY`.
+function(assay_describe_folder FOLDER OUT)
+  set(LINES "${${OUT}}")
+  file(RELATIVE_PATH NAME ${CMAKE_SOURCE_DIR} ${FOLDER})
+  get_property(TARGETS DIRECTORY ${FOLDER} PROPERTY BUILDSYSTEM_TARGETS)
+  foreach(TARGET ${TARGETS})
+    get_target_property(TYPE ${TARGET} TYPE)
+    if(NOT TYPE MATCHES "LIBRARY|EXECUTABLE")
+      continue()
+    endif()
+    string(APPEND LINES "target ${TARGET} ${NAME}\n")
+    get_target_property(SOURCES ${TARGET} SOURCES)
+    foreach(SOURCE ${SOURCES})
+      cmake_path(ABSOLUTE_PATH SOURCE BASE_DIRECTORY ${FOLDER})
+      # The build tree may stand in the source tree, so it is asked first.
+      cmake_path(IS_PREFIX CMAKE_BINARY_DIR ${SOURCE} GENERATED)
+      if(GENERATED)
+        file(RELATIVE_PATH SOURCE ${CMAKE_BINARY_DIR} ${SOURCE})
+        string(APPEND LINES "generated ${TARGET} ${SOURCE}\n")
+      else()
+        file(RELATIVE_PATH SOURCE ${CMAKE_SOURCE_DIR} ${SOURCE})
+        string(APPEND LINES "source ${TARGET} ${SOURCE}\n")
+      endif()
+    endforeach()
+    get_target_property(LINKED ${TARGET} LINK_LIBRARIES)
+    get_target_property(PUBLIC ${TARGET} INTERFACE_LINK_LIBRARIES)
+    foreach(LIBRARY ${LINKED})
+      if(LIBRARY IN_LIST PUBLIC)
+        string(APPEND LINES "public ${TARGET} ${LIBRARY}\n")
+      elseif(LIBRARY)
+        string(APPEND LINES "private ${TARGET} ${LIBRARY}\n")
+      endif()
+    endforeach()
+  endforeach()
+  get_property(SUBDIRECTORIES DIRECTORY ${FOLDER} PROPERTY SUBDIRECTORIES)
+  foreach(SUBDIRECTORY ${SUBDIRECTORIES})
+    assay_describe_folder(${SUBDIRECTORY} LINES)
+  endforeach()
+  set(${OUT} "${LINES}" PARENT_SCOPE)
+endfunction()
