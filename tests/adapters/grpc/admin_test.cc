@@ -8,7 +8,7 @@
 #include "gtest/gtest.h"
 #include "proto/admin.grpc.pb.h"
 #include "tests/adapters/grpc/scripted_operator.h"
-#include "tests/adapters/grpc/small_log.h"
+#include "tests/support/small_log.h"
 #include "tests/support/temp_directory.h"
 
 namespace assay {
