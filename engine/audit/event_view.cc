@@ -111,13 +111,13 @@ std::string AuthorOf(const v1::TransactionHeader* header) {
 }
 
 const std::string& EventViewer::BranchOf(const OriginId& origin) {
-  auto [it, inserted] = branches_.try_emplace(origin);
-  if (inserted) {
+  std::string& branch = branches_[origin];
+  if (branch.empty()) {  // Not known, or not yet: a tail outlives the moment at which the opening comes.
     if (absl::StatusOr<v1::OriginOpened> opened = log_->Opening(origin); opened.ok()) {
-      it->second = CleanText(opened->branch_name(), kNameBytesMax);
+      branch = CleanText(opened->branch_name(), kNameBytesMax);
     }
   }
-  return it->second;
+  return branch;
 }
 
 absl::StatusOr<std::shared_ptr<const v1::TableSchema>> EventViewer::SchemaOf(const OriginId& origin,

@@ -121,6 +121,18 @@ TEST_F(KeptCheckpointTest, ChainThatContradictsWhatWasSignedBeforeIsNotAppended)
   EXPECT_OK(b.Pull(honest));
 }
 
+TEST_F(KeptCheckpointTest, ASignedWordAboutTheVeryNextEventIsHeldAgainstIt) {
+  TestLog forked;
+  ASSERT_OK(Open(forked));
+  ASSERT_OK(forked.Commit(kA, {"t.a"}, "theirs"));
+  ASSERT_OK(Keep(a_, SignCheckpoint({kA, 2, Sha256("another history")}, key_)));
+  const std::vector<Segment> segments = *forked.log->ReadSegments(kA, {2}, 1 << 20, true);
+  ASSERT_OK(a_.file->Begin());
+  EXPECT_TRUE(absl::IsDataLoss(a_.log->AppendPulled(segments.front())));
+  EXPECT_EQ(a_.log->Head(kA).last.value, 1u) << "nothing of it was appended";
+  ASSERT_OK(a_.file->Commit());
+}
+
 // ---- What a reply brings of one chain, with the newest signed word about it ----
 
 TEST_F(KeptCheckpointTest, WhatItsOriginContradictsIsTakenBackWhole) {

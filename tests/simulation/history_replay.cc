@@ -80,6 +80,7 @@ class History::Replay {
     if (captured == captured_.end()) return absl::OkStatus();
     const HlcStamp stamp = captured->second->changes[0].version.stamp;
     if (stamp <= projected_stamp_) return Violation("causality", "a write does not beat what it could see");
+    ASSAY_RETURN_IF_ERROR(CheckSaysWhatItSaw(*captured->second));
     for (const HistoricChange& change : captured->second->changes) {
       RowState& row = rows_[change.row];
       row.local_change = wal.commit_lsn;
@@ -97,6 +98,25 @@ class History::Replay {
         row.values[column] = value;
         row.versions[column] = row.local[column] = change.version;
       }
+    }
+    return absl::OkStatus();
+  }
+
+  // Headers say how far their branch had projected the others, each only what has changed. All that was projected
+  // before this commit must be in what they have said: the others take it for a conflict otherwise.
+  absl::Status CheckSaysWhatItSaw(const HistoricTransaction& transaction) {
+    const std::vector<HistoricTransaction>& own = chains_.at(branch_.origin)->transactions;
+    for (; own_read_ < own.size() && own[own_read_].last <= transaction.last; ++own_read_) {
+      for (const v1::Seen& seen : own[own_read_].header.seen()) {
+        ASSAY_ASSIGN_OR_RETURN(const OriginId origin, OriginId::FromBytes(seen.origin()));
+        said_[origin] = Sequence{seen.sequence()};
+      }
+    }
+    for (const auto& [origin, sequence] : shown_) {
+      if (said_[origin] >= sequence) continue;
+      return Violation("who had seen what",
+                       absl::StrCat(EventName(branch_.origin, transaction.first),
+                                    " does not say that its branch showed ", EventName(origin, sequence)));
     }
     return absl::OkStatus();
   }
@@ -191,6 +211,8 @@ class History::Replay {
     for (const EventRef& ref : touched) {
       const HistoricTransaction& transaction = ref.chain->transactions[ref.transaction];
       projected_stamp_ = std::max(projected_stamp_, ref.change->version.stamp);
+      Sequence& shown = shown_[ref.chain->origin];
+      shown = std::max(shown, ref.change->version.sequence);
       for (const HistoricChange& change : transaction.changes) {
         if (!Shows(change))
           return Violation("transactions whole",
@@ -296,9 +318,12 @@ class History::Replay {
   std::map<SimRowName, RowState> rows_;
   std::map<OriginId, size_t> checked_;  // Transactions known to show, from the first on.
   std::vector<Lsn> fences_;
-  Lsn ours_;                  // The newest fence or projection.
-  Lsn looked_;                // The one before the newest fence: the rows were read after this.
-  HlcStamp projected_stamp_;  // Newest that came in by projection.
+  Lsn ours_;                            // The newest fence or projection.
+  Lsn looked_;                          // The one before the newest fence: the rows were read after this.
+  HlcStamp projected_stamp_;            // Newest that came in by projection.
+  std::map<OriginId, Sequence> shown_;  // The newest event of each that came in by projection.
+  std::map<OriginId, Sequence> said_;   // What the own chain has said of that,
+  size_t own_read_ = 0;                 // up to this transaction.
   uint64_t projected_rows_ = 0;
 };
 

@@ -169,6 +169,25 @@ TEST_F(InterleavingTest, ARowInsertedAfterItWasReadAsAbsentIsLookedAtAgain) {
   EXPECT_EQ(Row(b(), kSettings, "k"), std::nullopt);
 }
 
+// The row is read with the very value that is to be written, so nothing is; the app changes it, and that is captured
+// before the plan is made.
+TEST_F(InterleavingTest, ARowThatHadTheValueWhenItWasReadIsLookedAtAgain) {
+  Insert(a(), kSettings, {"k", "a1", "a2", "a3"});
+  Settle();
+  b().clock().SetOffset(-absl::Hours(1));
+  for (const char* value : {"x", "a1"}) {
+    InOneTransaction(a(), [&](SimTransaction& t) { return t.Update(kSettings, {"k"}, {{"a", value}}); });
+  }
+  PushFrom(a());
+  RunToDatabaseCall(b());
+  b().database().set_between_read_and_fence([&] {
+    InOneTransaction(b(), [&](SimTransaction& t) { return t.Update(kSettings, {"k"}, {{"a", "b1"}}); });
+  });
+  Settle();
+  ASSERT_NE(Row(a(), kSettings, "k"), std::nullopt);
+  EXPECT_EQ(Row(a(), kSettings, "k"), Row(b(), kSettings, "k"));
+}
+
 // A row that moves sends back half of the batch; the other rows do not wait, and nothing is written twice.
 TEST_F(InterleavingTest, ABatchThatMeetsAMovedRowComesInSmallerPieces) {
   constexpr int kRows = 400;

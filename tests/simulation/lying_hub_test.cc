@@ -556,6 +556,26 @@ TEST_F(LyingHubTest, ATransactionThatNeverEndsIsNeverShown) {
   EXPECT_TRUE(Has(a(), "branch-2-ring") && Has(a(), "branch-2-box"));
 }
 
+// Goal: transactions are whole, also where the damage is found in the middle of one.
+TEST_F(LyingHubTest, ATransactionThatIsDamagedInsideIsNotShownByHalf) {
+  SimTransaction sale(&b().database());
+  for (const char* key : {"branch-2-ring", "branch-2-box"}) {
+    ASSERT_EQ(sale.Insert(kSettings, {key, "a gold ring", "", ""}), absl::OkStatus());
+  }
+  ASSERT_EQ(sale.Commit(), absl::OkStatus());
+  LieForAMinute(Rewrite(
+                    [](auto& drafts) {
+                      for (Draft& draft : drafts) {
+                        if (draft.event.transaction_first() < draft.event.sequence())
+                          draft.event.mutable_row()->set_schema(9999);  // The box.
+                      }
+                    },
+                    false),
+                HasSubstr("9999"));
+  EXPECT_FALSE(Has(a(), "branch-2-ring"));
+  EXPECT_FALSE(Has(a(), "branch-2-box"));
+}
+
 TEST_F(LyingHubTest, EventsPastTheEndThatTheHubNamesAreRefused) {
   ExpectRefusedAndHeals([this](PullReply& reply) { reply.heads.heads[b().origin()].complete = {2}; },
                         HasSubstr("was said to end at 2"));

@@ -25,25 +25,6 @@ TEST(RedactConninfoTest, PasswordsNeverShow) {
   EXPECT_EQ(RedactConninfo("host=a password 's3cret"), "(a connection string that cannot be parsed)");
 }
 
-TEST(SqlstateTest, CodesSayWhatToDo) {
-  EXPECT_TRUE(absl::IsUnavailable(StatusFromSqlstate("57P01", "")));
-  EXPECT_TRUE(absl::IsUnavailable(StatusFromSqlstate("53300", "")));
-  EXPECT_TRUE(absl::IsResourceExhausted(StatusFromSqlstate("53100", "")));
-  EXPECT_TRUE(absl::IsAborted(StatusFromSqlstate("40P01", "")));
-  EXPECT_TRUE(absl::IsAborted(StatusFromSqlstate("55P03", "")));
-  EXPECT_TRUE(absl::IsUnauthenticated(StatusFromSqlstate("28P01", "")));
-  EXPECT_TRUE(absl::IsPermissionDenied(StatusFromSqlstate("42501", "")));
-  EXPECT_TRUE(absl::IsFailedPrecondition(StatusFromSqlstate("42P01", "")));
-  EXPECT_TRUE(absl::IsInvalidArgument(StatusFromSqlstate("23505", "")));
-}
-
-TEST(SqlstateTest, SurvivesAnnotation) {
-  const absl::Status status = AnnotateSql(StatusFromSqlstate("23505", "duplicate"), "insert");
-  EXPECT_EQ(SqlstateOf(status), "23505");
-  EXPECT_EQ(status.message(), "insert: duplicate");
-  EXPECT_EQ(SqlstateOf(absl::AbortedError("of our own")), "");
-}
-
 // One row: a = 1, b = NULL, and two columns that are both called c.
 Result MadeUp() {
   PGresult* made = PQmakeEmptyPGresult(nullptr, PGRES_TUPLES_OK);

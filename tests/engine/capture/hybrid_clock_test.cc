@@ -54,5 +54,14 @@ TEST(HybridClockTest, SurvivesCommitTimesOutOfRange) {
   EXPECT_GT(clock.StampCommit(0), future);
 }
 
+// What is observed is whole stamps: two remote transactions of one millisecond differ in their counters only.
+TEST(HybridClockTest, AWriteBeatsEvenTheLastProjectionOfItsMillisecond) {
+  HybridClock clock(HlcStamp{});
+  const HlcStamp remote{HlcStamp::FromMillis(kNoonUs / 1000 + 3'600'000).value + 7};
+  clock.ObserveProjection(remote);
+  EXPECT_EQ(clock.now(), remote);
+  EXPECT_GT(clock.StampCommit(kNoonUs), remote);
+}
+
 }  // namespace
 }  // namespace assay

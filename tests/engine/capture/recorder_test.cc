@@ -426,5 +426,62 @@ TEST_F(RecorderTest, AValueTooLargeForAnEventIsNamedAndLeftOut) {
   EXPECT_TRUE(recorder_->withheld().empty());
 }
 
+// PostgreSQL's commit records may touch: the LSN of the next one is where the one before ends.
+TEST_F(RecorderTest, ACommitThatFollowsTheLastOneAtOnceIsNewsAfterARestart) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  ASSERT_TRUE(file_->Commit().ok());
+  Open();
+  Begin(100);  // The server sends again what it does not know to be durable.
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  Begin(108);
+  Insert({"2", "10.00", "5"});
+  Commit(108);
+  EXPECT_EQ(Events().size(), 3u) << "the schema and two rows, each once";
+}
+
+// Goal: each transaction says all that its branch had projected before it, whatever became of an earlier try.
+TEST_F(RecorderTest, WhatWasSeenIsSaidAgainWhenItsTransactionWasRolledBack) {
+  const OriginId other{{7, 7}};
+  ASSERT_TRUE(log_->IndexOf(other).ok());
+  ASSERT_TRUE(state_->SetProjected(other, Sequence{5}).ok());
+  ASSERT_TRUE(file_->Commit().ok());
+  ASSERT_TRUE(file_->Begin().ok());
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  file_->Rollback();
+  ASSERT_TRUE(recorder_->Load().ok());
+  ASSERT_TRUE(file_->Begin().ok());
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  ASSERT_EQ(Events()[0].transaction().seen_size(), 1);
+  EXPECT_EQ(Events()[0].transaction().seen(0).sequence(), 5u);
+}
+
+// A remote version was adopted for the row while this change, which is older, was still on its way to the log:
+// PostgreSQL holds the older one, so the row is to be written again.
+TEST_F(RecorderTest, ALocalChangeThatLosesToAnAdoptedVersionMakesItsRowDue) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  const OriginId other{{7, 7}};
+  const RowRef ref{names_->IdOf(shape_->name).value(), HashKey({"1"})};
+  RowVersions newer = *rows_->Get(ref).value();
+  newer.written = {HlcStamp::FromMillis(1'900'000'000'000), other, Sequence{5}};
+  newer.columns.Set(0, newer.written);
+  ASSERT_TRUE(log_->IndexOf(other).ok());
+  ASSERT_TRUE(rows_->Put(ref, newer).ok());
+  Begin(200);
+  Update({"1", "10.00", "5"}, {"1", "12.00", "5"});
+  Commit(200);
+  const std::optional<UnsettledRow> unsettled = unsettled_->Find(ref).value();
+  ASSERT_TRUE(unsettled.has_value());
+  EXPECT_FALSE(unsettled->held_known) << "read it, and write every column";
+  EXPECT_EQ(unsettled->retry_at_ms, 0) << "at once";
+}
+
 }  // namespace
 }  // namespace assay

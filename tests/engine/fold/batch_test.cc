@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/engine.h"
-#include "tests/adapters/grpc/small_log.h"
+#include "tests/support/small_log.h"
 #include "tests/support/temp_directory.h"
 
 namespace assay {
@@ -126,6 +126,60 @@ TEST_F(BatchTest, ABacklogOfChangesOfTheSameRowsIsOneBatch) {
   for (const PendingRow& row : batch->rows()) {
     EXPECT_EQ(row.ValueAt(0).text, std::to_string(std::stoi(DecodeKey(row.key()).value()[0]) + kRows * (kRounds - 1)));
   }
+}
+
+// Goal: transactions are whole: of one that is damaged in the middle nothing stays in the batch.
+TEST_F(BatchTest, ATransactionThatIsDamagedInsideLeavesNothingBehind) {
+  Write(v1::RowChange::INSERT, "1", "ring");
+  small_.Together([&] {
+    v1::Event first = small_.Next(small_.delhi());
+    first.set_ends_transaction(false);
+    test::SmallLog::Fill(v1::RowChange::INSERT, "2", {{{}, "ring"}}, first.mutable_row());
+    small_.AppendRaw(first, "public.items");
+    v1::Event second = small_.Next(small_.delhi());
+    second.set_stamp(first.stamp());
+    second.set_transaction_first(first.sequence());
+    second.clear_transaction();
+    test::SmallLog::Fill(v1::RowChange::INSERT, "3", {{{}, "box"}}, second.mutable_row());
+    second.mutable_row()->set_schema(999);  // There is none.
+    small_.AppendRaw(second, "public.items");
+  });
+  ASSERT_NO_FATAL_FAILURE(Open());
+  const std::unique_ptr<Batch> batch = NewBatch();
+  ASSERT_TRUE(batch->Gather(100).value());
+  EXPECT_TRUE(batch->stopped().contains(small_.delhi()));
+  EXPECT_TRUE(batch->Empty()) << "whoever asks for the cursors must not be told of half a transaction";
+  EXPECT_EQ(batch->rows().size(), 0u);
+  EXPECT_EQ(batch->event_count(), 0u);
+}
+
+// Goal: the list of conflicts is the same whether two writes meet in one batch or in two.
+// Method: two other branches that have not heard of each other, one of which deletes the row.
+TEST_F(BatchTest, WritesThatMeetInsideOneBatchAreConflictsAlsoWhenOneOfThemDeletesTheRow) {
+  const OriginId pune{{0xcc}};
+  v1::Event opened = small_.Next(pune);
+  opened.mutable_origin_opened()->set_branch_name("pune");
+  small_.AppendRaw(opened, "");
+  v1::Event schema = small_.Next(pune);
+  schema.mutable_schema()->set_schema_name("public");
+  schema.mutable_schema()->set_table_name("items");
+  for (const char* name : {"id", "name", "price"}) schema.mutable_schema()->add_columns()->set_name(name);
+  schema.mutable_schema()->add_key(0);
+  small_.AppendRaw(schema, "public.items");
+  Write(v1::RowChange::DELETE, "7", "ring");
+  v1::Event edit = small_.Next(pune);
+  test::SmallLog::Fill(v1::RowChange::UPDATE, "7", {{"ring", "chain"}}, edit.mutable_row());
+  small_.AppendRaw(edit, "public.items");
+  ASSERT_NO_FATAL_FAILURE(Open());
+  const std::unique_ptr<Batch> batch = NewBatch();
+  ASSERT_TRUE(batch->Gather(100).value());
+  ASSERT_EQ(batch->rows().size(), 1u);
+  EXPECT_TRUE(batch->rows()[0].incoming().IsLive()) << "the newer edit brings it back";
+  ASSERT_EQ(batch->meetings().size(), 1u);
+  const Meeting& meeting = batch->meetings()[0].second;
+  EXPECT_EQ(meeting.column, std::nullopt) << "the life of the row";
+  EXPECT_EQ(meeting.winner.origin, pune);
+  EXPECT_EQ(meeting.loser.origin, small_.delhi());
 }
 
 }  // namespace

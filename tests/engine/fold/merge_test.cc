@@ -81,5 +81,13 @@ TEST(FindMeetingsTest, DeleteAgainstAnUnseenEditIsAConflictWhoeverIsNewer) {
   EXPECT_EQ(edited_later[0].winner, At(3, 2));
 }
 
+// The incoming row was itself deleted and brought back elsewhere: that says nothing of who had seen the delete here.
+TEST(FindMeetingsTest, ADeleteMeetsTheWriteOfARowThatWasDeletedElsewhereToo) {
+  const std::vector<Meeting> meetings =
+      FindMeetings(Fold({Delete(At(1, 1))}), Fold({Update(At(2, 2), kPrice), Delete(At(3, 2))}), kNobodySaw);
+  ASSERT_EQ(meetings.size(), 1u);
+  EXPECT_EQ(meetings[0].column, std::nullopt) << "the life of the row";
+}
+
 }  // namespace
 }  // namespace assay

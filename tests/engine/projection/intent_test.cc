@@ -126,13 +126,5 @@ TEST_F(OpenIntentTest, ComesBackFromItsBytesAndAnotherFormatIsRefused) {
   EXPECT_THAT(refused.message(), HasSubstr("another version of Assay"));
 }
 
-// It is stored: an echo may come after the program was replaced.
-TEST(ValuesHashTest, IsTheSameInEveryBuild) {
-  ValuesHash hash;
-  hash.Add("name", std::optional<absl::string_view>("größe 宝石, 18 karat"));
-  hash.Add("note", std::optional<absl::string_view>());
-  EXPECT_EQ(hash.Finish(), 0x7507ABF66396C030u);
-}
-
 }  // namespace
 }  // namespace assay

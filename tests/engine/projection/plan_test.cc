@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "engine/projection/appeared_columns.h"
-#include "tests/adapters/grpc/small_log.h"
+#include "tests/support/small_log.h"
 #include "tests/support/temp_directory.h"
 
 namespace assay {

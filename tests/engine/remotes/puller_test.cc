@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/adapters/grpc/small_log.h"
+#include "tests/support/small_log.h"
 #include "tests/support/temp_directory.h"
 
 namespace assay {

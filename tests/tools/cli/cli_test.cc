@@ -17,8 +17,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/adapters/grpc/scripted_operator.h"
-#include "tests/adapters/grpc/small_log.h"
 #include "tests/support/child_process.h"
+#include "tests/support/small_log.h"
 #include "tests/support/temp_directory.h"
 
 namespace assay {

@@ -8,11 +8,7 @@
 
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
-#include "log/event_log.h"
-#include "log/local_state/conflicts.h"
-#include "log/local_state/unsettled_rows.h"
-#include "log/log_file.h"
-#include "log/table_names.h"
+#include "tests/support/open_log.h"
 
 namespace assay::test {
 
@@ -21,12 +17,7 @@ class SmallLog {
   static constexpr int64_t kStartMs =
       1'760'000'000'000;  // 2025-10-09 08:53:20 UTC; one second per transaction from there.
 
-  explicit SmallLog(const std::string& path) {
-    file_ = *LogFile::Open(path, {});
-    log_ = *EventLog::Open(file_.get());
-    names_ = *TableNames::Open(file_.get(), log_.get());
-    unsettled_ = *UnsettledRows::Open(file_.get(), log_.get());
-    conflicts_ = *Conflicts::Open(file_.get(), log_.get());
+  explicit SmallLog(const std::string& path) : open_(path) {
     mumbai_.bytes.fill(0xaa);
     delhi_.bytes.fill(0xbb);
     Begin();
@@ -52,6 +43,8 @@ class SmallLog {
 
   const OriginId& mumbai() const { return mumbai_; }
   const OriginId& delhi() const { return delhi_; }
+  // What it is made of, for who works on rather than opening the file again.
+  OpenLog& open() { return open_; }
 
   // One row change in a transaction of its own. Columns: old and new value; nullopt: NULL.
   using Columns = std::vector<std::pair<std::optional<std::string>, std::optional<std::string>>>;
@@ -78,9 +71,9 @@ class SmallLog {
   void Park(const std::string& key, const std::string& cause) {
     Begin();
     RowRef row;
-    row.table = *names_->IdOf({"public", "items"});
+    row.table = *open_.names->IdOf({"public", "items"});
     row.key.fill(static_cast<uint8_t>(key[0]));
-    ASSERT_TRUE(unsettled_
+    ASSERT_TRUE(open_.unsettled
                     ->ParkRefused(row, {EncodeKey(std::vector<std::string>{key}), delhi_, {3}}, {cause, "23505"},
                                   RowVersions{}, kStartMs)
                     .ok());
@@ -90,14 +83,14 @@ class SmallLog {
   void AddConflict(const std::string& key, Sequence winner, Sequence loser) {
     Begin();
     Conflict conflict;
-    conflict.row.table = *names_->IdOf({"public", "items"});
+    conflict.row.table = *open_.names->IdOf({"public", "items"});
     conflict.key = EncodeKey(std::vector<std::string>{key});
-    conflict.column = *names_->ColumnIdOf(conflict.row.table, "price");
+    conflict.column = *open_.names->ColumnIdOf(conflict.row.table, "price");
     conflict.winner = {HlcStamp::FromMillis(kStartMs + 2), mumbai_, winner};
     conflict.loser = {HlcStamp::FromMillis(kStartMs + 1), delhi_, loser};
     conflict.rule = "newest write of a column";
     conflict.found_ms = kStartMs;
-    ASSERT_TRUE(conflicts_->Add(conflict).ok());
+    ASSERT_TRUE(open_.conflicts->Add(conflict).ok());
     Commit();
   }
 
@@ -110,7 +103,7 @@ class SmallLog {
   v1::Event Next(const OriginId& origin) {
     v1::Event event;
     event.set_origin(std::string(origin.AsBytes()));
-    event.set_sequence(log_->Head(origin).last.value + 1);
+    event.set_sequence(open_.log->Head(origin).last.value + 1);
     event.set_stamp(HlcStamp::FromMillis(kStartMs + 1000 * time_++).value);
     event.set_transaction_first(event.sequence());
     event.set_ends_transaction(true);
@@ -143,24 +136,20 @@ class SmallLog {
  private:
   void Begin() {
     if (depth_++ > 0) return;
-    ASSERT_TRUE(file_->Begin().ok());
+    ASSERT_TRUE(open_.file->Begin().ok());
   }
   void Commit() {
     if (--depth_ > 0) return;
-    ASSERT_TRUE(file_->Commit().ok());
+    ASSERT_TRUE(open_.file->Commit().ok());
   }
   void Append(const v1::Event& event, absl::string_view table) {
-    ASSERT_TRUE(log_->Append(event, table, event.SerializeAsString()).ok());
+    ASSERT_TRUE(open_.log->Append(event, table, event.SerializeAsString()).ok());
   }
 
   OriginId mumbai_, delhi_;
   int64_t time_ = 0;
   int depth_ = 0;
-  std::unique_ptr<LogFile> file_;
-  std::unique_ptr<EventLog> log_;
-  std::unique_ptr<TableNames> names_;
-  std::unique_ptr<UnsettledRows> unsettled_;
-  std::unique_ptr<Conflicts> conflicts_;
+  OpenLog open_;
 };
 
 }  // namespace assay::test

@@ -1,3 +1,5 @@
+#include "tools/host/engine_host.h"
+
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -16,12 +18,8 @@
 #include "tests/support/child_process.h"
 #include "tests/support/crash_vfs.h"
 #include "tests/support/temp_directory.h"
-#include "tools/config/state_lock.h"
-#include "tools/host/busy_meter.h"
-#include "tools/host/capture_gatherer.h"
 #include "tools/host/change_log.h"
 #include "tools/host/engine_host.h"
-#include "tools/host/inbox.h"
 #include "tools/system.h"
 
 namespace assay {
@@ -422,96 +420,6 @@ TEST_F(HostTest, BusyShopIsTakenInPortionsAndAQuietOneAtOnce) {
   EXPECT_LT(quiet, absl::Milliseconds(20));
 }
 
-TEST(BusyMeterTest, FortySalesASecondAreQuietAndABurstIsSoonOver) {
-  BusyMeter meter;
-  absl::Time now = absl::FromUnixSeconds(1000);
-  for (int i = 0; i < 1000; ++i, now += absl::Milliseconds(25)) {
-    for (int message = 0; message < 9; ++message) meter.Count(0, 1, now);
-    meter.Count(1, 1, now);
-    EXPECT_FALSE(meter.Busy(now)) << i;
-    EXPECT_EQ(meter.Pause(now), absl::ZeroDuration());
-  }
-  now += absl::Seconds(1);
-  meter.Count(8, 80, now);
-  EXPECT_FALSE(meter.Busy(now));
-  meter.Count(2, 20, now);
-  EXPECT_TRUE(meter.Busy(now));
-  meter.Count(100'000, 1'000'000, now);
-  EXPECT_TRUE(meter.Busy(now + absl::Milliseconds(199)));
-  EXPECT_FALSE(meter.Busy(now + absl::Milliseconds(200)));
-}
-
-TEST(BusyMeterTest, PauseIsForSomeMessagesAndNeverLong) {
-  BusyMeter meter;
-  absl::Time now = absl::FromUnixSeconds(1000);
-  meter.Count(1000, 1000, now);
-  now += absl::Milliseconds(10);
-  meter.Count(1000, 1000, now);
-  EXPECT_EQ(meter.Pause(now), 80 * absl::Microseconds(10));
-  now += absl::Milliseconds(190);
-  meter.Count(100, 1, now);
-  EXPECT_EQ(meter.Pause(now), absl::Milliseconds(50));
-}
-
-CaptureBatch Items(std::vector<CaptureItem> items) {
-  CaptureBatch batch;
-  batch.items = std::move(items);
-  return batch;
-}
-const CaptureItem kBegins{.kind = CaptureItem::Kind::kBegin}, kRow{.kind = CaptureItem::Kind::kInsert},
-    kEnds{.kind = CaptureItem::Kind::kCommit},
-    kOurs{.kind = CaptureItem::Kind::kMessage, .prefix = std::string(kFencePrefix)};
-
-TEST(CaptureGathererTest, QuietSaleGoesAtOnceAndNotBeforeItIsWhole) {
-  CaptureGatherer gatherer;
-  absl::Time now = absl::FromUnixSeconds(1000);
-  for (int sale = 0; sale < 200; ++sale, now += absl::Milliseconds(25)) {
-    EXPECT_FALSE(gatherer.Add(Items({kBegins}), now));
-    for (int row = 0; row < 8; ++row) EXPECT_FALSE(gatherer.Add(Items({kRow}), now));
-    EXPECT_TRUE(gatherer.Add(Items({kEnds}), now)) << sale;
-    EXPECT_EQ(gatherer.Pause(now), absl::ZeroDuration()) << sale;
-    EXPECT_EQ(gatherer.TakePortion().items.size(), 10u);
-  }
-  EXPECT_FALSE(gatherer.Add({}, now)) << "nothing came";
-}
-
-TEST(CaptureGathererTest, ALongTransactionGoesInPieces) {
-  CaptureGatherer gatherer;
-  const absl::Time now = absl::FromUnixSeconds(1000);
-  EXPECT_FALSE(gatherer.Add(Items({kBegins, kRow}), now));
-  EXPECT_EQ(gatherer.Wait(now, absl::Seconds(1)), CaptureGatherer::kLongest);
-  EXPECT_TRUE(gatherer.Add({}, now + CaptureGatherer::kLongest));
-  EXPECT_EQ(gatherer.TakePortion().items.size(), 2u);
-  EXPECT_EQ(gatherer.Wait(now, absl::Seconds(1)), absl::Seconds(1));
-  EXPECT_TRUE(gatherer.Add(Items(std::vector<CaptureItem>(4000, kRow)), now + absl::Seconds(1)));
-}
-
-TEST(CaptureGathererTest, BusyShopIsKeptBackAndAnEchoIsNot) {
-  CaptureGatherer gatherer;
-  absl::Time now = absl::FromUnixSeconds(1000);
-  for (int sale = 0; sale < 30; ++sale) {
-    if (gatherer.Add(Items({kBegins, kRow, kEnds}), now)) gatherer.TakePortion();
-  }
-  EXPECT_FALSE(gatherer.empty());
-  EXPECT_FALSE(gatherer.saw_echo());
-  EXPECT_FALSE(gatherer.Add(Items({kBegins, kOurs}), now)) << "it has not ended";
-  EXPECT_TRUE(gatherer.Add(Items({kEnds}), now));
-  EXPECT_TRUE(gatherer.saw_echo());
-  gatherer.TakePortion();
-  EXPECT_FALSE(gatherer.Add(Items({kBegins, kRow, kEnds}), now));
-  EXPECT_TRUE(gatherer.Add({}, now + CaptureGatherer::kLongest));
-}
-
-TEST(CaptureGathererTest, ProjectionsMakeNobodyBusy) {
-  CaptureGatherer gatherer;
-  absl::Time now = absl::FromUnixSeconds(1000);
-  for (int i = 0; i < 200; ++i, now += absl::Milliseconds(10)) {
-    EXPECT_TRUE(gatherer.Add(Items({kBegins, kOurs, kEnds}), now));
-    gatherer.TakePortion();
-    EXPECT_EQ(gatherer.Pause(now), absl::ZeroDuration()) << i;
-  }
-}
-
 TEST_F(HostTest, StopsAtOnce) {
   MakeLog();
   StartHost(true);
@@ -519,40 +427,6 @@ TEST_F(HostTest, StopsAtOnce) {
   const absl::Time begin = absl::Now();
   EXPECT_TRUE(host_->Stop(absl::Seconds(2)));
   EXPECT_LT(absl::Now() - begin, absl::Seconds(1));
-}
-
-TEST(InboxTest, CaptureWaitsForTheEngineAndNobodyElseDoes) {
-  Inbox inbox;
-  inbox.Begin(5);
-  const auto nothing = [](Engine&) {};
-  EXPECT_TRUE(inbox.WaitForRoom(absl::ZeroDuration()));
-  inbox.PostCapture(5, nothing, 40 << 20, 10);
-  EXPECT_FALSE(inbox.WaitForRoom(absl::Milliseconds(1)));
-  inbox.Post(5, nothing);
-  inbox.Post(4, nothing);  // For an engine that is gone.
-  EXPECT_EQ(inbox.Take(absl::InfinitePast()).size(), 2u);
-  EXPECT_FALSE(inbox.WaitForRoom(absl::Milliseconds(1))) << "taken is not done";
-  inbox.Done();
-  EXPECT_TRUE(inbox.WaitForRoom(absl::ZeroDuration()));
-  for (int i = 0; i < 10; ++i) inbox.PostCapture(5, nothing, 1, 2000);
-  EXPECT_EQ(inbox.Take(absl::InfinitePast()).size(), 2u) << "what one step works off";
-  inbox.Begin(0);
-  inbox.Post(5, nothing);
-  EXPECT_THAT(inbox.Take(absl::InfinitePast()), IsEmpty());
-}
-
-TEST(StateLockTest, SecondHolderIsRefusedByPidAndADeadOneForgotten) {
-  test::TempDirectory directory("lock");
-  const std::string path = directory.path() + "/lock";
-  {
-    auto first = StateLock::Take(path);
-    ASSERT_TRUE(first.ok()) << first.status();
-    const absl::Status second = StateLock::Take(path).status();
-    EXPECT_TRUE(absl::IsFailedPrecondition(second));
-    EXPECT_THAT(std::string(second.message()), HasSubstr(absl::StrCat("(pid ", getpid(), ")")));
-  }
-  EXPECT_TRUE(StateLock::Take(path).ok());
-  EXPECT_TRUE(absl::IsNotFound(StateLock::Take(directory.path() + "/none/lock").status()));
 }
 
 }  // namespace

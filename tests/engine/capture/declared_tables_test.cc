@@ -1,0 +1,153 @@
+// Goal: each shape of a captured table has its numbers and its declaration in the chain, and a new shape a new one.
+// Method: describe shapes over a small real log; what is declared is appended by the test, as a recorder would.
+#include "engine/capture/declared_tables.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "tests/support/small_log.h"
+#include "tests/support/temp_directory.h"
+
+namespace assay {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+class DeclaredTablesTest : public ::testing::Test {
+ protected:
+  DeclaredTablesTest() { Restart(); }
+  test::OpenLog& log() { return small_.open(); }
+  void Restart() {
+    tables_ = std::make_unique<DeclaredTables>(config_, small_.mumbai(), log().names.get(), log().state.get());
+  }
+  static std::shared_ptr<TableShape> Shape(std::vector<TableColumn> columns, std::vector<uint32_t> key = {0}) {
+    return std::make_shared<TableShape>(TableShape{{"public", "goods"}, std::move(columns), std::move(key)});
+  }
+  static std::shared_ptr<TableShape> Goods() {
+    return Shape(
+        {{"id", "text", true, false, 1}, {"name", "text", false, false, 2}, {"price", "numeric", false, false, 3}});
+  }
+  // Good until Clear.
+  const DeclaredTable& Describe(const std::shared_ptr<const TableShape>& shape) {
+    const DeclaredTable* table = nullptr;
+    log().InTransaction([&] { table = tables_->Describe(shape).value(); });
+    return *table;
+  }
+  // Appends what the chain has to say of the shape.
+  Sequence Declare(const std::shared_ptr<const TableShape>& shape) {
+    const DeclaredTable& table = Describe(shape);
+    v1::Event event = small_.Next(small_.mumbai());
+    SetSchema(*shape, table.fingerprint, event.mutable_schema());
+    small_.AppendRaw(event, table.name);
+    log().InTransaction([&] { ASSERT_TRUE(tables_->Declare(table, Sequence{event.sequence()}).ok()); });
+    return Sequence{event.sequence()};
+  }
+  Sequence InChain(const std::shared_ptr<const TableShape>& shape) { return tables_->InChain(Describe(shape)).value(); }
+
+  test::TempDirectory directory_{"declared"};
+  test::SmallLog small_{directory_.path() + "/log.db"};
+  EngineConfig config_;
+  std::unique_ptr<DeclaredTables> tables_;
+};
+
+TEST_F(DeclaredTablesTest, AShapeIsResolvedToThisLogsNumbers) {
+  const auto shape = Goods();
+  const DeclaredTable& table = Describe(shape);
+  EXPECT_EQ(table.name, "public.goods");
+  EXPECT_EQ(table.table, log().names->IdOf({"public", "goods"}).value());
+  ASSERT_EQ(table.columns.size(), 3u);
+  EXPECT_EQ(log().names->ColumnNameOf(table.table, table.columns[2]), "price");
+  EXPECT_THAT(table.is_key, ElementsAre(true, false, false));
+  EXPECT_EQ(&Describe(shape), &table) << "looked up once";
+}
+
+TEST_F(DeclaredTablesTest, AShapeIsDeclaredOnceAndANewOneAgain) {
+  EXPECT_EQ(InChain(Goods()), Sequence{}) << "to be declared first";
+  const Sequence first = Declare(Goods());
+  EXPECT_EQ(InChain(Goods()), first) << "of the same shape, another object";
+  Restart();
+  EXPECT_EQ(InChain(Goods()), first) << "a restart declares nothing anew";
+  const auto more = Shape({{"id", "text", true, false, 1}, {"name", "text", false, false, 2}});
+  EXPECT_EQ(InChain(more), Sequence{});
+  const Sequence second = Declare(more);
+  EXPECT_EQ(InChain(more), second);
+  EXPECT_EQ(InChain(Goods()), Sequence{}) << "the newest holds: a shape that comes back is declared again";
+}
+
+TEST_F(DeclaredTablesTest, WhateverTellsAValuesPlaceIsPartOfTheShape) {
+  Declare(Goods());
+  auto renamed = Goods(), retyped = Goods(), renumbered = Goods(), rekeyed = Goods();
+  renamed->columns[1].name = "title";
+  retyped->columns[2].type = "numeric(12,2)";
+  renumbered->columns[2].number = 4;  // Dropped, and made anew under the same name.
+  rekeyed->key = {0, 1};
+  for (const auto& changed : {renamed, retyped, renumbered, rekeyed}) EXPECT_EQ(InChain(changed), Sequence{});
+}
+
+TEST_F(DeclaredTablesTest, ADeclarationThatWasRolledBackIsMadeAgain) {
+  const auto shape = Goods();
+  Describe(shape);
+  ASSERT_TRUE(log().file->Begin().ok());
+  ASSERT_TRUE(tables_->Declare(*tables_->Describe(shape).value(), Sequence{9}).ok());
+  log().file->Rollback();
+  tables_->Clear();
+  EXPECT_EQ(InChain(shape), Sequence{});
+}
+
+TEST_F(DeclaredTablesTest, TheChainSaysAllThatIsKnownOfATable) {
+  v1::TableSchema schema;
+  auto shape = Goods();
+  shape->columns[1].not_null = true;
+  SetSchema(*shape, 77, &schema);
+  EXPECT_EQ(schema.schema_name(), "public");
+  EXPECT_EQ(schema.table_name(), "goods");
+  ASSERT_EQ(schema.columns_size(), 3);
+  EXPECT_EQ(schema.columns(1).name(), "name");
+  EXPECT_TRUE(schema.columns(1).not_null());
+  EXPECT_FALSE(schema.columns(2).not_null());
+  EXPECT_EQ(schema.columns(2).type(), "numeric");
+  EXPECT_EQ(schema.columns(2).number(), 3u);
+  EXPECT_THAT(schema.key(), ElementsAre(0));
+  EXPECT_EQ(schema.fingerprint(), 77u);
+}
+
+TEST_F(DeclaredTablesTest, ColumnsMoveTogetherAsThePolicySays) {
+  config_.policies[{"public", "goods"}].column_groups = {{"name", "price"}, {"price", "weight"}};
+  const DeclaredTable& grouped = Describe(Goods());
+  EXPECT_THAT(grouped.moves_with[0], IsEmpty()) << "a key is never written along";
+  EXPECT_THAT(grouped.moves_with[1], UnorderedElementsAre(1, 2));
+  EXPECT_THAT(std::set<uint32_t>(grouped.moves_with[2].begin(), grouped.moves_with[2].end()), ElementsAre(1, 2))
+      << "a column that is not here does no harm";
+  config_.policies[{"public", "goods"}] = {.whole_row = true};
+  Restart();
+  const DeclaredTable& whole = Describe(Goods());
+  EXPECT_THAT(whole.moves_with[1], UnorderedElementsAre(1, 2));
+  EXPECT_THAT(whole.moves_with[0], IsEmpty());
+  config_.policies.clear();
+  Restart();
+  EXPECT_THAT(Describe(Goods()).moves_with[1], IsEmpty());
+}
+
+// The table was dropped before its rows were captured: the catalog has no key of it any more.
+TEST_F(DeclaredTablesTest, AShapeWithoutAKeyTakesTheOneThatTheChainRemembers) {
+  const auto keyless = Shape({{"name", "text"}, {"id", "text"}}, {});
+  const auto known_key = [&]() -> std::vector<uint32_t> {
+    std::shared_ptr<const TableShape> with;
+    log().InTransaction([&] { with = tables_->WithKnownKey(keyless).value(); });
+    return with->key;
+  };
+  EXPECT_THAT(known_key(), IsEmpty()) << "nobody knows it";
+  Restart();
+  Declare(Goods());
+  EXPECT_THAT(known_key(), ElementsAre(1)) << "by its name: the columns stand elsewhere";
+  const auto without_id = Shape({{"name", "text"}}, {});
+  log().InTransaction(
+      [&] { EXPECT_THAT(tables_->WithKnownKey(without_id).value()->key, IsEmpty()) << "half a key is none"; });
+}
+
+}  // namespace
+}  // namespace assay

@@ -1,0 +1,206 @@
+// Goal: no push before the hub has opened this run's session, a copy of the log is found out, and no crash of an honest
+// daemon passes for one. Method: step the gate over a real log, answer by hand; a restart is a new gate over the same
+// file.
+#include "engine/remotes/session_gate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "tests/support/hand_clock.h"
+#include "tests/support/open_log.h"
+#include "tests/support/origins.h"
+#include "tests/support/temp_directory.h"
+
+namespace assay {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class SessionGateTest : public ::testing::Test {
+ protected:
+  SessionGateTest() {
+    config_.has_hub = true;
+    Restart();
+  }
+  void Restart() {
+    gate_ = std::make_unique<SessionGate>(config_, own_, log_.state.get(), &clock_, &random_);
+    ASSERT_EQ(gate_->Load(), absl::OkStatus());
+  }
+  // What the gate asks for next, once that is durable.
+  std::optional<SessionRequest> Ask(bool paused = false) {
+    log_.InTransaction([&] { ASSERT_EQ(gate_->Step(paused), absl::OkStatus()); });
+    std::optional<HubCall> call = gate_->TakeCall();
+    if (!call.has_value()) return std::nullopt;
+    return std::get<HubOpenSession>(*std::move(call)).request;
+  }
+  void Answer(const absl::StatusOr<SessionReply>& reply) {
+    log_.InTransaction([&] { ASSERT_EQ(gate_->OnReply(reply), absl::OkStatus()); });
+  }
+  void Fail() { Answer(absl::UnavailableError("no route to host")); }
+  std::string Refusal() { return SessionRefusal(*log_.state).value(); }
+
+  test::TempDirectory directory_{"session"};
+  test::OpenLog log_{directory_.path() + "/log.db"};
+  EngineConfig config_;
+  const OriginId own_ = test::Origin(7);
+  test::HandClock clock_;
+  test::CountingRandom random_;
+  std::unique_ptr<SessionGate> gate_;
+};
+
+TEST_F(SessionGateTest, TheFirstSessionIsAskedForWithNothingKnown) {
+  EXPECT_FALSE(gate_->asked());
+  const std::optional<SessionRequest> request = Ask();
+  ASSERT_TRUE(request.has_value());
+  EXPECT_EQ(request->origin, own_);
+  EXPECT_EQ(request->counter, 0u);
+  EXPECT_THAT(request->known, IsEmpty());
+  EXPECT_EQ(request->session.size(), 16u);
+  EXPECT_FALSE(Ask().has_value()) << "one call at a time";
+  EXPECT_FALSE(gate_->open());
+  Answer(SessionReply{true, 1});
+  EXPECT_TRUE(gate_->open());
+  EXPECT_TRUE(gate_->asked());
+  EXPECT_EQ(gate_->session(), request->session);
+  EXPECT_FALSE(Ask().has_value()) << "it is open";
+}
+
+TEST_F(SessionGateTest, WithoutAHubOrWhilePausedNothingIsAsked) {
+  EXPECT_FALSE(Ask(/*paused=*/true).has_value());
+  EXPECT_EQ(gate_->NextWake(), absl::InfiniteFuture());
+  EXPECT_TRUE(Ask().has_value());
+  config_.has_hub = false;
+  Restart();
+  EXPECT_FALSE(Ask().has_value());
+  EXPECT_TRUE(gate_->asked()) << "there is nobody to wait for";
+}
+
+TEST_F(SessionGateTest, ARestartNamesTheSessionThatWasOpen) {
+  const std::string first = Ask()->session;
+  Answer(SessionReply{true, 5});
+  Restart();
+  EXPECT_FALSE(gate_->open()) << "each run opens its own";
+  const std::optional<SessionRequest> request = Ask();
+  EXPECT_EQ(request->counter, 5u);
+  EXPECT_THAT(request->known, ElementsAre(first));
+  EXPECT_NE(request->session, first);
+}
+
+// The daemon dies after it has asked and before the reply: the hub may have opened that session, and must recognise it.
+TEST_F(SessionGateTest, ASessionIsDurableBeforeItIsAskedFor) {
+  const std::string opened = Ask()->session;
+  Answer(SessionReply{true, 1});
+  Restart();
+  const std::string unanswered = Ask()->session;
+  Restart();
+  const std::optional<SessionRequest> request = Ask();
+  EXPECT_EQ(request->counter, 1u);
+  EXPECT_THAT(request->known, ElementsAre(opened, unanswered));
+  Answer(SessionReply{true, 3});
+  Restart();
+  EXPECT_THAT(Ask()->known, ElementsAre(request->session)) << "what was before it opens nothing any more";
+}
+
+// The session that is known to have been opened may be the hub's still: whatever drops out, that one must not.
+TEST_F(SessionGateTest, HoweverOftenNoReplyComesTheSessionThatIsOpenIsRemembered) {
+  const std::string opened = Ask()->session;
+  Answer(SessionReply{true, 1});
+  std::vector<std::string> asked;
+  for (int start = 0; start < 100; ++start) {
+    Restart();
+    const std::optional<SessionRequest> request = Ask();
+    ASSERT_TRUE(request.has_value());
+    ASSERT_EQ(request->known.front(), opened) << start;
+    EXPECT_LE(request->known.size(), 64u) << "the list does not grow for ever";
+    if (!asked.empty()) {
+      EXPECT_EQ(request->known.back(), asked.back()) << "the newest is the likeliest";
+    }
+    asked.push_back(request->session);
+  }
+}
+
+TEST_F(SessionGateTest, ALostReplyIsAskedForAgainUnderTheSameSessionLaterAndLater) {
+  const std::string session = Ask()->session;
+  absl::Duration waited;
+  for (int failure = 1; failure <= 20; ++failure) {
+    clock_.now += absl::Milliseconds(1);
+    Fail();
+    EXPECT_EQ(gate_->link().failures, static_cast<uint32_t>(failure));
+    EXPECT_TRUE(absl::IsUnavailable(gate_->link().status));
+    EXPECT_FALSE(Ask().has_value());
+    waited = gate_->NextWake() - clock_.now;
+    EXPECT_EQ(gate_->link().next_try, gate_->NextWake()) << "people are told";
+    EXPECT_LE(waited, absl::Minutes(1));
+    clock_.now = gate_->NextWake();
+    ASSERT_EQ(Ask()->session, session);
+  }
+  EXPECT_GE(waited, absl::Seconds(30)) << "rarely, in the end";
+  EXPECT_LT(gate_->link().since, clock_.now - absl::Minutes(5)) << "since the first of them";
+  EXPECT_TRUE(gate_->asked()) << "the hub is away, and rows may be written all the same";
+  Answer(SessionReply{true, 1});
+  EXPECT_EQ(gate_->link().status, absl::OkStatus());
+  EXPECT_EQ(gate_->link().since, clock_.now);
+  EXPECT_EQ(gate_->link().failures, 0u);
+}
+
+TEST_F(SessionGateTest, SyncNowDoesNotWaitForTheNextTry) {
+  const std::string session = Ask()->session;
+  Fail();
+  EXPECT_FALSE(Ask().has_value());
+  gate_->SyncNow();
+  EXPECT_EQ(Ask()->session, session);
+}
+
+TEST_F(SessionGateTest, ARefusalIsTheSignOfACopyAndIsRememberedUntilTheHubGivesIn) {
+  Ask();
+  Answer(SessionReply{false, 9});
+  EXPECT_FALSE(gate_->open());
+  EXPECT_TRUE(gate_->asked());
+  EXPECT_THAT(gate_->refusal(), HasSubstr("session 9"));
+  EXPECT_EQ(gate_->link().status, absl::OkStatus()) << "the hub answers: it is not the line";
+  EXPECT_EQ(Refusal(), gate_->refusal());
+  Restart();
+  EXPECT_EQ(gate_->refusal(), Refusal()) << "before the hub is asked again";
+  EXPECT_THAT(gate_->refusal(), HasSubstr("session 9"));
+  Ask();
+  Answer(SessionReply{false, 9});
+  EXPECT_FALSE(Ask().has_value());
+  clock_.now += absl::Minutes(1);
+  ASSERT_TRUE(Ask().has_value()) << "the other copy may have been told to give way";
+  Answer(SessionReply{true, 10});
+  EXPECT_EQ(gate_->refusal(), "");
+  EXPECT_TRUE(gate_->open());
+  Restart();
+  EXPECT_EQ(gate_->refusal(), "");
+}
+
+// A refused run must not take what it asked for to be the session that is open.
+TEST_F(SessionGateTest, ARefusalLeavesTheCounterAndTheOpenSessionAsTheyWere) {
+  const std::string opened = Ask()->session;
+  Answer(SessionReply{true, 4});
+  Restart();
+  Ask();
+  Answer(SessionReply{false, 9});
+  Restart();
+  const std::optional<SessionRequest> request = Ask();
+  EXPECT_EQ(request->counter, 4u);
+  EXPECT_EQ(request->known.front(), opened);
+}
+
+TEST_F(SessionGateTest, ASessionThatWasLostIsAskedForAgainAtOnce) {
+  const std::string session = Ask()->session;
+  Answer(SessionReply{true, 1});
+  gate_->OnLost();
+  EXPECT_FALSE(gate_->open());
+  const std::optional<SessionRequest> request = Ask();
+  ASSERT_TRUE(request.has_value()) << "the hub may merely have been restored from a backup";
+  EXPECT_EQ(request->session, session);
+  EXPECT_EQ(request->counter, 1u);
+}
+
+}  // namespace
+}  // namespace assay
