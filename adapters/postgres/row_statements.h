@@ -38,8 +38,8 @@ absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const Lo
                                                 const TableWrites& writes, absl::Span<const uint32_t> rows,
                                                 bool compare_xmin);
 
-// Inserts `rows` by COPY, for half of what ApplyRows costs (measured, 11 columns): but a row that is there already is
-// an error of the statement. Only where CanCopy.
+// Inserts `rows` by COPY, which costs a fraction of ApplyRows (tests/bench/RESULTS.md). But a row that is there already
+// is an error of the statement. Only where CanCopy.
 absl::Status CopyRows(Connection& connection, const LocalTable& table, const TableWrites& writes,
                       absl::Span<const uint32_t> rows);
 // Inserts enough to be worth it, whose keys PostgreSQL stores as they are written, and whose values are of the columns'

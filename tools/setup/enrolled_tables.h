@@ -47,7 +47,7 @@ bool MatchesGlob(absl::string_view pattern, absl::string_view text);
 
 struct SelectedTable {
   uint32_t oid = 0;
-  TableShape shape;                   // As capture delivers it: no generated columns.
+  TableShape shape;                   // What capture delivers: no generated columns.
   std::vector<TableName> partitions;  // Below it, at any depth.
   bool row_security = false;
   std::string warning;  // Something to know about it; empty mostly.
@@ -81,7 +81,7 @@ absl::StatusOr<std::vector<TableName>> PrepareTables(Connection& admin, const st
 // Tables in the publication, by name.
 absl::StatusOr<std::vector<TableName>> PublishedTables(Connection& admin);
 
-// Undoes PrepareTables on everything in assay.enrolled that still exists. As above about locks.
+// Undoes PrepareTables on everything in assay.enrolled that still exists. ABORTED as PrepareTables, about locks.
 absl::Status RestoreTables(Connection& admin, absl::Time deadline);
 
 // schema.table, both quoted.
