@@ -209,7 +209,7 @@ struct TableWrites {
     if (kind == PackedRow::Kind::kNull) return std::nullopt;
     return row.row.TextAt(index);
   }
-  // Of all that `row` writes.
+  // Bytes of all that `row` writes.
   size_t ByteSize(const RowWrite& row) const {
     size_t bytes = 0;
     if (row.operation == RowWrite::Operation::kDelete) return bytes;
@@ -259,7 +259,7 @@ struct ProjectReply {
   // kCommitted only: the xmin that all rows have which it wrote, and no other row has. 0: not known, or a trigger may
   // have had a hand in it.
   uint32_t xmin = 0;
-  uint64_t session = 0;  // As ReadReply::session.
+  uint64_t session = 0;  // The ReadReply::session of the session that wrote.
 };
 
 class Database {

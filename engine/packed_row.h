@@ -75,11 +75,11 @@ class PackedRow {
   struct Piece {
     std::atomic<uint32_t> users;
     uint32_t size;   // Columns.
-    uint32_t slots;  // There is room for.
+    uint32_t slots;  // Columns that there is room for.
     uint32_t key_size;
-    uint32_t end;     // Of the bytes that are taken.
-    uint32_t bytes;   // There is room for.
-    uint32_t unused;  // Of those taken: that no slot is about.
+    uint32_t end;     // Where the bytes that are taken end.
+    uint32_t bytes;   // Bytes that there is room for.
+    uint32_t unused;  // Bytes that are taken, and that no slot is about.
   };
 
   const Slot* slots() const { return reinterpret_cast<const Slot*>(piece_ + 1); }

@@ -1,10 +1,10 @@
 // A SQLite file system that lets little gather for a sync: what is written is synced a megabyte at a time.
 //
-// The log lies on the disk of the shop's PostgreSQL. Measured: a commit of 12 MB is 30 ms of writing in one go when it
-// is synced, a checkpoint of it another 40, and a sale that commits meanwhile stands behind it. In pieces it lasts some
-// milliseconds longer, and a sale gets in between. (PostgreSQL's checkpoint_flush_after is there for the same reason.)
-// A sync more than SQLite asks for changes nothing in what it may rely on. Everything else is as in the file system
-// below.
+// The log lies on the disk of the shop's PostgreSQL. A commit of many megabytes is written in one go when it is synced,
+// its checkpoint once more, and a sale that commits meanwhile stands behind both (tests/bench/RESULTS.md). In pieces it
+// lasts somewhat longer, and a sale gets in between. (PostgreSQL's checkpoint_flush_after is there for the same
+// reason.) A sync more than SQLite asks for changes nothing in what it may rely on. Everything else is as in the file
+// system below.
 //
 //   EvenVfs vfs("even", /*below=*/nullptr);
 //   sqlite3_open_v2(path, &db, flags, "even");

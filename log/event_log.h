@@ -35,7 +35,7 @@ namespace assay {
 struct ChainHead {
   Sequence last;            // 0: nothing held.
   Sequence complete;        // Last event that ends a transaction.
-  HlcStamp complete_stamp;  // Of that transaction.
+  HlcStamp complete_stamp;  // The stamp of event `complete`.
 };
 
 // A small number for an origin inside this one log file; row versions store it instead of 16 bytes.
@@ -61,7 +61,7 @@ class EventReader {
   OriginId origin_;
   Sequence next_;
   std::shared_ptr<const DecodedSegment> segment_;
-  uint64_t generation_ = 0;  // Of the log when `segment_` was read: a rollback may take events away.
+  uint64_t generation_ = 0;  // The log's when `segment_` was read: a rollback may take events away since.
 };
 
 class EventLog {
@@ -100,10 +100,10 @@ class EventLog {
     bool signed_claim = false;  // The chain's own key signed what contradicts.
   };
   // Appends what a reply brought of one chain: `segments` in order, up to the first that is refused as AppendPulled
-  // would. Then the chain must begin with its opening, and agree with `checkpoint` (empty: none), the newest its origin
-  // signed as far as the hub tells, if that reaches no further than what is held now; if not, nothing of the reply is
-  // appended. `complete`: where the hub says that the chain's last whole transaction ends; nothing beyond is taken.
-  // Evidence is kept if the caller commits. A status: the log could not be written or read.
+  // would. Then the chain must begin with its opening. It must also agree with `checkpoint` (empty: none), the newest
+  // that its origin signed as far as the hub tells, if that reaches no further than what is held now. If either fails,
+  // nothing of the reply is appended. `complete`: where the hub says that the chain's last whole transaction ends;
+  // nothing beyond is taken. Evidence is kept if the caller commits. A status: the log could not be written or read.
   absl::StatusOr<Refusal> AppendChain(const OriginId& origin, absl::Span<const Segment* const> segments,
                                       Sequence complete, absl::string_view checkpoint);
 
@@ -140,7 +140,7 @@ class EventLog {
   // `events` or more have come since it was last looked at.
   bool ShouldRepack(size_t events) const;
   // Packs about so many of them together, the oldest of one chain; nothing if ShouldRepack says no. For when there is
-  // nothing else to do: 4 us an event.
+  // nothing else to do.
   absl::Status Repack(size_t events);
 
  private:
@@ -192,7 +192,7 @@ class EventLog {
   absl::StatusOr<Refusal> CheckChain(const OriginId& origin, Sequence held, absl::string_view checkpoint);
   // What the chain's opening has. As Opening; DATA_LOSS when event 1 opens nothing.
   absl::StatusOr<std::string> PublicKey(const OriginId& origin);
-  // As KeepCheckpoint.
+  // Keeps `text` as the newest checkpoint, or says why KeepCheckpoint would not.
   absl::StatusOr<Refusal> TakeCheckpoint(const OriginId& origin, absl::string_view text);
   // The same of `claim`, which `text` makes and whose signature is known to be good.
   absl::StatusOr<Refusal> TakeClaim(Chain& chain, const Checkpoint& claim, absl::string_view text);

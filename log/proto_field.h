@@ -17,8 +17,8 @@ namespace assay {
 
 struct ProtoField {
   uint64_t tag = 0;         // Number and wire type; compare with one of the below.
-  uint64_t number = 0;      // Of a varint or fixed64 field.
-  absl::string_view bytes;  // Of a sized one.
+  uint64_t number = 0;      // The value of a varint or fixed64 field.
+  absl::string_view bytes;  // The value of a sized field.
 };
 
 constexpr uint64_t VarintTag(uint64_t field) { return field << 3; }

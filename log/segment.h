@@ -62,7 +62,7 @@ struct StoredEvent {
   HlcStamp stamp;
   bool ends_transaction = false;
   bool masked = false;
-  absl::string_view table;  // As SegmentPart::table.
+  absl::string_view table;  // The SegmentPart::table of its part.
   absl::string_view bytes;  // The event's bytes; empty when masked.
   Hash leaf{};              // SHA-256(0x00 ‖ bytes).
 };
@@ -124,7 +124,7 @@ class SegmentBuilder {
     bool masked = false;
     uint32_t event_count = 0;
     std::string raw;            // Encoded, not yet compressed.
-    uint32_t whole_events = 0;  // Of whole transactions.
+    uint32_t whole_events = 0;  // Those of whole transactions.
     size_t whole_bytes = 0;
   };
   struct Transaction {

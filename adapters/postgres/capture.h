@@ -73,7 +73,7 @@ class PostgresCapture final : public CaptureSource {
   std::unique_ptr<Connection> catalog_;
   std::map<uint32_t, StreamRelation> relations_;  // By OID, as of the newest relation message.
   bool in_transaction_ = false;
-  uint32_t xid_ = 0;  // Of the transaction that is being delivered.
+  uint32_t xid_ = 0;  // The transaction that is being delivered.
   size_t batch_size_ = 0;
   absl::Duration status_interval_;
   absl::Time next_status_;

@@ -22,10 +22,10 @@ namespace assay {
 
 struct LocalTable {
   struct Column {
-    std::string quoted;  // As an identifier in SQL.
+    std::string quoted;  // The name as an identifier in SQL.
     std::string
         cast;  // The type without its length: a cast to varchar(3) would cut in silence, an assignment complains.
-    std::string equals;  // Of a key column, OPERATOR(schema.=) of the primary key's index.
+    std::string equals;  // A key column's OPERATOR(schema.=), from the primary key's index.
   };
   std::string refusal;  // Why it takes no part, for people; empty when it does, and then all below is set.
   std::string quoted;   // Schema-qualified.

@@ -7,29 +7,28 @@
 // replica), and holds an advisory lock while it lives. LastBatch opens a new one: once that has the lock, no earlier
 // session can commit any more. A second session, opened when first needed, emits the fences of locking reads.
 //
-// Locks are waited for 200 ms at most. A locking read takes rows FOR UPDATE, in key order; for rows that do not exist
-// it keeps every writer off their table (SHARE ROW EXCLUSIVE), because nothing smaller holds a key that nobody has: a
-// placeholder row would need a value for every NOT NULL, unique and checked column, and rolling it back would let go of
-// the key before the real row is in. The engine asks for locks only after a batch has moved several times, and lets go
-// within half a second when its fence does not come.
+// Locks are waited for `lock_timeout` at most. A locking read takes rows FOR UPDATE, in key order. For rows that do not
+// exist it keeps every writer off their table (SHARE ROW EXCLUSIVE), because nothing smaller holds a key that nobody
+// has. A placeholder row would need a value for every NOT NULL, unique and checked column. Rolling it back would let go
+// of the key before the real row is in. The engine asks for locks only after a batch has moved several times, and lets
+// go within half a second when its fence does not come.
 //
-// How long an application's write can be held up by that: 200 ms behind our own waiting for the tables (all of them
-// together), and then while we hold them. Measured (projection_test): 5 ms for one row, 45 ms for the largest batch
-// there is, of 5,000 rows; the fence's way through capture, and an fsync, come on top. Nothing is begun under locks
-// that are older than `locked_max` (0.7 s), and no statement under them runs for longer than 1 s: 1.7 s at the very
-// worst.
+// How long an application's write can be held up by that: `lock_timeout` behind our own waiting for the tables (all of
+// them together), and then while we hold them (figures in tests/bench/RESULTS.md). The fence's way through capture, and
+// an fsync, come on top. Nothing is begun under locks that are older than `locked_max`, and no statement under them
+// runs for longer than 1 s.
 //
 // Without locks of a read, a batch that is written gives way to whoever waits for it, after 3 ms and the statement that
 // is under way.
 //
-// Which constraints hold for what is written (measured): NOT NULL, CHECK, domains, immediate unique and exclusion
+// Which constraints hold for what is written: NOT NULL, CHECK, domains, immediate unique and exclusion
 // constraints do. Foreign keys do not. Deferrable unique and exclusion constraints do only because enrolment enables
 // their triggers ALWAYS; a table that has one without that is refused. A deferred rule is checked before COMMIT, so
 // that the row it is about can be named.
 //
-// Keys that PostgreSQL takes to be equal and that are not the same text ('Ring' and 'RING' in citext or under a
-// collation that is not deterministic, 1.0 and 1.00) are two rows in the log and can only be one here: the one that is
-// there stays, the other one is refused by name (23505) and so parked, until the first is deleted or respelled. Nothing
+// PostgreSQL may take keys to be equal that are not the same text: 'Ring' and 'RING' in citext or under a collation
+// that is not deterministic, 1.0 and 1.00. They are two rows in the log, and can only be one here. The one that is
+// there stays. The other one is refused by name (23505) and so parked, until the first is deleted or respelled. Nothing
 // is lost; branches may differ in which one they show.
 //
 // Called from one thread at a time. Connections that are lost are opened again by the next call.
@@ -96,8 +95,8 @@ class PostgresDatabase final : public Database {
   std::unique_ptr<Connection> fence_session_;
   bool locked_ = false;  // A locking read's transaction is open.
   absl::Time locked_until_ = absl::InfiniteFuture();
-  uint64_t session_number_ = 0;  // Of session_.
-  uint32_t written_xmin_ = 0;    // As ProjectReply::xmin, of the transaction that is open.
+  uint64_t session_number_ = 0;  // Which session_ this is: ReadReply::session.
+  uint32_t written_xmin_ = 0;    // The open transaction's ProjectReply::xmin.
   int lock_timeouts_ = 0;        // Projections that gave up on a lock lately.
   absl::Time last_lock_timeout_ = absl::InfinitePast();
   absl::Time met_others_ = absl::InfinitePast();  // When a row had moved or was waited for.

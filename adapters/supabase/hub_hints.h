@@ -8,8 +8,8 @@
 //   while (running) engine.OnHints(hints->Wait(absl::Seconds(30)));
 //
 // Has a connection of its own and one thread that waits on it. After an error, Wait tries again by itself when it is
-// time (1 s up to 1 min after a lost connection, 10 min behind a transaction pooler), so a host may call it in a plain
-// loop: it waits, and gives the same error, until then. CANCELLED once interrupted.
+// time: 1 s up to 1 min after a lost connection, 10 min behind a transaction pooler. Until then it waits and gives the
+// same error, so a host may call it in a plain loop. CANCELLED once interrupted.
 #pragma once
 
 #include <memory>

@@ -24,7 +24,7 @@ class EventViewer {
   // `bytes` of the event at (origin, sequence). DATA_LOSS when they are no event.
   absl::StatusOr<admin::v1::LogEvent> View(const OriginId& origin, Sequence sequence, absl::string_view bytes,
                                            size_t value_bytes_max);
-  // Of an event that this branch may not read.
+  // What can be said of an event that this branch may not read.
   admin::v1::LogEvent ViewMasked(const OriginId& origin, Sequence sequence, HlcStamp stamp, absl::string_view table);
 
   // The name in the chain's first event; empty while that is not held.

@@ -40,7 +40,7 @@ absl::StatusOr<std::shared_ptr<const ResolvedSchema>> SchemaOfRow(const OriginId
 // DATA_LOSS when a row event does not fit its schema.
 absl::Status CheckKeySize(size_t size, const ResolvedSchema& schema);
 absl::Status CheckOrdinal(uint32_t ordinal, const ResolvedSchema& schema);
-// Of a change whose event has a row.
+// The version, and the claim, of a change whose event has a row.
 Version VersionOf(const v1::Event& event, const OriginId& origin);
 RowClaim ClaimOf(const ResolvedChange& change, const OriginId& origin);
 

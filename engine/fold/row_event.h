@@ -22,12 +22,12 @@ struct RowEvent {
   struct Column {
     uint32_t ordinal = 0;  // In the table's schema.
     bool has_value = false;
-    bool is_null = false;  // Neither: written, and too large for an event.
+    bool is_null = false;  // Neither this nor has_value: written, and too large for an event.
     absl::string_view value;
   };
   Body body = Body::kOther;
   ChangeKind kind = ChangeKind::kUpdate;
-  Sequence schema;  // Of the event that declares the table.
+  Sequence schema;  // The event that declares the table.
   std::vector<absl::string_view> key;
   std::vector<Column> columns;
   absl::string_view header;  // The TransactionHeader's bytes; empty when the event begins no transaction.

@@ -19,7 +19,7 @@
 //
 // What a crash costs: before the intent is durable, nothing, as PostgreSQL has not committed; after it, the database is
 // asked which batch committed, before anything else; landed is one log transaction. The reasoning is in
-// ARCHITECTURE.md, "No stale overwrite". Not thread-safe. Every call inside a LogFile transaction.
+// README.md, "No stale overwrite". Not thread-safe. Every call inside a LogFile transaction.
 #pragma once
 
 #include <deque>

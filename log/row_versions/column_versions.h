@@ -120,7 +120,7 @@ class ColumnVersions {
   bool operator==(const ColumnVersions& other) const {
     return size() == other.size() && std::equal(begin(), end(), other.begin());
   }
-  // Of memory beside the object itself.
+  // Bytes of memory beside the object itself.
   size_t ByteSize() const {
     return slots_.capacity() * sizeof(Slot) + (versions_.capacity() <= 1 ? 0 : versions_.capacity() * sizeof(Version));
   }

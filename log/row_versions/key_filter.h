@@ -64,7 +64,7 @@ class KeyFilter {
   }
 
   uint64_t bits_a_row_;
-  uint64_t capacity_ = 0, count_ = 0;  // Of the last part.
+  uint64_t capacity_ = 0, count_ = 0;  // The last part's: keys it has room for, and has.
   std::vector<Bits> parts_;            // Never none.
 };
 

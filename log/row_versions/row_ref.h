@@ -23,7 +23,7 @@ absl::StatusOr<std::vector<std::string>> DecodeKey(absl::string_view bytes);
 // First 16 bytes of the SHA-256 of the key's texts, each preceded by its length.
 using KeyHash = std::array<uint8_t, 16>;
 KeyHash HashKey(absl::Span<const std::string> key);
-KeyHash HashEncodedKey(absl::string_view encoded);  // Of EncodeKey.
+KeyHash HashEncodedKey(absl::string_view encoded);  // `encoded`: by EncodeKey.
 
 inline absl::string_view View(const KeyHash& key) { return {reinterpret_cast<const char*>(key.data()), key.size()}; }
 

@@ -1,10 +1,10 @@
 // Sorted runs of row versions: what has become too much for the list, and is not yet in the table.
 //
-// To put a row into the table of all rows takes some 4 us, most of it finding its place; to write it in order into a
-// run takes a tenth of that. So a branch that catches up, or captures a long absence, writes runs, and the table gets
-// them when there is nothing else to do (the levels of a log-structured merge tree: O'Neil et al., Acta Informatica 33,
-// 1996). A run is blocks of a page each; the first row of each block, and of a writer a filter for the run, are in
-// memory: some 2 bytes a row. Not thread-safe.
+// To put a row into the table of all rows costs mostly the finding of its place; to write it in order into a run costs
+// a fraction of that (tests/bench/RESULTS.md). So a branch that catches up, or captures a long absence, writes runs.
+// The table gets them when there is nothing else to do. (The levels of a log-structured merge tree: O'Neil et al., Acta
+// Informatica 33, 1996.) A run is blocks of a page each; the first row of each block, and of a writer a filter for the
+// run, are in memory: some 2 bytes a row. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -53,7 +53,7 @@ class RowVersionRuns {
   struct Run {
     int64_t number;
     std::vector<Block> blocks;          // Never none.
-    std::unique_ptr<KeyFilter> filter;  // Of a writer.
+    std::unique_ptr<KeyFilter> filter;  // A writer's; null in a reader.
   };
 
  public:
@@ -74,7 +74,7 @@ class RowVersionRuns {
     RowRef from_;
     size_t next_block_;
     std::string block_;
-    std::optional<PackedRowsReader> rows_;  // Of block_.
+    std::optional<PackedRowsReader> rows_;  // Reads block_.
   };
   // One per run, the newest first.
   std::vector<Cursor> From(const RowRef& row);

@@ -61,8 +61,8 @@ class RowVersionStore {
   // So that Get need not go to the disk.
   absl::Status Prefetch(const RowRef& row) { return Find(row).status(); }
   absl::Status Put(const RowRef& row, RowVersions versions);
-  // There are runs. Tidy brings some `rows_max` rows of the oldest into the table, which takes some 4 us a row: for
-  // when there is nothing better to do.
+  // There are runs. Tidy brings some `rows_max` rows of the oldest into the table: for when there is nothing better to
+  // do.
   bool untidy() const { return runs_->count() > 0; }
   absl::Status Tidy(size_t rows_max);
   // Gives memory back: for when there will be nothing to do for a while. Ends the pointers that Get gave.
@@ -73,18 +73,18 @@ class RowVersionStore {
  private:
   RowVersionStore(LogFile* file, EventLog* log, Limits limits) : file_(file), log_(log), limits_(limits) {}
   absl::Status Load();
-  // Of a reader: what the writer has listed since.
+  // In a reader: takes in what the writer has listed since.
   absl::Status Refresh();
   absl::Status MakeRoom();
-  void ForgetStored();  // In memory: rows that are sorted.
+  void ForgetStored();  // Takes sorted rows out of memory.
   absl::Status List();
-  absl::Status AddRun();                                // Of what is on the list, and in memory.
-  absl::StatusOr<size_t> MoveToTable(size_t rows_max);  // Of the oldest run. How many.
+  absl::Status AddRun();                                // Makes a run of what is on the list and in memory.
+  absl::StatusOr<size_t> MoveToTable(size_t rows_max);  // Returns how many rows of the oldest run it moved.
   // Reads the keys of the whole table and of the runs.
   absl::Status FillFilter();
 
   enum class Place : uint8_t {
-    kSorted,  // As it is in a run or in row_version.
+    kSorted,  // What a run or row_version has.
     kList,    // Newer than that, and in row_version_recent.
     kMemory,  // Newer than both: not durable yet.
   };
@@ -101,10 +101,10 @@ class RowVersionStore {
   std::unique_ptr<RowVersionRuns> runs_;
   absl::flat_hash_map<RowRef, Entry> cache_;
   std::optional<std::pair<RowRef, RowVersions>> newest_used_;  // A row is mostly read, changed, and read again.
-  std::vector<RowRef> changed_;                                // kMemory.
+  std::vector<RowRef> changed_;                                // Entries that are kMemory.
   size_t listed_ = 0;                                          // Entries that are kList.
-  KeyFilter filter_;      // Of a writer: of the runs and of row_version. A rollback leaves it as it is.
-  int64_t list_end_ = 0;  // Of a reader: the newest entry that it has seen.
+  KeyFilter filter_;      // In a writer: rows of the runs and of row_version. A rollback leaves it as it is.
+  int64_t list_end_ = 0;  // In a reader: the newest entry that it has seen.
   Statement get_, put_, append_, clear_, newest_;
 };
 

@@ -20,7 +20,7 @@ namespace assay {
 
 struct DoctorOptions {
   int64_t number = 1, stride = 64;
-  std::string url, admin_url;  // As in InitOptions.
+  std::string url, admin_url;  // As the daemon connects; a superuser, or the tables' owner.
   std::vector<std::string> tables, exclude;
   std::string state_dir;
   bool has_hub = false;

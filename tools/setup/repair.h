@@ -1,16 +1,16 @@
 // `assay repair`: brings PostgreSQL, log and hub together again after one of them was restored, lost or copied.
 //
-// Life of a repair. *Examined*: the same evidence that halts the daemon says what has happened; when nothing has, that
-// is the answer and nothing is changed. *Compared*: every row with the fold of the log (engine/recovery/row_repair.h),
+// Life of a repair. *Examined*: the same evidence that halts the daemon says what has happened. When nothing has, that
+// is the answer, and nothing is changed. *Compared*: every row with the fold of the log (engine/recovery/row_repair.h),
 // inside a log transaction that a preview rolls back. *Applied*: the same at the snapshot of a new slot, so that not a
 // commit is missed between it and the stream.
 //
-// - gap, database behind log: the log goes on. What it is doing is noted in it first: an interrupted repair is taken up
-// again as what
-//   it was, since half of the evidence is gone by then.
-// - log behind database, log lost, clone: the old chain is never continued. A new log is made beside the old one
-// (folder `repair`): all
-//   chains are pulled, the old one included, a new origin is opened that names it, rows are compared; at last the files change places.
+// After a gap, or when the database is behind the log, the log goes on. What the repair is doing is noted in it first.
+// So an interrupted repair is taken up again as what it was, though half of the evidence is gone by then.
+//
+// When the log is behind the database, lost, or cloned, the old chain is never continued. A new log is made beside the
+// old one, in the folder `repair`. All chains are pulled, the old one included. A new origin is opened that names it,
+// and rows are compared. At last the files change places.
 //
 //   ASSAY_ASSIGN_OR_RETURN(RepairReport report, Repair(options, hub.get(), &clock, &random));
 //
