@@ -73,19 +73,22 @@ EngineHost::~EngineHost() {
 
 void EngineHost::Spawn(std::function<void()> loop) {
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     ++running_;
   }
   threads_.emplace_back([this, loop = std::move(loop)] {
     loop();
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     --running_;
-    wake_.notify_all();
+    wake_.NotifyAll();
   });
 }
 
 void EngineHost::Start() {
-  engine_ended_ = false;
+  {
+    MutexLock lock(&mutex_);
+    engine_ended_ = false;
+  }
   Spawn([this] { EngineLoop(); });
   Spawn([this] { CaptureLoop(); });
   Spawn([this] { database_calls_.Run(); });
@@ -96,51 +99,50 @@ void EngineHost::Start() {
 
 bool EngineHost::Stop(absl::Duration patience) {
   const absl::Time deadline = SteadyNow() + patience;
-  const auto until = [this](absl::Time time, auto condition) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    while (!condition() && SteadyNow() < time) {
-      wake_.wait_for(
-          lock, absl::ToChronoMilliseconds(std::clamp(time - SteadyNow(), absl::Milliseconds(1), absl::Seconds(1))));
-    }
-    return condition();
-  };
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     stopping_ = true;
-    wake_.notify_all();
+    wake_.NotifyAll();
   }
   inbox_.Wake();
   // The engine first: it must not take the interrupted calls for failures.
-  until(SteadyNow() + std::min(patience / 2, absl::Seconds(10)), [this] { return engine_ended_; });
+  {
+    MutexLock lock(&mutex_);
+    wake_.WaitFor(&mutex_, std::min(patience / 2, absl::Seconds(10)),
+                  [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return engine_ended_; });
+  }
   if (parts_.interrupt != nullptr) parts_.interrupt();
   for (CallQueue* queue : {&database_calls_, &push_calls_, &pull_calls_}) queue->Stop();
-  return until(deadline, [this] { return running_ == 0; });
+  MutexLock lock(&mutex_);
+  return wake_.WaitFor(&mutex_, deadline - SteadyNow(),
+                       [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ == 0; });
 }
 
 uint64_t EngineHost::AwaitEngine() {
-  std::unique_lock<std::mutex> lock(mutex_);
-  wake_.wait(lock, [this] { return stopping_ || generation_ != 0; });
+  MutexLock lock(&mutex_);
+  wake_.Wait(&mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || generation_ != 0; });
   return stopping_ ? 0 : generation_;
 }
 
 void EngineHost::Sleep(absl::Time until, uint64_t generation) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  wake_.wait_for(lock, absl::ToChronoMilliseconds(until - absl::Now()),
-                 [&] { return stopping_ || generation_ != generation; });
+  MutexLock lock(&mutex_);
+  wake_.WaitFor(&mutex_, until - absl::Now(),
+                [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || generation_ != generation; });
 }
 
 // A projection does not wait for a busy shop.
 void EngineHost::AwaitEcho() {
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(&mutex_);
   echo_due_ = true;
-  wake_.notify_all();
+  wake_.NotifyAll();
 }
 
 void EngineHost::PauseCapture(absl::Duration pause, size_t items, uint64_t generation) {
   const bool is_short = pause <= kShortPause && items >= kShortPauseItems;
-  std::unique_lock<std::mutex> lock(mutex_);
-  wake_.wait_for(lock, absl::ToChronoMicroseconds(pause),
-                 [&] { return stopping_ || generation_ != generation || (echo_due_ && !is_short); });
+  MutexLock lock(&mutex_);
+  wake_.WaitFor(&mutex_, pause, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || generation_ != generation || (echo_due_ && !is_short);
+  });
 }
 
 // ---- The engine's thread ----
@@ -152,9 +154,9 @@ void EngineHost::EngineLoop() {
     const absl::Time begun = SteadyNow();
     const absl::Status status = RunEngine();
     {
-      std::lock_guard<std::mutex> lock(mutex_);
+      MutexLock lock(&mutex_);
       generation_ = 0;
-      wake_.notify_all();
+      wake_.NotifyAll();
     }
     if (stopping_) break;
     const absl::Time now = absl::Now();
@@ -167,9 +169,9 @@ void EngineHost::EngineLoop() {
     });
     Sleep(link.next_try, 0);
   }
-  std::lock_guard<std::mutex> lock(mutex_);
+  MutexLock lock(&mutex_);
   engine_ended_ = true;
-  wake_.notify_all();
+  wake_.NotifyAll();
 }
 
 absl::Status EngineHost::RunEngine() {
@@ -190,9 +192,9 @@ absl::Status EngineHost::RunEngine() {
   const uint64_t generation = ++generations;
   inbox_.Begin(generation);
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     generation_ = generation;
-    wake_.notify_all();
+    wake_.NotifyAll();
   }
   Publish(*engine);
   // Wall-clock times come from the engine; what is paced here goes by a clock that nobody sets.

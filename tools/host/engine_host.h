@@ -15,10 +15,8 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -32,6 +30,7 @@
 #include "engine/remotes/hub.h"
 #include "tools/host/call_queue.h"
 #include "tools/host/inbox.h"
+#include "tools/host/mutex.h"
 #include "tools/host/progress_meter.h"
 #include "tools/host/status_board.h"
 
@@ -108,14 +107,14 @@ class EngineHost : public Operator {
   std::atomic<bool> capture_wanted_{true};
   std::atomic<int64_t> interval_us_{0};  // Set by a person; 0: as configured.
 
-  std::mutex mutex_;
-  std::condition_variable wake_;  // Something of the below has changed.
-  std::atomic<bool> stopping_{false};
-  uint64_t generation_ = 0;  // Of the engine that runs; 0: none.
-  bool engine_ended_ = true;
+  Mutex mutex_;
+  CondVar wake_;                       // Something of the below has changed.
+  std::atomic<bool> stopping_{false};  // Set with mutex_ held, so that nobody who waits misses it; read without.
   std::atomic<bool> echo_due_{false};  // The fence of a read, or a projection itself, is to come by in capture.
-  int running_ = 0;                    // Threads not yet ended.
-  std::vector<std::thread> threads_;
+  uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;  // Of the engine that runs; 0: none.
+  bool engine_ended_ ABSL_GUARDED_BY(mutex_) = true;
+  int running_ ABSL_GUARDED_BY(mutex_) = 0;  // Threads not yet ended.
+  std::vector<std::thread> threads_;         // Of the thread that owns this.
 };
 
 }  // namespace assay

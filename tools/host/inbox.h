@@ -4,14 +4,13 @@
 // wait behind captured changes. Thread-safe.
 #pragma once
 
-#include <condition_variable>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "engine/engine.h"
+#include "tools/host/mutex.h"
 
 namespace assay {
 
@@ -44,14 +43,14 @@ class Inbox {
     size_t bytes, items;
   };
 
-  mutable std::mutex mutex_;
-  std::condition_variable arrived_, room_;
-  uint64_t generation_ = 0;
-  std::vector<Input> inputs_;
-  std::deque<Captured> captured_;
-  size_t bytes_ = 0;        // Of captured_, and of the portion being worked on.
-  size_t taken_bytes_ = 0;  // Of the latter alone.
-  bool woken_ = false;
+  mutable Mutex mutex_;
+  CondVar arrived_, room_;
+  uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<Input> inputs_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Captured> captured_ ABSL_GUARDED_BY(mutex_);
+  size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;        // Of captured_, and of the portion being worked on.
+  size_t taken_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // Of the latter alone.
+  bool woken_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace assay

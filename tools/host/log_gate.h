@@ -2,11 +2,10 @@
 // durable. Thread-safe.
 #pragma once
 
-#include <condition_variable>
-#include <mutex>
 #include <optional>
 
 #include "engine/database.h"
+#include "tools/host/mutex.h"
 
 namespace assay {
 
@@ -14,20 +13,20 @@ class LogGate final : public CommitGate {
  public:
   // Once. False: the log could not be written.
   void Decide(bool durable) {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     durable_ = durable;
-    decided_.notify_all();
+    decided_.NotifyAll();
   }
   std::optional<bool> Await(absl::Duration wait) override {
-    std::unique_lock<std::mutex> lock(mutex_);
-    decided_.wait_for(lock, absl::ToChronoMicroseconds(wait), [this] { return durable_.has_value(); });
+    MutexLock lock(&mutex_);
+    decided_.WaitFor(&mutex_, wait, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return durable_.has_value(); });
     return durable_;
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable decided_;
-  std::optional<bool> durable_;
+  Mutex mutex_;
+  CondVar decided_;
+  std::optional<bool> durable_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace assay

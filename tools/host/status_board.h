@@ -1,11 +1,10 @@
 // The newest picture of the daemon, for whoever asks, from any thread and also while there is no engine.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 
 #include "engine/operator.h"
+#include "tools/host/mutex.h"
 
 namespace assay {
 
@@ -16,34 +15,35 @@ class StatusBoard {
   StatusBoard(DaemonStatus first, Changed changed) : status_(std::move(first)), changed_(std::move(changed)) {}
 
   void Publish(const std::function<void(DaemonStatus&)>& change) {
-    std::lock_guard<std::mutex> publishing(publishing_);
+    MutexLock publishing(&publishing_);
     DaemonStatus before = Get(), after = before;
     change(after);
     after.as_of = absl::Now();
     ++after.change;
     {
-      std::lock_guard<std::mutex> lock(mutex_);
+      MutexLock lock(&mutex_);
       status_ = after;
-      arrived_.notify_all();
+      arrived_.NotifyAll();
     }
     changed_(before, after);
   }
 
   DaemonStatus Get() {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     return status_;
   }
   DaemonStatus WaitForChange(uint64_t seen, absl::Duration wait) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    arrived_.wait_for(lock, absl::ToChronoMilliseconds(wait), [&] { return status_.change > seen; });
+    MutexLock lock(&mutex_);
+    arrived_.WaitFor(&mutex_, wait, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return status_.change > seen; });
     return status_;
   }
 
  private:
-  std::mutex publishing_, mutex_;
-  std::condition_variable arrived_;
-  DaemonStatus status_;
-  Changed changed_;
+  Mutex publishing_;  // One picture after the other; taken before mutex_.
+  Mutex mutex_ ABSL_ACQUIRED_AFTER(publishing_);
+  CondVar arrived_;
+  DaemonStatus status_ ABSL_GUARDED_BY(mutex_);
+  const Changed changed_;
 };
 
 }  // namespace assay

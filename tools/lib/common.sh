@@ -46,11 +46,16 @@ install_packages() {
     die "apt-get could not install: ${missing[*]}"
 }
 
-# build [target...]: configures where that is needed, and builds. ASSAY_BUILD_DIR says where; `build` otherwise.
-build() {
-  BUILD_DIR="${ASSAY_BUILD_DIR:-build}"
+# build [target...]: for work and for tests. ASSAY_BUILD_DIR says where; `build` otherwise.
+build() { build_preset dev "${ASSAY_BUILD_DIR:-build}" "$@"; }
+
+# build_preset PRESET DIRECTORY [target...]: configures where that is needed, as CMakePresets.json has it, and builds. Sets BUILD_DIR.
+build_preset() {
+  local preset="$1"
+  BUILD_DIR="$2"
+  shift 2
   if [[ ! -f "$BUILD_DIR/build.ninja" ]]; then
-    cmake -S . -B "$BUILD_DIR" -G Ninja >&2 || die "cmake could not configure; to begin anew: rm -r $BUILD_DIR"
+    cmake --preset "$preset" -B "$BUILD_DIR" >&2 || die "cmake could not configure; to begin anew: rm -r $BUILD_DIR"
   fi
   # A compiler at work on gRPC's headers takes about a gigabyte.
   local jobs memory_mb

@@ -180,7 +180,7 @@ TEST_F(AdminTest, CommandsReachTheDaemonAndItsErrorsComeBack) {
   EXPECT_TRUE(Call(&pb::Admin::Stub::Resume, pb::ResumeRequest(), &resumed).ok());
   EXPECT_TRUE(Call(&pb::Admin::Stub::SetInterval, interval, &set).ok());
   EXPECT_THAT(daemon_.commands(), ElementsAre("pause", "resume", "interval 5m"));
-  daemon_.answer = absl::UnavailableError("stopped: disk full");
+  daemon_.AnswerWith(absl::UnavailableError("stopped: disk full"));
   EXPECT_EQ(Call(&pb::Admin::Stub::Pause, pb::PauseRequest(), &paused), absl::UnavailableError("stopped: disk full"));
   interval.mutable_interval()->set_seconds(-1);
   EXPECT_TRUE(absl::IsInvalidArgument(Call(&pb::Admin::Stub::SetInterval, interval, &set)));

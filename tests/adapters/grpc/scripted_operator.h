@@ -30,7 +30,11 @@ class ScriptedOperator : public Operator {
     std::lock_guard<std::mutex> lock(mutex_);
     return commands_;
   }
-  absl::Status answer;  // What every command answers.
+  // Every command answers this from now on.
+  void AnswerWith(const absl::Status& answer) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    answer_ = answer;
+  }
 
   DaemonStatus Status() override {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -56,12 +60,13 @@ class ScriptedOperator : public Operator {
   absl::Status Note(const std::string& command) {
     std::lock_guard<std::mutex> lock(mutex_);
     commands_.push_back(command);
-    return answer;
+    return answer_;
   }
   std::string log_path_;
   std::mutex mutex_;
   std::condition_variable changed_;
   DaemonStatus status_;
+  absl::Status answer_;
   std::vector<std::string> commands_;
 };
 
