@@ -20,6 +20,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -277,7 +278,7 @@ TEST_F(EngineTest, ADatabaseOfAnotherLogIsLeftAlone) {
   EXPECT_EQ(status.state, "halted");
   EXPECT_EQ(status.restore, RestoreState::kOtherDatabase);
   ASSERT_FALSE(status.problems.empty());
-  EXPECT_THAT(status.problems[0], HasSubstr("other-database"));
+  EXPECT_EQ(status.problems[0].kind, ProblemKind::kOtherDatabase);
 
   engine_->OnCaptureStopped(absl::UnavailableError("connection refused"));
   Step();
@@ -504,7 +505,7 @@ TEST_F(EngineTest, TheWordForTheBranchIsTheWorstThatApplies) {
   Step();
   const EngineStatus offline = engine_->Status();
   EXPECT_EQ(offline.state, "offline");
-  EXPECT_THAT(offline.problems, Contains(HasSubstr("no route to host")));
+  EXPECT_THAT(offline.problems, Contains(Field(&Problem::detail, HasSubstr("no route to host"))));
   engine_->Pause();
   Step();
   EXPECT_EQ(engine_->Status().state, "paused") << "on purpose";

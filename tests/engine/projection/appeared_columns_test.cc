@@ -74,16 +74,12 @@ TEST_F(AppearedColumnsTest, RowsWhoseNullWasPassedOverAreDueAndNoOthers) {
 TEST_F(AppearedColumnsTest, ARowThatIsUnsettledAlreadyKeepsItsCauseAndIsTriedAtOnce) {
   Merged("7", std::nullopt);
   log().InTransaction([&] {
-    UnsettledRow parked;
-    parked.row = Ref("7");
-    parked.key = EncodeKey(std::vector<std::string>{"7"});
-    parked.cause = "duplicate name";
-    parked.sqlstate = "23505";
-    parked.origin = small_.delhi();
-    parked.sequence = {3};
-    parked.retry_at_ms = absl::ToUnixMillis(now_) + 60'000;
-    parked.attempts = 4;
-    ASSERT_TRUE(log().unsettled->Put(parked).ok());
+    const WaitingEvent waiting{EncodeKey(std::vector<std::string>{"7"}), small_.delhi(), {3}};
+    const int64_t now_ms = absl::ToUnixMillis(now_);
+    const ParkCause cause{"duplicate name", "23505"};
+    ASSERT_TRUE(log().unsettled->MarkDue(Ref("7"), waiting, std::nullopt, now_ms).ok());
+    ASSERT_TRUE(log().unsettled->ParkRefused(Ref("7"), waiting, cause, RowVersions{}, now_ms).ok());
+    ASSERT_GT(Due("7")->retry_at_ms, absl::ToUnixMillis(now_));
   });
   EXPECT_TRUE(Appear({"name", "price"}));
   EXPECT_EQ(Due("7")->cause, "duplicate name");
@@ -106,7 +102,7 @@ TEST_F(AppearedColumnsTest, NullsThatWereWrittenBeforeAnyWasPassedOverAreNoNews)
   // Of row 7 PostgreSQL holds the NULL: it came while the column was here.
   const Version old = Merged("7", std::nullopt);
   ASSERT_TRUE(Appear({"name", "price"}));
-  log().InTransaction([&] { ASSERT_TRUE(log().unsettled->Erase(Ref("7")).ok()); });
+  log().InTransaction([&] { ASSERT_TRUE(log().unsettled->Settle(Ref("7")).ok()); });
   log().InTransaction(
       [&] { ASSERT_TRUE(history_.NoteNull(Table(), Column("price"), HlcStamp{old.stamp.value + 1}).ok()); });
   EXPECT_TRUE(Appear({"name", "price"}));

@@ -155,13 +155,7 @@ TEST_F(ReconcileTest, TransactionsAreBoundedByBytesAsWell) {
 TEST_F(ReconcileTest, ARowThatIsReconciledIsUnsettledNoMore) {
   fleet_.Insert({"1", "a", "a"});
   here_.PullFrom(fleet_);
-  UnsettledRow due;
-  due.row = here_.Ref("1");
-  due.key = EncodeKey({"1"});
-  due.held_known = false;
-  due.origin = fleet_.own;
-  due.sequence = Sequence{3};
-  ASSERT_TRUE(here_.unsettled->Put(due).ok());
+  ASSERT_TRUE(here_.unsettled->MarkDifferent(here_.Ref("1"), {EncodeKey({"1"}), fleet_.own, {3}}, kNowMs).ok());
   Reconcile({{"1", "a", "a"}}, DifferenceChoice::kAsk);
   EXPECT_EQ(here_.unsettled->count(), 0) << "PostgreSQL holds what the log says";
 }

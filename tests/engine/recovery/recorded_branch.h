@@ -115,7 +115,7 @@ class RecordedBranch {
   // The fold of all that is here; what is recorded from now on beats it, as `assay init` and `assay repair` see to.
   std::unique_ptr<FoldIndex> Fold(const FoldIndex::Visitor& visit = nullptr) {
     auto fold = FoldIndex::Build(file.get(), log.get(), names.get(), visit).value();
-    EXPECT_TRUE(state->SetNumber("clock", std::max(state->GetNumber("clock", 0).value(), fold->newest().value)).ok());
+    EXPECT_TRUE(state->Write(kClockNote, std::max(state->Read(kClockNote).value(), fold->newest())).ok());
     EXPECT_TRUE(recorder->Load().ok());
     return fold;
   }

@@ -6,7 +6,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "engine/capture/captured_position.h"
 #include "tests/support/open_log.h"
 #include "tests/support/origins.h"
 #include "tests/support/temp_directory.h"
@@ -19,7 +18,7 @@ using ::testing::HasSubstr;
 class RestoreGateTest : public ::testing::Test {
  protected:
   RestoreGateTest() {
-    log_.InTransaction([&] { ASSERT_TRUE(StoreCapturedPosition(captured_, log_.state.get()).ok()); });
+    log_.InTransaction([&] { ASSERT_TRUE(log_.state->Write(kCapturedNote, captured_).ok()); });
   }
   // Of a server whose slot stands at `confirmed`.
   static DatabaseEvidence Server(uint64_t confirmed = 0x540) {

@@ -4,7 +4,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/adapters/grpc/small_log.h"
+#include "tests/support/small_log.h"
 #include "tests/support/temp_directory.h"
 
 namespace assay {
@@ -103,7 +103,9 @@ TEST_F(ChainIntakeTest, ABadChainIsAskedForLessAndLessAndGivenUpAfterAWhile) {
   for (; clock_.now < begun + absl::Hours(1); clock_.now = intake.NextRetry(), ++tries) {
     Append(intake, Answer(intake, true));
     EXPECT_TRUE(asked_for_[bad()]);
-    if (tries == 0) EXPECT_THAT(intake.GivenUp(), IsEmpty()) << "the causal order is kept for it";
+    if (tries == 0) {
+      EXPECT_THAT(intake.GivenUp(), IsEmpty()) << "the causal order is kept for it";
+    }
   }
   EXPECT_THAT(intake.GivenUp(), SizeIs(1));
   EXPECT_GT(tries, 15);
