@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "engine/audit/proto_text.h"
 #include "tests/support/small_log.h"
 #include "tests/support/temp_directory.h"
 
@@ -213,7 +214,7 @@ TEST_F(LogReaderTest, ParkedRowsAreListedWithTheirCause) {
   EXPECT_EQ(parked->rows(0).key(0), "7");
   EXPECT_EQ(parked->rows(0).cause(), "duplicate key");
   EXPECT_EQ(parked->rows(0).branch(), "delhi");
-  EXPECT_EQ(parked->rows(0).next_try().seconds(), SmallLog::kStartMs / 1000 + 60);
+  EXPECT_EQ(FromProto(parked->rows(0).next_try()), absl::FromUnixMillis(SmallLog::kStartMs + 500));
 }
 
 TEST_F(LogReaderTest, ConflictsShowBothValuesAndAuthors) {

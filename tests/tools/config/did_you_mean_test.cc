@@ -14,7 +14,7 @@ TEST(DidYouMeanTest, TheNearestKnownWordIsOffered) {
   }
   EXPECT_EQ(DidYouMean("snc", known), "; did you mean sync?");
   EXPECT_EQ(DidYouMean("sync", known), "; did you mean sync?");
-  EXPECT_EQ(DidYouMean("confilct", known), "; did you mean conflicts?") << "a long word may be further off";
+  EXPECT_EQ(DidYouMean("konflitcs", known), "; did you mean conflicts?") << "a long word may be further off";
 }
 
 TEST(DidYouMeanTest, AWordThatIsNearNothingIsAnsweredWithAll) {
