@@ -49,7 +49,8 @@ install_packages() {
 # build [target...]: for work and for tests. ASSAY_BUILD_DIR says where; `build` otherwise.
 build() { build_preset dev "${ASSAY_BUILD_DIR:-build}" "$@"; }
 
-# build_preset PRESET DIRECTORY [target...]: configures where that is needed, as CMakePresets.json has it, and builds. Sets BUILD_DIR.
+# build_preset PRESET DIRECTORY [target...]: configures where that is needed, as CMakePresets.json has it, and builds.
+# Sets BUILD_DIR.
 build_preset() {
   local preset="$1"
   BUILD_DIR="$2"

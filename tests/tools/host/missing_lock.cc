@@ -1,4 +1,5 @@
-// Not built: what clang's thread safety analysis must refuse, so that the test `thread_safety` cannot pass because the check is off.
+// Not built: what clang's thread safety analysis must refuse, so that the test `thread_safety` cannot pass because the
+// check is off.
 #include "tools/host/mutex.h"
 
 namespace assay {
