@@ -1,7 +1,25 @@
-# Compiler and linker flags of everything that is built. Included by the root's CMakeLists.txt.
+# Compiler and linker flags of everything that is built: hardening, and a sanitizer. Included by the root's
+# CMakeLists.txt.
 
 set(ASSAY_SANITIZE "" CACHE STRING "Build with a sanitizer: address (with undefined), thread, or nothing")
 set_property(CACHE ASSAY_SANITIZE PROPERTY STRINGS "" address thread)
+
+# A daemon reads what others sent. When a bug of ours lets them write where they should not, the program ends instead of
+# obeying. tests/tools/packaging/hardening_test.sh reads the programs for what is set here.
+function(harden)
+  add_compile_options(-fPIE -fstack-protector-strong -fstack-clash-protection)
+  add_link_options(-pie LINKER:-z,relro,-z,now,-z,noexecstack)
+  add_compile_definitions(_GLIBCXX_ASSERTIONS)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    add_compile_options(-fcf-protection=full)
+  elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+    add_compile_options(-mbranch-protection=standard)
+  endif()
+  # The sanitizers have better checks of the same calls, and without optimization glibc has none.
+  if(NOT ASSAY_SANITIZE AND NOT ASSAY_FUZZ)
+    add_compile_options($<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE> $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=3>)
+  endif()
+endfunction()
 
 function(sanitize)
   if(ASSAY_SANITIZE STREQUAL "address")
