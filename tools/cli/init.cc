@@ -12,8 +12,8 @@
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
 #include "tools/config/state_lock.h"
-#include "tools/system.h"
 #include "tools/setup/enrolment.h"
+#include "tools/system.h"
 
 namespace assay {
 namespace {
@@ -99,7 +99,7 @@ void PrintInit(const InitReport& report, const std::string& config_path) {
   for (const RefusedTable& table : report.refused) {
     std::cout << "Not enrolled: " << table.name.ToString() << " (" << table.reason << ")\n";
   }
-  for (const std::string& text : report.warnings) std::cout << "Note: " << text << "\n";
+  for (const std::string& text : report.warnings) std::cout << "Note: " << Printable(text) << "\n";
   if (report.waits_for_choice) return PrintChoice(report, config_path);
   for (const std::string& text : report.sequences.strided) std::cout << "Sequence " << text << "\n";
   for (const std::string& text : report.sequences.problems) std::cout << "Look at this sequence: " << text << "\n";

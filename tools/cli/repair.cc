@@ -97,7 +97,7 @@ void PrintRepair(const RepairReport& report) {
   std::cout << "\nLost:\n";
   for (const std::string& text : report.lost) std::cout << "  - " << text << "\n";
   if (report.lost.empty()) std::cout << "  Nothing.\n";
-  for (const std::string& text : report.notes) std::cout << "Note: " << text << "\n";
+  for (const std::string& text : report.notes) std::cout << "Note: " << Printable(text) << "\n";
   std::cout << (done ? "\nDone. Start the daemon again.\n"
                      : "\nNothing was changed yet. To do this: assay repair --apply\n");
 }

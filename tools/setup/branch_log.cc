@@ -11,6 +11,9 @@
 namespace assay {
 namespace {
 
+// A hub may name as many as it likes.
+constexpr size_t kRefusedListed = 10;
+
 // Of a branch, for people: by its name when its opening was taken.
 std::string NameOf(EventLog& log, const OriginId& origin) {
   const absl::StatusOr<v1::OriginOpened> opened = log.Opening(origin);
@@ -56,9 +59,16 @@ absl::StatusOr<PulledChains> PullAll(OpenLog& open, Hub& hub, Clock* clock, Rand
     for (const auto& [_, head] : reply.heads.heads) total += head.complete.value;
     if (progress) progress(open.log->EventCount(), total);
   }
+  if (const auto ours = own.ok() ? intake.troubles().find(*own) : intake.troubles().end();
+      ours != intake.troubles().end()) {
+    return Annotate(ours->second.status, "the hub's copy of this branch's own chain");
+  }
   PulledChains pulled{.events = static_cast<uint64_t>(open.log->EventCount() - before)};
   for (const auto& [origin, trouble] : intake.troubles()) {
-    if (own.ok() && origin == *own) return Annotate(trouble.status, "the hub's copy of this branch's own chain");
+    if (pulled.refused.size() == kRefusedListed) {
+      pulled.refused.push_back(absl::StrCat("so it is with ", intake.troubles().size() - kRefusedListed, " more"));
+      break;
+    }
     pulled.refused.push_back(absl::StrCat("the hub does not give the changes of ", NameOf(*open.log, origin),
                                           " as they must be, and none of what is wrong was taken (",
                                           trouble.status.message(),
