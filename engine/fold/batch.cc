@@ -285,8 +285,8 @@ absl::Status Batch::FoldRow(const StoredEvent& stored, const RowEvent& event) {
   if (!row.OnlyOf(stored.origin)) {
     RowClaim claim{event.kind, version, {}};
     for (const PendingRow::Write& write : writes_) claim.columns.push_back(write.column);
-    for (Meeting& meeting : FindMeetings(row.incoming(), VersionsOf(claim), saw_))
-      meetings_.push_back({&row, std::move(meeting)});
+    for (const Meeting& meeting : FindMeetings(row.incoming(), VersionsOf(claim), saw_))
+      meetings_.push_back({&row, meeting});
   }
   row.Fold(version, event.kind, writes_, *schema_);
   bytes_ += row.ByteSize();

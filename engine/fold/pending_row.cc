@@ -72,8 +72,9 @@ PendingRow::Value PendingRow::ValueAt(size_t index) const {
 }
 
 size_t PendingRow::ByteSize() const {
-  const size_t schemas =
-      schemas_ == nullptr ? 0 : sizeof(*schemas_) + schemas_->capacity() * sizeof(const ResolvedSchema*);
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what it has.
+  const size_t entry_size = sizeof(const ResolvedSchema*);
+  const size_t schemas = schemas_ == nullptr ? 0 : sizeof(*schemas_) + schemas_->capacity() * entry_size;
   return sizeof(*this) + incoming_.columns.ByteSize() + texts_.ByteSize() + schemas;
 }
 

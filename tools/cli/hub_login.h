@@ -17,7 +17,7 @@ class PasswordFile {
  public:
   // An empty `path` means no file, and Write then does nothing.
   static absl::StatusOr<PasswordFile> Create(const std::string& path);
-  PasswordFile(PasswordFile&& other) : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
+  PasswordFile(PasswordFile&& other) noexcept : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
   // Removes a file that nothing was written to.
   ~PasswordFile();
 
