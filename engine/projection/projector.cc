@@ -245,8 +245,8 @@ absl::Status Projector::Retry() {
                          unsettled_->Due(absl::ToUnixMillis(clock_->Now()), kRetryRowsMax));
   if (due.empty()) return absl::OkStatus();
   for (UnsettledRow& row : due) {
-    TargetRow& target = targets_.emplace_back(
-        TargetRow{.ref = row.row, .unsettled = std::make_unique<UnsettledRow>(std::move(row))});
+    TargetRow& target =
+        targets_.emplace_back(TargetRow{.ref = row.row, .unsettled = std::make_unique<UnsettledRow>(std::move(row))});
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
     NoteVersions(stored, &target);
   }

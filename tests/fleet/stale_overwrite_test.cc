@@ -1,5 +1,5 @@
-// No projection ever replaces a newer local write, and when everything is quiet PostgreSQL equals the fold: the protocol
-// is told in engine/projection/README.md.
+// No projection ever replaces a newer local write, and when everything is quiet PostgreSQL equals the fold: the
+// protocol is told in engine/projection/README.md.
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"

@@ -199,7 +199,9 @@ status_of() {
 }
 
 show_status() {
-  tell "  $1 is $(status_of "$1" "j->>'state'"): $(status_of "$1" "concat_ws(' ', j->'sentence'->>'headline', nullif(j->'sentence'->>'line', ''))")"
+  local sentence
+  sentence="$(status_of "$1" "concat_ws(' ', j->'sentence'->>'headline', nullif(j->'sentence'->>'line', ''))")"
+  tell "  $1 is $(status_of "$1" "j->>'state'"): $sentence"
 }
 
 wait_state() {
