@@ -415,8 +415,9 @@ absl::Status Simulation::RunUntilQuiet() {
       absl::StrAppend(&problems, "; ", origin.branch_name, " held ", origin.head.value, " projected ",
                       origin.projected.value, " hub ", origin.hub_head.value);
     }
-    for (const Problem& problem : status.problems)
-      absl::StrAppend(&problems, "\n    ", SentenceOf(problem), " ", problem.detail);
+    for (const Problem& problem : status.problems) {
+      absl::StrAppend(&problems, "\n    ", ProblemName(problem.kind), ": ", SentenceOf(problem), " ", problem.detail);
+    }
   }
   return Violation("liveness", absl::StrCat(WhyNotQuiet(), problems));
 }

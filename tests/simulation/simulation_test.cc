@@ -161,7 +161,7 @@ TEST(SimulationTest, UntaggedProjectionIsCaught) {
 TEST(SimulationTest, TornProjectionIsCaught) { EXPECT_TRUE(IsCaughtBy({""}, {.plant = SimDatabase::Plant::kTorn})); }
 TEST(SimulationTest, ConfirmingBeforeItIsDurableIsCaught) {
   // Lost, or, since the slot is then ahead of what the log ever confirmed, named.
-  EXPECT_TRUE(IsCaughtBy({"captured once", "HALTED, gap"}, {.confirm_early = true}));
+  EXPECT_TRUE(IsCaughtBy({"captured once", "gap: Some changes"}, {.confirm_early = true}));
 }
 
 }  // namespace
