@@ -26,7 +26,7 @@ absl::Status SqliteError(sqlite3* db, int rc, absl::string_view what, absl::stri
     case SQLITE_NOMEM:
       return absl::ResourceExhaustedError(message);
     case SQLITE_CORRUPT:
-      return absl::DataLossError(absl::StrCat(message, ": put the newest good copy of it back, or open a new origin"));
+      return absl::DataLossError(absl::StrCat(message, ": keep the file, and see `assay repair`"));
     case SQLITE_NOTADB:
       return absl::FailedPreconditionError(absl::StrCat(message, ": it is not an Assay log; put the right file back"));
     case SQLITE_BUSY:
@@ -167,7 +167,7 @@ absl::Status LogFile::CheckFormat() {
   }
   if (version < kLogFormatVersion) {
     return absl::DataLossError(absl::StrCat(path_, " says that it has log format ", version,
-                                            ", which no Assay wrote: put the newest good copy of it back"));
+                                            ", which no Assay wrote: keep the file, and see `assay repair`"));
   }
   return absl::OkStatus();
 }

@@ -51,7 +51,7 @@ absl::Status LocalState::Load() {
 
 absl::Status LocalState::Damaged(absl::string_view about) {
   return absl::DataLossError(
-      absl::StrCat("the log's note of ", about, " is damaged: put the newest good copy of the log file back"));
+      absl::StrCat("the log's note of ", about, " is damaged: keep the log file, and see `assay repair`"));
 }
 
 absl::StatusOr<std::optional<std::string>> LocalState::ReadBytes(const std::string& name) {

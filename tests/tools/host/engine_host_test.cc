@@ -326,9 +326,8 @@ TEST_F(HostTest, WhyThereIsNoEngineFollowsFromWhatTheLogSaid) {
   EXPECT_EQ(kind(absl::DataLossError("malformed")), "log-damaged");
   EXPECT_EQ(kind(absl::ResourceExhaustedError("no space")), "disk-full");
   EXPECT_EQ(kind(absl::FailedPreconditionError("another process is using it")), "engine-stopped");
-  EXPECT_THAT(
-      std::string(ExplainLogDamage(absl::DataLossError("malformed"), "/x/log.db").message()),
-      HasSubstr("the log /x/log.db is damaged: malformed. Stop assayd and put the newest good copy of /x/log.db"));
+  EXPECT_THAT(std::string(ExplainLogDamage(absl::DataLossError("malformed"), "/x/log.db").message()),
+              HasSubstr("the log /x/log.db is damaged: malformed. Stop assayd, move /x/log.db to a safe place"));
 }
 
 // The engine does not know since when rows wait: the host has seen them first.
