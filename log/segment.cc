@@ -45,6 +45,67 @@ absl::Status CheckEvent(const StoredEvent& event, const EventFrame& frame) {
   return absl::OkStatus();
 }
 
+// What the segment says of itself fits its layout.
+absl::Status CheckShape(const Segment& segment, const SegmentLayout& layout) {
+  const size_t count = layout.event_parts.size();
+  if (segment.first.value == 0 || segment.last < segment.first ||
+      segment.last.value - segment.first.value != count - 1) {
+    return Malformed("first and last do not match the layout");
+  }
+  if (!segment.ends_transaction && layout.transactions.size() != 1) return Malformed("a piece of several transactions");
+  if (!segment.leaf_hashes.empty() && segment.leaf_hashes.size() != count * sizeof(Hash)) {
+    return Malformed("not one leaf hash an event");
+  }
+  if (segment.parts.empty() || segment.parts.size() > kPartsMax) return Malformed("no parts, or too many");
+  return absl::OkStatus();
+}
+
+// One part, as its events are taken from it.
+struct PartReader {
+  ByteReader bytes;
+  uint32_t check = 0;  // 0 in the end: the events are those that were packed, where they were packed for.
+  uint32_t events_left = 0;
+
+  // Of a masked part, whose size was checked.
+  void TakeLeaf(StoredEvent* event) {
+    absl::string_view leaf;
+    bytes.Take(sizeof(Hash), &leaf);
+    std::memcpy(event->leaf.data(), leaf.data(), leaf.size());
+  }
+
+  // Fills in the bytes and the leaf of `event`, of which everything else is known. `begins`: where its transaction
+  // begins, if that is in this segment.
+  absl::Status TakeEvent(Sequence begins, ByteArena* restored, StoredEvent* event, EventFrame* frame) {
+    const EventPlace place{event->origin, event->sequence, event->stamp, begins, event->ends_transaction};
+    if (!assay::TakeEvent(place, &bytes, restored, &event->bytes)) return Malformed("a part ends inside an event");
+    event->leaf = LeafHash(event->bytes);
+    check = PartCheck(check, AsBytes(event->leaf));
+    const absl::Status fits = ScanEvent(event->bytes, frame) ? CheckEvent(*event, *frame) : Malformed("it is no event");
+    return fits.ok() ? fits : Annotate(fits, EventName(event->origin, event->sequence));
+  }
+};
+
+// Decompresses the parts into `payloads`, one each. Together they may have kPartBytesMax.
+absl::StatusOr<std::vector<PartReader>> OpenParts(const Segment& segment,
+                                                  std::vector<std::unique_ptr<std::string>>* payloads) {
+  size_t budget = kPartBytesMax;
+  std::vector<PartReader> readers;
+  for (const SegmentPart& part : segment.parts) {
+    uint32_t check = 0;
+    if (part.masked) {
+      if (part.payload.size() != part.event_count * sizeof(Hash)) return Malformed("not one leaf hash a masked event");
+      payloads->push_back(std::make_unique<std::string>(part.payload));
+    } else {
+      ASSAY_ASSIGN_OR_RETURN(UnpackedPart unpacked, UnpackPart(part.payload, budget));
+      budget -= std::min(budget, unpacked.bytes.size());
+      payloads->push_back(std::make_unique<std::string>(std::move(unpacked.bytes)));
+      check = unpacked.check;
+    }
+    readers.push_back({ByteReader(*payloads->back()), check, part.event_count});
+  }
+  return readers;
+}
+
 }  // namespace
 
 size_t Segment::ByteSize() const {
@@ -73,43 +134,18 @@ absl::StatusOr<DecodedSegment> DecodedSegment::Decode(const Segment& segment) {
 absl::Status DecodedSegment::Unpack(const Segment& segment) {
   SegmentLayout layout;
   ASSAY_RETURN_IF_ERROR(layout.Parse(segment.layout));
+  ASSAY_RETURN_IF_ERROR(CheckShape(segment, layout));
+  for (const SegmentPart& part : segment.parts) tables_.push_back(std::make_unique<std::string>(part.table));
+  ASSAY_ASSIGN_OR_RETURN(std::vector<PartReader> readers, OpenParts(segment, &payloads_));
   const size_t count = layout.event_parts.size();
-  if (segment.first.value == 0 || segment.last < segment.first ||
-      segment.last.value - segment.first.value != count - 1) {
-    return Malformed("first and last do not match the layout");
-  }
-  if (!segment.ends_transaction && layout.transactions.size() != 1) return Malformed("a piece of several transactions");
-  if (!segment.leaf_hashes.empty() && segment.leaf_hashes.size() != count * sizeof(Hash)) {
-    return Malformed("not one leaf hash an event");
-  }
-  if (segment.parts.empty() || segment.parts.size() > kPartsMax) return Malformed("no parts, or too many");
-
-  size_t budget = kPartBytesMax;
-  std::vector<ByteReader> cursors;
-  std::vector<uint32_t> checks;
-  std::vector<uint32_t> left;
-  for (const SegmentPart& part : segment.parts) {
-    tables_.push_back(std::make_unique<std::string>(part.table));
-    if (part.masked) {
-      if (part.payload.size() != part.event_count * sizeof(Hash)) return Malformed("not one leaf hash a masked event");
-      payloads_.push_back(std::make_unique<std::string>(part.payload));
-      checks.push_back(0);
-    } else {
-      ASSAY_ASSIGN_OR_RETURN(UnpackedPart unpacked, UnpackPart(part.payload, budget));
-      budget -= std::min(budget, unpacked.bytes.size());
-      payloads_.push_back(std::make_unique<std::string>(std::move(unpacked.bytes)));
-      checks.push_back(unpacked.check);
-    }
-    cursors.emplace_back(*payloads_.back());
-    left.push_back(part.event_count);
-  }
-
   events_.reserve(count);
   size_t transaction = 0;
   uint64_t in_transaction = 0;
   for (size_t i = 0; i < count; ++i) {
     const uint8_t part = static_cast<uint8_t>(layout.event_parts[i]);
-    if (part >= segment.parts.size() || left[part]-- == 0) return Malformed("the layout does not match the parts");
+    if (part >= readers.size() || readers[part].events_left-- == 0) {
+      return Malformed("the layout does not match the parts");
+    }
     StoredEvent& event = events_.emplace_back();
     event.origin = segment.origin;
     event.sequence = {segment.first.value + i};
@@ -119,29 +155,20 @@ absl::Status DecodedSegment::Unpack(const Segment& segment) {
     const bool last_here = ++in_transaction == layout.transactions[transaction].events;
     event.ends_transaction = last_here && (i + 1 < count || segment.ends_transaction);
     if (event.masked) {
-      absl::string_view leaf;
-      cursors[part].Take(sizeof(Hash), &leaf);  // Its size was checked.
-      std::memcpy(event.leaf.data(), leaf.data(), leaf.size());
+      readers[part].TakeLeaf(&event);
     } else {
-      Sequence begins{event.sequence.value + 1 - in_transaction};
-      const EventPlace place{event.origin, event.sequence, event.stamp, begins, event.ends_transaction};
-      if (!TakeEvent(place, &cursors[part], &restored_, &event.bytes)) {
-        return Malformed("a part ends inside an event");
-      }
-      event.leaf = LeafHash(event.bytes);
-      checks[part] = PartCheck(checks[part], AsBytes(event.leaf));
+      const Sequence begins{event.sequence.value + 1 - in_transaction};
       EventFrame frame;
-      absl::Status fits = ScanEvent(event.bytes, &frame) ? CheckEvent(event, frame) : Malformed("it is no event");
+      ASSAY_RETURN_IF_ERROR(readers[part].TakeEvent(begins, &restored_, &event, &frame));
       // A segment's first transaction may have begun before it, but at one place only.
-      if (transaction == 0) {
-        if (first_transaction_begins_.value == 0)
-          first_transaction_begins_ = {std::min(frame.transaction_first, begins.value)};
-        begins = first_transaction_begins_;
+      if (transaction == 0 && first_transaction_begins_.value == 0) {
+        first_transaction_begins_ = {std::min(frame.transaction_first, begins.value)};
       }
-      if (fits.ok() && (frame.transaction_first != begins.value || begins.value == 0)) {
-        fits = Malformed("its transaction begins elsewhere than it says");
+      const Sequence expected = transaction == 0 ? first_transaction_begins_ : begins;
+      if (frame.transaction_first != expected.value || expected.value == 0) {
+        return Annotate(Malformed("its transaction begins elsewhere than it says"),
+                        EventName(event.origin, event.sequence));
       }
-      if (!fits.ok()) return Annotate(fits, EventName(event.origin, event.sequence));
     }
     if (!segment.leaf_hashes.empty() &&
         segment.leaf_hashes.compare(i * sizeof(Hash), sizeof(Hash), AsBytes(event.leaf).data(), sizeof(Hash)) != 0) {
@@ -153,9 +180,9 @@ absl::Status DecodedSegment::Unpack(const Segment& segment) {
       in_transaction = 0;
     }
   }
-  for (size_t part = 0; part < cursors.size(); ++part) {
-    if (left[part] != 0 || !cursors[part].empty()) return Malformed("a part has more events than the layout");
-    if (checks[part] != 0) return Malformed("its events were packed for another place, or are others");
+  for (const PartReader& reader : readers) {
+    if (reader.events_left != 0 || !reader.bytes.empty()) return Malformed("a part has more events than the layout");
+    if (reader.check != 0) return Malformed("its events were packed for another place, or are others");
   }
   transaction_count_ = layout.transactions.size();
   return absl::OkStatus();
