@@ -124,7 +124,9 @@ struct Simulation::Swarm {
       batch_rows_max = random.Between(1, 6);
       workload.entry = static_cast<uint32_t>(random.Between(0, 20));
     }
-    if (random.Chance(50)) row_versions = {.listed = random.Between(1, 30), .runs = random.Between(0, 4)};
+    if (random.Chance(50))
+      row_versions = {.listed = static_cast<size_t>(random.Between(1, 30)),
+                      .runs = static_cast<size_t>(random.Between(0, 4))};
     if (random.Chance(50)) repack_events = random.Between(2, 30);
   }
 };
