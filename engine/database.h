@@ -174,9 +174,14 @@ struct ReadReply {
 };
 
 struct RowWrite {
-  enum class Operation : uint8_t { kInsert, kUpdate, kDelete };
+  enum class Operation : uint8_t {
+    kInsert,
+    kUpdate,
+    kDelete,
+    kKeep,  // Writes nothing: the row is to be what was read until the projection commits. Names no columns.
+  };
   Operation operation = Operation::kInsert;
-  // Update and delete: only while the row is the version that was read. (For an insert nothing stands guard but the key
+  // All but an insert: only while the row is the version that was read. (For an insert nothing stands guard but the key
   // itself: a row that came and went since the read goes unnoticed, and is found when the echo meets versions that were
   // not planned on.)
   uint32_t xmin = 0;
@@ -212,7 +217,7 @@ struct TableWrites {
   // Bytes of all that `row` writes.
   size_t ByteSize(const RowWrite& row) const {
     size_t bytes = 0;
-    if (row.operation == RowWrite::Operation::kDelete) return bytes;
+    if (row.operation == RowWrite::Operation::kDelete || row.operation == RowWrite::Operation::kKeep) return bytes;
     for (size_t i = 0; i < columns.size(); ++i) bytes += Value(row, i).value_or(absl::string_view()).size();
     return bytes;
   }
@@ -266,9 +271,9 @@ class Database {
  public:
   virtual ~Database() = default;
   virtual absl::StatusOr<ReadReply> Read(const ReadRequest& request) = 0;
-  // One PostgreSQL transaction: tag, rows (deletes, then updates, then inserts), progress. Rows that exchange a unique
-  // value cannot be updated one after the other: such an update is seen in capture as the row's delete and, later, its
-  // insert.
+  // One PostgreSQL transaction: tag, rows (those to be kept, deletes, updates, inserts), progress. Rows that exchange a
+  // unique value cannot be updated one after the other: such an update is seen in capture as the row's delete and,
+  // later, its insert.
   virtual ProjectReply Project(const ProjectRequest& request) = 0;
   // Rolls back the transaction a locking read left open, as the next Read does, too; harmless when there is none.
   virtual void Abandon() = 0;

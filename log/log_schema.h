@@ -104,6 +104,7 @@ CREATE TABLE intent (
 ) STRICT;
 
 CREATE TABLE unsettled (
+  revision    INTEGER PRIMARY KEY AUTOINCREMENT,  -- Of what is noted: each write has one of its own, never used again.
   table_id    INTEGER NOT NULL,
   key_hash    BLOB NOT NULL,
   key         BLOB NOT NULL,
@@ -116,8 +117,8 @@ CREATE TABLE unsettled (
   since_ms    INTEGER NOT NULL,
   retry_at_ms INTEGER NOT NULL,
   attempts    INTEGER NOT NULL,
-  PRIMARY KEY (table_id, key_hash)
-) STRICT, WITHOUT ROWID;
+  UNIQUE (table_id, key_hash)
+) STRICT;
 CREATE INDEX unsettled_retry ON unsettled (retry_at_ms);
 
 CREATE TABLE conflict (

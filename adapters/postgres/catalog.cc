@@ -21,7 +21,7 @@ SELECT r.n, c.oid IS NOT NULL AS there, coalesce(c.relkind, ' ') AS kind,
        pk.indexrelid IS NOT NULL AS has_key, coalesce(pk.indimmediate, true) AS key_immediate,
        a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, pg_catalog.format_type(a.atttypid, -1) AS cast,
        a.attnotnull, a.attgenerated <> '' AS generated, k.position AS key_position,
-       k.nspname AS equals_schema, k.oprname AS equals, unchecked.name AS unchecked, a.attnum, answers.found AS answers
+       k.nspname AS equals_schema, k.oprname AS equals, unchecked.name AS unchecked, a.attnum, answers.names AS answers
 FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[]) WITH ORDINALITY r (s, t, n)
 LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace ns ON ns.oid = c.relnamespace)
   ON c.relname = r.t::pg_catalog.name AND c.relname::pg_catalog.text = r.t
@@ -33,11 +33,15 @@ LEFT JOIN LATERAL (
        AND g.tgenabled NOT IN ('A', 'R')
   JOIN pg_catalog.pg_constraint x ON x.oid = g.tgconstraint) unchecked ON true
 LEFT JOIN LATERAL (
-  SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = m.relid AND g.tgenabled IN ('A', 'R')
-                 AND g.tgfoid <> 'pg_catalog.unique_key_recheck'::pg_catalog.regproc)
-      OR EXISTS (SELECT FROM pg_catalog.pg_rewrite w WHERE w.ev_class = m.relid AND w.ev_enabled IN ('A', 'R')) AS found
+  SELECT pg_catalog.string_agg(DISTINCT o.name, ', ') AS names
   FROM (SELECT c.oid AS relid UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p) m
-  ORDER BY 1 DESC LIMIT 1) answers ON true
+  CROSS JOIN LATERAL (
+    SELECT 'trigger ' || pg_catalog.quote_ident(g.tgname) AS name
+    FROM pg_catalog.pg_trigger g WHERE g.tgrelid = m.relid AND g.tgenabled IN ('A', 'R')
+         AND g.tgfoid <> 'pg_catalog.unique_key_recheck'::pg_catalog.regproc
+    UNION ALL
+    SELECT 'rule ' || pg_catalog.quote_ident(w.rulename)
+    FROM pg_catalog.pg_rewrite w WHERE w.ev_class = m.relid AND w.ev_enabled IN ('A', 'R')) o) answers ON true
 LEFT JOIN pg_catalog.pg_index pk ON pk.indrelid = c.oid AND pk.indisprimary
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN LATERAL (
@@ -82,8 +86,9 @@ std::string RefusalOf(const Result& rows, int row, const TableName& name) {
 int ReadTable(Connection& connection, const Result& rows, int first, const TableName& name, LocalTable* table) {
   table->refusal = RefusalOf(rows, first, name);
   table->shape.name = name;
-  table->answers = rows.Bool(first, "answers");
+  table->answers = rows.String(first, "answers");
   table->quoted = absl::StrCat(connection.QuoteIdentifier(name.schema), ".", connection.QuoteIdentifier(name.table));
+  table->only = absl::StrCat(rows.Text(first, "kind") == "p" ? "" : "ONLY ", table->quoted);
   std::map<int64_t, uint32_t> key;
   int row = first;
   for (; row < rows.rows() && rows.Text(row, "n") == rows.Text(first, "n"); ++row) {

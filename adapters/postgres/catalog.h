@@ -29,9 +29,12 @@ struct LocalTable {
   };
   std::string refusal;  // Why it takes no part, for people; empty when it does, and then all below is set.
   std::string quoted;   // Schema-qualified.
-  TableShape shape;     // Generated columns included.
-  // It has a trigger or a rule that answers a projection, too: that may change what is written, and other rows with it.
-  bool answers = false;
+  std::string
+      only;  // The same for FROM, UPDATE and DELETE: without the tables that inherit from it, but with partitions.
+  TableShape shape;  // Generated columns included.
+  // Its triggers and rules that answer a projection, too, by name: they may change what is written, and other rows with
+  // it. Empty: there are none.
+  std::string answers;
   std::vector<Column> columns;  // Parallel to shape.columns.
 
   // Index of the column that is named so, is not generated and no part of the key; -1 when there is none.

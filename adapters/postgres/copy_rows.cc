@@ -3,38 +3,15 @@
 #include <algorithm>
 #include <string>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "adapters/postgres/came_back.h"
+#include "adapters/postgres/plain_text.h"
 #include "log/check.h"
 
 namespace assay {
 namespace {
 
 constexpr size_t kWorthCopying = 32;
-
-bool IsPlainInteger(absl::string_view text) {
-  absl::ConsumePrefix(&text, "-");
-  return !text.empty() && (text[0] != '0' || text.size() == 1) &&
-         std::all_of(text.begin(), text.end(), [](char c) { return absl::ascii_isdigit(c); });
-}
-
-// 8-4-4-4-12 in lower case.
-bool IsPlainUuid(absl::string_view text) {
-  if (text.size() != 36) return false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-    if (dash ? text[i] != '-' : !absl::ascii_isxdigit(text[i]) || absl::ascii_isupper(text[i])) return false;
-  }
-  return true;
-}
-
-// Does a column of this type show `text` again, exactly?
-bool IsStoredAsWritten(absl::string_view type, absl::string_view text) {
-  if (type == "text" || type == "character varying") return true;
-  if (type == "uuid") return IsPlainUuid(text);
-  return (type == "integer" || type == "bigint" || type == "smallint") && IsPlainInteger(text);
-}
 
 // As COPY reads it (the manual, COPY, "Text Format").
 void AppendCopied(absl::string_view text, std::string* out) {
@@ -62,13 +39,11 @@ void AppendCopied(absl::string_view text, std::string* out) {
 
 bool CanCopy(const LocalTable& table, const TableWrites& writes, absl::Span<const uint32_t> rows) {
   if (rows.size() < kWorthCopying || writes.rows[rows[0]].operation != RowWrite::Operation::kInsert) return false;
-  if (!std::all_of(writes.written_as.begin(), writes.written_as.end(),
-                   [](const std::string& type) { return type.empty(); }))
-    return false;
+  if (!table.answers.empty() || !CameBack(table, writes, rows).Sure()) return false;
   return std::all_of(rows.begin(), rows.end(), [&](uint32_t row) {
     const PackedRow::KeyTexts key = writes.rows[row].row.KeyParts();
     for (size_t i = 0; i < key.size(); ++i) {
-      if (!IsStoredAsWritten(table.shape.columns[table.shape.key[i]].type, key[i])) return false;
+      if (!IsPlainText(table.shape.columns[table.shape.key[i]].type, key[i])) return false;
     }
     return true;
   });

@@ -16,8 +16,7 @@
 
 namespace assay {
 
-// Inserts enough to be worth it, whose keys PostgreSQL stores as they are written, and whose values are of the columns'
-// own types.
+// Inserts enough to be worth it, into a table where nothing answers, and every text is PostgreSQL's own.
 bool CanCopy(const LocalTable& table, const TableWrites& writes, absl::Span<const uint32_t> rows);
 
 // Inserts `rows`, for which CanCopy holds. A row that is there already is an error of the whole statement: 23505.

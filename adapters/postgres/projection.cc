@@ -11,6 +11,7 @@
 #include "adapters/libpq/steady_time.h"
 #include "adapters/postgres/row_statements.h"
 #include "adapters/postgres/row_writer.h"
+#include "adapters/postgres/savepoint.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -350,8 +351,9 @@ absl::Status PostgresDatabase::WriteRows(const ProjectRequest& request, RowWrite
   if (progress.affected() != 1) {
     return absl::FailedPreconditionError("assay.progress has no row to note the projection in: run `assay init`");
   }
-  const bool answered = std::any_of(request.writes.begin(), request.writes.end(),
-                                    [this](const TableWrites& writes) { return catalog_.Find(writes.name).answers; });
+  const bool answered = std::any_of(request.writes.begin(), request.writes.end(), [this](const TableWrites& writes) {
+    return !catalog_.Find(writes.name).answers.empty();
+  });
   written_xmin_ = answered ? 0 : static_cast<uint32_t>(progress.Int64(0, "xmin"));
   const absl::Status status = writer->Write();
   if (!IsAboutRows(status)) return status;

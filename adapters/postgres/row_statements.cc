@@ -1,16 +1,13 @@
 #include "adapters/postgres/row_statements.h"
 
 #include <algorithm>
-#include <initializer_list>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "adapters/libpq/array_text.h"
 #include "adapters/libpq/sqlstate.h"
+#include "adapters/postgres/came_back.h"
 #include "log/annotate.h"
 #include "log/check.h"
 #include "log/row_versions/row_ref.h"
@@ -88,68 +85,6 @@ void AddKey(const Key& key, const LocalTable& table, Rows* rows) {
   for (size_t i = 0; i < key.size(); ++i) (*rows)[i].Add(absl::string_view(key[i]));
 }
 
-// `text` of a value of `type` without what another type may show differently though it holds the same: zeros and blanks
-// at its end, a time of midnight, a time zone that is always UTC.
-absl::string_view Essence(absl::string_view text, absl::string_view type) {
-  const auto is = [&](std::initializer_list<absl::string_view> types) {
-    return std::any_of(types.begin(), types.end(),
-                       [&](absl::string_view name) { return absl::StartsWith(type, name); });
-  };
-  if (is({"numeric", "smallint", "integer", "bigint"})) {
-    if (text.find_first_not_of("+-.0123456789") != absl::string_view::npos || !absl::StrContains(text, '.'))
-      return text;
-    while (absl::ConsumeSuffix(&text, "0")) {
-    }
-    absl::ConsumeSuffix(&text, ".");
-  } else if (is({"timestamp", "date"})) {
-    absl::ConsumeSuffix(&text, "+00");
-    absl::ConsumeSuffix(&text, " 00:00:00");
-  } else if (is({"character("})) {
-    while (absl::ConsumeSuffix(&text, " ")) {
-    }
-  }
-  return text;
-}
-
-bool HoldsAll(absl::string_view written, absl::string_view written_as, absl::string_view stored,
-              absl::string_view type) {
-  return Essence(written, written_as) == Essence(stored, type);
-}
-
-// Which of a table's columns are to be compared with what was written, by index in TableWrites::columns, and what to
-// add to RETURNING for that.
-struct Converted {
-  Converted(const LocalTable& table, const TableWrites& writes) {
-    for (size_t i = 0; i < writes.written_as.size(); ++i) {
-      if (writes.written_as[i].empty()) continue;
-      columns.push_back(i);
-      absl::StrAppend(&returning, ", t.", table.columns[table.FindWritable(writes.columns[i])].quoted);
-    }
-  }
-
-  // `result` has them from column `first` on. The cause names the column and both types.
-  absl::Status Check(const LocalTable& table, const TableWrites& writes, const RowWrite& row, const Result& result,
-                     int at, int first) const {
-    for (size_t i = 0; i < columns.size(); ++i) {
-      const std::optional<absl::string_view> written = writes.Value(row, columns[i]);
-      const ColumnText stored = result.Value(at, Result::Column::At(first + static_cast<int>(i)));
-      if (!written.has_value() || !stored.has_value()) continue;
-      const std::string& name = writes.columns[columns[i]];
-      const std::string& type = table.shape.columns[table.FindWritable(name)].type;
-      if (HoldsAll(*written, writes.written_as[columns[i]], *stored, type)) continue;
-      return StatusFromSqlstate(
-          "22000",
-          absl::StrCat(
-              "column \"", name, "\" is ", type, " here and ", writes.written_as[columns[i]],
-              " where the value was written, and would not hold all of it; it is written by itself once the types agree"));
-    }
-    return absl::OkStatus();
-  }
-
-  std::vector<size_t> columns;
-  std::string returning;
-};
-
 std::vector<uint32_t> Missing(absl::Span<const uint32_t> rows, const Result& matched) {
   std::vector<bool> seen(rows.size());
   for (int row = 0; row < matched.rows(); ++row) seen[matched.Int64(row, kNumber) - 1] = true;
@@ -169,7 +104,7 @@ absl::StatusOr<std::vector<uint32_t>> InsertRows(Connection& connection, const L
     AddKey(write.row.KeyParts(), table, &k);
     for (size_t i = 0; i < writes.columns.size(); ++i) k[keys + i].Add(writes.Value(write, i));
   }
-  const Converted converted(table, writes);
+  const CameBack came_back(table, writes, rows);
   std::string names, values, key_names, returned_keys;
   for (size_t i = 0; i < keys; ++i) {
     const LocalTable::Column& column = table.columns[table.shape.key[i]];
@@ -190,7 +125,7 @@ absl::StatusOr<std::vector<uint32_t>> InsertRows(Connection& connection, const L
       k.Execute(connection, absl::StrCat("INSERT INTO ", table.quoted, " AS t (", key_names, names,
                                          ") OVERRIDING SYSTEM VALUE SELECT ", values, " FROM ", k.From(),
                                          " ORDER BY k.n ON CONFLICT (", key_names, ") DO NOTHING RETURNING ",
-                                         returned_keys, converted.returning)));
+                                         returned_keys, came_back.returning())));
   absl::flat_hash_map<std::string, int> done;  // By EncodeKey, to the row of the result.
   for (int row = 0; row < inserted.rows(); ++row) {
     RowKey key;
@@ -203,8 +138,7 @@ absl::StatusOr<std::vector<uint32_t>> InsertRows(Connection& connection, const L
     if (at == done.end()) {
       not_done.push_back(row);
     } else {
-      ASSAY_RETURN_IF_ERROR(
-          converted.Check(table, writes, writes.rows[row], inserted, at->second, static_cast<int>(keys)));
+      ASSAY_RETURN_IF_ERROR(came_back.Check(writes.rows[row], inserted, at->second, static_cast<int>(keys)));
     }
   }
   return not_done;
@@ -224,7 +158,7 @@ absl::StatusOr<std::vector<FoundRow>> SelectEqual(Connection& connection, const 
   if (keys.empty()) return found;
   Rows k(table.shape.key.size());
   for (const RowKey& key : keys) AddKey(key, table, &k);
-  std::string sql = absl::StrCat("SELECT k.n, t.xmin", SelectList(table), " FROM ", k.From(), " JOIN ", table.quoted,
+  std::string sql = absl::StrCat("SELECT k.n, t.xmin", SelectList(table), " FROM ", k.From(), " JOIN ", table.only,
                                  " AS t ON ", KeyCondition(table));
   if (lock) {
     absl::StrAppend(&sql, " ORDER BY ");
@@ -251,27 +185,50 @@ absl::StatusOr<std::vector<FoundRow>> SelectRows(Connection& connection, const L
   return found;
 }
 
-absl::StatusOr<std::vector<uint32_t>> OtherSpellings(Connection& connection, const LocalTable& table,
-                                                     const TableWrites& writes, absl::Span<const uint32_t> rows) {
+absl::StatusOr<std::vector<KeyFound>> FindKeys(Connection& connection, const LocalTable& table,
+                                               const TableWrites& writes, absl::Span<const uint32_t> rows) {
   std::vector<RowKey> keys;
   for (uint32_t row : rows) {
     const PackedRow::KeyTexts key = writes.rows[row].row.KeyParts();
     keys.emplace_back(key.begin(), key.end());
   }
   ASSAY_ASSIGN_OR_RETURN(const std::vector<FoundRow> found, SelectEqual(connection, table, keys, /*lock=*/false));
-  std::vector<uint32_t> others;
-  for (const FoundRow& one : found) {
-    if (!HasKey(table, keys[one.key], one.row)) others.push_back(rows[one.key]);
-  }
-  std::sort(others.begin(), others.end());
-  return others;
+  std::vector<KeyFound> result(rows.size(), KeyFound::kNot);
+  for (const FoundRow& one : found)
+    result[one.key] = HasKey(table, keys[one.key], one.row) ? KeyFound::kThere : KeyFound::kOtherSpelling;
+  return result;
 }
+
+namespace {
+
+// Locked, so that whoever is writing such a row is waited for, and nobody does before the commit. FOR KEY SHARE would
+// let an update pass.
+absl::StatusOr<std::vector<uint32_t>> KeepRows(Connection& connection, const LocalTable& table,
+                                               const TableWrites& writes, absl::Span<const uint32_t> rows) {
+  const size_t keys = table.shape.key.size();
+  Rows k(keys + 1);
+  for (uint32_t row : rows) {
+    AddKey(writes.rows[row].row.KeyParts(), table, &k);
+    k[keys].Add(absl::string_view(absl::StrCat(writes.rows[row].xmin)));
+  }
+  ASSAY_ASSIGN_OR_RETURN(const Result kept,
+                         k.Execute(connection, absl::StrCat("SELECT k.n FROM ", k.From(), " JOIN ", table.only,
+                                                            " AS t ON ", KeyCondition(table), " AND t.xmin = k.c",
+                                                            keys + 1, "::pg_catalog.xid FOR SHARE OF t")));
+  return Missing(rows, kept);
+}
+
+}  // namespace
 
 absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const LocalTable& table,
                                                 const TableWrites& writes, absl::Span<const uint32_t> rows,
                                                 bool compare_xmin) {
   const RowWrite::Operation operation = writes.rows[rows[0]].operation;
   if (operation == RowWrite::Operation::kInsert) return InsertRows(connection, table, writes, rows);
+  if (operation == RowWrite::Operation::kKeep) {
+    if (!compare_xmin) return std::vector<uint32_t>();  // Locked since they were read.
+    return KeepRows(connection, table, writes, rows);
+  }
   const bool update = operation == RowWrite::Operation::kUpdate;
   const size_t keys = table.shape.key.size();
   const size_t first_value = keys + (compare_xmin ? 1 : 0);
@@ -285,7 +242,7 @@ absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const Lo
   }
   std::string sql;
   if (update) {
-    sql = absl::StrCat("UPDATE ", table.quoted, " AS t SET ");
+    sql = absl::StrCat("UPDATE ", table.only, " AS t SET ");
     for (size_t i = 0; i < writes.columns.size(); ++i) {
       const int column = table.FindWritable(writes.columns[i]);
       ASSAY_CHECK(column >= 0);
@@ -297,18 +254,17 @@ absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const Lo
     if (writes.columns.empty()) absl::StrAppend(&sql, key, " = t.", key);
     absl::StrAppend(&sql, " FROM ");
   } else {
-    sql = absl::StrCat("DELETE FROM ", table.quoted, " AS t USING ");
+    sql = absl::StrCat("DELETE FROM ", table.only, " AS t USING ");
   }
   absl::StrAppend(&sql, k.From(), " WHERE ", KeyCondition(table));
   // If another session's write of the row is waited for here, the condition is checked again on what it left.
   if (compare_xmin) absl::StrAppend(&sql, " AND t.xmin = k.c", keys + 1, "::pg_catalog.xid");
-  absl::StrAppend(&sql, " RETURNING k.n");
-  const Converted converted(table, update ? writes : TableWrites{});
-  absl::StrAppend(&sql, converted.returning);
+  const CameBack came_back(table, writes, update ? rows : absl::Span<const uint32_t>());
+  absl::StrAppend(&sql, " RETURNING k.n", came_back.returning());
   ASSAY_ASSIGN_OR_RETURN(const Result matched, k.Execute(connection, sql));
-  for (int row = 0; row < matched.rows() && !converted.columns.empty(); ++row) {
-    ASSAY_RETURN_IF_ERROR(converted.Check(table, writes, writes.rows[rows[matched.Int64(row, kNumber) - 1]], matched,
-                                          row, kNumber.number() + 1));
+  for (int row = 0; row < matched.rows() && !came_back.Sure(); ++row) {
+    ASSAY_RETURN_IF_ERROR(
+        came_back.Check(writes.rows[rows[matched.Int64(row, kNumber) - 1]], matched, row, kNumber.number() + 1));
   }
   return Missing(rows, matched);
 }
@@ -322,7 +278,7 @@ absl::StatusOr<std::vector<ColumnText>> TakeRow(Connection& connection, const Lo
   ASSAY_ASSIGN_OR_RETURN(
       const Result result,
       k.Execute(connection,
-                absl::StrCat("DELETE FROM ", table.quoted, " AS t USING ", k.From(), " WHERE ", KeyCondition(table),
+                absl::StrCat("DELETE FROM ", table.only, " AS t USING ", k.From(), " WHERE ", KeyCondition(table),
                              compare_xmin ? absl::StrCat(" AND t.xmin = k.c", keys + 1, "::pg_catalog.xid") : "",
                              " RETURNING k.n", SelectList(table))));
   if (result.rows() != 1) return absl::NotFoundError("the row is not the version that was read");

@@ -27,13 +27,14 @@ struct FoundRow {
 absl::StatusOr<std::vector<FoundRow>> SelectRows(Connection& connection, const LocalTable& table,
                                                  absl::Span<const RowKey> keys, bool lock);
 
-// Those of `rows` whose key is taken by a row whose own key is equal, and of another text.
-absl::StatusOr<std::vector<uint32_t>> OtherSpellings(Connection& connection, const LocalTable& table,
-                                                     const TableWrites& writes, absl::Span<const uint32_t> rows);
+// Whether a row has the key of an insert: the same text; or one that PostgreSQL takes for equal.
+enum class KeyFound : uint8_t { kNot, kThere, kOtherSpelling };
+absl::StatusOr<std::vector<KeyFound>> FindKeys(Connection& connection, const LocalTable& table,
+                                               const TableWrites& writes, absl::Span<const uint32_t> rows);
 
 // Applies `rows` (indexes into writes.rows, all of them one operation) and returns those that were not what they had to
-// be: not there, another version (unless !compare_xmin), or there already (as it is, or as OtherSpellings tells). Every
-// column of `writes` must be writable.
+// be: not there, another version (unless !compare_xmin), or there already (as FindKeys tells). Every column of `writes`
+// must be writable. A row that came back differently is an error of the whole statement (CameBack::Check).
 absl::StatusOr<std::vector<uint32_t>> ApplyRows(Connection& connection, const LocalTable& table,
                                                 const TableWrites& writes, absl::Span<const uint32_t> rows,
                                                 bool compare_xmin);

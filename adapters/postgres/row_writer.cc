@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <deque>
-#include <functional>
 #include <optional>
 #include <set>
 #include <utility>
@@ -12,6 +11,7 @@
 #include "adapters/libpq/sqlstate.h"
 #include "adapters/libpq/steady_time.h"
 #include "adapters/postgres/copy_rows.h"
+#include "adapters/postgres/savepoint.h"
 #include "engine/column_text.h"
 #include "log/annotate.h"
 #include "log/check.h"
@@ -37,23 +37,7 @@ bool MayPassYet(const absl::Status& status) {
          absl::StartsWith(sqlstate, "P0");
 }
 
-// Runs `body` so that a failure about rows undoes it alone. Returns the failure in `*failure`, other errors as the
-// result.
-absl::Status UnderSavepoint(Connection& connection, const std::function<absl::Status()>& body, absl::Status* failure) {
-  ASSAY_RETURN_IF_ERROR(connection.ExecuteScript("SAVEPOINT assay_try").status());
-  *failure = body();
-  if (failure->ok()) return connection.ExecuteScript("RELEASE assay_try").status();
-  if (!IsAboutRows(*failure)) return *failure;
-  return connection.ExecuteScript("ROLLBACK TO assay_try; RELEASE assay_try").status();
-}
-
 }  // namespace
-
-bool IsAboutRows(const absl::Status& status) {
-  if (status.ok() || absl::IsUnavailable(status) || absl::IsResourceExhausted(status)) return false;
-  const std::string sqlstate = SqlstateOf(status);
-  return !sqlstate.empty() && sqlstate != "57014" && !absl::StartsWith(sqlstate, "40");
-}
 
 RowWriter::RowWriter(Connection* connection, const LocalCatalog* catalog, const ProjectRequest* request,
                      absl::Time deadline, bool gently)
@@ -62,8 +46,10 @@ RowWriter::RowWriter(Connection* connection, const LocalCatalog* catalog, const 
       request_(request),
       deadline_(deadline),
       gently_(gently),
+      answers_(connection, catalog, request),
       looked_(SteadyNow()) {
-  // What deletes and updates give up, inserts may take.
+  // Before anything is locked that another may wait for. What deletes and updates give up, inserts may take.
+  AddGroups(RowWrite::Operation::kKeep);
   AddGroups(RowWrite::Operation::kDelete);
   AddGroups(RowWrite::Operation::kUpdate);
   AddGroups(RowWrite::Operation::kInsert);
@@ -124,18 +110,23 @@ absl::Status RowWriter::Apply(uint32_t table, absl::Span<const uint32_t> rows) {
   const TableWrites& writes = request_->writes[table];
   ASSAY_ASSIGN_OR_RETURN(const std::vector<uint32_t> moved,
                          ApplyRows(*connection_, TableOf(table), writes, rows, !request_->locked));
-  std::vector<uint32_t> others;
-  if (!moved.empty() && writes.rows[rows[0]].operation == RowWrite::Operation::kInsert) {
-    ASSAY_ASSIGN_OR_RETURN(others, OtherSpellings(*connection_, TableOf(table), writes, moved));
+  if (moved.empty()) return absl::OkStatus();
+  // Of a table that answers, some of them may have been skipped.
+  const LocalTable& local = TableOf(table);
+  const bool answers = !local.answers.empty();
+  if (writes.rows[rows[0]].operation != RowWrite::Operation::kInsert) {
+    for (size_t i = 0; i < moved.size() && !answers; ++i) moved_.push_back({.table = table, .row = moved[i]});
+    return absl::OkStatus();
   }
-  for (uint32_t row : moved) {
-    if (std::binary_search(others.begin(), others.end(), row)) {
-      Refuse({table, row,
+  ASSAY_ASSIGN_OR_RETURN(const std::vector<KeyFound> found, FindKeys(*connection_, local, writes, moved));
+  for (size_t i = 0; i < moved.size(); ++i) {
+    if (found[i] == KeyFound::kOtherSpelling) {
+      Refuse({table, moved[i],
               StatusFromSqlstate("23505", absl::StrCat("table ", writes.name.ToString(),
                                                        " has this key in another spelling, "
                                                        "equal by its type or collation, or would store it so"))});
-    } else {
-      moved_.push_back({.table = table, .row = row});
+    } else if (found[i] == KeyFound::kThere || !answers) {
+      moved_.push_back({.table = table, .row = moved[i]});
     }
   }
   return absl::OkStatus();
@@ -164,6 +155,7 @@ absl::Status RowWriter::AwaitGate() {
 }
 
 absl::Status RowWriter::Write() {
+  ASSAY_RETURN_IF_ERROR(answers_.Before(/*with_care=*/false, &moved_, &refused_));
   for (const Group& group : groups_) {
     if (!moved_.empty()) return absl::OkStatus();
     const LocalTable& table = TableOf(group.table);
@@ -176,18 +168,21 @@ absl::Status RowWriter::Write() {
       ASSAY_RETURN_IF_ERROR(Apply(group.table, group.rows));
     }
   }
-  return connection_->ExecuteScript(kCheckNow).status();
+  ASSAY_RETURN_IF_ERROR(connection_->ExecuteScript(kCheckNow).status());
+  return answers_.After(&refused_);
 }
 
 absl::Status RowWriter::WriteWithCare() {
   moved_.clear();
   refused_.clear();
   ASSAY_RETURN_IF_ERROR(connection_->ExecuteScript(kCheckNow).status());
+  ASSAY_RETURN_IF_ERROR(answers_.Before(/*with_care=*/true, &moved_, &refused_));
   std::vector<Failure> failures;
   for (const Group& group : groups_) ASSAY_RETURN_IF_ERROR(TryHalves(group.table, group.rows, &failures));
   ASSAY_RETURN_IF_ERROR(TryAgain(&failures));
   ASSAY_RETURN_IF_ERROR(Together(&failures));
-  return Exchange(std::move(failures));
+  ASSAY_RETURN_IF_ERROR(Exchange(std::move(failures)));
+  return answers_.After(&refused_);
 }
 
 absl::Status RowWriter::TryHalves(uint32_t table, absl::Span<const uint32_t> rows, std::vector<Failure>* failures) {
@@ -327,6 +322,10 @@ absl::Status RowWriter::TakeOutAndPutBack(const std::vector<Failure>& failures, 
 }
 
 void RowWriter::Refuse(const Failure& failure) {
+  const bool is_refused = std::any_of(refused_.begin(), refused_.end(), [&](const ProjectReply::Row& row) {
+    return row.table == failure.table && row.row == failure.row;
+  });
+  if (is_refused) return;
   refused_.push_back({failure.table, failure.row, SqlstateOf(failure.status),
                       std::string(CutText(failure.status.message(), kCauseBytes))});
 }

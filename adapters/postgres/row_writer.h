@@ -28,14 +28,12 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "adapters/libpq/connection.h"
+#include "adapters/postgres/answer_check.h"
 #include "adapters/postgres/catalog.h"
 #include "adapters/postgres/row_statements.h"
 #include "engine/database.h"
 
 namespace assay {
-
-// The statement failed because of what it was to write, and another row may well pass.
-bool IsAboutRows(const absl::Status& status);
 
 class RowWriter {
  public:
@@ -93,6 +91,7 @@ class RowWriter {
   const bool gently_;
   std::vector<Group> groups_;  // In the order in which they are to be written.
   size_t rows_there_ = 0;      // To be updated or deleted.
+  AnswerCheck answers_;
   std::vector<ProjectReply::Row> moved_;
   std::vector<ProjectReply::Row> refused_;
   absl::Time looked_;

@@ -18,7 +18,8 @@ IntentRow FromStored(const v1::ProjectionIntent::Row& stored) {
   IntentRow row{.ref = {TableId{stored.table()}, {}},
                 .columns = std::min(stored.columns(), kColumnsMax),
                 .values = stored.values(),
-                .versions = stored.versions()};
+                .versions = stored.versions(),
+                .note = stored.note()};
   const uint64_t words[2] = {stored.key_hash_low(), stored.key_hash_high()};
   for (size_t i = 0; i < row.ref.key.size(); ++i) row.ref.key[i] = static_cast<uint8_t>(words[i / 8] >> i % 8 * 8);
   row.write = static_cast<IntentRow::Write>(stored.write());
@@ -48,6 +49,7 @@ void ToStored(const IntentRow& row, v1::ProjectionIntent::Row* stored) {
   stored->set_columns(row.columns);
   stored->set_values(row.values);
   stored->set_versions(row.versions);
+  stored->set_note(row.note);
   stored->set_refused(row.refused);
   if (row.own_remark == nullptr) return;
   const IntentRow::Remark& remark = row.remark();

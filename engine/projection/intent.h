@@ -47,6 +47,7 @@ struct IntentRow {
   Seen seen : 2 = Seen::kNothing;  // Of its echo.
   uint64_t values = 0;
   uint64_t versions = 0;
+  uint64_t note = 0;                   // UnsettledRow::revision that the plan had seen; 0: the row was settled.
   std::unique_ptr<Remark> own_remark;  // Null: nothing.
 
   const Remark& remark() const;

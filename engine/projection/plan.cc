@@ -75,6 +75,9 @@ struct ProjectionPlanner::PlannedRow {
     return version != nullptr && *version == column.version;
   }
 
+  // By what the log knows, PostgreSQL has the row.
+  bool IsToBeThere() const { return target.unsettled == nullptr ? stored.IsLive() : target.unsettled->IsThere(); }
+
   // What to say of it when it is parked.
   IntentRow::Remark& Name() {
     IntentRow::Remark& remark = intent.MutableRemark();
@@ -282,6 +285,7 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersio
   IntentRow& intent = plan->rows.emplace_back();
   intent.ref = target.ref;
   intent.versions = VersionsDigest(stored);
+  intent.note = target.unsettled == nullptr ? 0 : target.unsettled->revision;
   PlannedRow row(target, table, read, stored == nullptr ? kNeverWritten : *stored, *merged, intent);
   if (target.pending == nullptr) row.Name();
   if (const auto it = refused.find(target.ref); it != refused.end()) {
@@ -294,7 +298,10 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersio
     intent.write = IntentRow::Write::kDelete;
     return AddWrite(target, table, RowWrite::Operation::kDelete, {}, read.xmin, plan);
   } else {
+    // Nothing can stand guard over a row that is not there: what was read is true of the versions of that moment, and
+    // the echo compares with those.
     intent.versions = target.versions_at_read;
+    plan->outdated |= row.IsToBeThere();
   }
   return absl::OkStatus();
 }
@@ -305,10 +312,7 @@ absl::Status ProjectionPlanner::PlanLiveRow(PlannedRow& row, ProjectionPlan* pla
   ASSAY_RETURN_IF_ERROR(NameWhatIsMissing(row));
   const bool exists = row.read.exists;
   if (exists && row.written.empty()) {
-    // Nothing stands guard over a row that is not written: what was read is true of the versions of that moment, and
-    // the echo compares with those.
-    row.intent.versions = row.target.versions_at_read;
-    return absl::OkStatus();
+    return AddWrite(row.target, row.table, RowWrite::Operation::kKeep, {}, row.read.xmin, plan);
   }
   row.intent.write = exists ? IntentRow::Write::kUpdate : IntentRow::Write::kInsert;
   plan->outdated |= !exists && row.intent.versions != row.target.versions_at_read;

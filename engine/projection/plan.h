@@ -50,8 +50,9 @@ struct ProjectionPlan {
   std::vector<std::vector<uint32_t>> targets;  // Parallel to `writes` and their rows: which target it is.
   std::deque<IntentRow> rows;                  // One per target.
   std::vector<std::vector<uint32_t>> columns;  // What rows' `columns` are about.
-  // A row that was not there when it was read is to be inserted, and the log has heard of a change to it since: it may
-  // have come and gone, which nothing in PostgreSQL would show. Read again.
+  // Of a row that was not there when it was read, the log knows something else. It has heard of a change since, and the
+  // row is to be inserted: it may have come and gone, which nothing in PostgreSQL would show. Or the row is there by
+  // what the log knows: a commit is decoded before it is visible. Read again.
   bool outdated = false;
   HlcStamp newest;  // Of all that the log had of the targets.
   // Rows that were unknown to the log and were read, and those of them that were there.

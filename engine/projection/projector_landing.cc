@@ -119,6 +119,9 @@ absl::Status Projector::Settle(std::deque<IntentRow> rows, Batch* batch) {
 absl::Status Projector::SettleRow(const IntentRow& row, const RowVersions& before, const RowVersions& merged,
                                   bool moved) {
   const IntentRow::Remark& remark = row.remark();
+  // What has been noted of the row since it was planned stays true: nothing of it was planned upon.
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> note, unsettled_->Find(row.ref));
+  moved |= !row.refused && note.has_value() && note->revision != row.note;
   if (!row.refused && remark.missing.empty() && !moved) return unsettled_->Settle(row.ref);
   if (remark.key.empty()) return absl::InternalError("a projection has a row that none of its events is about");
   const WaitingEvent waiting{remark.key, remark.origin, remark.sequence};

@@ -14,7 +14,7 @@ namespace {
 constexpr char kTable[] = "unsettled";
 constexpr char kColumns[] =
     "SELECT table_id, key_hash, key, held_known, held, cause, sqlstate, origin, sequence, since_ms, retry_at_ms, "
-    "attempts FROM unsettled ";
+    "attempts, revision FROM unsettled ";
 
 // Nobody knows what PostgreSQL holds of it: it is looked at, and at once.
 void SetUnknown(bool there, UnsettledRow* row) {
@@ -33,7 +33,8 @@ absl::StatusOr<std::unique_ptr<UnsettledRows>> UnsettledRows::Open(LogFile* file
   if (!file->read_only()) {
     ASSAY_ASSIGN_OR_RETURN(
         rows->put_,
-        file->Prepare("INSERT OR REPLACE INTO unsettled VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"));
+        file->Prepare(
+            "INSERT OR REPLACE INTO unsettled VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"));
     ASSAY_ASSIGN_OR_RETURN(rows->erase_, file->Prepare("DELETE FROM unsettled WHERE table_id = ?1 AND key_hash = ?2"));
   }
   UnsettledRows* raw = rows.get();
@@ -69,6 +70,7 @@ absl::StatusOr<UnsettledRow> UnsettledRows::Decode(const Statement& row) const {
   result.since_ms = row.Int(9);
   result.retry_at_ms = row.Int(10);
   result.attempts = static_cast<uint32_t>(row.Int(11));
+  result.revision = static_cast<uint64_t>(row.Int(12));
   return result;
 }
 

@@ -38,6 +38,8 @@ struct UnsettledRow {
   int64_t since_ms = 0;     // Unix milliseconds.
   int64_t retry_at_ms = 0;  // Not before; 0: at once.
   uint32_t attempts = 0;
+  // Of what is said here: another one after each transition, and never used again. 0: not stored.
+  uint64_t revision = 0;
 
   // PostgreSQL has such a row, whatever it says.
   bool IsThere() const { return held.has_value() && (!held_known || held->IsLive()); }

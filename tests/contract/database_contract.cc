@@ -444,6 +444,30 @@ TEST_P(DatabaseContract, MovedRowsStopTheWholeProjectionAndAreNamed) {
   EXPECT_EQ(*body_->database().LastBatch(), 0u);
 }
 
+TEST_P(DatabaseContract, ARowToBeKeptIsGuardedAndNotWritten) {
+  Insert(kItems, {"1", "kept", "1", "a", "n"});
+  Insert(kItems, {"2", "other", "1", "b", "n"});
+  ASSERT_TRUE(reader_->Drain().ok());
+  const uint32_t kept = ReadRow(kItems, {"1"}).xmin, other = ReadRow(kItems, {"2"}).xmin;
+  const TableWrites keep{kItems, {}, {KeepOf({"1"}, kept)}};
+  const ProjectReply reply =
+      body_->database().Project(Batch(1, {{kItems, {"name"}, {UpdateOf({"2"}, {"written"}, other)}}, keep}));
+  ASSERT_EQ(reply.outcome, Outcome::kCommitted) << reply.status;
+  EXPECT_EQ(ReadRow(kItems, {"1"}).xmin, kept);
+  const auto drained = reader_->Drain();
+  ASSERT_TRUE(drained.ok()) << drained.status();
+  ASSERT_EQ(drained->size(), 1u);
+  EXPECT_EQ((*drained)[0].items.size(), 2u) << "the tag, and the one row that was written";
+
+  auto app = body_->Begin();
+  ASSERT_OK(app->Update(kItems, {"1"}, {{"name", "moved"}}));
+  ASSERT_OK(app->Commit());
+  const ProjectReply moved = body_->database().Project(
+      Batch(2, {{kItems, {"name"}, {UpdateOf({"2"}, {"again"}, ReadRow(kItems, {"2"}).xmin)}}, keep}));
+  EXPECT_EQ(moved.outcome, Outcome::kMoved) << moved.status;
+  EXPECT_EQ(ShowRow(ReadRow(kItems, {"2"})), "(2, written, 1, b, n)");
+}
+
 TEST_P(DatabaseContract, TableThatIsNotWhatItWasTakenToBeStopsTheWholeProjection) {
   auto read = body_->database().Read({.tables = {{kLines, {}}, {kItems, {}}}, .fence = "f"});
   ASSERT_OK(read.status());

@@ -47,6 +47,14 @@ class DatabaseUnderTest {
   virtual Database& database() = 0;
   virtual CaptureSource& capture() = 0;
   virtual std::unique_ptr<AppTransaction> Begin() = 0;
+  // ALTER TABLE public.items, in a session of its own: a column added at its end, dropped, renamed. ABORTED: somebody
+  // works with the table.
+  virtual absl::Status AddColumn(const std::string& column) = 0;
+  virtual absl::Status DropColumn(const std::string& column) = 0;
+  virtual absl::Status RenameColumn(const std::string& column, const std::string& to) = 0;
+  // On public.items, BEFORE INSERT OR UPDATE, ENABLE ALWAYS: the name 'skip' skips the row, 'touch' sets note to
+  // 'touched'.
+  virtual void AddTrigger() = 0;
   // What the app sees in a table.
   virtual std::map<RowKey, Values> Rows(const TableName& table) = 0;
   // Projects, and the connection breaks at COMMIT, which arrived or did not.

@@ -13,9 +13,9 @@ TEST(DatabaseScheduleTest, SchedulesMeetEveryOutcome) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     for (const std::string& line : RunSchedule(*MakeSimulatedDatabase(seed), seed, 100)) all += line + "\n";
   }
-  for (const char* outcome :
-       {"committed", "moved", "refused", "unavailable", "ABORTED", "FAILED_PRECONDITION", "NOT_FOUND", "INSERT",
-        "UPDATE", "DELETE", "TRUNCATE", "MESSAGE", "23505", "22001", "23502"}) {
+  for (const char* outcome : {"committed", "moved", "refused", "unavailable", "ABORTED", "FAILED_PRECONDITION",
+                              "NOT_FOUND", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "MESSAGE", "23505", "22001",
+                              "23502", "27000", "add column OK", "drop column OK", "rename column OK"}) {
     EXPECT_NE(all.find(outcome), std::string::npos) << outcome;
   }
 }

@@ -28,6 +28,8 @@ class Schedule {
   Schedule(DatabaseUnderTest* body, uint64_t seed) : body_(body), random_(seed), reader_(body) {}
 
   std::vector<std::string> Run(int steps) {
+    answers_ = random_.Chance(30);
+    if (answers_) body_->AddTrigger();
     Note("start", body_->capture().Start());
     for (int i = 0; i < steps; ++i) Step();
     for (auto& app : apps_) app.reset();
@@ -46,7 +48,7 @@ class Schedule {
   }
 
   void Step() {
-    switch (random_.Weighted({50, 15, 5, 15, 15, 5, 3})) {
+    switch (random_.Weighted({50, 15, 5, 15, 15, 5, 3, 3})) {
       case 0:
         return Statement();
       case 1:
@@ -59,8 +61,10 @@ class Schedule {
         return Project();
       case 5:
         return Read(/*lock=*/true);
-      default:
+      case 6:
         return Drain();
+      default:
+        return Alter();
     }
   }
 
@@ -72,6 +76,7 @@ class Schedule {
   // A value for a column of public.items; sometimes one that a constraint refuses.
   ColumnText ItemValue(const std::string& column) {
     if (random_.Chance(8)) return std::nullopt;
+    if (answers_ && column == "name" && random_.Chance(30)) return random_.Chance(50) ? "skip" : "touch";
     if (column != "sku") return absl::StrCat(column, " ", ++counter_);
     return random_.Chance(8) ? "longer than eight" : absl::StrCat("S-", random_.Below(5));
   }
@@ -103,6 +108,7 @@ class Schedule {
       case 0: {
         Values values(key.begin(), key.end());
         for (ColumnText& value : NonKey(table)) values.push_back(std::move(value));
+        if (table == kItems) values.resize(values.size() + added_.size());
         Note(absl::StrCat("insert ", table.table, " ", Show(values)), status = app->Insert(table, values));
         break;
       }
@@ -165,6 +171,10 @@ class Schedule {
     for (const Remembered& row : rows) {
       TableWrites& writes = request.writes.emplace_back();
       writes.name = row.table;
+      if (row.row.exists && random_.Chance(20)) {
+        writes.rows.push_back(KeepOf(row.key, row.row.xmin));
+        continue;
+      }
       if (row.row.exists && random_.Chance(30)) {
         writes.rows.push_back(DeleteOf(row.key, row.row.xmin));
         continue;
@@ -181,6 +191,26 @@ class Schedule {
       lines_.push_back(absl::StrCat(row.table, " ", row.row, " ", row.sqlstate));
     if (locked_) read_.clear();
     locked_ = false;
+  }
+
+  // Columns of public.items behind those that are named above.
+  void Alter() {
+    if (!locked_) read_.clear();  // How soon a body sees the change is its own affair: it reads first.
+    const std::string column = absl::StrCat("c", ++counter_);
+    if (added_.empty() || random_.Chance(50)) {
+      const absl::Status status = body_->AddColumn(column);
+      if (status.ok()) added_.push_back(column);
+      return Note("add column", status);
+    }
+    std::string& changed = added_[random_.Below(added_.size())];
+    if (random_.Chance(50)) {
+      const absl::Status status = body_->RenameColumn(changed, column);
+      if (status.ok()) changed = column;
+      return Note("rename column", status);
+    }
+    const absl::Status status = body_->DropColumn(changed);
+    if (status.ok()) added_.erase(added_.begin() + (&changed - added_.data()));
+    Note("drop column", status);
   }
 
   void Drain() {
@@ -202,6 +232,8 @@ class Schedule {
   std::array<std::unique_ptr<AppTransaction>, 3> apps_;
   std::vector<Remembered> read_;
   bool locked_ = false;
+  bool answers_ = false;  // public.items has a trigger.
+  std::vector<std::string> added_;
   uint64_t batch_ = 0;
   uint64_t counter_ = 0;
   std::vector<std::string> lines_;

@@ -61,6 +61,19 @@ class SimulatedDatabase : public DatabaseUnderTest {
   Database& database() override { return database_; }
   CaptureSource& capture() override { return capture_; }
   std::unique_ptr<AppTransaction> Begin() override { return std::make_unique<SimulatedTransaction>(&database_); }
+  absl::Status AddColumn(const std::string& column) override {
+    return Altered(database_.AddColumn(kItems, {column, "text"}));
+  }
+  absl::Status DropColumn(const std::string& column) override { return Altered(database_.DropColumn(kItems, column)); }
+  absl::Status RenameColumn(const std::string& column, const std::string& to) override {
+    return Altered(database_.RenameColumn(kItems, column, to));
+  }
+  void AddTrigger() override {
+    database_.CreateTrigger(kItems, [](SimValues* row) {
+      if (row->at(1) == "touch") row->at(4) = "touched";
+      return row->at(1) != "skip";
+    });
+  }
   std::map<RowKey, Values> Rows(const TableName& table) override {
     std::map<RowKey, Values> rows;
     for (const auto& [key, row] : database_.Find(table)->rows) rows[key] = row.values;
@@ -73,6 +86,11 @@ class SimulatedDatabase : public DatabaseUnderTest {
   void Crash() override { database_.Crash(); }
 
  private:
+  inline static const TableName kItems{"public", "items"};
+  static absl::Status Altered(bool done) {
+    return done ? absl::OkStatus() : absl::AbortedError("somebody works with the table");
+  }
+
   SeededRandom random_;
   FixedClock clock_;
   SimDatabase database_;

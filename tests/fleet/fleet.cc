@@ -351,6 +351,25 @@ absl::Status Fleet::WaitConverged(absl::Duration timeout) {
   return absl::DeadlineExceededError(told);
 }
 
+bool Fleet::SaysAllIsWell() {
+  for (const auto& branch : branches_) {
+    if (!branch->DaemonRunning()) return false;
+    const absl::StatusOr<google::protobuf::Struct> status = branch->Status();
+    if (!status.ok() || JsonText(*status, "state") != "running" || !branch->Problems().empty()) return false;
+  }
+  return StillBusy(*this).empty();
+}
+
+Fleet::~Fleet() {
+  if (options_.may_differ || !SaysAllIsWell() || Compare().ok()) return;
+  // What was on its way between the two looks has arrived by now, or is told.
+  absl::SleepFor(absl::Seconds(2));
+  if (!SaysAllIsWell()) return;
+  const absl::Status difference = Compare();
+  if (absl::IsDeadlineExceeded(difference) && SaysAllIsWell())
+    ADD_FAILURE() << "every branch says that all is well, and they differ in silence:\n" << difference.message();
+}
+
 bool Eventually(absl::Duration timeout, const std::function<bool()>& met, absl::Duration every) {
   absl::Time deadline = absl::Now() + timeout;
   while (!met()) {

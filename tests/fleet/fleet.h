@@ -49,6 +49,7 @@ struct FleetOptions {
   bool bad_lines = false;                       // The daemons' connections go over Links, see Branch::hub_line.
   std::map<int, std::string> fake_time;         // By branch index: its PostgreSQL's clock, e.g. "+1h".
   bool fsync = false;                           // Of all servers: on where something is measured.
+  bool may_differ = false;                      // Branches are not to hold the same rows: see ~Fleet.
   std::map<std::string, std::string> settings;  // Of all servers: more postgresql.conf.
 };
 
@@ -111,6 +112,8 @@ class Fleet {
  public:
   // `start`: initialized, daemons running. Otherwise only servers, hub and config files are there.
   static absl::StatusOr<std::unique_ptr<Fleet>> Create(int branch_count, FleetOptions options, bool start = true);
+  // Whatever a test was about, in its end no face may say that all is well while rows differ: that fails the test.
+  ~Fleet();
 
   Branch& branch(int index) { return *branches_[index]; }
   int size() const { return static_cast<int>(branches_.size()); }
@@ -130,6 +133,8 @@ class Fleet {
 
  private:
   explicit Fleet(FleetOptions options) : options_(std::move(options)) {}
+  // Every branch runs, has nothing left to do, and says that nothing is wrong.
+  bool SaysAllIsWell();
   absl::Status StartHub();
   absl::Status EnrolAtHub(Branch& branch);
   std::string HubUrl(const std::string& user, const std::string& password, int port);

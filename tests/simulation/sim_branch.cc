@@ -11,6 +11,28 @@
 #include "tools/host/log_gate.h"
 
 namespace assay {
+namespace {
+
+std::vector<SimRowName> RowsOf(const ReadRequest& request) {
+  std::vector<SimRowName> rows;
+  for (const ReadRequest::Table& table : request.tables) {
+    for (const RowKey& key : table.keys) rows.push_back({table.name, key});
+  }
+  return rows;
+}
+
+std::vector<SimRowName> RowsOf(const ProjectRequest& request) {
+  std::vector<SimRowName> rows;
+  for (const TableWrites& writes : request.writes) {
+    for (const RowWrite& write : writes.rows) {
+      const PackedRow::KeyTexts key = write.row.KeyParts();
+      rows.push_back({writes.name, RowKey(key.begin(), key.end())});
+    }
+  }
+  return rows;
+}
+
+}  // namespace
 
 SimBranch::SimBranch(uint32_t number, const EngineConfig& config, const WorkloadOptions& workload,
                      const FaultOptions& faults, bool late_column, int email_width, WorldClock* world, SimHub* hub,
@@ -131,15 +153,21 @@ void SimBranch::MakeDatabaseCall(Outstanding& outstanding, bool faults) {
   }
   if (const auto* read = std::get_if<DatabaseRead>(&call)) {
     if (faults && random_->Chance(faults_.write_inside_read)) {
-      database_.set_between_read_and_fence([this] { workload_.ActAtOnce(); });
+      database_.set_between_read_and_fence(
+          [this, near = RowsOf(read->request)] { outcomes_["wrote inside a read"] += workload_.ActAtOnce(near); });
     }
     outstanding.database_reply = database_.Read(read->request);
     if (read->request.lock) ++outcomes_["locked"];
     database_.set_between_read_and_fence(nullptr);
   } else if (const auto* project = std::get_if<DatabaseProject>(&call)) {
-    if (faults && random_->Chance(faults_.write_before_projection)) workload_.ActAtOnce();
+    if (faults && random_->Chance(faults_.write_before_projection))
+      outcomes_["wrote before a projection"] += workload_.ActAtOnce(RowsOf(project->request));
     if (faults && random_->Chance(faults_.gives_way)) database_.set_fault(DatabaseFault::kGaveWay);
     if (IntentsOpen() > 1) ++outcomes_["asked before the last one landed"];
+    for (const TableWrites& writes : project->request.writes) {
+      for (const RowWrite& write : writes.rows)
+        outcomes_["kept rows"] += write.operation == RowWrite::Operation::kKeep ? 1 : 0;
+    }
     ProjectReply reply = database_.Project(project->request);
     constexpr const char* kOutcomes[] = {"committed", "moved", "gave way", "refused", "in doubt", "unavailable"};
     ++outcomes_[kOutcomes[static_cast<int>(reply.outcome)]];

@@ -50,16 +50,46 @@ RowKey KeyOf(const TableShape& shape, const SimValues& values) {
 void SimDatabase::CreateTable(TableShape shape, std::vector<uint32_t> unique) {
   const TableName name = shape.name;
   for (size_t i = 0; i < shape.columns.size(); ++i) shape.columns[i].number = static_cast<uint32_t>(i + 1);
-  tables_[name] = {std::make_shared<const TableShape>(std::move(shape)), std::move(unique), {}};
+  tables_[name] = {std::make_shared<const TableShape>(std::move(shape)), std::move(unique), nullptr, {}};
+  tables_[name].last_number = static_cast<uint32_t>(tables_[name].shape->columns.size());
+}
+
+bool SimDatabase::IsInUse(const TableName& name) const {
+  return std::any_of(open_.begin(), open_.end(), [&](const auto& open) {
+    return open.second->touched.contains(name) || open.second->closed.contains(name);
+  });
+}
+
+bool SimDatabase::DropColumn(const TableName& name, const std::string& column) {
+  if (IsInUse(name)) return false;
+  SimTable& table = tables_.at(name);
+  TableShape shape = *table.shape;
+  const auto at = std::find_if(shape.columns.begin(), shape.columns.end(),
+                               [&](const TableColumn& each) { return each.name == column; });
+  const auto index = at - shape.columns.begin();
+  ASSAY_CHECK(at != shape.columns.end() && index > shape.key.back());  // Behind all that has an index here.
+  shape.columns.erase(at);
+  table.shape = std::make_shared<const TableShape>(std::move(shape));
+  for (auto& [key, row] : table.rows) row.values.erase(row.values.begin() + index);
+  return true;
+}
+
+bool SimDatabase::RenameColumn(const TableName& name, const std::string& column, const std::string& to) {
+  if (IsInUse(name)) return false;
+  SimTable& table = tables_.at(name);
+  TableShape shape = *table.shape;
+  for (TableColumn& each : shape.columns) {
+    if (each.name == column) each.name = to;
+  }
+  table.shape = std::make_shared<const TableShape>(std::move(shape));
+  return true;
 }
 
 bool SimDatabase::AddColumn(const TableName& name, TableColumn column) {
-  for (const auto& [xid, open] : open_) {
-    if (open->touched.contains(name) || open->closed.contains(name)) return false;
-  }
+  if (IsInUse(name)) return false;
   SimTable& table = tables_.at(name);
   TableShape shape = *table.shape;
-  column.number = static_cast<uint32_t>(shape.columns.size() + 1);  // None was ever dropped.
+  column.number = ++table.last_number;
   shape.columns.push_back(std::move(column));
   table.shape = std::make_shared<const TableShape>(std::move(shape));
   for (auto& [key, row] : table.rows) row.values.resize(table.shape->columns.size());
@@ -185,17 +215,31 @@ SimDatabase::Result SimDatabase::CheckUnique(const Open& open, const SimTable& t
   return std::nullopt;
 }
 
-// What PostgreSQL looks at before it touches an index: types, then NOT NULL.
-SimDatabase::Result SimDatabase::CheckTexts(const SimTable& table, const SimValues& values) const {
+SimDatabase::Result SimDatabase::CheckTypes(const SimTable& table, const SimValues& values) const {
   for (size_t i = 0; i < values.size(); ++i) {
     if (!values[i]) continue;
     if (auto bad = BadText(table.shape->columns[i].type, *values[i])) return Refusal{bad->first, bad->second};
   }
+  return std::nullopt;
+}
+
+// What PostgreSQL looks at before it touches an index: types, then NOT NULL. Before it waits for a row's lock, too,
+// unless a trigger wants the row first.
+SimDatabase::Result SimDatabase::CheckTexts(const SimTable& table, const SimValues& values) const {
+  if (Result refusal = CheckTypes(table, values)) return refusal;
   for (size_t i = 0; i < values.size(); ++i) {
     const TableColumn& column = table.shape->columns[i];
     if (values[i] || !column.not_null) continue;
     return Refusal{"23502", absl::StrCat("null value in column \"", column.name, "\" violates not-null constraint")};
   }
+  return std::nullopt;
+}
+
+SimDatabase::Result SimDatabase::CheckAnswer(const SimTable& table, const SimValues& values) const {
+  if (table.trigger == nullptr || plant_ == Plant::kNoAnswer) return std::nullopt;
+  SimValues stored = values;
+  if (!table.trigger(&stored)) return Refusal{"27000", "the row is not there: a trigger skipped it"};
+  if (stored != values) return Refusal{"27000", "a trigger changed the row"};
   return std::nullopt;
 }
 
@@ -210,6 +254,7 @@ SimDatabase::Result SimDatabase::CheckUniques(const Open& open, const SimTable& 
 SimDatabase::Result SimDatabase::InsertRow(Open& open, const TableName& name, SimValues values) {
   const SimTable& table = tables_.at(name);
   const SimRowName row{name, KeyOf(*table.shape, values)};
+  if (table.trigger != nullptr && !table.trigger(&values)) return std::nullopt;
   if (Result refusal = CheckTexts(table, values)) return refusal;
   if (Current(open, row) && !OthersWrite(open, row)) return Refusal{"00000", "the row exists"};
   if (Result refusal = Lock(open, row)) return refusal;
@@ -237,6 +282,7 @@ SimDatabase::Result SimDatabase::UpdateRow(Open& open, const TableName& name, co
   const SimRowName new_row{name, KeyOf(*table.shape, values)};
   SimValues old_values;
   if (Result refusal = LockExisting(open, old_row, &old_values)) return refusal;
+  if (table.trigger != nullptr && !table.trigger(&values)) return Refusal{"00000", "a trigger skipped the row"};
   if (Result refusal = CheckTexts(table, values)) return refusal;
   if (new_row != old_row) {
     const Refusal duplicate{"23505", "duplicate key value violates unique constraint"};
@@ -366,6 +412,20 @@ absl::StatusOr<ReadReply> SimDatabase::Read(const ReadRequest& request) {
   return reply;
 }
 
+// What `write` makes of the row's values.
+SimDatabase::Result SimDatabase::SetValues(const SimTable& table, const TableWrites& writes, const RowWrite& write,
+                                           SimValues* values) const {
+  const std::vector<TableColumn>& columns = table.shape->columns;
+  for (size_t i = 0; i < writes.columns.size(); ++i) {
+    const auto column = std::find_if(columns.begin(), columns.end(),
+                                     [&](const TableColumn& each) { return each.name == writes.columns[i]; });
+    if (column == columns.end())
+      return Refusal{"42703", absl::StrCat("column \"", writes.columns[i], "\" does not exist")};
+    (*values)[column - columns.begin()] = ColumnText(writes.Value(write, i));
+  }
+  return std::nullopt;
+}
+
 SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& writes, const RowWrite& write,
                                             bool compare) {
   const SimTable* table = Find(writes.name);
@@ -374,23 +434,27 @@ SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& write
   const SimRowName row{writes.name, key};
   SimValues values;
   if (Result refusal = Touch(open, writes.name)) return refusal;
+  if (write.operation == RowWrite::Operation::kKeep && plant_ == Plant::kNoKeep) return std::nullopt;
+  const auto moved = [&] { return compare && plant_ != Plant::kNoCompare && table->rows.at(key).xmin != write.xmin; };
   if (write.operation == RowWrite::Operation::kInsert) {
     values.resize(table->shape->columns.size());
     for (size_t i = 0; i < key.size(); ++i) values[table->shape->key[i]] = key[i];
+    if (Result refusal = SetValues(*table, writes, write, &values)) return refusal;
   } else {
-    if (Result refusal = LockExisting(open, row, &values)) return refusal;
-    if (compare && plant_ != Plant::kNoCompare && table->rows.at(key).xmin != write.xmin)
-      return Refusal{"00000", "the row moved"};
-    if (write.operation == RowWrite::Operation::kDelete) return DeleteRow(open, writes.name, key);
-  }
-  for (size_t i = 0; i < writes.columns.size(); ++i) {
-    auto column = std::find_if(table->shape->columns.begin(), table->shape->columns.end(),
-                               [&](const TableColumn& c) { return c.name == writes.columns[i]; });
-    if (column == table->shape->columns.end()) {
-      return Refusal{"42703", absl::StrCat("column \"", writes.columns[i], "\" does not exist")};
+    if (write.operation == RowWrite::Operation::kUpdate && table->trigger == nullptr) {
+      const std::optional<SimValues> current = Current(open, row);
+      if (!current || !table->rows.contains(key) || moved()) return Refusal{"00000", "the row moved"};
+      values = *current;
+      if (Result refusal = SetValues(*table, writes, write, &values)) return refusal;
+      if (Result refusal = CheckTexts(*table, values)) return refusal;
     }
-    values[column - table->shape->columns.begin()] = ColumnText(writes.Value(write, i));
+    if (Result refusal = LockExisting(open, row, &values)) return refusal;
+    if (moved()) return Refusal{"00000", "the row moved"};
+    if (write.operation == RowWrite::Operation::kKeep) return std::nullopt;
+    if (write.operation == RowWrite::Operation::kDelete) return DeleteRow(open, writes.name, key);
+    if (Result refusal = SetValues(*table, writes, write, &values)) return refusal;
   }
+  if (Result refusal = CheckAnswer(*table, values)) return refusal;
   return write.operation == RowWrite::Operation::kInsert ? InsertRow(open, writes.name, std::move(values))
                                                          : UpdateRow(open, writes.name, key, std::move(values));
 }
@@ -403,7 +467,7 @@ struct SimDatabase::Failure {
 std::vector<SimDatabase::Failure> SimDatabase::ApplyAll(Open& open, const ProjectRequest& request) {
   using Operation = RowWrite::Operation;
   std::vector<Failure> failures;
-  for (Operation operation : {Operation::kDelete, Operation::kUpdate, Operation::kInsert}) {
+  for (Operation operation : {Operation::kKeep, Operation::kDelete, Operation::kUpdate, Operation::kInsert}) {
     for (uint32_t t = 0; t < request.writes.size(); ++t) {
       for (uint32_t r = 0; r < request.writes[t].rows.size(); ++r) {
         if (request.writes[t].rows[r].operation != operation) continue;
@@ -465,7 +529,9 @@ void SimDatabase::Exchange(Open& open, const ProjectRequest& request, std::vecto
     }
     bool all = true;
     for (auto& [failure, values] : wholes) {
-      Result refusal = InsertRow(open, request.writes[failure->table].name, std::move(values));
+      const TableName& name = request.writes[failure->table].name;
+      Result refusal = CheckAnswer(tables_.at(name), values);
+      if (!refusal) refusal = InsertRow(open, name, std::move(values));
       if (!refusal) continue;
       all = false;
       failure->refusal = {"23505 ", refusal->cause};  // Out of the next round.
@@ -602,6 +668,7 @@ void SimDatabase::Crash() {
 absl::Status SimDatabase::WouldTake(const TableName& name, const SimValues& values) const {
   const SimTable& table = tables_.at(name);
   Result refusal = CheckTexts(table, values);
+  if (!refusal) refusal = CheckAnswer(table, values);
   if (!refusal) refusal = CheckUniques(Open(), table, KeyOf(*table.shape, values), values);
   return refusal ? absl::FailedPreconditionError(refusal->cause) : absl::OkStatus();
 }

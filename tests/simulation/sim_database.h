@@ -39,10 +39,15 @@ struct SimRow {
   uint32_t xmin = 0;
 };
 
+// BEFORE INSERT OR UPDATE, ENABLE ALWAYS: may change the row. False: it is skipped. Leaves the key alone.
+using SimTrigger = std::function<bool(SimValues*)>;
+
 struct SimTable {
   std::shared_ptr<const TableShape> shape;
   std::vector<uint32_t> unique;  // Columns that are UNIQUE, each by itself.
+  SimTrigger trigger;            // Null: none.
   std::map<RowKey, SimRow> rows;
+  uint32_t last_number = 0;  // Of a column, ever.
 };
 
 // One change or message as the WAL keeps it.
@@ -82,8 +87,11 @@ class SimDatabase : public Database {
   // ---- The catalog ----
   // Columns are numbered as PostgreSQL does.
   void CreateTable(TableShape shape, std::vector<uint32_t> unique);
-  // NULL in the rows that are there. False: somebody holds a lock on the table, as ALTER TABLE would wait for.
-  bool AddColumn(const TableName& name, TableColumn column);
+  // ALTER TABLE. False: somebody holds a lock on the table, which it would wait for.
+  bool AddColumn(const TableName& name, TableColumn column);  // NULL in the rows that are there.
+  bool DropColumn(const TableName& name, const std::string& column);
+  bool RenameColumn(const TableName& name, const std::string& column, const std::string& to);
+  void CreateTrigger(const TableName& name, SimTrigger trigger) { tables_.at(name).trigger = std::move(trigger); }
   const SimTable* Find(const TableName& name) const;
   const std::map<TableName, SimTable>& tables() const { return tables_; }
   const std::vector<WalTransaction>& wal() const { return wal_; }
@@ -105,6 +113,8 @@ class SimDatabase : public Database {
     kNoCompare,  // Writes rows that moved since they were read.
     kNoTag,      // Leaves out the message that marks a projection.
     kTorn,       // Commits a projection in two halves.
+    kNoKeep,     // Does not look at rows that are to be kept.
+    kNoAnswer,   // Writes rows that come back otherwise than they were meant.
   };
   void set_plant(Plant plant) { plant_ = plant; }
 
@@ -151,19 +161,25 @@ class SimDatabase : public Database {
   };
   using Result = std::optional<Refusal>;  // nullopt: done.
 
+  // As ALTER TABLE has to wait for.
+  bool IsInUse(const TableName& name) const;
   std::unique_ptr<Open> Begin();
   // The row as `open` sees it: committed, with its own writes over that.
   std::optional<SimValues> Current(const Open& open, const SimRowName& row) const;
   Result Lock(Open& open, const SimRowName& row);
   Result LockExisting(Open& open, const SimRowName& row, SimValues* values);
   bool OthersWrite(const Open& open, const SimRowName& row) const;
+  Result CheckTypes(const SimTable& table, const SimValues& values) const;
   Result CheckTexts(const SimTable& table, const SimValues& values) const;
+  // What comes back is what was meant.
+  Result CheckAnswer(const SimTable& table, const SimValues& values) const;
   Result CheckUniques(const Open& open, const SimTable& table, const RowKey& key, const SimValues& values) const;
   Result CheckUnique(const Open& open, const SimTable& table, const RowKey& key, uint32_t column,
                      const ColumnText& value) const;
   Result InsertRow(Open& open, const TableName& name, SimValues values);
   Result UpdateRow(Open& open, const TableName& name, const RowKey& key, SimValues values);
   Result DeleteRow(Open& open, const TableName& name, const RowKey& key);
+  Result SetValues(const SimTable& table, const TableWrites& writes, const RowWrite& write, SimValues* values) const;
   Result ApplyWrite(Open& open, const TableWrites& table, const RowWrite& write, bool compare);
   struct Failure;
   // Applies what can be applied, in the order and with the second chances that the real adapter gives: a unique value

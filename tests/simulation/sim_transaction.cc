@@ -39,13 +39,25 @@ absl::Status SimTransaction::Update(const TableName& table, const RowKey& key,
   if (absl::Status status = Check(); !status.ok()) return status;
   if (database_->Find(table) == nullptr) return absl::NotFoundError("no such table");
   const SimRowName row{table, key};
-  SimValues values;
+  const SimTable& there = *database_->Find(table);
+  const std::vector<TableColumn>& columns = there.shape->columns;
+  const auto set = [&](SimValues* values) {
+    values->resize(columns.size());
+    for (size_t i = 0; i < columns.size(); ++i) {
+      if (auto it = sets.find(columns[i].name); it != sets.end()) (*values)[i] = it->second;
+    }
+  };
   if (absl::Status status = ToStatus(database_->Touch(*open_, table)); !status.ok()) return status;
-  if (absl::Status status = ToStatus(database_->LockExisting(*open_, row, &values)); !status.ok()) return status;
-  const std::vector<TableColumn>& columns = database_->Find(table)->shape->columns;
-  for (size_t i = 0; i < columns.size(); ++i) {
-    if (auto it = sets.find(columns[i].name); it != sets.end()) values[i] = it->second;
+  // Constants are looked at before any row is.
+  SimValues values;
+  set(&values);
+  if (absl::Status status = ToStatus(database_->CheckTypes(there, values)); !status.ok()) return status;
+  if (std::optional<SimValues> current = database_->Current(*open_, row); current && there.trigger == nullptr) {
+    set(&*current);
+    if (absl::Status status = ToStatus(database_->CheckTexts(there, *current)); !status.ok()) return status;
   }
+  if (absl::Status status = ToStatus(database_->LockExisting(*open_, row, &values)); !status.ok()) return status;
+  set(&values);
   return ToStatus(database_->UpdateRow(*open_, table, key, std::move(values)));
 }
 

@@ -61,8 +61,10 @@ struct Simulation::Swarm {
   FaultOptions faults;
   bool late_column = false;
   bool narrow_email = false;
+  bool answering_trigger = false;
   bool masked_table = false;
   bool wild_clocks = false;
+  bool skewed_clocks = false;  // From the beginning, by some minutes each.
   size_t batch_rows_max = EngineConfig().batch_rows_max;
   RowVersionStore::Limits row_versions;
   size_t repack_events = EngineConfig().repack_events;
@@ -99,9 +101,12 @@ struct Simulation::Swarm {
     workload.sale = static_cast<uint32_t>(random.Between(0, 6));
     workload.open_percent = random.Chance(60) ? 40 : 0;
     workload.forged_tag_percent = random.Chance(20) ? 10 : 0;
+    workload.equal_percent = random.Chance(50) ? static_cast<double>(random.Between(10, 60)) : 0;
+    answering_trigger = random.Chance(20);
+    skewed_clocks = random.Chance(50);
     faults.database_call = random.Chance(50) ? static_cast<double>(random.Between(2, 30)) : 0;
-    faults.write_inside_read = random.Chance(60) ? static_cast<double>(random.Between(10, 90)) : 0;
-    faults.write_before_projection = random.Chance(40) ? static_cast<double>(random.Between(10, 60)) : 0;
+    faults.write_inside_read = random.Chance(70) ? static_cast<double>(random.Between(20, 100)) : 0;
+    faults.write_before_projection = random.Chance(50) ? static_cast<double>(random.Between(10, 90)) : 0;
     faults.read_before_log = random.Chance(50) ? static_cast<double>(random.Between(10, 90)) : 0;
     faults.power_before_log =
         weights[kPowerFails] > 0 && random.Chance(30) ? static_cast<double>(random.Between(1, 10)) : 0;
@@ -110,6 +115,8 @@ struct Simulation::Swarm {
       workload.rows = 1;
       workload.sale = 0;
       faults.write_inside_read = 100;
+      if (random.Chance(50)) workload.equal_percent = 70;
+      skewed_clocks = random.Chance(50);
     }
     faults.gives_way = random.Chance(30) ? static_cast<double>(random.Between(10, 60)) : 0;
     faults.hub_call = random.Chance(50) ? static_cast<double>(random.Between(2, 30)) : 0;
@@ -119,6 +126,7 @@ struct Simulation::Swarm {
     narrow_email = random.Chance(25);
     masked_table = random.Chance(30);
     wild_clocks = random.Chance(50);
+
     if (random.Chance(50)) {
       // Several projections on their way, as of rows that nobody here has heard of.
       batch_rows_max = random.Between(1, 6);
@@ -151,7 +159,10 @@ Simulation::Simulation(const SimulationOptions& options) : options_(options), ra
                                                     &random_));
     branches_.back()->database().set_plant(options.plant);
     if (options.confirm_early) branches_.back()->ConfirmEarly();
+    if (swarm_->skewed_clocks)
+      branches_.back()->clock().SetOffset(absl::Seconds(random_.Between(0, 1200)) - absl::Minutes(10));
   }
+  if (swarm_->answering_trigger) AddAnsweringTrigger(&branches_[1]->database());
   if (swarm_->masked_table) hub_->Deny(kBranches, kShopSecrets.ToString());
 }
 

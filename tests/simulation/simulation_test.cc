@@ -26,6 +26,7 @@ namespace {
 uint64_t first_seed = 1;
 uint64_t seeds = 2000;
 bool trace = false;
+uint32_t plant = 0;  // SimDatabase::Plant: how many of the seeds find it.
 
 struct Outcome {
   std::vector<std::string> failures;  // One line a seed.
@@ -37,7 +38,8 @@ void RunSeeds(uint64_t first, uint64_t end, uint64_t stride, std::FILE* out) {
   std::map<std::string, uint64_t> counters;
   int failures = 0;
   for (uint64_t seed = first; seed < end && failures < 5; seed += stride) {
-    const SimulationResult result = Simulation({.seed = seed, .trace = trace}).Run();
+    const SimulationResult result =
+        Simulation({.seed = seed, .plant = static_cast<SimDatabase::Plant>(plant), .trace = trace}).Run();
     for (const auto& [what, count] : result.counters) counters[what] += count;
     if (result.status.ok()) continue;
     ++failures;
@@ -114,6 +116,9 @@ TEST(SimulationTest, EverySeedHolds) {
                            "events",
                            "in doubt",
                            "moved",
+                           "kept rows",
+                           "wrote inside a read",
+                           "wrote before a projection",
                            "gave way",
                            "refused",
                            "parked rows",
@@ -155,6 +160,9 @@ TEST(SimulationTest, NaiveProjectionIsCaught) {
 TEST(SimulationTest, WritingOverRowsThatMovedIsCaught) {
   EXPECT_TRUE(IsCaughtBy({"no stale overwrite"}, {.plant = SimDatabase::Plant::kNoCompare}));
 }
+TEST(SimulationTest, ARowThatComesBackOtherwiseIsCaught) {
+  EXPECT_TRUE(IsCaughtBy({"captured once", "liveness"}, {.plant = SimDatabase::Plant::kNoAnswer}));
+}
 TEST(SimulationTest, UntaggedProjectionIsCaught) {
   EXPECT_TRUE(IsCaughtBy({"captured once", "liveness"}, {.plant = SimDatabase::Plant::kNoTag}));
 }
@@ -173,11 +181,13 @@ int main(int argc, char** argv) {
     const absl::string_view flag = argv[i];
     if (absl::StartsWith(flag, "--first-seed=") && absl::SimpleAtoi(flag.substr(13), &assay::first_seed)) continue;
     if (absl::StartsWith(flag, "--seeds=") && absl::SimpleAtoi(flag.substr(8), &assay::seeds)) continue;
+    if (absl::StartsWith(flag, "--plant=") && absl::SimpleAtoi(flag.substr(8), &assay::plant)) continue;
     if (flag == "--trace") {
       assay::trace = true;
       continue;
     }
-    std::cerr << "unknown: " << argv[i] << "\nusage: simulation_test [--first-seed=N] [--seeds=N] [--trace]\n";
+    std::cerr << "unknown: " << argv[i]
+              << "\nusage: simulation_test [--first-seed=N] [--seeds=N] [--trace] [--plant=N]\n";
     return 2;
   }
   return RUN_ALL_TESTS();

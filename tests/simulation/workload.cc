@@ -48,6 +48,13 @@ bool AddLateColumn(SimDatabase* database) {
          database->AddColumn(kShopProducts, kGrade);
 }
 
+void AddAnsweringTrigger(SimDatabase* database) {
+  database->CreateTrigger(kSettings, [](SimValues* row) {
+    if (row->at(1) == "same-0") row->at(3) = "touched";
+    return row->at(1) != "same-1";
+  });
+}
+
 const SimTable& Workload::AnyTable() {
   auto it = database_->tables().begin();
   std::advance(it, random_->Below(database_->tables().size()));
@@ -66,6 +73,8 @@ ColumnText Workload::NewValue(const TableColumn& column) {
     return absl::StrCat(random_->Below(options_.rows), random_->Chance(10) ? "@long" : "@x");
   }
   if (!column.not_null && random_->Chance(5)) return std::nullopt;
+  // Two shops write the same now and then, and a shop what is there already.
+  if (random_->Chance(options_.equal_percent)) return absl::StrCat("same-", random_->Below(3));
   std::string value = absl::StrCat(branch_, "-", ++counter_);
   if (options_.long_values && random_->Chance(8)) absl::StrAppend(&value, " ", std::string(60, 'x'));
   return value;
@@ -95,11 +104,13 @@ absl::Status Workload::Sale(SimTransaction& transaction) {
 }
 
 absl::Status Workload::Statement(SimTransaction& transaction, bool at_once) {
-  const SimTable& table = AnyTable();
+  const SimRowName* near = near_.empty() || random_->Chance(30) ? nullptr : &near_[random_->Below(near_.size())];
+  const SimTable& table = near == nullptr ? AnyTable() : *database_->Find(near->first);
   const TableShape& shape = *table.shape;
-  const RowKey key = AnyKey(table);
-  switch (random_->Weighted({options_.sale, options_.edit, options_.insert, options_.erase, options_.rename,
-                             at_once ? options_.truncate : 0, options_.entry})) {
+  const RowKey key = near == nullptr ? AnyKey(table) : near->second;
+  const uint32_t elsewhere = near == nullptr ? 1 : 0;
+  switch (random_->Weighted({options_.sale * elsewhere, options_.edit, options_.insert, options_.erase, options_.rename,
+                             at_once ? options_.truncate * elsewhere : 0, options_.entry * elsewhere})) {
     case 0:
       return Sale(transaction);
     case 1: {
@@ -149,9 +160,20 @@ std::unique_ptr<SimTransaction> Workload::Begin() {
   return transaction;
 }
 
+int Workload::ActAtOnce(std::vector<SimRowName> near) {
+  std::erase_if(near, [this](const SimRowName& row) {
+    const SimTable* table = database_->Find(row.first);
+    return table == nullptr || table->shape->key.size() != row.second.size();
+  });
+  near_ = std::move(near);
+  const int commits = ActAtOnce();
+  near_.clear();
+  return commits;
+}
+
 int Workload::ActAtOnce() {
   std::unique_ptr<SimTransaction> transaction = Begin();
-  const uint64_t statements = 1 + random_->Below(2);
+  const uint64_t statements = 1 + random_->Below(near_.empty() ? 2 : 1);
   for (uint64_t i = 0; i < statements; ++i) {
     if (!Statement(*transaction, /*at_once=*/true).ok()) return 0;
   }

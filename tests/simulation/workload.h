@@ -25,6 +25,7 @@ struct WorkloadOptions {
   double open_percent = 20;  // Transactions that stay open for a while.
   double attributed_percent = 30;
   double forged_tag_percent = 0;  // Transactions under a tag that Assay never wrote, or wrote before.
+  double equal_percent = 0;       // Values that others write, too.
   bool long_values = true;        // Some values are TOASTed.
 };
 
@@ -33,6 +34,9 @@ inline constexpr char kLateColumn[] = "grade";
 // `email_width`: of public.people.email, in characters; a branch may have it narrower than another.
 void CreateShopTables(SimDatabase* database, bool late_column, int email_width);
 std::map<TableName, TablePolicy> ShopPolicies();
+// A trigger on public.settings that answers projections, too: of values that several write it changes one row, and
+// skips another.
+void AddAnsweringTrigger(SimDatabase* database);
 inline const TableName kShopProducts{"public", "products"};
 inline const TableName kShopSecrets{"public", "secrets"};
 bool AddLateColumn(SimDatabase* database);
@@ -45,11 +49,13 @@ class Workload {
   // Begins, goes on with, or ends a transaction. Returns the transactions committed.
   int Act();
   // A whole small transaction at once, as another session would slip it in between two of the engine's statements.
-  int ActAtOnce();
+  // Mostly on the rows of `near`, if there are any.
+  int ActAtOnce(std::vector<SimRowName> near);
   // Rolls back what is open and shows what was committed.
   void EndAll();
 
  private:
+  int ActAtOnce();
   struct Session {
     std::unique_ptr<SimTransaction> transaction;
     int statements_left = 0;
@@ -69,6 +75,7 @@ class Workload {
   SimDatabase* database_;
   SeededRandom* random_;
   std::vector<Session> sessions_;
+  std::vector<SimRowName> near_;
   uint64_t counter_ = 0;
 };
 

@@ -20,6 +20,7 @@ inline RowWrite InsertOf(const RowKey& key, const std::vector<ColumnText>& value
 inline RowWrite UpdateOf(const RowKey& key, const std::vector<ColumnText>& values, uint32_t xmin) {
   return WriteOf(RowWrite::Operation::kUpdate, key, values, xmin);
 }
+inline RowWrite KeepOf(const RowKey& key, uint32_t xmin) { return WriteOf(RowWrite::Operation::kKeep, key, {}, xmin); }
 inline RowWrite DeleteOf(const RowKey& key, uint32_t xmin) {
   return WriteOf(RowWrite::Operation::kDelete, key, {}, xmin);
 }

@@ -31,6 +31,8 @@ class ProjectionTest : public ::testing::Test {
   }
   static RowWrite Delete(const RowKey& key, uint32_t xmin) { return test::DeleteOf(key, xmin); }
 
+  static RowWrite Keep(const RowKey& key, uint32_t xmin) { return test::KeepOf(key, xmin); }
+
   static std::string Show(const ReadReply::Row& row) {
     if (!row.exists) return "-";
     return absl::StrJoin(row.values, ",",

@@ -292,7 +292,7 @@ TEST_F(ProjectionTest, NoXminIsToldWhereATriggerOrARuleAnswers) {
   Enrol("id int PRIMARY KEY, v text");
   EXPECT_NE(Project({"v"}, {Insert({"1"}, {"a"})}).xmin, 0u);
   Sql("CREATE TABLE audit (id int); GRANT ALL ON audit TO PUBLIC;"
-      "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.v = upper(NEW.v); RETURN NEW; END $$;"
+      "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;"
       "CREATE TRIGGER shout BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION shout()");
   const auto told = [this](const std::string& sql, const char* key) {
     Sql(sql);
@@ -311,7 +311,7 @@ TEST_F(ProjectionTest, NoXminIsToldWhereATriggerOrARuleAnswers) {
           "CREATE RULE also AS ON DELETE TO t DO ALSO INSERT INTO audit VALUES (1); ALTER TABLE t ENABLE ALWAYS RULE also",
           "6"),
       0u);
-  EXPECT_EQ(Rows(), "1,a;2,a;3,A;4,A;5,a;6,a");
+  EXPECT_EQ(Rows(), "1,a;2,a;3,a;4,a;5,a;6,a");
 }
 
 TEST_F(ProjectionTest, NumbersAndTextsAreNotCutInSilence) {
@@ -344,8 +344,8 @@ TEST_F(ProjectionTest, AValueOfAnotherTypeIsRefusedUnlessAllOfItIsHeld) {
   EXPECT_EQ(Rows(), "5,7.50,2024-05-01 10:00:00,5,ab   ,2024-05-01;6,-100.00,2024-05-01 10:00:00,5,ab   ,2024-05-01");
   EXPECT_THAT(Refused(Project(writes({Update({"5"}, but(0, "0.001"), Xmin("5"))}))), ElementsAre("0:22000"));
   EXPECT_EQ(Project(writes({Update({"5"}, but(0, "0.01"), Xmin("5"))})).outcome, Outcome::kCommitted);
-  // Where the types agree, nobody looks: what PostgreSQL makes of a value is then its own affair.
-  EXPECT_EQ(Project({"n"}, {Update({"5"}, {"0.001"}, Xmin("5"))}).outcome, Outcome::kCommitted);
+  EXPECT_THAT(Refused(Project({"n"}, {Update({"5"}, {"0.001"}, Xmin("5"))})), ElementsAre("0:22000"))
+      << "also where the types agree";
 }
 
 TEST_F(ProjectionTest, HostileNamesAndValuesAreOnlyNamesAndValues) {

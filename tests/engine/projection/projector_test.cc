@@ -101,7 +101,14 @@ class ProjectorTest : public ::testing::Test {
     const uint32_t xmin = ++xid_;
     for (const TableWrites& writes : request.writes) {
       for (const RowWrite& write : writes.rows) {
+        if (IsKeep(write) && postgres_.at(std::string(write.row.KeyParts()[0])).xmin != write.xmin)
+          return {.outcome = ProjectReply::Outcome::kMoved};
+      }
+    }
+    for (const TableWrites& writes : request.writes) {
+      for (const RowWrite& write : writes.rows) {
         const std::string key(write.row.KeyParts()[0]);
+        if (IsKeep(write)) continue;
         if (write.operation == RowWrite::Operation::kDelete) {
           postgres_.erase(key);
           continue;
@@ -115,6 +122,7 @@ class ProjectorTest : public ::testing::Test {
     }
     return {.outcome = ProjectReply::Outcome::kCommitted, .xmin = xmin, .session = kSession};
   }
+  static bool IsKeep(const RowWrite& write) { return write.operation == RowWrite::Operation::kKeep; }
   void ReplyMoved(const ProjectRequest&) { Reply(ProjectReply{.outcome = ProjectReply::Outcome::kMoved}); }
 
   // ---- Capture ----
@@ -126,6 +134,7 @@ class ProjectorTest : public ::testing::Test {
       ASSERT_TRUE(projector_->Claims(request.tag, &stamp));
       for (const TableWrites& writes : request.writes) {
         for (const RowWrite& write : writes.rows) {
+          if (IsKeep(write)) continue;
           const std::string key(write.row.KeyParts()[0]);
           const bool deletes = write.operation == RowWrite::Operation::kDelete;
           const Shown row = deletes ? Shown{} : postgres_.at(key);
@@ -175,7 +184,8 @@ class ProjectorTest : public ::testing::Test {
     for (const TableWrites& writes : request.writes) {
       for (const RowWrite& write : writes.rows) {
         const bool deletes = write.operation == RowWrite::Operation::kDelete;
-        std::string& line = out.emplace_back(deletes                                           ? "delete "
+        std::string& line = out.emplace_back(IsKeep(write)                                     ? "keep "
+                                             : deletes                                         ? "delete "
                                              : write.operation == RowWrite::Operation::kInsert ? "insert "
                                                                                                : "update ");
         line += std::string(write.row.KeyParts()[0]);
@@ -197,8 +207,9 @@ class ProjectorTest : public ::testing::Test {
         Reply(Show(read->request));
         projector_->OnFence(read->request.fence);
       } else if (auto* project = std::get_if<DatabaseProject>(&*call)) {
-        Reply(Commit(project->request));
-        Echo(project->request);
+        const ProjectReply reply = Commit(project->request);
+        Reply(reply);
+        if (reply.outcome == ProjectReply::Outcome::kCommitted) Echo(project->request);
       }
     }
     ADD_FAILURE() << "it does not settle";
@@ -259,15 +270,34 @@ TEST_F(ProjectorTest, ANewerLocalWriteThatTheFenceBroughtIsNotOverwritten) {
   postgres_.at("7") = {9000, "gold", "9"};
   projector_->OnFence(read.fence);
   const ProjectRequest project = NextProject();
-  EXPECT_THAT(Writes(project), IsEmpty());
+  EXPECT_THAT(Writes(project), ElementsAre("keep 7")) << "as it was read";
   Reply(Commit(project));
-  Echo(project);
-  Settle();  // The row was not as it was read, so it is looked at again.
+  Settle();  // It was not, so it is looked at again.
   EXPECT_EQ(postgres_.at("7").name, "gold");
   EXPECT_EQ(postgres_.at("7").xmin, 9000u) << "not even with the same value";
   EXPECT_EQ(log().rows->Get(Ref("7")).value()->Find(Column("name"))->origin, small_.mumbai());
   EXPECT_FALSE(Unsettled("7").has_value());
   EXPECT_EQ(log().conflicts->count(), 1) << "delhi had not seen it: that is on the list";
+}
+
+// What a plan had not seen stays noted, whatever it wrote.
+TEST_F(ProjectorTest, WhatIsNotedOfARowSinceItWasPlannedOutlivesTheLanding) {
+  Have("7", "ring");
+  const Sequence edit = Rename("7", "ring", "band");
+  const ReadRequest read = NextRead();
+  Reply(Show(read));
+  projector_->OnFence(read.fence);
+  const ProjectRequest project = NextProject();
+  const std::string key(project.writes[0].rows[0].row.key());
+  log().InTransaction([&] {
+    ASSERT_EQ(log().unsettled->MarkDue(Ref("7"), {key, delhi(), edit}, std::nullopt, 0), absl::OkStatus());
+  });
+  Reply(Commit(project));
+  Echo(project);
+  ASSERT_TRUE(Unsettled("7").has_value());
+  EXPECT_FALSE(Unsettled("7")->held_known) << "the note was of a time before the write";
+  Settle();
+  EXPECT_FALSE(Unsettled("7").has_value()) << "this plan had seen it";
 }
 
 TEST_F(ProjectorTest, ARowThatItsXminShowsToBeInTheLogNeedsNoFence) {
