@@ -54,13 +54,16 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config,
   p.capture_link.status = absl::UnavailableError("capture has not started yet");
   p.capture_link.since = clock->Now();
   p.processed = p.confirmed = p.recorder->captured().position;
+  p.NoteDurable();
   // A restart is a good time to try what is parked: the times of the next tries may be of a clock that was wrong.
   p.retry_requests.push_back(std::nullopt);
   return std::unique_ptr<Engine>(new Engine(std::move(parts)));
 }
 
 void Engine::OnCaptureStarted(DatabaseEvidence evidence) {
+  parts_->TellGateOfStop();
   parts_->capture_restarted = true;
+  parts_->capture_stopped = false;
   parts_->captured.Clear();
   parts_->gate->OnStarted(std::move(evidence));
   parts_->capture_link.Succeed(parts_->clock->Now());
@@ -69,7 +72,9 @@ void Engine::OnCaptureStarted(DatabaseEvidence evidence) {
 void Engine::OnCapture(CaptureBatch batch) { parts_->captured.Add(std::move(batch)); }
 
 void Engine::OnCaptureStopped(const absl::Status& status, absl::Time next_try, DatabaseEvidence evidence) {
-  parts_->gate->OnStopped(std::move(evidence));
+  parts_->capture_stopped = true;
+  parts_->stop_evidence = std::move(evidence);
+  if (parts_->captured.empty()) parts_->TellGateOfStop();
   parts_->capture_link.FailUntil(status, parts_->clock->Now(), next_try);
 }
 
@@ -118,6 +123,19 @@ absl::Status Engine::Parts::Reset() {
   return absl::OkStatus();
 }
 
+void Engine::Parts::TellGateOfStop() {
+  if (stop_evidence.has_value()) gate->OnStopped(*std::exchange(stop_evidence, std::nullopt));
+}
+
+absl::Status Engine::Parts::ForgetHalf() {
+  if (recorder->InTransaction()) {
+    ASSAY_RETURN_IF_ERROR(Reset());
+    ASSAY_RETURN_IF_ERROR(file->Begin());
+  }
+  recorder->OnStreamRestart();
+  return absl::OkStatus();
+}
+
 // A clock that was years ahead and is set right would leave every next try years away.
 void Engine::Parts::WatchClock() {
   const absl::Time now = clock->Now();
@@ -131,6 +149,11 @@ void Engine::Parts::WatchClock() {
   housekeeping->OnClockSetBack();
   position_at = absl::InfinitePast();
   retry_requests.push_back(std::nullopt);
+}
+
+void Engine::Parts::NoteDurable() {
+  own_head = log->Head(own);
+  events_total = log->EventCount();
 }
 
 RestoreState Engine::Parts::Hazard() const {
@@ -161,6 +184,8 @@ absl::Status Engine::Parts::Capture() {
   for (size_t done = 0; !captured.empty(); ++done) {
     // What is recorded so far must be able to commit.
     if (done >= kItemsPerStep && recorder->MayCommit()) return absl::OkStatus();
+    // What is whole becomes durable before it: the rest of a half may be long in coming, or never come.
+    if (done > 0 && captured.BeginsHalf()) return absl::OkStatus();
     ASSAY_RETURN_IF_ERROR(Record(captured.front()));
     captured.DropFront();
   }
@@ -236,13 +261,7 @@ absl::Status Engine::Parts::StepHub() {
 
 absl::Status Engine::Parts::Work() {
   WatchClock();
-  if (std::exchange(capture_restarted, false)) {
-    if (recorder->InTransaction()) {
-      ASSAY_RETURN_IF_ERROR(Reset());
-      ASSAY_RETURN_IF_ERROR(file->Begin());
-    }
-    recorder->OnStreamRestart();
-  }
+  if (std::exchange(capture_restarted, false)) ASSAY_RETURN_IF_ERROR(ForgetHalf());
   if (gate->has_evidence()) {
     absl::StatusOr<std::optional<Lsn>> from = gate->Judge(capture_link.status.ok());
     if (!from.ok()) return Annotate(from.status(), "compare the log with the database");
@@ -251,6 +270,13 @@ absl::Status Engine::Parts::Work() {
   }
   const uint64_t events_before = recorder->events();
   ASSAY_RETURN_IF_ERROR(Capture());
+  // What has come in whole is kept. The rest of a half comes with the next stream, and PostgreSQL may be away for
+  // hours: the hub does not wait for it.
+  if (capture_stopped && captured.empty()) {
+    capture_stopped = false;
+    TellGateOfStop();
+    ASSAY_RETURN_IF_ERROR(ForgetHalf());
+  }
   if (recorder->events() != events_before) projector->NoteActivity();
   // A transaction of the application that is still coming in holds the log's transaction open: nothing else may join
   // it, since the stream may break off and all of it be forgotten.
@@ -308,6 +334,7 @@ absl::Status Engine::Step(const std::function<void(Call)>& begin) {
         begin({Lane::kDatabase, *std::move(call)});
     }
     status = p.file->Commit();
+    if (status.ok()) p.NoteDurable();
   }
   if (!status.ok()) {
     p.file->Rollback();
@@ -328,9 +355,10 @@ bool Engine::HasWork() const {
   const Parts& p = *parts_;
   // While a captured transaction is coming in, everything else waits for its end: nothing to do but for what capture
   // brings.
-  if (!p.recorder->MayCommit()) return !p.captured.empty() || p.capture_restarted;
+  if (!p.recorder->MayCommit()) return !p.captured.empty() || p.capture_restarted || p.capture_stopped;
   return p.has_work || !p.captured.empty() || p.database.has_reply() || p.push_reply.has_value() ||
-         p.pull_reply.has_value() || !p.retry_requests.empty() || p.capture_restarted || p.gate->has_evidence();
+         p.pull_reply.has_value() || !p.retry_requests.empty() || p.capture_restarted || p.capture_stopped ||
+         p.gate->has_evidence();
 }
 
 absl::Time Engine::NextWake() const {

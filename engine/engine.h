@@ -51,8 +51,8 @@ class Engine {
   // confirmed before `evidence`, and if need be the stream, have shown that this is the database the log belongs to.
   void OnCaptureStarted(DatabaseEvidence evidence);
   void OnCapture(CaptureBatch batch);
-  // The stream ended with `status`, or could not start, and is started again at `next_try`; shown until then.
-  // `evidence` of a start that failed.
+  // The stream ended with `status`, or could not start, and is started again at `next_try`; shown until then. What it
+  // has brought whole is kept, an unfinished transaction forgotten. `evidence` of a start that failed.
   void OnCaptureStopped(const absl::Status& status, absl::Time next_try = absl::InfinitePast(),
                         DatabaseEvidence evidence = {});
   void OnDatabaseReply(DatabaseReply reply);

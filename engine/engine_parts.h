@@ -48,11 +48,18 @@ struct Engine::Parts {
   // Inputs not worked on yet.
   CapturedItems captured;
   bool capture_restarted = false;
+  // Once `captured` is worked off, what is half here is not going to end; and the gate is told, which believes nothing
+  // from then on.
+  bool capture_stopped = false;
+  std::optional<DatabaseEvidence> stop_evidence;
   DatabaseLane database;
   std::optional<HubReply> push_reply, pull_reply;
   absl::Duration pull_round_trip;
   std::vector<std::optional<TableName>> retry_requests;
 
+  // Durable; the log itself may also hold a part of a captured transaction that the stream may yet forget.
+  ChainHead own_head;
+  int64_t events_total = 0;
   Lsn processed;  // End of the last transaction or keepalive worked on, in this stream.
   Lsn confirmed;
   bool position_wanted = false;  // The server waits for it.
@@ -68,6 +75,10 @@ struct Engine::Parts {
 
   // Forgets what the log has not: after a captured transaction that broke off.
   absl::Status Reset();
+  // The stream has ended: a captured transaction that is not whole is taken back, and comes again from its beginning.
+  absl::Status ForgetHalf();
+  void TellGateOfStop();
+  void NoteDurable();
   void WatchClock();
   // One round of all stages, in the order in which they rest on each other.
   absl::Status Work();

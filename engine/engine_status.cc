@@ -122,7 +122,7 @@ EngineStatus Engine::Status() const {
   status.events_captured = p.recorder->events();
   status.unattributed_transactions = p.recorder->counters().unattributed_transactions;
   status.false_tags = p.recorder->counters().false_tags;
-  status.events_total = p.log->EventCount();
+  status.events_total = p.events_total;
   status.unsettled = p.unsettled->count();
   status.parked = p.unsettled->parked_count();
   status.conflicts = p.conflicts->count();
@@ -133,7 +133,7 @@ EngineStatus Engine::Status() const {
     OriginStatus one;
     one.origin = origin;
     one.own = origin == p.own;
-    const ChainHead head = p.log->Head(origin);
+    const ChainHead head = one.own ? p.own_head : p.log->Head(origin);
     one.head = head.last;
     one.complete = head.complete;
     one.projected = one.own ? head.complete : p.state->Projected(origin);
