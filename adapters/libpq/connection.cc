@@ -49,6 +49,17 @@ constexpr Setting kPinned[] = {
     {"idle_in_transaction_session_timeout", "0"},
 };
 
+// Younger than the oldest server we speak with, which would refuse a session that names them: set once it is known. A
+// session of ours may be idle for days between two changes of a table's shape, and decode one transaction for hours.
+struct YoungSetting {
+  int since;  // server_version().
+  Setting setting;
+};
+constexpr YoungSetting kPinnedSince[] = {
+    {140000, {"idle_session_timeout", "0"}},
+    {170000, {"transaction_timeout", "0"}},
+};
+
 // These mean something only in sessions that run statements.
 constexpr Setting kPinnedForStatements[] = {
     {"default_transaction_isolation", "read committed"},
@@ -268,15 +279,20 @@ absl::Status Connection::Establish() {
     if (next == PGRES_POLLING_FAILED) return ConnectionError();
   }
   PQsetnonblocking(connection_, 1);
-  if (options_.replication || !options_.pin_settings) return absl::OkStatus();
+  if (!options_.replication && !options_.pin_settings) return absl::OkStatus();
   std::string sql;
   const auto set = [&](absl::string_view name, absl::string_view value) {
     absl::StrAppend(&sql, "SET ", name, " = ", QuoteLiteral(value), ";");
   };
-  for (const Setting& setting : kPinned) set(setting.name, setting.value);
-  for (const Setting& setting : kPinnedForStatements) set(setting.name, setting.value);
-  for (const auto& [name, value] : options_.settings) set(name, value);
-  return ExecuteScript(sql).status();
+  for (const auto& [since, setting] : kPinnedSince) {
+    if (server_version() >= since) set(setting.name, setting.value);
+  }
+  if (!options_.replication) {
+    for (const Setting& setting : kPinned) set(setting.name, setting.value);
+    for (const Setting& setting : kPinnedForStatements) set(setting.name, setting.value);
+    for (const auto& [name, value] : options_.settings) set(name, value);
+  }
+  return sql.empty() ? absl::OkStatus() : ExecuteScript(sql).status();
 }
 
 absl::Status Connection::ConnectionError() {

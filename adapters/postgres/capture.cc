@@ -37,8 +37,7 @@ absl::Status PostgresCapture::Start() {
   delivered_ = 0;
   confirmed_ = 0;  // Before the first delivery the server's own position stands.
   evidence_ = {};
-  ASSAY_ASSIGN_OR_RETURN(catalog_, Connection::Open(options_.conninfo, {.application_name = "assay capture catalog",
-                                                                        .interrupt = options_.interrupt}));
+  ASSAY_RETURN_IF_ERROR(OpenCatalog());
   absl::Status status = CheckServer();
   // The server needs a moment to see that our stream before this one has ended.
   for (const absl::Time limit = SteadyNow() + kOldStreamMax;
@@ -67,6 +66,23 @@ absl::Status PostgresCapture::Start() {
   // What was read of the catalog was read of the same server, if that session lives on.
   if (!catalog_->StillOpen()) return End(absl::UnavailableError("the server was restarted while capture was starting"));
   next_status_ = SteadyNow() + status_interval_;
+  return absl::OkStatus();
+}
+
+absl::Status PostgresCapture::OpenCatalog() {
+  ASSAY_ASSIGN_OR_RETURN(catalog_, Connection::Open(options_.conninfo, {.application_name = "assay capture catalog",
+                                                                        .interrupt = options_.interrupt}));
+  return absl::OkStatus();
+}
+
+absl::Status PostgresCapture::KeepCatalog() {
+  if (catalog_->StillOpen()) return absl::OkStatus();
+  ASSAY_RETURN_IF_ERROR(OpenCatalog());
+  const auto same =
+      catalog_->Execute("SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = $1 AND active_pid = $2",
+                        {options_.slot, absl::StrCat(stream_->backend_pid())});
+  if (!same.ok()) return AnnotateSql(same.status(), "ask whose stream this is");
+  if (same->rows() != 1) return absl::UnavailableError("the catalog is asked of another server than the stream's");
   return absl::OkStatus();
 }
 
@@ -388,6 +404,7 @@ absl::Status PostgresCapture::TakeData(pgoutput::Message message, CaptureBatch& 
 absl::Status PostgresCapture::TakeRelation(pgoutput::Relation message) {
   const uint32_t oid = message.oid;
   StreamRelation& known = relations_[oid];
+  ASSAY_RETURN_IF_ERROR(KeepCatalog());
   ASSAY_ASSIGN_OR_RETURN(known, DescribeRelation(*catalog_, xid_, std::move(message), known.shape));
   return absl::OkStatus();
 }

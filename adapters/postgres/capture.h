@@ -60,6 +60,9 @@ class PostgresCapture final : public CaptureSource {
   absl::Status Take(absl::string_view message, CaptureBatch& batch);
   absl::Status TakeData(pgoutput::Message message, CaptureBatch& batch);
   absl::Status TakeRelation(pgoutput::Relation message);
+  absl::Status OpenCatalog();
+  // As OpenCatalog, unless the session lives, while the stream runs: it must be the stream's server.
+  absl::Status KeepCatalog();
   absl::StatusOr<const StreamRelation*> RelationOf(uint32_t oid) const;
   std::vector<TupleValue> WholeOld(const StreamRelation& relation, std::vector<TupleValue> old_tuple, bool whole,
                                    const std::vector<TupleValue>& new_tuple) const;

@@ -73,6 +73,7 @@ TEST(ConnectionTest, SettingsHoldWhateverDatabaseAndRoleSay) {
           "ALTER DATABASE postgres SET synchronous_commit = off; ALTER DATABASE postgres SET statement_timeout = '7s';"
           "ALTER ROLE postgres SET intervalstyle = 'iso_8601'; ALTER ROLE postgres SET extra_float_digits = -3;"
           "ALTER ROLE postgres SET bytea_output = 'escape'; ALTER ROLE postgres SET standard_conforming_strings = off;"
+          "ALTER ROLE postgres SET idle_session_timeout = '3s';"
           "ALTER ROLE postgres SET search_path = 'evil'; ALTER ROLE postgres SET default_transaction_read_only = on");
   auto connection = Connection::Open(server->Url(), {.settings = {{"lock_timeout", "250ms"}}});
   ASSERT_TRUE(connection.ok()) << connection.status();
@@ -83,6 +84,8 @@ TEST(ConnectionTest, SettingsHoldWhateverDatabaseAndRoleSay) {
               " '\\x00ff'::bytea AS bytes, '2024-01-01 00:00+00'::timestamptz AS time,"
               " current_setting('synchronous_commit') AS synchronous_commit,"
               " current_setting('statement_timeout') AS statement_timeout, current_setting('lock_timeout') AS lock_timeout,"
+              " current_setting('idle_session_timeout') AS idle_session_timeout,"
+              " current_setting('transaction_timeout', true) AS transaction_timeout,"
               " current_schemas(false) AS schemas, current_setting('transaction_read_only') AS read_only");
   ASSERT_TRUE(values.ok()) << values.status();
   EXPECT_EQ(values->Text(0, "date"), "2024-03-04");
@@ -93,6 +96,9 @@ TEST(ConnectionTest, SettingsHoldWhateverDatabaseAndRoleSay) {
   EXPECT_EQ(values->Text(0, "synchronous_commit"), "on");
   EXPECT_EQ(values->Text(0, "statement_timeout"), "0");
   EXPECT_EQ(values->Text(0, "lock_timeout"), "250ms");
+  EXPECT_EQ(values->Text(0, "idle_session_timeout"), "0");
+  // NULL, which reads as empty, before PostgreSQL 17.
+  EXPECT_EQ(values->Text(0, "transaction_timeout"), (*connection)->server_version() < 170000 ? "" : "0");
   EXPECT_EQ(values->Text(0, "schemas"), "{}");
   EXPECT_EQ(values->Text(0, "read_only"), "off");
 }

@@ -403,6 +403,17 @@ TEST_F(CaptureTest, KilledWalsenderEndsTheStreamAndStartGoesOn) {
   EXPECT_THAT(Captured(), ElementsAre("insert public.t (id=1 v=a)"));
 }
 
+// The session in which the catalog is asked may be idle for days; whoever ends it meanwhile does not end the stream.
+TEST_F(CaptureTest, TheCatalogSessionIsOpenedAnewWhenItIsGone) {
+  StartWithTable();
+  harness_->Enrol("u", "id int PRIMARY KEY");
+  Sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'assay capture catalog'"
+      " AND datname = current_database()");
+  Sql("INSERT INTO t VALUES (1, 'a')");
+  Sql("INSERT INTO u VALUES (2)");
+  EXPECT_THAT(Captured(), ElementsAre("insert public.t (id=1 v=a)", "insert public.u (id=2)"));
+}
+
 TEST(CaptureServerTest, ImpatientServerIsKeptContent) {
   ASSAY_START_POSTGRES(server, {.settings = {{"wal_sender_timeout", "2s"}}});
   BranchDatabase harness(*server);
