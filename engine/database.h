@@ -108,6 +108,9 @@ struct DatabaseEvidence {
   // assay.progress: the last projection that committed, and the log it belongs to. nullopt: not there.
   std::optional<uint64_t> batch;
   std::optional<OriginId> origin;
+  // A projection was under way when `batch` was read: it may have been captured already, and `batch` be behind the log
+  // only because its COMMIT cannot be seen yet.
+  bool projecting = false;
 };
 
 class CaptureSource {

@@ -96,6 +96,16 @@ absl::Status PostgresCapture::Examine() {
   const std::string flushed = system->String(0, "xlogpos");
   ASSAY_ASSIGN_OR_RETURN(evidence_.flushed, ParseLsn(flushed));
   evidence_.known = true;
+  // A projection is decoded, and lands in the log, a moment before its COMMIT can be seen; while a synchronous standby
+  // stalls, that may be an hour. It holds its lock until then, so whoever finds no lock first sees all that have
+  // landed.
+  ASSAY_ASSIGN_OR_RETURN(
+      const Result projecting,
+      catalog_->Execute("SELECT EXISTS (SELECT FROM pg_catalog.pg_locks"
+                        "  WHERE locktype = 'relation' AND relation = pg_catalog.to_regclass('assay.progress')"
+                        "    AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
+                        "    AND mode = 'RowExclusiveLock' AND granted) AS projecting"));
+  evidence_.projecting = projecting.Bool(0, "projecting");
   // Made by `assay init`, as a row to update; a database without it, or one that keeps it from us, shows nothing.
   const auto progress = catalog_->Execute("SELECT batch, origin FROM assay.progress");
   if (!progress.ok() && !catalog_->usable()) return progress.status();

@@ -117,7 +117,7 @@ Judgement Judge(const LogEvidence& log, const DatabaseEvidence& database) {
             absl::StrCat("the database has projection ", *database.batch, ", and the log knows only of ",
                          log.batch_asked, ": the log file was restored from a copy")};
   }
-  if (database.batch.has_value() && *database.batch < log.batch_landed) {
+  if (database.batch.has_value() && *database.batch < log.batch_landed && !database.projecting) {
     return DatabaseBehind(absl::StrCat("the database has seen projection ", *database.batch,
                                        ", and the log has captured number ", log.batch_landed));
   }

@@ -414,6 +414,30 @@ TEST_F(CaptureTest, TheCatalogSessionIsOpenedAnewWhenItIsGone) {
   EXPECT_THAT(Captured(), ElementsAre("insert public.t (id=1 v=a)", "insert public.u (id=2)"));
 }
 
+// It is decoded, and so in the log, while its COMMIT waits for a standby that is away.
+TEST(CaptureServerTest, AProjectionThatCannotBeSeenYetIsTold) {
+  ASSAY_START_POSTGRES(server, {});
+  BranchDatabase harness(*server);
+  harness.Sql("ALTER TABLE assay.progress ADD COLUMN origin text");
+  server->Configure("synchronous_standby_names", "nobody");
+  ASSERT_TRUE(server->Reload().ok());
+  std::thread projection([&] { harness.Sql("UPDATE assay.progress SET batch = 7"); });
+  for (int i = 0; i < 500 && harness.Value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "0";
+       ++i) {
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  ASSERT_TRUE(harness.capture().Start().ok());
+  const DatabaseEvidence waiting = harness.capture().Evidence();
+  server->Configure("synchronous_standby_names", "");
+  ASSERT_TRUE(server->Reload().ok());
+  projection.join();
+  EXPECT_EQ(waiting.batch, 0u);
+  EXPECT_TRUE(waiting.projecting);
+  ASSERT_TRUE(harness.capture().Start().ok());
+  EXPECT_EQ(harness.capture().Evidence().batch, 7u);
+  EXPECT_FALSE(harness.capture().Evidence().projecting);
+}
+
 TEST(CaptureServerTest, ImpatientServerIsKeptContent) {
   ASSAY_START_POSTGRES(server, {.settings = {{"wal_sender_timeout", "2s"}}});
   BranchDatabase harness(*server);
