@@ -254,9 +254,9 @@ absl::Status Engine::Parts::StepHub() {
     ASSAY_RETURN_IF_ERROR(TakeHubReply(*std::exchange(*reply, std::nullopt)));
   }
   if (MayAskHub() && !pusher->busy()) ASSAY_RETURN_IF_ERROR(session->Step(paused));
-  if (!MaySync()) return absl::OkStatus();
+  if (!MayPull()) return absl::OkStatus();
   const bool may_append = !MayProject() || !projector->folding();
-  return Annotate(puller->Step(paused, may_append, Report()), "append what was pulled");
+  return Annotate(puller->Step(paused, may_append, session->open(), Report()), "append what was pulled");
 }
 
 absl::Status Engine::Parts::Work() {
@@ -289,7 +289,7 @@ absl::Status Engine::Parts::Work() {
   ASSAY_RETURN_IF_ERROR(StepHub());
   if (puller->HasCallAhead()) return absl::OkStatus();
   projector->GiveUp(puller->GivenUp());
-  projector->ExpectMore(MaySync() && puller->more());
+  projector->ExpectMore(MayPull() && puller->more());
   if (MayProject()) {
     const bool idle = captured.empty() || recorder->InEcho();
     ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep, idle), "project"));
@@ -345,7 +345,7 @@ absl::Status Engine::Step(const std::function<void(Call)>& begin) {
   p.confirmed = std::min(p.processed, p.recorder->captured().position);
 
   p.TakeDueCalls();
-  p.has_work |= (p.MayProject() && p.projector->HasWork()) || (p.MaySync() && p.puller->HasWork());
+  p.has_work |= (p.MayProject() && p.projector->HasWork()) || (p.MayPull() && p.puller->HasWork());
   return absl::OkStatus();
 }
 
@@ -369,7 +369,8 @@ absl::Time Engine::NextWake() const {
   if (p.MayProject()) wake = std::min(wake, p.projector->NextWake());
   if (p.gate->state() == RestoreState::kNormal && p.processed > p.recorder->captured().position)
     wake = std::min(wake, p.position_at);
-  if (p.MaySync() && !p.paused) wake = std::min({wake, p.pusher->NextWake(), p.puller->NextWake()});
+  if (p.MaySync() && !p.paused) wake = std::min(wake, p.pusher->NextWake());
+  if (p.MayPull() && !p.paused) wake = std::min(wake, p.puller->NextWake());
   if (p.MayAskHub() && !p.session->open() && !p.paused) wake = std::min(wake, p.session->NextWake());
   return wake;
 }

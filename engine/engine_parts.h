@@ -100,6 +100,8 @@ struct Engine::Parts {
   // A database that cannot be reached tells nothing against what the log has.
   bool MayAskHub() const;
   bool MaySync() const { return MayAskHub() && session->open(); }
+  // A session is for who writes at the hub. A hub that opens none now, as one that is read-only, may still give.
+  bool MayPull() const { return MayAskHub() && session->asked() && session->refusal().empty(); }
 
   BranchReport Report() const;
   std::string State() const;

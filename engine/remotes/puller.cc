@@ -112,13 +112,14 @@ void Puller::DropAhead() {
   next_pull_ = absl::InfinitePast();
 }
 
-void Puller::Ask(const BranchReport& report) {
+void Puller::Ask(bool may_report, const BranchReport& report) {
   const absl::Time now = clock_->Now();
   if (Steady(report.state) != Steady(told_state_) && heartbeat_.failures == 0) {
     next_heartbeat_ = std::min(next_heartbeat_, heard_ + kHeartbeatIntervalMin);
   }
+  const absl::Time next_heartbeat = may_report ? next_heartbeat_ : absl::InfiniteFuture();
   const bool may_try = now >= link_.next_try;
-  if (may_try && now >= next_heartbeat_ && link_.status.ok() && last_pull_ != absl::InfinitePast()) {
+  if (may_try && now >= next_heartbeat && link_.status.ok() && last_pull_ != absl::InfinitePast()) {
     call_ = HubHeartbeat{report};
     told_state_ = report.state;
     busy_ = true;
@@ -131,16 +132,16 @@ void Puller::Ask(const BranchReport& report) {
     call_ = std::move(pull);
     busy_ = true;
   } else {
-    wake_ = std::max(link_.next_try, std::min({next_pull_, next_heartbeat_, intake_.NextRetry()}));
+    wake_ = std::max(link_.next_try, std::min({next_pull_, next_heartbeat, intake_.NextRetry()}));
   }
 }
 
-absl::Status Puller::Step(bool paused, bool may_append, const BranchReport& report) {
+absl::Status Puller::Step(bool paused, bool may_append, bool may_report, const BranchReport& report) {
   wake_ = absl::InfiniteFuture();
   if (!config_.has_hub) return absl::OkStatus();
   more_ &= !paused;
   if (!busy_ && !paused && MayAskAhead()) {
-    Ask(report);
+    Ask(may_report, report);
     if (call_.has_value()) return absl::OkStatus();
   }
   if (HasWork() && !may_append) return absl::OkStatus();
@@ -155,7 +156,7 @@ absl::Status Puller::Step(bool paused, bool may_append, const BranchReport& repo
       ahead_.reset();
     }
   }
-  if (!busy_ && !paused && !HasWork()) Ask(report);
+  if (!busy_ && !paused && !HasWork()) Ask(may_report, report);
   return absl::OkStatus();
 }
 

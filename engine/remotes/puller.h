@@ -46,8 +46,8 @@ class Puller {
   void SetInterval(absl::Duration interval);
 
   // Inside a LogFile transaction: appends what has come, unless that should wait, and puts the next call into TakeCall
-  // when one is due.
-  absl::Status Step(bool paused, bool may_append, const BranchReport& report);
+  // when one is due. `may_report`: the session is open, without which the hub takes no heartbeat.
+  absl::Status Step(bool paused, bool may_append, bool may_report, const BranchReport& report);
   bool HasWork() const { return !pulled_.empty(); }
   // It should be on its way before anything else is done.
   bool HasCallAhead() const { return call_.has_value() && HasWork(); }
@@ -79,7 +79,7 @@ class Puller {
   PullRequest NextRequest();
   // What was asked for ahead follows what was not appended in the end.
   void DropAhead();
-  void Ask(const BranchReport& report);
+  void Ask(bool may_report, const BranchReport& report);
   void Failed(absl::Status status);
   void MeasureOffset(absl::Time hub_time, absl::Duration round_trip);
 

@@ -380,6 +380,22 @@ TEST_F(EngineTest, NothingIsPushedOrPulledBeforeTheSessionIsOpen) {
   EXPECT_FALSE(under_way_.contains(Lane::kHubPush)) << "all is there";
 }
 
+// As Supabase makes it when its disk is full: it takes nothing, and still gives.
+TEST_F(EngineTest, AHubThatOpensNoSessionIsPulledFrom) {
+  UseHub();
+  StartCapture();
+  Sell(0x500, "1");
+  Step();
+  ASSERT_TRUE(Take<HubOpenSession>(Lane::kHubPush).has_value());
+  Answer(Lane::kHubPush, absl::StatusOr<SessionReply>(absl::ResourceExhaustedError("hub: it is read-only")));
+  Step();
+  EXPECT_FALSE(under_way_.contains(Lane::kHubPush)) << "nothing is pushed without a session";
+  AnswerPull();
+  EXPECT_FALSE(under_way_.contains(Lane::kHubPull)) << "nor is it told how this branch is";
+  EXPECT_THAT(engine_->Status().problems, Contains(Field(&Problem::detail, HasSubstr("read-only"))));
+  EXPECT_EQ(engine_->Status().last_pull, clock_.now);
+}
+
 TEST_F(EngineTest, ARefusedSessionHaltsAllButCapture) {
   UseHub();
   StartCapture();

@@ -31,11 +31,11 @@ class PullerTest : public ::testing::Test {
   }
 
   // What it does next: a call, or nothing.
-  std::optional<HubCall> Step(bool may_append, const std::string& state = "running") {
+  std::optional<HubCall> Step(bool may_append, const std::string& state = "running", bool may_report = true) {
     BranchReport report;
     report.state = state;
     EXPECT_TRUE(file_->Begin().ok());
-    EXPECT_TRUE(puller_->Step(/*paused=*/false, may_append, report).ok());
+    EXPECT_TRUE(puller_->Step(/*paused=*/false, may_append, may_report, report).ok());
     EXPECT_TRUE(file_->Commit().ok());
     return puller_->TakeCall();
   }
@@ -102,6 +102,19 @@ TEST_F(PullerTest, CatchingUpIsNoOtherState) {
   Settle();
   clock_.now += absl::Seconds(10);
   EXPECT_EQ(Next("catching-up"), "");
+}
+
+TEST_F(PullerTest, WithoutASessionItPullsAndTellsNothing) {
+  for (int i = 0; i < 3; ++i) {
+    const std::optional<HubCall> call = Step(/*may_append=*/true, "offline", /*may_report=*/false);
+    ASSERT_TRUE(call.has_value());
+    EXPECT_TRUE(std::holds_alternative<HubPull>(*call));
+    Pulled();
+    EXPECT_FALSE(Step(/*may_append=*/true, "offline", /*may_report=*/false).has_value());
+    EXPECT_GE(puller_->NextWake(), clock_.now + absl::Minutes(1));
+    clock_.now += config_.hub_interval;
+  }
+  EXPECT_EQ(Next(), "heartbeat running") << "as soon as it may";
 }
 
 // Another branch's chain, which comes an event at a time.
