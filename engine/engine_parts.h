@@ -69,6 +69,8 @@ struct Engine::Parts {
   Link capture_link{absl::ZeroDuration(), absl::ZeroDuration()};  // The host says when it is tried again.
   absl::Status hints = absl::UnavailableError("not listening yet");
   bool hints_told = false;
+  // Since when this branch has not been in step, without a moment in between; InfiniteFuture: it is.
+  absl::Time behind_since = absl::InfiniteFuture();
   absl::Time newest_now = absl::InfinitePast();  // The clock's newest time in this process.
   bool has_work = true;
   std::vector<Call> calls;
@@ -103,7 +105,7 @@ struct Engine::Parts {
   // A session is for who writes at the hub. A hub that opens none now, as one that is read-only, may still give.
   bool MayPull() const { return MayAskHub() && session->asked() && session->refusal().empty(); }
 
-  BranchReport Report() const;
+  BranchReport Report();
   std::string State() const;
   // The problems that change the branch's word: known without asking the log, since each Step reports that word.
   std::vector<Problem> StateProblems() const;

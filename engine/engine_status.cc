@@ -6,8 +6,14 @@
 #include "engine/engine_parts.h"
 
 namespace assay {
+namespace {
 
-BranchReport Engine::Parts::Report() const {
+// With every change that comes by a branch is catching up for a moment. To the others it is so from then on.
+constexpr absl::Duration kMoment = absl::Seconds(10);
+
+}  // namespace
+
+BranchReport Engine::Parts::Report() {
   BranchReport report;
   report.name = config.branch_name;
   report.number = config.branch_number;
@@ -18,6 +24,9 @@ BranchReport Engine::Parts::Report() const {
   }
   report.parked = unsettled->parked_count();
   report.state = State();
+  const absl::Time now = clock->Now();
+  behind_since = report.state == "running" ? absl::InfiniteFuture() : std::min(behind_since, now);
+  if (report.state == "catching-up" && now - behind_since < kMoment) report.state = "running";
   return report;
 }
 

@@ -142,12 +142,13 @@ Sentence Writer::InStep() const {
     if (!branch.active || branch.report.origin == engine_.origin) continue;
     const std::string& state = branch.report.state;
     const bool heard = hub_now - branch.last_seen <= OnlineFor(engine_);
-    // Catching up alternates with being in step, with every change that comes by.
-    if (heard && (state == "running" || state == "catching-up")) {
+    // A branch that is behind for a moment only, as with every change that comes by, says that it is running.
+    if (heard && state == "running") {
       ++in_step;
     } else if (++not_in_step <= kBranchesNamed) {
-      named.push_back(
-          absl::StrCat(branch.report.name, heard ? absl::StrCat(" is ", state) : " has not been heard lately"));
+      named.push_back(absl::StrCat(branch.report.name, !heard                   ? " has not been heard lately"
+                                                       : state == "catching-up" ? " is catching up"
+                                                                                : absl::StrCat(" is ", state)));
     }
   }
   if (in_step + not_in_step == 0) return sentence;

@@ -14,9 +14,6 @@ constexpr absl::Duration kHeartbeatInterval = absl::Seconds(30);
 // A branch that has come to another state says so before that.
 constexpr absl::Duration kHeartbeatIntervalMin = absl::Seconds(5);
 
-// Catching up and being done with it alternate with every change that comes by.
-absl::string_view Steady(absl::string_view state) { return state == "catching-up" ? "running" : state; }
-
 }  // namespace
 
 void Puller::Failed(absl::Status status) {
@@ -114,7 +111,7 @@ void Puller::DropAhead() {
 
 void Puller::Ask(bool may_report, const BranchReport& report) {
   const absl::Time now = clock_->Now();
-  if (Steady(report.state) != Steady(told_state_) && heartbeat_.failures == 0) {
+  if (report.state != told_state_ && heartbeat_.failures == 0) {
     next_heartbeat_ = std::min(next_heartbeat_, heard_ + kHeartbeatIntervalMin);
   }
   const absl::Time next_heartbeat = may_report ? next_heartbeat_ : absl::InfiniteFuture();

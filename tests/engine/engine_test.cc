@@ -396,6 +396,38 @@ TEST_F(EngineTest, AHubThatOpensNoSessionIsPulledFrom) {
   EXPECT_EQ(engine_->Status().last_pull, clock_.now);
 }
 
+// With every change that comes by a branch is behind for a moment. Who stays behind is not in step.
+TEST_F(EngineTest, OnlyWhoStaysBehindTellsTheOthersSo) {
+  UseHub();
+  StartCapture();
+  OpenSession();
+  AnswerPull();
+  const auto tell = [&]() -> std::string {
+    Step();
+    const std::optional<HubHeartbeat> heartbeat = Take<HubHeartbeat>(Lane::kHubPull);
+    if (!heartbeat.has_value()) return "nothing";
+    Answer(Lane::kHubPull, absl::StatusOr<HeartbeatReply>(HeartbeatReply{.hub_time = clock_.now}));
+    Step();
+    return heartbeat->report.state;
+  };
+  EXPECT_EQ(tell(), "starting");
+  clock_.now += absl::Seconds(5);
+  EXPECT_EQ(tell(), "running");
+  Step();
+  engine_->OnHubHint();
+  Step();
+  ASSERT_TRUE(Take<HubPull>(Lane::kHubPull).has_value());
+  PullReply reply;  // There is more at the hub than it gives now.
+  reply.heads.hub_time = clock_.now;
+  reply.heads.heads[test::Origin(7)] = {.last = {5}, .complete = {5}};
+  Answer(Lane::kHubPull, absl::StatusOr<PullReply>(std::move(reply)));
+  clock_.now += absl::Seconds(30);
+  EXPECT_EQ(tell(), "running") << "it may be a change that has just come";
+  EXPECT_EQ(engine_->Status().state, "catching-up");
+  clock_.now += absl::Seconds(30);
+  EXPECT_EQ(tell(), "catching-up");
+}
+
 TEST_F(EngineTest, ARefusedSessionHaltsAllButCapture) {
   UseHub();
   StartCapture();

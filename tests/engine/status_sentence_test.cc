@@ -173,10 +173,17 @@ const std::vector<Case>& Cases() {
        [](DaemonStatus& s) {
          AddBranch(s, 1, "mumbai-1", "running");
          AddBranch(s, 2, "pune-1", "running");
-         AddBranch(s, 3, "surat-1", "catching-up");
+         AddBranch(s, 3, "surat-1", "running");
          AddBranch(s, 4, "old-shop", "", absl::Hours(2000), /*active=*/false);
        },
        Tone::kOk, "All is well: 3 branches are in step.", "Last sync 3 min ago, at 14:32. Next look in 2 min."},
+      {"who is still catching up is not in step",
+       [](DaemonStatus& s) {
+         AddBranch(s, 2, "pune-1", "running");
+         AddBranch(s, 3, "surat-1", "catching-up");
+       },
+       Tone::kOk, "This branch is in step. surat-1 is catching up; 1 other is in step.",
+       "Last sync 3 min ago, at 14:32. Next look in 2 min."},
       {"another branch's trouble is named and does not colour this one",
        [](DaemonStatus& s) {
          AddBranch(s, 2, "nashik-1", "halted");

@@ -98,12 +98,6 @@ TEST_F(PullerTest, AnotherStateIsToldSoon) {
   EXPECT_EQ(Next("stopped"), "heartbeat stopped");
 }
 
-TEST_F(PullerTest, CatchingUpIsNoOtherState) {
-  Settle();
-  clock_.now += absl::Seconds(10);
-  EXPECT_EQ(Next("catching-up"), "");
-}
-
 TEST_F(PullerTest, WithoutASessionItPullsAndTellsNothing) {
   for (int i = 0; i < 3; ++i) {
     const std::optional<HubCall> call = Step(/*may_append=*/true, "offline", /*may_report=*/false);
