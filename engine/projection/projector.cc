@@ -11,7 +11,7 @@ namespace assay {
 namespace {
 
 constexpr uint32_t kAttemptsBeforeLocking = 3;
-constexpr size_t kRetryRowsMax = 500;
+constexpr size_t kRetryRowsMax = 10'000;  // Where all of them were written so far; a portion begins with fewer.
 constexpr size_t kShrunkRowsMin = 8;
 // How long a batch that is not full waits for events that are on their way: the more of them it spans, the fewer rows
 // are written.

@@ -16,6 +16,21 @@ constexpr char kColumns[] =
     "SELECT table_id, key_hash, key, held_known, held, cause, sqlstate, origin, sequence, since_ms, retry_at_ms, "
     "attempts, revision FROM unsettled ";
 
+// Where more than a portion is parked, this much of the time until the next try is for each of them. They are tried at
+// the ticks, a portion together: a projection has a price of its own.
+constexpr int64_t kEachMs = 20;
+constexpr int64_t kTickMs = 5'000;
+constexpr size_t kPortionMax = 1 << 16;
+// Of the causes that went at a time, those of the most rows say which others to try.
+constexpr size_t kCausesMax = 4;
+
+// Spread evenly by the key: a number that stays the same, and needs no randomness.
+int64_t SpreadMs(const KeyHash& key, int64_t parked) {
+  uint64_t bits = 0;
+  for (size_t i = 0; i < 4; ++i) bits = bits << 8 | key[i];
+  return static_cast<int64_t>(bits % static_cast<uint64_t>(2 * parked)) * kEachMs;
+}
+
 // Nobody knows what PostgreSQL holds of it: it is looked at, and at once.
 void SetUnknown(bool there, UnsettledRow* row) {
   row->held_known = false;
@@ -52,6 +67,9 @@ absl::Status UnsettledRows::Load() {
   if (!row) return MalformedTable(kTable);
   count_ = counts.Int(0);
   parked_count_ = counts.Int(1);
+  settled_.clear();
+  failed_ = false;
+  portion_ = kPortionMin;
   return absl::OkStatus();
 }
 
@@ -128,8 +146,14 @@ absl::StatusOr<UnsettledRows::Entry> UnsettledRows::BeginFailure(const RowRef& r
 }
 
 absl::Status UnsettledRows::ParkUntilRetry(Entry entry, int64_t now_ms) {
-  entry.row.retry_at_ms = now_ms + absl::ToInt64Milliseconds(RetryDelay(entry.row.attempts));
+  int64_t& retry_at_ms = entry.row.retry_at_ms;
+  retry_at_ms = now_ms + absl::ToInt64Milliseconds(RetryDelay(entry.row.attempts));
+  if (parked_count_ > static_cast<int64_t>(kPortionMin)) {
+    retry_at_ms = std::max(retry_at_ms, now_ms + SpreadMs(entry.row.row.key, parked_count_));
+    retry_at_ms += (kTickMs - retry_at_ms % kTickMs) % kTickMs;
+  }
   ++entry.row.attempts;
+  failed_ = true;
   return Write(entry);
 }
 
@@ -161,7 +185,30 @@ absl::Status UnsettledRows::Settle(const RowRef& row) {
   if (!known.has_value()) return absl::OkStatus();
   ASSAY_RETURN_IF_ERROR(erase_.BindInt(1, row.table.value).BindBlob(2, View(row.key)).Run());
   --count_;
-  if (!known->cause.empty()) --parked_count_;
+  if (known->cause.empty()) return absl::OkStatus();
+  --parked_count_;
+  ++settled_[{row.table, known->cause}];
+  return absl::OkStatus();
+}
+
+absl::Status UnsettledRows::WakeThoseLikeTheSettled() {
+  if (settled_.empty()) return absl::OkStatus();
+  std::vector<std::pair<int64_t, const std::pair<TableId, std::string>*>> causes;
+  for (const auto& [cause, rows] : settled_) causes.emplace_back(rows, &cause);
+  const size_t count = std::min(kCausesMax, causes.size());
+  std::partial_sort(
+      causes.begin(), causes.begin() + static_cast<std::ptrdiff_t>(count), causes.end(),
+      [](const auto& a, const auto& b) { return a.first != b.first ? a.first > b.first : *a.second < *b.second; });
+  ASSAY_ASSIGN_OR_RETURN(
+      Statement wake,
+      file_->Prepare("UPDATE unsettled SET retry_at_ms = 0 WHERE table_id = ?1 AND key_hash IN (SELECT key_hash FROM "
+                     "unsettled WHERE table_id = ?1 AND cause = ?2 AND retry_at_ms > 0 LIMIT ?3)"));
+  for (size_t i = 0; i < count; ++i) {
+    const auto& [table, cause] = *causes[i].second;
+    const int64_t rows = std::max(2 * causes[i].first, static_cast<int64_t>(kPortionMin));
+    ASSAY_RETURN_IF_ERROR(wake.BindInt(1, table.value).BindText(2, cause).BindInt(3, rows).Run());
+  }
+  settled_.clear();
   return absl::OkStatus();
 }
 
@@ -246,11 +293,17 @@ absl::StatusOr<int64_t> UnsettledRows::RetryNow(std::optional<TableId> table) {
 }
 
 absl::StatusOr<std::vector<UnsettledRow>> UnsettledRows::Due(int64_t now_ms, size_t count_max) {
+  if (std::exchange(failed_, false)) {
+    portion_ = kPortionMin;
+  } else if (!settled_.empty()) {
+    portion_ = std::min(portion_ * 2, kPortionMax);
+  }
+  ASSAY_RETURN_IF_ERROR(WakeThoseLikeTheSettled());
   if (count_ == 0) return std::vector<UnsettledRow>();
   ASSAY_ASSIGN_OR_RETURN(
       Statement rows,
       file_->Prepare(absl::StrCat(kColumns, "WHERE retry_at_ms <= ?1 ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
-  rows.BindInt(1, now_ms).BindInt(2, static_cast<int64_t>(count_max));
+  rows.BindInt(1, now_ms).BindInt(2, static_cast<int64_t>(std::min(portion_, count_max)));
   return ReadAll(rows);
 }
 

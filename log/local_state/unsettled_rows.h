@@ -9,9 +9,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -60,6 +62,9 @@ struct ParkCause {
 
 class UnsettledRows {
  public:
+  // Up to so many parked rows each is tried by its own time, and so many make a portion to begin with.
+  static constexpr size_t kPortionMin = 500;
+
   static absl::StatusOr<std::unique_ptr<UnsettledRows>> Open(LogFile* file, EventLog* log);
   UnsettledRows(const UnsettledRows&) = delete;
   UnsettledRows& operator=(const UnsettledRows&) = delete;
@@ -77,10 +82,10 @@ class UnsettledRows {
   absl::Status Settle(const RowRef& row);
 
   // A projection could not write the row, or not all of it. Its key and cause are these now, and the next try comes
-  // after a while (RetryDelay). Unless it was parked before, this is the first failure: the event, `since_ms` and
-  // `attempts` begin anew.
-  // Refused: PostgreSQL took nothing, and holds what it held. `held_if_settled` is what that was if the row was
-  // settled.
+  // after a while: RetryDelay, and longer where many wait, so that all of them together are tried a few a second. That
+  // notices soon when a table or a column appears, and costs next to nothing until it does. Unless it was parked
+  // before, this is the first failure: the event, `since_ms` and `attempts` begin anew. Refused: PostgreSQL took
+  // nothing, and holds what it held. `held_if_settled` is what that was if the row was settled.
   absl::Status ParkRefused(const RowRef& row, const WaitingEvent& waiting, const ParkCause& cause,
                            const RowVersions& held_if_settled, int64_t now_ms);
   // Written, but for columns that are not here: PostgreSQL holds `held`.
@@ -113,7 +118,9 @@ class UnsettledRows {
 
   // ---- Lists ----
 
-  // Rows with retry_at_ms <= `now_ms`, oldest `since_ms` first.
+  // The next portion to be tried: rows with retry_at_ms <= `now_ms`, oldest `since_ms` first. What has become settled
+  // since the last portion makes others due that wait for the same cause in the same table, twice as many; portions
+  // double as well, up to `count_max`, as long as all of them is settled. Inside a LogFile transaction.
   absl::StatusOr<std::vector<UnsettledRow>> Due(int64_t now_ms, size_t count_max);
   // `parked_only`: those with a cause.
   absl::StatusOr<std::vector<UnsettledRow>> List(bool parked_only, size_t count_max);
@@ -137,11 +144,16 @@ class UnsettledRows {
                                      int64_t now_ms);
   absl::Status ParkUntilRetry(Entry entry, int64_t now_ms);
   absl::Status Write(const Entry& entry);
+  absl::Status WakeThoseLikeTheSettled();
 
   LogFile* file_;
   LogFile::Participation participation_;
   EventLog* log_;
   int64_t count_ = 0, parked_count_ = 0;
+  // Since the last portion: how many parked rows of a table were settled, by their cause; and whether any was parked.
+  std::map<std::pair<TableId, std::string>, int64_t> settled_;
+  bool failed_ = false;
+  size_t portion_ = kPortionMin;
   Statement find_, put_, erase_;
 };
 

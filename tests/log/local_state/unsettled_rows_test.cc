@@ -246,6 +246,66 @@ TEST_F(UnsettledRowsTest, RetryNowMakesTheRowsOfATableDue) {
   ExpectCounts(3, 3);
 }
 
+// A table that some branch has made and this one has not: a try for each of its rows every few seconds, for ever, would
+// cost the shop's database a tenth of a core.
+TEST_F(UnsettledRowsTest, ManyParkedRowsAreTriedAFewASecond) {
+  const ParkCause missing{"table public.extra is not enrolled here", "42P01"};
+  const auto park = [&](const RowRef& row, int64_t now_ms) {
+    ASSERT_OK(unsettled->ParkRefused(row, {"key", kA, {4}}, missing, {}, now_ms));
+  };
+  for (int i = 0; i < 3'000; ++i) park(Row(1, absl::StrCat(i)), kNow);
+  int64_t portions = 0, tries = 0;
+  constexpr int64_t kMinute = 60'000;
+  // The first round is over; then each minute is as the one before.
+  for (int64_t now_ms = kNow + kMinute; now_ms < kNow + 2 * kMinute;) {
+    const auto due = *unsettled->Due(now_ms, 10'000);
+    for (const UnsettledRow& row : due) park(row.row, now_ms);
+    portions += due.empty() ? 0 : 1;
+    tries += static_cast<int64_t>(due.size());
+    now_ms = std::max(now_ms + 1, **unsettled->NextRetryMs());
+  }
+  EXPECT_LE(portions, 24) << "each is a projection";
+  EXPECT_GE(portions, 10) << "what appears is noticed soon";
+  EXPECT_LE(tries, 6'000);
+  EXPECT_GE(tries, 1'500) << "and each has its turn";
+}
+
+TEST_F(UnsettledRowsTest, ASuccessMakesTwiceAsManyDueThatWaitForTheSame) {
+  constexpr int kRows = 20'000;
+  const ParkCause missing{"table public.extra is not enrolled here", "42P01"};
+  const auto key = [](int i) { return absl::StrCat(i); };
+  for (int i = 0; i < kRows; ++i) {
+    ASSERT_OK(unsettled->ParkRefused(Row(1, key(i)), {key(i), kA, {4}}, missing, {}, kNow));
+  }
+  ASSERT_OK(unsettled->ParkRefused(Row(1, "other"), {"other", kA, {4}}, kDuplicate, {}, kNow));
+  ASSERT_OK(unsettled->ParkRefused(Row(2, "elsewhere"), {"elsewhere", kA, {4}}, missing, {}, kNow));
+  EXPECT_THAT(*unsettled->Due(kNow, 10'000), IsEmpty());
+  // The table has appeared, and one of its rows was among those that were tried.
+  ASSERT_OK(unsettled->Settle(Row(1, key(0))));
+  int portions = 0;
+  for (auto due = *unsettled->Due(kNow, 10'000); !due.empty(); due = *unsettled->Due(kNow, 10'000)) {
+    ++portions;
+    for (const UnsettledRow& row : due) {
+      EXPECT_EQ(row.cause, missing.text);
+      EXPECT_EQ(row.row.table, TableId{1});
+      ASSERT_OK(unsettled->Settle(row.row));
+    }
+  }
+  EXPECT_LE(portions, 8);
+  ExpectCounts(2, 2);
+  // A portion that fails makes nobody due.
+  for (int i = 0; i < kRows; ++i) {
+    ASSERT_OK(unsettled->ParkRefused(Row(1, key(i)), {key(i), kA, {4}}, missing, {}, kNow));
+  }
+  ASSERT_OK(unsettled->Settle(Row(1, key(0))));
+  const auto due = *unsettled->Due(kNow, 10'000);
+  EXPECT_THAT(due, SizeIs(UnsettledRows::kPortionMin));
+  for (const UnsettledRow& row : due) {
+    ASSERT_OK(unsettled->ParkRefused(row.row, {row.key, kA, {4}}, missing, {}, kNow));
+  }
+  EXPECT_THAT(*unsettled->Due(kNow, 10'000), IsEmpty());
+}
+
 TEST_F(UnsettledRowsTest, RolledBackTransitionIsForgotten) {
   ASSERT_OK(unsettled->ParkRefused(kRow, Waiting(kA, 4), kDuplicate, {}, kNow));
   ASSERT_OK(file->Commit());
