@@ -640,14 +640,24 @@ END $$;
 
 -- ---- What the head office may call ------------------------------------------------------------------------------------------
 
--- `tables` as a whole: what is not in it is no longer granted.
+-- `tables` as a whole: what is not in it is no longer granted. A name that nobody has is a slip, once there are names to know.
 CREATE OR REPLACE FUNCTION assay_hub.set_grants(branch_name text, tables text[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  target integer := (SELECT number FROM assay_hub.branch WHERE name = branch_name);
+  target  integer := (SELECT number FROM assay_hub.branch WHERE name = branch_name);
+  unknown text;
 BEGIN
   IF target IS NULL THEN
     RAISE SQLSTATE 'ZA007' USING MESSAGE = format('no branch is called "%s"', branch_name);
+  END IF;
+  IF EXISTS (SELECT FROM assay_hub.segment AS s WHERE s.tables <> ARRAY['']) THEN
+    unknown := (SELECT string_agg(t, ', ' ORDER BY t) FROM unnest(tables) AS t
+                WHERE t <> '*' AND NOT EXISTS (SELECT FROM assay_hub.read_grant AS g WHERE g.table_name = t)
+                  AND NOT EXISTS (SELECT FROM assay_hub.segment AS s WHERE t = ANY (s.tables)));
+  END IF;
+  IF unknown IS NOT NULL THEN
+    RAISE SQLSTATE 'ZA007' USING MESSAGE = format(
+      'no branch has sent a row of %s, and nothing was changed: correct the name, or grant the table once a branch has rows of it', unknown);
   END IF;
   DELETE FROM assay_hub.read_grant WHERE branch = target AND table_name <> ALL (tables);
   INSERT INTO assay_hub.read_grant SELECT DISTINCT target, t FROM unnest(tables) AS t ON CONFLICT DO NOTHING;
@@ -665,7 +675,8 @@ BEGIN
       other.number, other.name);
   END IF;
   INSERT INTO assay_hub.branch (number, name, login_role) VALUES (branch_number, branch_name, role);
-  PERFORM assay_hub.set_grants(branch_name, tables);
+  -- Perhaps before anybody has a row of them.
+  INSERT INTO assay_hub.read_grant SELECT DISTINCT branch_number, t FROM unnest(tables) AS t;
 END $$;
 
 CREATE OR REPLACE FUNCTION assay_hub.set_active(branch_name text, active boolean) RETURNS void

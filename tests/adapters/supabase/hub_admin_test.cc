@@ -10,6 +10,7 @@
 #include "adapters/supabase/supabase_hub.h"
 #include "gmock/gmock.h"
 #include "tests/adapters/supabase/supabase_server.h"
+#include "tests/contract/test_chain.h"
 
 namespace assay::test {
 namespace {
@@ -157,6 +158,21 @@ TEST_F(HubAdminTest, GrantsAreReplacedAsAWhole) {
   EXPECT_THAT(admin_->Branches()->at(2).tables, ElementsAre());
   EXPECT_TRUE(absl::IsNotFound(admin_->SetGrants("nobody", {"*"})));
   EXPECT_TRUE(absl::IsNotFound(admin_->SetActive("nobody", false)));
+}
+
+// Goal: a slip of the hand is no grant.
+TEST_F(HubAdminTest, AGrantOfATableThatNoBranchHasIsRefusedAndChangesNothing) {
+  TestChain chain(0xA1);
+  chain.Transaction(7);
+  auto hub = SupabaseHub::Create({.url = supabase_->BranchUrl(1)}).value();
+  ASSERT_TRUE(hub->Push(chain.Push(chain.ByTransaction())).ok());
+  const std::vector<std::string> before = admin_->Branches()->at(2).tables;
+  const absl::Status refused = admin_->SetGrants("branch-3", {"public.products", "public.prodcuts"});
+  EXPECT_TRUE(absl::IsNotFound(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("no branch has sent a row of public.prodcuts"));
+  EXPECT_THAT(admin_->Branches()->at(2).tables, testing::ElementsAreArray(before));
+  EXPECT_TRUE(admin_->SetGrants("branch-3", {"public.salaries"}).ok());
+  EXPECT_TRUE(admin_->SetGrants("branch-3", {"*"}).ok());
 }
 
 TEST_F(HubAdminTest, HubThatIsNotInstalledIsNamed) {
