@@ -103,6 +103,12 @@ absl::StatusOr<EventLog::Refusal> EventLog::TakeSegment(const Segment& segment) 
     return Refusal{absl::OutOfRangeError(absl::StrCat("after ", EventName(segment.origin, before.last), " comes ",
                                                       segment.first.value, ": a gap; pull again from the head"))};
   }
+  // The declarations, and what opens a chain: without them the rest cannot be read.
+  if (std::any_of(segment.parts.begin(), segment.parts.end(),
+                  [](const auto& p) { return p.masked && p.table.empty(); }))
+    return Refusal{absl::DataLossError(absl::StrCat(EventName(segment.origin, segment.first),
+                                                    " and what follows came without "
+                                                    "the events of no table, which nobody is denied"))};
   std::shared_ptr<const DecodedSegment> decoded = segment.decoded;
   if (decoded == nullptr) {
     absl::StatusOr<DecodedSegment> now = DecodedSegment::Decode(segment);

@@ -136,9 +136,16 @@ absl::StatusOr<std::shared_ptr<const v1::TableSchema>> EventViewer::SchemaOf(con
 
 std::shared_ptr<const v1::TransactionHeader> EventViewer::HeaderOf(const OriginId& origin, Sequence transaction_first) {
   if (header_ != nullptr && header_of_ == std::make_pair(origin, transaction_first)) return header_;
-  const absl::StatusOr<std::string> bytes = log_->ReadEvent(origin, transaction_first);
+  // Where the first event is masked, the first that is not has the header, too.
+  EventReader reader = log_->Read(origin, transaction_first);
+  absl::StatusOr<const StoredEvent*> stored = reader.Next();
+  while (stored.ok() && *stored != nullptr && (*stored)->masked && !(*stored)->ends_transaction) stored = reader.Next();
   v1::Event event;
-  if (!bytes.ok() || !event.ParseFromString(*bytes) || !event.has_transaction()) return nullptr;
+  if (!stored.ok() || *stored == nullptr || (*stored)->masked ||
+      !event.ParseFromArray((*stored)->bytes.data(), static_cast<int>((*stored)->bytes.size())) ||
+      !event.has_transaction()) {
+    return nullptr;
+  }
   header_of_ = {origin, transaction_first};
   header_ = std::make_shared<v1::TransactionHeader>(std::move(*event.mutable_transaction()));
   return header_;
@@ -178,6 +185,8 @@ absl::StatusOr<pb::LogEvent> EventViewer::View(const OriginId& origin, Sequence 
     out.set_source(v1::TransactionHeader::Source_Name(header->source()));
     if (header->commit_time_us() != 0)
       *out.mutable_commit_time() = ToProto(absl::FromUnixMicros(header->commit_time_us()));
+    // What was found is stamped right behind the chain, and not by its time.
+    if (event.row().standing() != v1::RowChange::EDIT && out.has_commit_time()) *out.mutable_time() = out.commit_time();
     if (header->commit_lsn() != 0) out.set_commit_lsn(Lsn{header->commit_lsn()}.ToString());
     out.set_xid(header->xid());
     if (header->has_attribution()) SetWho(header->attribution(), budget, out.mutable_who());

@@ -31,7 +31,7 @@ class EventViewer {
   const std::string& BranchOf(const OriginId& origin);
   // The schema event a row change refers to. NOT_FOUND, PERMISSION_DENIED or DATA_LOSS when there is none to read.
   absl::StatusOr<std::shared_ptr<const v1::TableSchema>> SchemaOf(const OriginId& origin, Sequence sequence);
-  // The header on the first event of a transaction; nullptr when it cannot be read.
+  // The header of the transaction that begins there; nullptr when it cannot be read.
   std::shared_ptr<const v1::TransactionHeader> HeaderOf(const OriginId& origin, Sequence transaction_first);
 
  private:

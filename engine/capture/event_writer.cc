@@ -10,11 +10,14 @@ namespace {
 
 // A larger row's memory is given back rather than used again.
 constexpr size_t kScratchBytesMax = 1 << 20;
+// What is of no table everybody may read. Declarations are: whoever is granted a table later needs the one in force.
+constexpr absl::string_view kOfNoTable = "";
 
 }  // namespace
 
 void EventWriter::Clear() {
   seen_written_.clear();
+  seen_noted_.clear();
   holding_ = false;
 }
 
@@ -22,6 +25,7 @@ void EventWriter::Begin(const TransactionFacts& facts) {
   facts_ = facts;
   attribution_.reset();
   stamped_ = holding_ = false;
+  headed_.clear();
 }
 
 absl::Status EventWriter::Flush() { return holding_ ? AppendHeld(/*ends_transaction=*/false) : absl::OkStatus(); }
@@ -35,7 +39,7 @@ absl::StatusOr<bool> EventWriter::End() {
 absl::StatusOr<Sequence> EventWriter::DeclareInChain(const TableShape& shape, const DeclaredTable& table) {
   ASSAY_ASSIGN_OR_RETURN(Sequence declared, tables_->InChain(table));
   if (declared.value != 0) return declared;
-  ASSAY_RETURN_IF_ERROR(NextEvent(table.name));
+  ASSAY_RETURN_IF_ERROR(NextEvent(kOfNoTable));
   SetSchema(shape, table.fingerprint, event_.mutable_schema());
   declared = Sequence{event_.sequence()};
   ASSAY_RETURN_IF_ERROR(tables_->Declare(table, declared));
@@ -49,6 +53,7 @@ absl::StatusOr<v1::RowChange*> EventWriter::NextRow(const TableShape& shape, con
   has_row_ = true;
   row_.Clear();
   row_.set_operation(operation);
+  row_.set_standing(facts_.standing);
   row_.set_schema(schema.value);
   for (const std::string& text : key) row_.add_key(text);
   return &row_;
@@ -57,7 +62,7 @@ absl::StatusOr<v1::RowChange*> EventWriter::NextRow(const TableShape& shape, con
 absl::Status EventWriter::NextEvent(absl::string_view table) {
   const bool first = !stamped_;
   if (!stamped_) {
-    stamp_ = facts_.ancient ? log_->Head(own_).complete_stamp.Next() : clock_->StampCommit(facts_.commit_time_us);
+    stamp_ = clock_->StampCommit(facts_.standing == v1::RowChange::EDIT ? facts_.commit_time_us : 0);
     stamped_ = true;
     first_ = log_->Head(own_).last.Next();
   } else if (holding_) {
@@ -72,24 +77,34 @@ absl::Status EventWriter::NextEvent(absl::string_view table) {
   row_bytes_ = 0;
   has_row_ = false;
   holding_ = true;
-  return first ? WriteHeader() : absl::OkStatus();
+  return NeedsHeader() ? WriteHeader(first) : absl::OkStatus();
 }
 
-absl::Status EventWriter::WriteHeader() {
+bool EventWriter::NeedsHeader() { return !headed_.contains(kOfNoTable) && headed_.insert(event_table_).second; }
+
+absl::Status EventWriter::WriteHeader(bool first) {
   v1::TransactionHeader* header = event_.mutable_transaction();
   header->set_source(facts_.source);
   header->set_commit_time_us(facts_.commit_time_us);
   header->set_commit_lsn(facts_.commit_lsn.value);
   header->set_xid(facts_.xid);
   if (attribution_ != nullptr) *header->mutable_attribution() = *attribution_;
+  const SeenVector& everybody = seen_written_[std::string(kOfNoTable)];
+  SeenVector& readers = seen_written_[event_table_];
   for (const OriginId& origin : log_->Origins()) {
     const Sequence projected = state_->Projected(origin);
-    if (origin == own_ || seen_written_[origin] == projected) continue;
-    v1::Seen* seen = header->add_seen();
-    seen->set_origin(origin.bytes.data(), origin.bytes.size());
-    seen->set_sequence(projected.value);
-    seen_written_[origin] = projected;
-    ASSAY_RETURN_IF_ERROR(state_->AddSeen(own_, Sequence{event_.sequence()}, origin, projected));
+    if (origin == own_) continue;
+    if (const auto told = everybody.find(origin); told != everybody.end() && told->second == projected) continue;
+    if (Sequence& told = readers[origin]; told != projected) {
+      v1::Seen* seen = header->add_seen();
+      seen->set_origin(origin.bytes.data(), origin.bytes.size());
+      seen->set_sequence(projected.value);
+      told = projected;
+    }
+    if (Sequence& noted = seen_noted_[origin]; first && noted != projected) {
+      ASSAY_RETURN_IF_ERROR(state_->AddSeen(own_, Sequence{event_.sequence()}, origin, projected));
+      noted = projected;
+    }
   }
   return absl::OkStatus();
 }

@@ -1,8 +1,10 @@
 // Writes the events of one captured transaction to the own chain.
 //
 // A transaction gets its one stamp with its first event, in WAL order; one that changes nothing gets none. The first
-// event carries the header: who and when, and how much of the other chains this branch had projected. The newest event
-// is held back until it is known whether it ends the transaction, because an event that was appended never changes.
+// event carries the header: who and when, and how much of the other chains this branch had projected. So does the first
+// event of each further table, unless an event of no table has had it: a reader that is not granted every table needs
+// the header with whatever it may read. The newest event is held back until it is known whether it ends the
+// transaction, because an event that was appended never changes.
 //
 //   writer.Begin(facts);
 //   ASSAY_ASSIGN_OR_RETURN(v1::RowChange* row, writer.NextRow(shape, table, v1::RowChange::INSERT, key));
@@ -15,6 +17,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "absl/status/status.h"
@@ -35,7 +38,8 @@ namespace assay {
 // What a captured transaction's beginning says of it.
 struct TransactionFacts {
   v1::TransactionHeader::Source source = v1::TransactionHeader::LIVE;
-  bool ancient = false;  // Stamped right after what the chain has, and not by the clock: older than anything live.
+  // But for EDIT: found by comparing. It is stamped right after what there is, and not by its time.
+  v1::RowChange::Standing standing = v1::RowChange::EDIT;
   int64_t commit_time_us = 0;
   Lsn commit_lsn;
   uint32_t xid = 0;
@@ -62,7 +66,7 @@ class EventWriter {
                                          v1::RowChange::Operation operation, const RowKey& key);
   // The row under way, and what its event will be known as.
   const v1::RowChange& row() const { return row_; }
-  Version version() const { return VersionOf(event_, own_); }
+  Version version() const { return {StampThatCounts(facts_.standing, stamp_), own_, Sequence{event_.sequence()}}; }
   // The number by which the row under way names `version` as replaced. 0: none.
   uint32_t ReplacedIndex(const Version& version);
   // True: `value` is to go into the row under way, which has that much less room from now on.
@@ -83,7 +87,9 @@ class EventWriter {
   absl::StatusOr<Sequence> DeclareInChain(const TableShape& shape, const DeclaredTable& table);
   // Opens the next event in `event_`, having appended the one before. Stamps the transaction at its first.
   absl::Status NextEvent(absl::string_view table);
-  absl::Status WriteHeader();
+  // Is the event under way the first of its table, and nobody who may read it has the transaction's header yet?
+  bool NeedsHeader();
+  absl::Status WriteHeader(bool first);
   absl::Status AppendHeld(bool ends_transaction);
 
   const OriginId own_;
@@ -92,12 +98,17 @@ class EventWriter {
   LocalState* state_;
   DeclaredTables* tables_;
   HybridClock* clock_;
-  std::map<OriginId, Sequence> seen_written_;  // Of each chain, what the newest header that names it says.
+  using SeenVector = std::map<OriginId, Sequence>;
+  // By the table of the event that has the header: of each chain, what the newest such header says. What those of no
+  // table say everybody has read.
+  std::map<std::string, SeenVector, std::less<>> seen_written_;
+  SeenVector seen_noted_;  // The newest that is noted in state_.
   uint64_t events_ = 0;
 
   TransactionFacts facts_;
   std::shared_ptr<const v1::Attribution> attribution_;
   bool stamped_ = false;
+  std::set<std::string, std::less<>> headed_;  // The tables of this transaction's events that have the header.
   HlcStamp stamp_;
   Sequence first_;
   bool holding_ = false;  // event_ is to be appended.

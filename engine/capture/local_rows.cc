@@ -28,8 +28,23 @@ absl::StatusOr<std::reference_wrapper<const RowVersions>> LocalRows::Held(const 
   return std::cref(versions == nullptr ? kNone : *versions);
 }
 
+absl::Status LocalRows::MoveFound(const RowRef& ref, const RowKey& key, const RowClaim& claim) {
+  ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(ref));
+  RowVersions merged = stored == nullptr ? RowVersions{} : *stored;
+  Merge(VersionsOf(claim), &merged);
+  const bool shown = merged.IsLive() && std::all_of(claim.columns.begin(), claim.columns.end(), [&](ColumnId column) {
+                       return *merged.Find(column) == claim.version;
+                     });
+  const Version newest = Newest(merged);
+  ASSAY_RETURN_IF_ERROR(rows_->Put(ref, std::move(merged)));
+  if (shown) return absl::OkStatus();
+  return unsettled_->MarkDifferent(ref, {EncodeKey(key), newest.origin, newest.sequence},
+                                   absl::ToUnixMillis(clock_->Now()));
+}
+
 absl::Status LocalRows::Move(const RowRef& ref, const RowKey& key, RowClaim claim) {
   std::sort(claim.columns.begin(), claim.columns.end());
+  if (!IsEdit(claim.version)) return MoveFound(ref, key, claim);
   const ChangeKind kind = claim.kind;
   // PostgreSQL's new row has the columns of its table; a row that was there before may have had more, from branches
   // that know more columns, and has them again.

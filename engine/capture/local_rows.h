@@ -36,6 +36,8 @@ class LocalRows {
   absl::Status Move(const RowRef& row, const RowKey& key, RowClaim claim);
 
  private:
+  // The same of a claim that is nobody's edit: PostgreSQL shows it, and what the fold has counts.
+  absl::Status MoveFound(const RowRef& row, const RowKey& key, const RowClaim& claim);
   // Records a conflict for each version in `before` that the writer of `change` could not see, since PostgreSQL held
   // `held`.
   absl::Status RecordUnseen(const RowRef& row, absl::string_view key, const RowVersions& before,

@@ -62,6 +62,7 @@ absl::Status Recorder::Load() {
   ASSAY_ASSIGN_OR_RETURN(const HlcStamp clock, state_->Read(kClockNote));
   // Never behind our own chain, even if the stored clock were.
   hybrid_ = HybridClock(std::max(clock, log_->Head(own_).complete_stamp));
+  ASSAY_ASSIGN_OR_RETURN(clock_ahead_, state_->Read(kClockAheadNote));
   ASSAY_ASSIGN_OR_RETURN(captured_, state_->Read(kCapturedNote));
   passed_ = captured_.commit_lsn;
   ASSAY_RETURN_IF_ERROR(withheld_.Load());
@@ -72,21 +73,15 @@ absl::Status Recorder::Load() {
   return absl::OkStatus();
 }
 
-void Recorder::SetSource(v1::TransactionHeader::Source source, bool ancient) {
+void Recorder::SetSource(v1::TransactionHeader::Source source, v1::RowChange::Standing standing) {
   source_ = source;
-  ancient_ = ancient;
+  standing_ = standing;
 }
 
 absl::Status Recorder::Record(const CaptureItem& item) {
   switch (item.kind) {
     case CaptureItem::Kind::kBegin:
-      ASSAY_CHECK(!in_transaction_);
-      in_transaction_ = true;
-      // What was read at a snapshot, not from the stream, is all of one position.
-      known_ = source_ == v1::TransactionHeader::LIVE && item.commit_lsn <= passed_;
-      tagged_ = false;
-      writer_.Begin({source_, ancient_, item.commit_time_us, item.commit_lsn, item.xid});
-      return absl::OkStatus();
+      return Begin(item);
     case CaptureItem::Kind::kMessage:
       if (item.prefix == kFencePrefix) {
         fences_.emplace_back(item.content);
@@ -119,6 +114,21 @@ absl::Status Recorder::Record(const CaptureItem& item) {
       break;
   }
   return absl::OkStatus();
+}
+
+absl::Status Recorder::Begin(const CaptureItem& item) {
+  ASSAY_CHECK(!in_transaction_);
+  in_transaction_ = true;
+  const bool live = source_ == v1::TransactionHeader::LIVE;
+  // What was read at a snapshot, not from the stream, is all of one position.
+  known_ = live && item.commit_lsn <= passed_;
+  tagged_ = false;
+  writer_.Begin({source_, standing_, item.commit_time_us, item.commit_lsn, item.xid});
+  if (!live || known_ || clock_ahead_.after == Lsn{} || item.commit_lsn <= clock_ahead_.after) return absl::OkStatus();
+  hybrid_.ObserveProjection(clock_ahead_.stamp);
+  clock_ahead_ = {};
+  ASSAY_RETURN_IF_ERROR(state_->Write(kClockNote, hybrid_.now()));
+  return state_->Write(kClockAheadNote, clock_ahead_);
 }
 
 absl::Status Recorder::Row(const CaptureItem& item) {

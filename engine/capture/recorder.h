@@ -89,11 +89,11 @@ class Recorder {
 
   const std::vector<WithheldValue>& withheld() const { return withheld_.values(); }
 
-  // How the rows fed from now on came to be known. `ancient`: stamped older than anything live, so that they lose but
-  // are kept; only before the chain has any other transaction.
-  void SetSource(v1::TransactionHeader::Source source, bool ancient);
+  // How the rows fed from now on came to be known, and what they count against others.
+  void SetSource(v1::TransactionHeader::Source source, v1::RowChange::Standing standing);
 
  private:
+  absl::Status Begin(const CaptureItem& item);
   absl::Status Row(const CaptureItem& item);
   absl::Status Insert(const TableShape& shape, const DeclaredTable& table, absl::Span<const TupleValue> tuple,
                       const RowKey& key, const RowKey* moved_from);
@@ -114,11 +114,12 @@ class Recorder {
   DeclaredTables tables_;
   WithheldValues withheld_;
   HybridClock hybrid_{HlcStamp{}};
+  ClockAhead clock_ahead_;
   CapturedPosition captured_;
   Lsn passed_;  // Transactions up to here have been worked on.
   RecorderCounters counters_;
   v1::TransactionHeader::Source source_ = v1::TransactionHeader::LIVE;
-  bool ancient_ = false;
+  v1::RowChange::Standing standing_ = v1::RowChange::EDIT;
   std::vector<std::string> fences_;
   EventWriter writer_;
   LocalRows local_;

@@ -202,9 +202,22 @@ absl::Status Batch::Regather(const std::map<OriginId, Sequence>& to) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<const StoredEvent*> Batch::FirstShown(const OriginId& origin, const Source& source,
+                                                     std::optional<EventReader>* ahead) {
+  const StoredEvent* event = source.next;
+  if (event->masked) *ahead = log_->Read(origin, event->sequence.Next());
+  while (event != nullptr && event->masked) {
+    if (event->ends_transaction) return nullptr;
+    ASSAY_ASSIGN_OR_RETURN(event, (*ahead)->Next());
+  }
+  return event;
+}
+
 absl::StatusOr<bool> Batch::Ready(const OriginId& origin, Source& source) {
-  if (source.next->masked) return true;
-  const absl::StatusOr<const RowEvent*> event = reader_.Read(source.next->bytes);
+  std::optional<EventReader> ahead;
+  ASSAY_ASSIGN_OR_RETURN(const StoredEvent* first, FirstShown(origin, source, &ahead));
+  if (first == nullptr) return true;
+  const absl::StatusOr<const RowEvent*> event = reader_.Read(first->bytes);
   if (!event.ok()) return true;  // Folding it will say what is wrong.
   ASSAY_ASSIGN_OR_RETURN(const v1::TransactionHeader header, HeaderOf(**event));
   for (const v1::Seen& seen : header.seen()) {
@@ -225,18 +238,23 @@ absl::Status Batch::Fold(const OriginId& origin, const StoredEvent& stored) {
   const auto named = [&](const absl::Status& status) { return Annotate(status, EventName(origin, stored.sequence)); };
   const absl::StatusOr<const RowEvent*> event = reader_.Read(stored.bytes);
   if (!event.ok()) return named(event.status());
-  if (!(*event)->header.empty()) {
-    const absl::StatusOr<v1::TransactionHeader> header = HeaderOf(**event);
-    if (!header.ok()) return named(header.status());
-    for (const v1::Seen& seen : header->seen()) {
-      ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginOf(seen));
-      ASSAY_RETURN_IF_ERROR(state_->AddSeen(origin, stored.sequence, other, Sequence{seen.sequence()}));
-    }
-  }
+  if (!(*event)->header.empty()) ASSAY_RETURN_IF_ERROR(named(TakeHeader(stored, **event)));
   if ((*event)->body == RowEvent::Body::kRow) return named(FoldRow(stored, **event));
   if ((*event)->body == RowEvent::Body::kSchema) {
     ASSAY_ASSIGN_OR_RETURN(const auto schema, names_->Schema(origin, stored.sequence));
     declared_[{origin, schema->table}] = stored.sequence;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Batch::TakeHeader(const StoredEvent& stored, const RowEvent& event) {
+  ASSAY_ASSIGN_OR_RETURN(const v1::TransactionHeader header, HeaderOf(event));
+  for (const v1::Seen& seen : header.seen()) {
+    ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginOf(seen));
+    // Each table's header says what has changed since that table's last one: mostly it is known already.
+    ASSAY_ASSIGN_OR_RETURN(const Sequence known, state_->Seen(stored.origin, stored.sequence, other));
+    if (known.value == seen.sequence()) continue;
+    ASSAY_RETURN_IF_ERROR(state_->AddSeen(stored.origin, stored.sequence, other, Sequence{seen.sequence()}));
   }
   return absl::OkStatus();
 }
@@ -251,7 +269,8 @@ absl::Status Batch::TakeSchema(const StoredEvent& stored, Sequence schema) {
 }
 
 absl::Status Batch::FoldRow(const StoredEvent& stored, const RowEvent& event) {
-  ASSAY_RETURN_IF_ERROR(TakeSchema(stored, event.schema));
+  if (const absl::Status status = TakeSchema(stored, event.schema); !status.ok())
+    return absl::IsPermissionDenied(status) ? absl::OkStatus() : status;  // As good as masked.
   ASSAY_RETURN_IF_ERROR(CheckKeySize(event.key.size(), *schema_));
   writes_.clear();
   for (const RowEvent::Column& column : event.columns) {
@@ -281,7 +300,7 @@ absl::Status Batch::FoldRow(const StoredEvent& stored, const RowEvent& event) {
     bytes_ -= (*found)->ByteSize();
   }
   PendingRow& row = **found;
-  const Version version{stored.stamp, stored.origin, stored.sequence};
+  const Version version{StampThatCounts(event.standing, stored.stamp), stored.origin, stored.sequence};
   if (!row.OnlyOf(stored.origin)) {
     RowClaim claim{event.kind, version, {}};
     for (const PendingRow::Write& write : writes_) claim.columns.push_back(write.column);

@@ -91,8 +91,14 @@ class Batch {
 
   absl::Status Peek(const OriginId& origin, Source& source);
   absl::StatusOr<std::map<OriginId, Source>::iterator> Earliest();
+  // The first event of the transaction at the source's head that is not masked, which has the transaction's header;
+  // nullptr: it shows nothing here. Good until `ahead` reads on.
+  absl::StatusOr<const StoredEvent*> FirstShown(const OriginId& origin, const Source& source,
+                                                std::optional<EventReader>* ahead);
   // False: the transaction at the source's head has seen what is not here.
   absl::StatusOr<bool> Ready(const OriginId& origin, Source& source);
+  // Notes what the transaction's header says that it had seen.
+  absl::Status TakeHeader(const StoredEvent& stored, const RowEvent& event);
   absl::Status Fold(const OriginId& origin, const StoredEvent& event);
   absl::Status FoldRow(const StoredEvent& stored, const RowEvent& event);
   absl::Status TakeSchema(const StoredEvent& stored, Sequence schema);

@@ -26,8 +26,8 @@ ChangeKind KindOf(v1::RowChange::Operation operation) {
 absl::StatusOr<std::shared_ptr<const ResolvedSchema>> SchemaOfRow(const OriginId& origin, Sequence schema,
                                                                   TableNames& names) {
   absl::StatusOr<std::shared_ptr<const ResolvedSchema>> resolved = names.Schema(origin, schema);
-  // The schema comes before its rows and nobody is denied it: without it the chain is not whole.
-  if (absl::IsNotFound(resolved.status()) || absl::IsPermissionDenied(resolved.status())) {
+  // The schema comes before its rows: without it the chain is not whole.
+  if (absl::IsNotFound(resolved.status())) {
     return absl::DataLossError(absl::StrCat("it is of the table that ", EventName(origin, schema),
                                             " describes, and that is not to be had: ", resolved.status().message()));
   }
@@ -64,7 +64,7 @@ absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const Orig
 }
 
 Version VersionOf(const v1::Event& event, const OriginId& origin) {
-  return {HlcStamp{event.stamp()}, origin, Sequence{event.sequence()}};
+  return {StampThatCounts(event.row().standing(), HlcStamp{event.stamp()}), origin, Sequence{event.sequence()}};
 }
 
 RowClaim ClaimOf(const ResolvedChange& change, const OriginId& origin) {

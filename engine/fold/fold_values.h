@@ -33,8 +33,10 @@ struct ResolvedChange {
 };
 
 // DATA_LOSS when `bytes` are no event, name a schema that is none, or a column that schema does not have.
+// PERMISSION_DENIED when the schema is masked here: then the row is as good as masked itself.
 absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const OriginId& origin, TableNames& names);
 // The schema that a row event of `origin` names. DATA_LOSS when it is not to be had: then the chain is not whole.
+// PERMISSION_DENIED as ResolveChange.
 absl::StatusOr<std::shared_ptr<const ResolvedSchema>> SchemaOfRow(const OriginId& origin, Sequence schema,
                                                                   TableNames& names);
 // DATA_LOSS when a row event does not fit its schema.

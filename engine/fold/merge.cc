@@ -6,7 +6,7 @@ namespace assay {
 namespace {
 
 bool Concurrent(const Version& a, const Version& b, const SawFunction& saw) {
-  if (a.IsNone() || b.IsNone() || a.origin == b.origin) return false;
+  if (a.IsNone() || b.IsNone() || a.origin == b.origin || !IsEdit(a) || !IsEdit(b)) return false;
   return !saw(a, b) && !saw(b, a);
 }
 
@@ -29,7 +29,23 @@ void MeetDelete(const Version& deleted, const RowVersions& row, const SawFunctio
   }
 }
 
+// Below the stamp of every edit: a chain's opening has 1.
+constexpr HlcStamp kGivenUp{0}, kFound{1};
+
 }  // namespace
+
+HlcStamp StampThatCounts(v1::RowChange::Standing standing, HlcStamp stamp) {
+  switch (standing) {
+    case v1::RowChange::FOUND:
+      return kFound;
+    case v1::RowChange::GIVEN_UP:
+      return kGivenUp;
+    default:
+      return stamp;
+  }
+}
+
+bool IsEdit(const Version& version) { return version.stamp > kFound; }
 
 RowVersions VersionsOf(const RowClaim& claim) {
   RowVersions versions;

@@ -13,10 +13,17 @@
 #include "absl/types/span.h"
 #include "log/row_versions/row_versions.h"
 #include "log/types.h"
+#include "proto/event.pb.h"
 
 namespace assay {
 
 enum class ChangeKind : uint8_t { kInsert, kUpdate, kDelete };
+
+// By which stamp a change counts, whose event has `stamp`. Nobody edited what a comparison of table and log found, so
+// that it is older than every edit, whenever it was recorded; of two such changes the same one wins everywhere.
+HlcStamp StampThatCounts(v1::RowChange::Standing standing, HlcStamp stamp);
+// Somebody's write, and not something that was found.
+bool IsEdit(const Version& version);
 
 // What one event says about its row: which columns it wrote (none for a delete), all at one version.
 struct RowClaim {

@@ -48,6 +48,9 @@ bool ScanRow(absl::string_view bytes, RowEvent* event) {
       case VarintTag(v1::RowChange::kSchemaFieldNumber):
         event->schema = {field.number};
         break;
+      case VarintTag(v1::RowChange::kStandingFieldNumber):
+        event->standing = static_cast<v1::RowChange::Standing>(static_cast<int32_t>(field.number));
+        break;
       case SizedTag(v1::RowChange::kKeyFieldNumber):
         event->key.push_back(field.bytes);
         break;
@@ -66,6 +69,7 @@ bool ScanRow(absl::string_view bytes, RowEvent* event) {
 bool RowEventReader::Scan(absl::string_view bytes) {
   event_.body = RowEvent::Body::kOther;
   event_.kind = ChangeKind::kUpdate;
+  event_.standing = v1::RowChange::EDIT;
   event_.schema = {};
   event_.key.clear();
   event_.columns.clear();
@@ -95,6 +99,7 @@ void RowEventReader::Take(const v1::Event& event) {
   if (!event.has_row()) return;
   event_.body = RowEvent::Body::kRow;
   event_.kind = KindOf(static_cast<uint64_t>(event.row().operation()));
+  event_.standing = event.row().standing();
   event_.schema = {event.row().schema()};
   for (const std::string& key : event.row().key()) event_.key.push_back(key);
   for (const v1::ColumnChange& column : event.row().columns()) {

@@ -27,10 +27,11 @@ struct RowEvent {
   };
   Body body = Body::kOther;
   ChangeKind kind = ChangeKind::kUpdate;
+  v1::RowChange::Standing standing = v1::RowChange::EDIT;
   Sequence schema;  // The event that declares the table.
   std::vector<absl::string_view> key;
   std::vector<Column> columns;
-  absl::string_view header;  // The TransactionHeader's bytes; empty when the event begins no transaction.
+  absl::string_view header;  // The TransactionHeader's bytes; empty when the event has none.
 };
 
 class RowEventReader {

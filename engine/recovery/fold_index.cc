@@ -19,7 +19,8 @@ constexpr size_t kCachedRows = 50'000;
 }  // namespace
 
 uint64_t HashValue(const TupleValue& value) {
-  return value.kind == TupleValue::Kind::kText ? absl::HashOf(true, value.text) : absl::HashOf(false);
+  const uint64_t hash = value.kind == TupleValue::Kind::kText ? absl::HashOf(true, value.text) : absl::HashOf(false);
+  return hash == kValueNotInLog ? hash + 1 : hash;
 }
 
 absl::StatusOr<std::unique_ptr<FoldIndex>> FoldIndex::Build(LogFile* file, EventLog* log, TableNames* names,
@@ -41,10 +42,12 @@ absl::StatusOr<std::unique_ptr<FoldIndex>> FoldIndex::Build(LogFile* file, Event
       ASSAY_ASSIGN_OR_RETURN(const StoredEvent* stored, reader.Next());
       if (stored == nullptr) break;
       if (stored->masked || stored->table.empty()) continue;
-      ASSAY_ASSIGN_OR_RETURN(const ResolvedChange change, ResolveChange(stored->bytes, origin, *names));
-      if (!change.event.has_row()) continue;
-      ASSAY_RETURN_IF_ERROR(index->Fold(change, origin));
-      if (visit) visit(change);
+      const absl::StatusOr<ResolvedChange> change = ResolveChange(stored->bytes, origin, *names);
+      if (absl::IsPermissionDenied(change.status())) continue;
+      ASSAY_RETURN_IF_ERROR(change.status());
+      if (!change->event.has_row()) continue;
+      ASSAY_RETURN_IF_ERROR(index->Fold(*change, origin));
+      if (visit) visit(*change);
     }
   }
   ASSAY_RETURN_IF_ERROR(index->Flush());
@@ -81,9 +84,10 @@ absl::Status FoldIndex::Fold(const ResolvedChange& change, const OriginId& origi
       const ColumnVersion written{change.ColumnAt(i), claim.version};
       if (at == merged.columns.size() || merged.columns[at] != written) continue;  // Somebody's newer write is there.
       const v1::ColumnChange& column = row.columns(i);
-      hashes[at] = HashValue(column.has_value()
-                                 ? TupleValue{TupleValue::Kind::kText, {column.value().data(), column.value().size()}}
-                                 : TupleValue{});
+      if (column.has_value())
+        hashes[at] = HashValue({TupleValue::Kind::kText, column.value()});
+      else
+        hashes[at] = column.is_null() ? HashValue({}) : kValueNotInLog;
     }
   }
   entry->versions = std::move(merged);
@@ -173,7 +177,7 @@ RowComparison CompareRow(const FoldIndex::Entry* entry, absl::Span<const ColumnI
     const size_t at = known.LowerBound(columns[i]);
     if (at == known.size() || known.ColumnAt(at) != columns[i]) {
       comparison.unknown.push_back(i);
-    } else if (entry->hashes[at] != HashValue(tuple[i])) {
+    } else if (entry->hashes[at] != kValueNotInLog && entry->hashes[at] != HashValue(tuple[i])) {
       comparison.differing.push_back(i);
     }
   }

@@ -67,13 +67,16 @@ class FoldIndex {
   HlcStamp newest_;
 };
 
-// As FoldIndex keeps a value: NULL and each text differ.
+// Instead of a value that was too large for an event: it is at its writer alone, and neither equals what is here nor
+// differs from it.
+inline constexpr uint64_t kValueNotInLog = 0;
+// As FoldIndex keeps a value: NULL and each text differ, and neither is kValueNotInLog.
 uint64_t HashValue(const TupleValue& value);
 
 struct RowComparison {
   enum class Kind : uint8_t {
     kOnlyHere,  // Nobody wrote it.
-    kEqual,     // Every column that the fold knows has the same value.
+    kEqual,     // Every column of which the fold has a value has the same.
     kDiffers,   // `differing` have not.
     kDeleted,   // The fold says it was deleted.
   };

@@ -8,10 +8,10 @@
 namespace assay {
 
 absl::Status Reconciler::BeginPass(Pass pass, Lsn at, int64_t time_us) {
-  const bool evidence = pass == Pass::kCompare && choice_ == DifferenceChoice::kFleet && fresh_chain_;
-  Begin(pass, at, time_us, pass == Pass::kCompare ? v1::TransactionHeader::RECONCILE : v1::TransactionHeader::BASELINE,
-        evidence);
-  return absl::OkStatus();
+  Begin(pass, at, time_us);
+  if (pass == Pass::kWrite) return WriteAs(v1::TransactionHeader::BASELINE, v1::RowChange::FOUND);
+  return WriteAs(v1::TransactionHeader::RECONCILE,
+                 choice_ == DifferenceChoice::kFleet ? v1::RowChange::GIVEN_UP : v1::RowChange::EDIT);
 }
 
 absl::Status Reconciler::Compared(const ComparedRow& row) {
@@ -38,11 +38,11 @@ absl::Status Reconciler::Differs(const ComparedRow& row) {
   report_.differing_columns += row.comparison.differing.size();
   if (report_.differences.size() < kDifferencesListed) ASSAY_RETURN_IF_ERROR(List(row));
   if (choice_ == DifferenceChoice::kAsk) return absl::OkStatus();
-  if (choice_ == DifferenceChoice::kFleet && !fresh_chain_) {
-    return MakeDue(row.ref, row.key, row.entry->versions, /*there=*/true);
-  }
-  // Whoever writes it here has seen the fleet's versions; the evidence of kFleet has not, and loses to them.
-  if (choice_ == DifferenceChoice::kHere) ASSAY_RETURN_IF_ERROR(TakeOn(row));
+  // Whoever writes it here has seen the fleet's versions. What is given up loses to them.
+  if (choice_ == DifferenceChoice::kHere)
+    ASSAY_RETURN_IF_ERROR(TakeOn(row));
+  else if (!fresh_chain_)
+    ASSAY_RETURN_IF_ERROR(MakeDue(row.ref, row.key, row.entry->versions, /*there=*/true));
   if (row.comparison.kind == RowComparison::Kind::kDeleted) return WriteInsert(row.tuple);
   std::vector<uint32_t> ordinals = row.comparison.differing;
   ordinals.insert(ordinals.end(), row.comparison.unknown.begin(), row.comparison.unknown.end());

@@ -3,7 +3,7 @@
 // Enrolling a database that already has data, joining a fleet, and (later) repairing a gap are this one operation.
 // Against an empty log every row is new and becomes a BASELINE event. Against a fleet's log: a row that is equal writes
 // nothing and takes on the fleet's versions; a row only here is BASELINE; a row only in the log comes by projection; a
-// row that differs waits for a choice.
+// row that differs waits for a choice. What nobody edited is FOUND: older than any edit, whenever it was recorded.
 //
 //   ASSAY_ASSIGN_OR_RETURN(auto fold, FoldIndex::Build(file, log, names, nullptr));
 //   Reconciler reconciler(parts, fold.get(), DifferenceChoice::kAsk);
@@ -30,7 +30,7 @@ namespace assay {
 enum class DifferenceChoice : uint8_t {
   kAsk,    // List them and write nothing.
   kHere,   // What this database holds is written now, and wins.
-  kFleet,  // What the fleet holds wins. What was here is kept in the log, stamped older than anything, and loses.
+  kFleet,  // What the fleet holds wins. What was here is kept in the log, given up, and loses.
 };
 
 struct ReconcileReport {
@@ -44,8 +44,8 @@ struct ReconcileReport {
 
 class Reconciler : public TableComparer {
  public:
-  // `fresh_chain`: nothing but the opening is in this branch's chain, so that evidence can still be stamped before it
-  // all. Otherwise kFleet leaves no evidence and makes the row due to be written.
+  // `fresh_chain`: nothing is projected yet, so that the cursors bring what the fleet has. Otherwise rows that are
+  // given up are made due to be written.
   Reconciler(const Parts& parts, FoldIndex* fold, DifferenceChoice choice, bool fresh_chain)
       : TableComparer(parts, fold), choice_(choice), fresh_chain_(fresh_chain) {}
 

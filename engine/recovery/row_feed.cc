@@ -13,6 +13,14 @@ constexpr size_t kTransactionBytes = 8 << 20;
 
 }  // namespace
 
+absl::Status RowFeed::SetSource(v1::TransactionHeader::Source source, v1::RowChange::Standing standing) {
+  if (source_ == std::pair(source, standing)) return absl::OkStatus();
+  ASSAY_RETURN_IF_ERROR(Commit());
+  source_ = {source, standing};
+  recorder_->SetSource(source, standing);
+  return absl::OkStatus();
+}
+
 absl::Status RowFeed::Record(std::shared_ptr<const TableShape> relation, CaptureItem item, size_t bytes) {
   if (!recorder_->InTransaction()) {
     CaptureItem begin;

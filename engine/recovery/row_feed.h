@@ -12,6 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "engine/capture/recorder.h"
@@ -24,8 +26,10 @@ class RowFeed {
  public:
   explicit RowFeed(Recorder* recorder) : recorder_(recorder) {}
 
-  // What follows was committed there and then.
+  // What follows was read there and then.
   void Begin(Lsn at, int64_t time_us) { at_ = at, time_us_ = time_us; }
+  // As Recorder::SetSource, of what follows.
+  absl::Status SetSource(v1::TransactionHeader::Source source, v1::RowChange::Standing standing);
   // `item`: all but the relation. `bytes`: of its values, about.
   absl::Status Record(std::shared_ptr<const TableShape> relation, CaptureItem item, size_t bytes);
   absl::Status Commit();
@@ -34,6 +38,7 @@ class RowFeed {
   Recorder* recorder_;
   Lsn at_;
   int64_t time_us_ = 0;
+  std::optional<std::pair<v1::TransactionHeader::Source, v1::RowChange::Standing>> source_;
   size_t rows_in_transaction_ = 0, bytes_in_transaction_ = 0;
 };
 

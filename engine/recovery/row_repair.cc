@@ -12,13 +12,14 @@
 namespace assay {
 namespace {
 
+constexpr auto kReconcile = v1::TransactionHeader::RECONCILE;
 constexpr char kKept[] = "changed here: recorded now, and kept";
 constexpr char kStale[] = "an older value: brought up to date";
 
 }  // namespace
 
 absl::Status RowRepair::BeginPass(Pass pass, Lsn at, int64_t time_us) {
-  Begin(pass, at, time_us, v1::TransactionHeader::RECONCILE, /*ancient=*/false);
+  Begin(pass, at, time_us);
   return fold().ForgetSeen();
 }
 
@@ -29,12 +30,13 @@ absl::Status RowRepair::Compared(const ComparedRow& row) {
     case RowComparison::Kind::kOnlyHere:
       if (!writing()) return absl::OkStatus();
       List(row.key, "", "present", std::nullopt, kKept);
+      ASSAY_RETURN_IF_ERROR(WriteAs(kReconcile, v1::RowChange::FOUND));
       return KeepInsert(row.tuple);
     case RowComparison::Kind::kEqual:
       if (!writing()) return absl::OkStatus();
       ++report_.equal;
       ASSAY_RETURN_IF_ERROR(TakeOn(row));
-      return KeepUpdate(row, row.comparison.unknown);
+      return KeepUpdate(row, {});
     case RowComparison::Kind::kDiffers:
       if (writing()) return Differs(row);
       break;
@@ -73,11 +75,12 @@ absl::Status RowRepair::Deleted(const ComparedRow& row) {
   List(row.key, "", "present", "deleted", stale ? "an older row: deleted again" : kKept);
   if (stale) return Stale(row.ref, row.key, *row.entry, /*there=*/true);
   ASSAY_RETURN_IF_ERROR(TakeOn(row));
+  ASSAY_RETURN_IF_ERROR(WriteAs(kReconcile, v1::RowChange::EDIT));
   return KeepInsert(row.tuple);
 }
 
 absl::Status RowRepair::Differs(const ComparedRow& row) {
-  std::vector<uint32_t> changed = row.comparison.unknown;
+  std::vector<uint32_t> changed;
   bool stale = false;
   for (uint32_t ordinal : row.comparison.differing) {
     const Version version = *row.entry->versions.Find(ColumnAt(ordinal));
@@ -88,7 +91,6 @@ absl::Status RowRepair::Differs(const ComparedRow& row) {
     ASSAY_ASSIGN_OR_RETURN(const ColumnText fold, ValueOf(version, ordinal));
     List(row.key, shape().columns[ordinal].name, TextOf(row.tuple[ordinal]), fold, older ? kStale : kKept);
   }
-  std::sort(changed.begin(), changed.end());
   ASSAY_RETURN_IF_ERROR(stale ? Stale(row.ref, row.key, *row.entry, /*there=*/true) : TakeOn(row));
   return KeepUpdate(row, changed);
 }
@@ -128,6 +130,7 @@ absl::Status RowRepair::Absent(const RowRef& ref, const FoldIndex::Entry& entry)
     if (value->has_value()) texts[i] = **std::move(value), item.old_tuple[i].text = texts[i];
   }
   ASSAY_RETURN_IF_ERROR(TakeOn(ref, entry.versions));
+  ASSAY_RETURN_IF_ERROR(WriteAs(kReconcile, v1::RowChange::EDIT));
   const size_t bytes = BytesOf(item.old_tuple);
   return Record(std::move(item), bytes);
 }
@@ -143,7 +146,10 @@ absl::Status RowRepair::LookForOlderValues() {
       ASSAY_ASSIGN_OR_RETURN(const StoredEvent* stored, reader.Next());
       if (stored == nullptr) break;
       if (stored->masked || stored->table.empty()) continue;
-      ASSAY_ASSIGN_OR_RETURN(const ResolvedChange change, ResolveChange(stored->bytes, origin, *parts().names));
+      const absl::StatusOr<ResolvedChange> resolved = ResolveChange(stored->bytes, origin, *parts().names);
+      if (absl::IsPermissionDenied(resolved.status())) continue;
+      ASSAY_RETURN_IF_ERROR(resolved.status());
+      const ResolvedChange& change = *resolved;
       if (!change.event.has_row()) continue;
       const RowKey key(change.row().key().begin(), change.row().key().end());
       const auto doubts = doubts_.find({change.schema->table, HashKey(key)});
@@ -171,9 +177,15 @@ absl::Status RowRepair::KeepInsert(absl::Span<const TupleValue> tuple) {
   return WriteInsert(tuple);
 }
 
-absl::Status RowRepair::KeepUpdate(const ComparedRow& row, const std::vector<uint32_t>& ordinals) {
-  report_.updated += !ordinals.empty();
-  return WriteUpdate(row, ordinals);
+absl::Status RowRepair::KeepUpdate(const ComparedRow& row, const std::vector<uint32_t>& edited) {
+  report_.updated += !edited.empty() || !row.comparison.unknown.empty();
+  if (!edited.empty()) {
+    ASSAY_RETURN_IF_ERROR(WriteAs(kReconcile, v1::RowChange::EDIT));
+    ASSAY_RETURN_IF_ERROR(WriteUpdate(row, edited));
+  }
+  if (row.comparison.unknown.empty()) return absl::OkStatus();
+  ASSAY_RETURN_IF_ERROR(WriteAs(kReconcile, v1::RowChange::FOUND));
+  return WriteUpdate(row, row.comparison.unknown);
 }
 
 void RowRepair::List(const RowKey& key, const std::string& column, const ColumnText& here, const ColumnText& fold,

@@ -7,7 +7,8 @@
 // event, stamped now, and wins. If not, a value that some event in the log has once written is *stale*: an older copy
 // shows it, and the fold is due to be written over it. A value that no event has ever written was written after the
 // restore: a RECONCILE event. In the same way an absent row was deleted here, or restored away; a row that the fold has
-// deleted was written here, or is stale.
+// deleted was written here, or is stale. Rows and columns that the log knows nothing of are FOUND: nobody is known to
+// have edited them, so they beat no edit.
 //
 //   RowRepair repair(parts, fold.get(), held, {.make_due = true});
 //   for each pass in {kCompare, kWrite}:
@@ -82,7 +83,9 @@ class RowRepair : public TableComparer {
   absl::Status LookForOlderValues();
   bool Written(const RowRef& ref, uint32_t ordinal, const TupleValue& value) const;
   absl::Status Stale(const RowRef& ref, const RowKey& key, const FoldIndex::Entry& entry, bool there);
-  absl::Status KeepUpdate(const ComparedRow& row, const std::vector<uint32_t>& ordinals);
+  // `edited`: what was changed here. Of the columns that nobody in the log has written it is only known that they are
+  // there.
+  absl::Status KeepUpdate(const ComparedRow& row, const std::vector<uint32_t>& edited);
   absl::Status KeepInsert(absl::Span<const TupleValue> tuple);
   void List(const RowKey& key, const std::string& column, const ColumnText& here, const ColumnText& fold,
             const std::string& verdict);

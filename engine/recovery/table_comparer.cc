@@ -15,11 +15,10 @@ size_t BytesOf(absl::Span<const TupleValue> tuple) {
   return bytes;
 }
 
-void TableComparer::Begin(Pass pass, Lsn at, int64_t time_us, v1::TransactionHeader::Source source, bool ancient) {
+void TableComparer::Begin(Pass pass, Lsn at, int64_t time_us) {
   pass_ = pass;
   time_us_ = time_us;
   feed_.Begin(at, time_us);
-  parts_.recorder->SetSource(source, ancient);
 }
 
 absl::Status TableComparer::BeginTable(std::shared_ptr<const TableShape> shape) {

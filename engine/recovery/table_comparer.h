@@ -73,8 +73,13 @@ class TableComparer {
   // What the policy does with a row that is here.
   virtual absl::Status Compared(const ComparedRow& row) = 0;
 
-  // What is written from here on was read at `at`, and is recorded as of `time_us`. `ancient` as Recorder::SetSource.
-  void Begin(Pass pass, Lsn at, int64_t time_us, v1::TransactionHeader::Source source, bool ancient);
+  // What is written from here on was read at `at`, and is recorded as of `time_us`.
+  void Begin(Pass pass, Lsn at, int64_t time_us);
+  // How what is written from here on came to be known, and what it counts against others. EDIT: the log never got it,
+  // or a person chose it; it counts from now.
+  absl::Status WriteAs(v1::TransactionHeader::Source source, v1::RowChange::Standing standing) {
+    return feed_.SetSource(source, standing);
+  }
   absl::Status CommitPass() { return feed_.Commit(); }
   bool writing() const { return pass_ == Pass::kWrite; }
 

@@ -87,6 +87,18 @@ bool DecodeNote(absl::string_view bytes, EnrolmentState* value) {
   return true;
 }
 
+std::string EncodeNote(const ClockAhead& value) {
+  std::string bytes;
+  PutFixed64(&bytes, value.after.value);
+  PutFixed64(&bytes, value.stamp.value);
+  return bytes;
+}
+
+bool DecodeNote(absl::string_view bytes, ClockAhead* value) {
+  ByteReader reader(bytes);
+  return reader.Fixed64(&value->after.value) && reader.Fixed64(&value->stamp.value) && reader.empty();
+}
+
 std::string EncodeNote(const CapturedPosition& value) {
   std::string bytes;
   for (const uint64_t number :

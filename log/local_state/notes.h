@@ -54,6 +54,14 @@ struct KnownSessions {
   bool operator==(const KnownSessions&) const = default;
 };
 
+// The clock is at least at `stamp` once the stream has passed `after`: tables were compared there and may hold what was
+// written then, so that whatever changes it must beat it. What was committed before had not seen it. Lsn{}: nothing.
+struct ClockAhead {
+  Lsn after;
+  HlcStamp stamp;
+  bool operator==(const ClockAhead&) const = default;
+};
+
 enum class EnrolmentState : uint8_t {
   kNone,      // `assay init` has not come so far.
   kBegun,     // A slot of ours may be there without a baseline.
@@ -94,6 +102,8 @@ struct Note {
 inline constexpr Note<OriginId> kOwnOriginNote{"own_origin", "the chain that it writes"};
 // By Recorder with each transaction, and by init and repair: the stamp that every later one must exceed.
 inline constexpr Note<HlcStamp> kClockNote{"clock", "its clock"};
+// By init for tables that join later; by Recorder when it is there.
+inline constexpr Note<ClockAhead> kClockAheadNote{"clock_ahead", "its clock"};
 // By Recorder with each transaction and each kept position; by init and repair.
 inline constexpr Note<CapturedPosition> kCapturedNote{"captured", "the last captured transaction"};
 // By Recorder: the values that it has left out, the newest hundred.
@@ -126,10 +136,10 @@ inline constexpr Note<std::set<std::string>> kEnrolledTablesNote{"enrolled_table
 
 // Every one of them.
 inline constexpr absl::string_view kNoteNames[] = {
-    kOwnOriginNote.name,  kClockNote.name,         kCapturedNote.name,      kWithheldNote.name, kShapeNote.name,
-    kBatchAskedNote.name, kBatchLandedNote.name,   kColumnNumbersNote.name, kDeclaredNote.name, kRenamesNote.name,
-    kNullsNote.name,      kServerNote.name,        kRepairNote.name,        kSessionsNote.name, kRefusalNote.name,
-    kEnrolmentNote.name,  kEnrolledTablesNote.name};
+    kOwnOriginNote.name, kClockNote.name,      kClockAheadNote.name,    kCapturedNote.name,      kWithheldNote.name,
+    kShapeNote.name,     kBatchAskedNote.name, kBatchLandedNote.name,   kColumnNumbersNote.name, kDeclaredNote.name,
+    kRenamesNote.name,   kNullsNote.name,      kServerNote.name,        kRepairNote.name,        kSessionsNote.name,
+    kRefusalNote.name,   kEnrolmentNote.name,  kEnrolledTablesNote.name};
 
 // ---- Their bytes ----
 
@@ -146,6 +156,7 @@ std::string EncodeNote(const OriginId& value);
 std::string EncodeNote(const std::string& value);
 std::string EncodeNote(const std::set<std::string>& lines);
 std::string EncodeNote(EnrolmentState value);
+std::string EncodeNote(const ClockAhead& value);
 std::string EncodeNote(const CapturedPosition& value);
 std::string EncodeNote(const KnownServer& value);
 std::string EncodeNote(const KnownSessions& value);
@@ -163,6 +174,7 @@ bool DecodeNote(absl::string_view bytes, OriginId* value);
 bool DecodeNote(absl::string_view bytes, std::string* value);
 bool DecodeNote(absl::string_view bytes, std::set<std::string>* lines);
 bool DecodeNote(absl::string_view bytes, EnrolmentState* value);
+bool DecodeNote(absl::string_view bytes, ClockAhead* value);
 bool DecodeNote(absl::string_view bytes, CapturedPosition* value);
 bool DecodeNote(absl::string_view bytes, KnownServer* value);
 bool DecodeNote(absl::string_view bytes, KnownSessions* value);

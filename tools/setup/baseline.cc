@@ -120,7 +120,7 @@ absl::Status BeginAt(Connection& reader, const std::string& snapshot) {
       "open the slot's snapshot");
 }
 
-absl::Status PublishAt(Connection& admin, Connection& reader, const SelectedTable& table, absl::Time deadline) {
+absl::StatusOr<Lsn> PublishAt(Connection& admin, Connection& reader, const SelectedTable& table, absl::Time deadline) {
   const std::string name = Quoted(admin, table.name());
   // Writers are kept out from before the snapshot is taken until the publication has the table: nobody can commit in
   // between.
@@ -137,13 +137,18 @@ absl::Status PublishAt(Connection& admin, Connection& reader, const SelectedTabl
       return AnnotateSql(locked, absl::StrCat("publish ", table.name().ToString()));
     absl::SleepFor(absl::Milliseconds(300));
   }
-  absl::Status status = BeginAt(reader, "");
-  if (status.ok()) status = reader.Execute("SELECT 1").status();  // Takes the snapshot.
-  if (!status.ok()) {
+  const auto take_snapshot = [&]() -> absl::StatusOr<Lsn> {
+    ASSAY_RETURN_IF_ERROR(BeginAt(reader, ""));
+    ASSAY_ASSIGN_OR_RETURN(const Result at, reader.Execute("SELECT pg_catalog.pg_current_wal_insert_lsn() AS at"));
+    return ParseLsn(at.Text(0, "at"));
+  };
+  const absl::StatusOr<Lsn> at = take_snapshot();
+  if (!at.ok()) {
     (void)admin.ExecuteScript("ROLLBACK");
-    return status;
+    return at;
   }
-  return admin.ExecuteScript("COMMIT").status();
+  ASSAY_RETURN_IF_ERROR(admin.ExecuteScript("COMMIT").status());
+  return at;
 }
 
 absl::Status ReadRows(Connection& reader, const SelectedTable& table,

@@ -56,7 +56,7 @@ absl::Status BeginAt(Connection& reader, const std::string& snapshot);
 
 // Adds `table` to the publication such that the transaction begun in `reader` sees exactly what committed before, and
 // the slot streams exactly what commits after. ABORTED as ExecuteWithShortLocks.
-absl::Status PublishAt(Connection& admin, Connection& reader, const SelectedTable& table, absl::Time deadline);
+absl::StatusOr<Lsn> PublishAt(Connection& admin, Connection& reader, const SelectedTable& table, absl::Time deadline);
 
 // Calls `visit` with each row's values (parallel to shape.columns), in key order.
 absl::Status ReadRows(Connection& reader, const SelectedTable& table,

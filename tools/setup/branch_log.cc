@@ -1,11 +1,15 @@
 #include "tools/setup/branch_log.h"
 
 #include <algorithm>
+#include <utility>
+#include <variant>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "engine/own_chain.h"
 #include "engine/remotes/chain_intake.h"
+#include "engine/remotes/pusher.h"
+#include "engine/remotes/session_gate.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -76,6 +80,45 @@ absl::StatusOr<PulledChains> PullAll(OpenLog& open, Hub& hub, Clock* clock, Rand
                                           "naming that branch, ask it and the head office"));
   }
   return pulled;
+}
+
+absl::StatusOr<uint64_t> PushAll(OpenLog& open, EngineConfig config, const OriginId& own, Hub& hub, Clock* clock,
+                                 Random* random) {
+  config.has_hub = true;
+  const auto in_transaction = [&](const auto& work) -> absl::Status {
+    ASSAY_RETURN_IF_ERROR(open.file->Begin());
+    const absl::Status status = work();
+    if (status.ok()) return open.file->Commit();
+    open.file->Rollback();
+    return status;
+  };
+  SessionGate session(config, own, open.state.get(), clock, random);
+  ASSAY_RETURN_IF_ERROR(session.Load());
+  ASSAY_RETURN_IF_ERROR(in_transaction([&] { return session.Step(/*paused=*/false); }));
+  const std::optional<HubCall> opening = session.TakeCall();
+  if (opening.has_value()) {
+    const absl::StatusOr<SessionReply> reply = hub.OpenSession(std::get<HubOpenSession>(*opening).request);
+    ASSAY_RETURN_IF_ERROR(in_transaction([&] { return session.OnReply(reply); }));
+    ASSAY_RETURN_IF_ERROR(reply.status());
+  }
+  if (!session.open()) return absl::FailedPreconditionError(session.refusal());
+
+  Pusher pusher(config, own, open.log.get(), clock, random);
+  std::optional<Sequence> before;
+  while (true) {
+    ASSAY_RETURN_IF_ERROR(in_transaction([&] { return pusher.Step(/*paused=*/false); }));
+    std::optional<HubCall> call = pusher.TakeCall();
+    if (!call.has_value()) break;
+    if (auto* push = std::get_if<HubPush>(&*call)) {
+      push->request.session = session.session();
+      pusher.OnPushed(hub.Push(push->request));
+    } else {
+      pusher.OnHeads(hub.Heads());
+    }
+    if (!before.has_value()) before = pusher.hub_heard();
+    ASSAY_RETURN_IF_ERROR(pusher.link().status);
+  }
+  return open.log->Head(own).last.value - before.value_or(Sequence{}).value;
 }
 
 // Two branches of one number would hand out the same keys.

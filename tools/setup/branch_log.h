@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "engine/capture/recorder.h"
 #include "engine/clock.h"
+#include "engine/config.h"
 #include "engine/remotes/hub.h"
 #include "log/event_log.h"
 #include "log/local_state/conflicts.h"
@@ -57,6 +58,12 @@ struct PulledChains {
 // hub promises more for ever.
 absl::StatusOr<PulledChains> PullAll(OpenLog& open, Hub& hub, Clock* clock, Random* random,
                                      const PullProgress& progress);
+
+// Gives the hub what it has not got of the own chain: what a branch holds that is enrolled at the same time, it can see
+// only there. Returns how many events were sent. Errors are the hub's; FAILED_PRECONDITION: it knows another session of
+// this chain, or has more of it.
+absl::StatusOr<uint64_t> PushAll(OpenLog& open, EngineConfig config, const OriginId& own, Hub& hub, Clock* clock,
+                                 Random* random);
 
 // Two branches of one number would hand out the same keys: INVALID_ARGUMENT, naming the other.
 absl::Status CheckNumberIsFree(OpenLog& open, const std::string& branch_name, uint32_t branch_number);

@@ -70,6 +70,7 @@ class Initialisation {
     ASSAY_RETURN_IF_ERROR(Install());
     ASSAY_RETURN_IF_ERROR(fresh_ ? Begin() : JoinLater());
     if (!report_.waits_for_choice) {
+      ASSAY_RETURN_IF_ERROR(Push());
       for (const SelectedTable& table : selection_.tables) report_.enrolled.push_back(table.name());
     }
     report_.refused = std::move(selection_.refused);
@@ -165,6 +166,19 @@ class Initialisation {
     std::move(pulled->refused.begin(), pulled->refused.end(), std::back_inserter(report_.warnings));
     if (unknown_) ASSAY_RETURN_IF_ERROR(CheckNoLogIsLost());
     return CheckNumberIsFree(*open_, options_.engine.branch_name, options_.engine.branch_number);
+  }
+
+  // A branch that is enrolled next compares its rows with what the hub has: these belong to it.
+  absl::Status Push() {
+    if (hub_ == nullptr) return absl::OkStatus();
+    const absl::StatusOr<uint64_t> pushed = PushAll(*open_, options_.engine, report_.origin, *hub_, clock_, random_);
+    if (!pushed.ok()) {
+      return Annotate(pushed.status(),
+                      "the tables are enrolled, and the hub could not be given their rows, so that a branch which is "
+                      "enrolled now does not know of them (run `assay init` again, or start assayd, which sends them)");
+    }
+    report_.pushed = *pushed;
+    return absl::OkStatus();
   }
 
   // A database copied from another branch is welcome; one that this very branch was enrolled with has lost its log.
@@ -268,7 +282,7 @@ class Initialisation {
         ASSAY_RETURN_IF_ERROR(Unpublish(table));
       }
       ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> reader, OpenReader(options_.admin_url));
-      ASSAY_RETURN_IF_ERROR(PublishAt(*admin_, *reader, table, Deadline()));
+      ASSAY_ASSIGN_OR_RETURN(compared_at_, PublishAt(*admin_, *reader, table, Deadline()));
       ASSAY_RETURN_IF_ERROR(Baseline(*reader, report_.captured, {table}, /*fresh_chain=*/false));
       if (report_.waits_for_choice) return Unpublish(table);
     }
@@ -303,8 +317,7 @@ class Initialisation {
     const auto visit = [&](const ResolvedChange& change) { NoteOwnKeys(change, classes, largest); };
     ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<FoldIndex> fold,
                            FoldIndex::Build(open_->file.get(), open_->log.get(), open_->names.get(), visit));
-    ASSAY_ASSIGN_OR_RETURN(const HlcStamp clock, open_->state->Read(kClockNote));
-    ASSAY_RETURN_IF_ERROR(open_->state->Write(kClockNote, std::max(clock, fold->newest())));
+    ASSAY_RETURN_IF_ERROR(RaiseClock(fold->newest(), fresh_chain));
     NoEcho echo;
     Recorder recorder(options_.engine, report_.origin, open_->stores(), clock_, &echo);
     ASSAY_RETURN_IF_ERROR(recorder.Load());
@@ -330,6 +343,18 @@ class Initialisation {
     return open_->state->Write(kEnrolmentNote, EnrolmentState::kFinished);
   }
 
+  // What is taken on was seen by whoever changes it next. What was committed before, and waits in the WAL, saw nothing
+  // of it: its time alone counts.
+  absl::Status RaiseClock(HlcStamp newest, bool fresh_chain) {
+    if (fresh_chain || options_.differences == DifferenceChoice::kHere) {
+      ASSAY_ASSIGN_OR_RETURN(const HlcStamp clock, open_->state->Read(kClockNote));
+      return open_->state->Write(kClockNote, std::max(clock, newest));
+    }
+    ASSAY_ASSIGN_OR_RETURN(const ClockAhead ahead, open_->state->Read(kClockAheadNote));
+    const Lsn after = ahead.after == Lsn{} ? compared_at_ : std::min(ahead.after, compared_at_);
+    return open_->state->Write(kClockAheadNote, ClockAhead{after, std::max(ahead.stamp, newest)});
+  }
+
   void AddRows(const ReconcileReport& more) {
     report_.rows.rows += more.rows;
     report_.rows.written += more.written;
@@ -351,6 +376,7 @@ class Initialisation {
   bool fresh_ = true;              // No baseline was ever finished.
   bool unknown_ = true;            // Nor begun.
   std::set<std::string> already_;  // Tables with a finished baseline.
+  Lsn compared_at_;                // Of the table that joins a running branch: later commits are of after that.
   InitReport report_;
 };
 

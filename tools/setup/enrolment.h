@@ -5,7 +5,7 @@
 // IDENTITY FULL and triggers, strided sequences; all of it idempotent. *Begun*: the log has its own origin and says so.
 // *Slot*: exists, with a snapshot. *Finished*: the baseline's events, the row versions and the slot's position were
 // written in one log transaction. A crash before that leaves an orphan slot, which the next init knows by *begun* and
-// replaces.
+// replaces. *Pushed*: the hub has it all, so that whoever is enrolled next knows of it.
 //
 //   ASSAY_ASSIGN_OR_RETURN(InitReport report, Init(options, hub.get(), &clock, &random));
 //   if (report.waits_for_choice) ...   // list report.rows.differences; run again with options.differences
@@ -53,6 +53,7 @@ struct InitReport {
   SequenceReport sequences;
   std::vector<std::string> warnings;
   uint64_t pulled = 0;            // Events taken from the hub.
+  uint64_t pushed = 0;            // Events of this branch's own, given to the hub.
   bool waits_for_choice = false;  // rows.differences must be decided first; no row and no event was written.
   ReconcileReport rows;           // Of the tables whose baseline was taken.
   Lsn captured;                   // Streaming goes on from here.

@@ -55,6 +55,7 @@ TEST_F(EventWriterTest, ATransactionHasOneStampOneHeaderAndOneEndMark) {
   const std::vector<v1::Event> events = Events();
   ASSERT_EQ(events.size(), 3u) << "the table's declaration comes first";
   EXPECT_TRUE(events[0].has_schema());
+  EXPECT_EQ(log_.log->Read(own_, Sequence{1}).Next().value()->table, "") << "nobody is denied a declaration";
   EXPECT_EQ(events[0].transaction().commit_lsn(), 0x500u);
   EXPECT_EQ(events[0].transaction().commit_time_us(), kNoonUs);
   EXPECT_EQ(events[0].transaction().xid(), 900u);
@@ -117,14 +118,51 @@ TEST_F(EventWriterTest, AHeaderSaysHowFarOthersHadBeenProjectedSinceTheOneBefore
   EXPECT_EQ(log_.state->Seen(own_, Sequence{4}, other_).value(), Sequence{7});
 }
 
-TEST_F(EventWriterTest, WhatIsAncientIsStampedRightBehindTheChain) {
-  Begin({.source = v1::TransactionHeader::RECONCILE, .ancient = true, .commit_time_us = kNoonUs});
+// Goal: whoever may read some of a transaction has its header.
+TEST_F(EventWriterTest, EachTablesFirstEventHasTheHeaderAndSaysWhatItsReadersDoNotKnow) {
+  ASSERT_TRUE(log_.log->IndexOf(other_).ok());
+  const auto other_shape = std::make_shared<TableShape>(*shape_);
+  other_shape->name.table = "customers";
+  const auto other_row = [&] {
+    ASSERT_TRUE(
+        writer_.NextRow(*other_shape, *tables_.Describe(other_shape).value(), v1::RowChange::INSERT, {"1"}).ok());
+  };
+  const auto seen = [](const v1::Event& event) {
+    return event.transaction().seen_size() == 0 ? 0 : event.transaction().seen(0).sequence();
+  };
+  Begin(), Row("1"), other_row(), End();  // 1: items, 2: its row, 3: customers, 4: its row.
+  ASSERT_TRUE(log_.state->SetProjected(other_, Sequence{5}).ok());
+  Begin(), Row("2"), End();                         // 5
+  Begin(), Row("3"), other_row(), Row("4"), End();  // 6, 7, 8
+  Begin(), other_row(), End();                      // 9
+  const std::vector<v1::Event> events = Events();
+  ASSERT_EQ(events.size(), 9u);
+  std::vector<uint64_t> headed;
+  for (const v1::Event& event : events) {
+    if (event.has_transaction()) headed.push_back(event.sequence());
+  }
+  EXPECT_THAT(headed, testing::ElementsAre(1, 5, 6, 7, 9)) << "a declaration is everybody's to read";
+  EXPECT_EQ(seen(events[4]), 5u);
+  EXPECT_EQ(seen(events[5]), 0u) << "who reads items knows";
+  EXPECT_EQ(seen(events[6]), 5u) << "who reads customers alone does not";
+  EXPECT_EQ(seen(events[8]), 0u);
+}
+
+// Goal: what a comparison found is nobody's edit, and what is captured later is not stamped newer for it.
+TEST_F(EventWriterTest, WhatWasFoundCountsAsOlderThanAnyEditAndMovesTheClockByOneStep) {
+  Begin({.source = v1::TransactionHeader::BASELINE, .standing = v1::RowChange::FOUND, .commit_time_us = kNoonUs});
   Row("1");
+  EXPECT_FALSE(IsEdit(writer_.version()));
+  End();
+  EXPECT_EQ(clock_.now(), HlcStamp{1});
+  Begin({.commit_time_us = 1000});
+  Row("1");
+  EXPECT_TRUE(IsEdit(writer_.version()));
   End();
   const std::vector<v1::Event> events = Events();
-  EXPECT_EQ(events[0].stamp(), 1u) << "older than anything live";
-  EXPECT_EQ(events[0].transaction().source(), v1::TransactionHeader::RECONCILE);
-  EXPECT_EQ(clock_.now(), HlcStamp{}) << "the clock has nothing to do with it";
+  EXPECT_EQ(events[0].transaction().source(), v1::TransactionHeader::BASELINE);
+  EXPECT_EQ(events[1].row().standing(), v1::RowChange::FOUND);
+  EXPECT_LT(VersionOf(events[1], own_), VersionOf(events[2], own_)) << "a real write, at the oldest time there is";
 }
 
 TEST_F(EventWriterTest, FlushLetsTheLogBeAskedAndTheTransactionGoOn) {

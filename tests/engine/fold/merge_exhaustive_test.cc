@@ -27,7 +27,7 @@ using test::Origin;
 // One of the 20 writes that can stand at `place` in a case: 2 origins, 2 stamps, 5 kinds of change.
 constexpr int kChoices = 20;
 Write MakeWrite(int choice, int place) {
-  const Version version{HlcStamp{1 + static_cast<uint64_t>(choice % 2)}, Origin(choice / 2 % 2),
+  const Version version{HlcStamp{10 + static_cast<uint64_t>(choice % 2)}, Origin(choice / 2 % 2),
                         Sequence{1 + static_cast<uint64_t>(place)}};
   const int kind = choice / 4;  // 0: delete, 1: insert, 2: update a, 3: update b, 4: update both.
   Write write;

@@ -9,7 +9,7 @@ namespace {
 
 using test::Origin;
 
-Version At(uint64_t stamp, uint8_t origin) { return {HlcStamp{stamp}, Origin(origin), Sequence{stamp}}; }
+Version At(uint64_t stamp, uint8_t origin) { return {HlcStamp{stamp + 10}, Origin(origin), Sequence{stamp}}; }
 const ColumnId kPrice{0}, kStock{1};
 RowClaim Insert(Version v) { return {ChangeKind::kInsert, v, {kPrice, kStock}}; }
 RowClaim Update(Version v, ColumnId column) { return {ChangeKind::kUpdate, v, {column}}; }

@@ -98,6 +98,22 @@ class RecordedBranch {
   }
   void Delete(const Row& row) { Record(CaptureItem::Kind::kDelete, row, {}); }
 
+  // An update of row `key` that names column `ordinal` without its value, as one too large for an event.
+  void AppendUpdateWithoutValue(const std::string& key, uint32_t ordinal) {
+    v1::Event event;
+    event.set_origin(std::string(own.AsBytes()));
+    event.set_sequence(log->Head(own).last.value + 1);
+    event.set_stamp(log->Head(own).complete_stamp.value + 1);
+    event.set_transaction_first(event.sequence());
+    event.set_ends_transaction(true);
+    event.mutable_transaction();
+    event.mutable_row()->set_operation(v1::RowChange::UPDATE);
+    event.mutable_row()->set_schema(2);
+    event.mutable_row()->add_key(key);
+    event.mutable_row()->add_columns()->set_ordinal(ordinal);
+    ASSERT_TRUE(log->Append(event, shape->name.ToString(), event.SerializeAsString()).ok());
+  }
+
   void PullFrom(RecordedBranch& other) {
     ASSERT_TRUE(other.file->Commit().ok());
     ASSERT_TRUE(other.file->Begin().ok());

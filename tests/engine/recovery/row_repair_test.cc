@@ -36,7 +36,7 @@ class RowRepairTest : public ::testing::Test {
       EXPECT_TRUE(repair.EndTable().ok());
       EXPECT_TRUE(repair.EndPass().ok());
     }
-    here_.recorder->SetSource(v1::TransactionHeader::LIVE, false);
+    here_.recorder->SetSource(v1::TransactionHeader::LIVE, v1::RowChange::EDIT);
     return repair.report();
   }
   // The fleet's chain: opening 1, schema 2, then these, each a transaction.
@@ -135,6 +135,21 @@ TEST_F(RowRepairTest, ARowThatNobodyEverWroteIsRecorded) {
   ASSERT_EQ(events.size(), 1u);
   EXPECT_EQ(events[0].row().operation(), v1::RowChange::INSERT);
   EXPECT_EQ(SourceOf(events[0]), v1::TransactionHeader::RECONCILE);
+  EXPECT_EQ(events[0].row().standing(), v1::RowChange::FOUND) << "nobody is known to have edited it";
+}
+
+// A value over the size that an event has room for is named in the log, and is at its writer alone.
+TEST_F(RowRepairTest, AValueThatTheLogHasNotGotNeitherDiffersNorHoldsUpTheRest) {
+  FleetInserts({"1", "a", "a"});
+  ASSERT_NO_FATAL_FAILURE(fleet_.AppendUpdateWithoutValue("1", 1));
+  FleetInserts({"2", "b", "b"});
+  Pull();
+  const RowRepairReport report = Repair({{"1", "whatever", "a"}, {"2", "b", "mine"}}, /*held_to=*/0);
+  EXPECT_EQ(report.equal, 1u);
+  EXPECT_EQ(report.updated, 1u);
+  const std::vector<v1::Event> events = here_.RowEvents();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].row().key(0), "2");
 }
 
 TEST_F(RowRepairTest, AnAbsentRowWasDeletedHereIfItHadBeenHeldAndIsWrittenAgainIfNot) {

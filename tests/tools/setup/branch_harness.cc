@@ -166,7 +166,19 @@ absl::StatusOr<HubHeads> LogHub::Heads() {
       head.complete = std::max(head.complete, log->Head(origin).complete);
     }
   }
+  for (const auto& [origin, last] : pushed) {
+    HubHead& head = heads.heads[origin];
+    head.last = std::max(head.last, last);
+  }
   return heads;
+}
+
+absl::StatusOr<PushReply> LogHub::Push(const PushRequest& request) {
+  ASSAY_RETURN_IF_ERROR(error);
+  ASSAY_RETURN_IF_ERROR(push_error);
+  Sequence& last = pushed[request.origin];
+  for (const Segment& segment : request.segments) last = std::max(last, segment.last);
+  return PushReply{last};
 }
 
 absl::StatusOr<PullReply> LogHub::Pull(const PullRequest& request) {

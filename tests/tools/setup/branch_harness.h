@@ -70,12 +70,13 @@ class TestBranch {
   TestRandom random_;
 };
 
-// A hub that has what some logs have, own chains and others' alike. Nothing can be pushed to it.
+// A hub that has what some logs have, own chains and others' alike. What is pushed to it is counted, and given to
+// nobody.
 class LogHub : public Hub {
  public:
   explicit LogHub(std::vector<std::string> log_paths) : log_paths_(std::move(log_paths)) {}
   absl::StatusOr<HubHeads> Heads() override;
-  absl::StatusOr<PushReply> Push(const PushRequest&) override { return absl::PermissionDeniedError("only a test's"); }
+  absl::StatusOr<PushReply> Push(const PushRequest& request) override;
   absl::StatusOr<PullReply> Pull(const PullRequest& request) override;
   absl::StatusOr<SessionReply> OpenSession(const SessionRequest&) override { return SessionReply{true, 1}; }
   absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport&) override { return HeartbeatReply{}; }
@@ -83,6 +84,8 @@ class LogHub : public Hub {
   absl::Status error;               // When not OK, every call fails with it.
   absl::Duration ahead;             // Of its clock.
   std::optional<OriginId> garbled;  // The chain of which it changes a bit of all it gives.
+  absl::Status push_error;          // When not OK, pushes fail with it.
+  std::map<OriginId, Sequence> pushed;
 
  private:
   std::vector<std::string> log_paths_;

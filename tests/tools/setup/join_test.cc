@@ -93,6 +93,41 @@ TEST_F(JoinTest, ASecondBranchFromOneCopyWritesNoRowAgain) {
   EXPECT_EQ(b_->Value("SELECT nextval('t_id_seq')"), "66");
 }
 
+// Goal: whoever joins next sees the rows that are enrolled here.
+TEST_F(JoinTest, InitGivesItsRowsToTheHubBeforeItIsDone) {
+  LogHub hub({});
+  hub.push_error = absl::UnavailableError("the line went dead");
+  const absl::Status status = a_->Init(&hub).status();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("the line went dead"), HasSubstr("run `assay init` again")));
+  hub.push_error = absl::OkStatus();
+  const InitReport report = MustInit(*a_, &hub);
+  EXPECT_GE(report.pushed, 5u) << "the opening, and four rows";
+  EXPECT_EQ(hub.pushed[report.origin].value, report.pushed);
+  EXPECT_EQ(MustInit(*a_, &hub).pushed, 0u) << "it has all";
+}
+
+// Goal: rows that were untouched here take nothing back from a shop that has sold since the copy was made.
+TEST_F(JoinTest, RowsOfACopyLoseAgainstWhatTheOtherShopSoldBeforeAnybodyHeardOfIt) {
+  MustInit(*a_);
+  a_->Sql("UPDATE t SET w = 100 WHERE id = 1; DELETE FROM t WHERE id = 2");
+  ASSERT_TRUE(a_->CatchUp().ok());
+  LogHub nobody({});  // It has not pushed yet.
+  MustInit(*b_, &nobody);
+  EXPECT_THAT(b_->Changes(), SizeIs(4)) << "it takes its rows for its own";
+  // A third shop, whose rows are as the first one's are now, holds what both chains come to.
+  TestBranch c(a_->server(), "c" + std::to_string(count_), 3);
+  c.Restore(a_->Dump());
+  ASSERT_TRUE(a_->Leave().ok());
+  c.Sql("DROP SCHEMA IF EXISTS assay CASCADE");
+  LogHub both({a_->log_path(), b_->log_path()});
+  const InitReport report = MustInit(c, &both);
+  EXPECT_FALSE(report.waits_for_choice) << Show(report.rows.differences.front());
+  EXPECT_THAT(c.Changes(), IsEmpty());
+  EXPECT_TRUE(c.Leave().ok());
+}
+
 TEST_F(JoinTest, ACopyOfAnEnrolledDatabaseJoinsAsWell) {
   MustInit(*a_);
   a_->Sql("INSERT INTO t (v) VALUES ('later')");
