@@ -45,6 +45,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config,
   p.recorder = std::make_unique<Recorder>(p.config, p.own, stores, clock, p.projector.get());
   p.pusher = std::make_unique<Pusher>(p.config, p.own, p.log.get(), clock, random);
   p.puller = std::make_unique<Puller>(p.config, p.own, p.log.get(), clock, random);
+  p.puller->UnmaskUpTo([state = p.state.get()](const OriginId& origin) { return state->Projected(origin); });
+  p.late_events = std::make_unique<LateEvents>(stores, clock);
   p.session = std::make_unique<SessionGate>(p.config, p.own, p.state.get(), clock, random);
   p.gate = std::make_unique<RestoreGate>(p.own, p.log.get(), p.state.get());
   p.housekeeping = std::make_unique<Housekeeping>(p.config, p.own, file, p.log.get(), p.rows.get(), clock);
@@ -256,7 +258,14 @@ absl::Status Engine::Parts::StepHub() {
   if (MayAskHub() && !pusher->busy()) ASSAY_RETURN_IF_ERROR(session->Step(paused));
   if (!MayPull()) return absl::OkStatus();
   const bool may_append = !MayProject() || !projector->folding();
-  return Annotate(puller->Step(paused, may_append, session->open(), Report()), "append what was pulled");
+  ASSAY_RETURN_IF_ERROR(
+      Annotate(puller->Step(paused, may_append, session->open(), Report()), "append what was pulled"));
+  for (const ChainIntake::Unmasked& unmasked : puller->TakeUnmasked()) {
+    ASSAY_RETURN_IF_ERROR(
+        Annotate(late_events->Merge(unmasked.origin, unmasked.events), "merge what was granted later"));
+    projector->NoteActivity();
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Engine::Parts::Work() {

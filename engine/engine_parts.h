@@ -9,6 +9,7 @@
 #include "engine/capture/captured_items.h"
 #include "engine/capture/recorder.h"
 #include "engine/engine.h"
+#include "engine/fold/late_events.h"
 #include "engine/housekeeping.h"
 #include "engine/problem_findings.h"
 #include "engine/projection/database_lane.h"
@@ -40,6 +41,7 @@ struct Engine::Parts {
   std::unique_ptr<Recorder> recorder;
   std::unique_ptr<Pusher> pusher;
   std::unique_ptr<Puller> puller;
+  std::unique_ptr<LateEvents> late_events;
   std::unique_ptr<SessionGate> session;
 
   std::unique_ptr<RestoreGate> gate;

@@ -1,6 +1,6 @@
 // Appending: heads, trees and segments. What others wrote comes in through event_log_pull.cc; reading is in
-// event_log_read.cc, checkpoints in event_log_checkpoint.cc, and what is done with small segments in
-// event_log_repack.cc.
+// event_log_read.cc, checkpoints in event_log_checkpoint.cc, what is done with small segments in
+// event_log_repack.cc, and what is granted later in event_log_unmask.cc.
 #include "log/event_log.h"
 
 #include <utility>
@@ -76,6 +76,7 @@ absl::Status EventLog::Load() {
       if (!row) break;
       ASSAY_RETURN_IF_ERROR(LoadChain(chains));
     }
+    ASSAY_RETURN_IF_ERROR(LoadMasked());
     ASSAY_RETURN_IF_ERROR(LoadRepacked());
     return CheckSegmentEnds();
   };
@@ -214,6 +215,11 @@ absl::Status EventLog::Advance(Chain& chain, const StoredEvent& event) {
   }
   chain.tree.Append(event.leaf);
   chain.dirty = true;
+  if (event.masked) {
+    auto& range = chain.masked.try_emplace(std::string(event.table), Chain::Range{event.sequence, {}}).first->second;
+    range.last = event.sequence;
+    chain.masked_dirty = true;
+  }
   if (chain.tree.size() % kTreeInterval != 0) return absl::OkStatus();
   ASSAY_ASSIGN_OR_RETURN(Statement insert, file_->Prepare("INSERT INTO tree (origin, size, tree) VALUES (?1, ?2, ?3)"));
   const std::string tree = chain.tree.Encode();
@@ -266,6 +272,7 @@ absl::Status EventLog::BeforeCommit() {
                               .BindBlob(9, checksum)
                               .Run());
     chain.dirty = false;
+    if (chain.masked_dirty) ASSAY_RETURN_IF_ERROR(StoreMasked(chain));
   }
   if (repacked_changed_) ASSAY_RETURN_IF_ERROR(StoreRepacked());
   return StoreEvidence();

@@ -14,6 +14,7 @@
 // DATA_LOSS means this chain is not to be trusted further: a fork, a bad hash, or a damaged file.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -107,6 +108,15 @@ class EventLog {
   absl::StatusOr<Refusal> AppendChain(const OriginId& origin, absl::Span<const Segment* const> segments,
                                       Sequence complete, absl::string_view checkpoint);
 
+  // Does this branch's grant name the table of a part?
+  using Granted = std::function<bool(absl::string_view table)>;
+  // The first event that is masked here and of a table that is granted now; nullopt: none. Or a little before it.
+  std::optional<Sequence> FirstToUnmask(const OriginId& origin, const Granted& granted) const;
+  // Takes from a pulled segment what is masked here of tables that are granted now, if it is what the leaf hashes held
+  // here are of. Returns the events that can be read since. The segment's events are held, and nothing granted is
+  // masked before it.
+  absl::StatusOr<std::vector<Sequence>> Unmask(const Segment& segment, const Granted& granted);
+
   EventReader Read(const OriginId& origin, Sequence from);
   // One event's bytes. NOT_FOUND when it is not held, PERMISSION_DENIED when it is masked here.
   absl::StatusOr<std::string> ReadEvent(const OriginId& origin, Sequence sequence);
@@ -160,6 +170,11 @@ class EventLog {
     Checkpoint claim;        // What it says.
     std::string public_key;  // As event 1 says, once it was asked for.
     bool dirty = false;      // Differs from its row.
+    struct Range {
+      Sequence first, last;
+    };
+    std::map<std::string, Range, std::less<>> masked;  // By table.
+    bool masked_dirty = false;                         // Differs from its rows.
 
     bool InTransaction() const { return head.complete < head.last; }
     std::string Checksum() const;
@@ -205,6 +220,12 @@ class EventLog {
   absl::Status StoreEvidence();
   absl::Status InsertSegment(const Chain& chain, const Segment& segment);
   absl::Status RepackChain(Chain& chain, size_t events);
+  absl::Status RemoveSegments(const Chain& chain, Sequence first, Sequence last);
+  // Puts the events of `given` into the place of those of `stored` that are masked. Returns which.
+  absl::StatusOr<std::vector<Sequence>> UnmaskStored(Chain& chain, const Segment& stored, const DecodedSegment& given,
+                                                     const Granted& granted);
+  absl::Status LoadMasked();
+  absl::Status StoreMasked(Chain& chain);
   absl::Status LoadRepacked();
   absl::Status StoreRepacked();
 

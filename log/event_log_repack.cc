@@ -89,17 +89,21 @@ absl::Status EventLog::RepackChain(Chain& chain, size_t events) {
   while (!builder.empty()) packed.push_back(builder.Finish(false));
   if (packed.size() < small.size()) {
     ASSAY_RETURN_IF_ERROR(CheckSame(small, packed));
-    ASSAY_ASSIGN_OR_RETURN(Statement remove,
-                           file_->Prepare("DELETE FROM segment WHERE origin = ?1 AND last BETWEEN ?2 AND ?3"));
-    ASSAY_RETURN_IF_ERROR(remove.BindInt(1, chain.index.value)
-                              .BindInt(2, static_cast<int64_t>(packed.front().first.value))
-                              .BindInt(3, static_cast<int64_t>(packed.back().last.value))
-                              .Run());
+    ASSAY_RETURN_IF_ERROR(RemoveSegments(chain, packed.front().first, packed.back().last));
     for (const Segment& segment : packed) ASSAY_RETURN_IF_ERROR(InsertSegment(chain, segment));
     cache_.Clear();  // It goes by where segments end.
   }
   chain.repacked = {next.value - 1};
   return StoreRepacked();
+}
+
+absl::Status EventLog::RemoveSegments(const Chain& chain, Sequence first, Sequence last) {
+  ASSAY_ASSIGN_OR_RETURN(Statement remove,
+                         file_->Prepare("DELETE FROM segment WHERE origin = ?1 AND last BETWEEN ?2 AND ?3"));
+  return remove.BindInt(1, chain.index.value)
+      .BindInt(2, static_cast<int64_t>(first.value))
+      .BindInt(3, static_cast<int64_t>(last.value))
+      .Run();
 }
 
 // How far each chain was looked at, by its index. Without it, or with less, segments are looked at again.

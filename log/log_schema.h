@@ -27,6 +27,15 @@ CREATE TABLE segment (
   PRIMARY KEY (origin, last)
 ) STRICT;
 
+-- What is masked of each chain, by table: no event of it before `first` or after `last`.
+CREATE TABLE masked (
+  origin     INTEGER NOT NULL,
+  table_name TEXT NOT NULL,
+  first      INTEGER NOT NULL,
+  last       INTEGER NOT NULL,
+  PRIMARY KEY (origin, table_name)
+) STRICT, WITHOUT ROWID;
+
 -- The Merkle tree as it was at every 8192nd event, so that an older root need not start from event 1.
 CREATE TABLE tree (
   origin INTEGER NOT NULL,

@@ -632,6 +632,8 @@ BEGIN
   ON CONFLICT (branch) DO UPDATE SET report = excluded.report, last_seen = excluded.last_seen;
   RETURN jsonb_build_object(
     'hub_time', assay_hub.microseconds(clock_timestamp())::text,
+    -- A branch that is granted more asks for what it holds masked.
+    'granted', (SELECT coalesce(jsonb_agg(g.table_name), '[]') FROM assay_hub.read_grant AS g WHERE g.branch = me),
     'branches', (SELECT jsonb_agg(jsonb_build_object(
                           'number', b.number::text, 'name', b.name, 'active', b.active,
                           'last_seen', assay_hub.microseconds(p.last_seen)::text, 'report', p.report) ORDER BY b.number)

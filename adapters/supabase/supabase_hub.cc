@@ -145,6 +145,9 @@ absl::StatusOr<HeartbeatReply> SupabaseHub::Heartbeat(const BranchReport& report
   ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.heartbeat($1::text::jsonb)::text", {body}));
   ASSAY_ASSIGN_OR_RETURN(const JsonObject json, ParseJsonObject(text, "heartbeat"));
   HeartbeatReply reply{.hub_time = TimeField(json, "hub_time")};
+  if (const JsonValue* granted = Field(json, "granted"); granted != nullptr) {
+    for (const JsonValue& table : granted->list_value().values()) reply.granted.tables.insert(table.string_value());
+  }
   if (const JsonValue* branches = Field(json, "branches"); branches != nullptr) {
     for (const JsonValue& branch : branches->list_value().values())
       reply.branches.push_back(ReadPresence(branch.struct_value()));

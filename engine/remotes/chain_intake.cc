@@ -53,12 +53,51 @@ PullRequest ChainIntake::NextRequest() {
   return request;
 }
 
+std::optional<Sequence> ChainIntake::FirstToUnmask(const OriginId& origin) const {
+  if (granted_.tables.empty() || merged_ == nullptr || troubles_.contains(origin)) return std::nullopt;
+  const std::optional<Sequence> first = log_->FirstToUnmask(origin, HasGrant());
+  return first.has_value() && *first <= merged_(origin) ? first : std::nullopt;
+}
+
+bool ChainIntake::HasMasked() const {
+  const std::vector<OriginId> origins = log_->Origins();
+  return std::any_of(origins.begin(), origins.end(),
+                     [this](const OriginId& origin) { return FirstToUnmask(origin).has_value(); });
+}
+
+PullRequest ChainIntake::NextUnmaskRequest() {
+  PullRequest request = NextRequest();
+  for (const OriginId& origin : log_->Origins()) {
+    const std::optional<Sequence> first = FirstToUnmask(origin);
+    if (!first.has_value()) continue;
+    request.have[origin] = {first->value - 1};
+    unmasking_ = origin;
+    break;
+  }
+  return request;
+}
+
+absl::StatusOr<bool> ChainIntake::Unmask(const OriginId& origin, const std::vector<const Segment*>& segments) {
+  const std::optional<Sequence> before = log_->FirstToUnmask(origin, HasGrant());
+  Unmasked unmasked{origin, {}};
+  for (const Segment* segment : segments) {
+    if (segment->last > merged_(origin)) break;
+    ASSAY_ASSIGN_OR_RETURN(const std::vector<Sequence> events, log_->Unmask(*segment, HasGrant()));
+    unmasked.events.insert(unmasked.events.end(), events.begin(), events.end());
+  }
+  const bool less = log_->FirstToUnmask(origin, HasGrant()) != before;
+  if (!unmasked.events.empty()) unmasked_.push_back(std::move(unmasked));
+  if (!less) granted_ = {};  // What does not come is not asked for again before the hub's next word.
+  return less;
+}
+
 absl::StatusOr<bool> ChainIntake::Append(const PullReply& reply) {
+  const std::optional<OriginId> unmasking = std::exchange(unmasking_, std::nullopt);
   std::map<OriginId, std::vector<const Segment*>> given;
   for (const auto& [origin, head] : reply.heads.heads) given.try_emplace(origin);
   for (const Segment& segment : reply.segments) given[segment.origin].push_back(&segment);
   const int64_t events_before = log_->EventCount();
-  bool refused = false;
+  bool refused = false, less_masked = false;
   for (const auto& [origin, segments] : given) {
     if (left_out_.contains(origin)) continue;
     const auto head = reply.heads.heads.find(origin);
@@ -66,8 +105,11 @@ absl::StatusOr<bool> ChainIntake::Append(const PullReply& reply) {
         const bool taken,
         AppendChain(origin, segments, head == reply.heads.heads.end() ? HubHead{} : head->second, reply.more));
     refused |= !taken;
+    if (!taken || origin != unmasking) continue;
+    ASSAY_ASSIGN_OR_RETURN(const bool unmasked, Unmask(origin, segments));
+    less_masked |= unmasked;
   }
-  return refused || log_->EventCount() != events_before;
+  return refused || less_masked || log_->EventCount() != events_before;
 }
 
 absl::StatusOr<bool> ChainIntake::AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments,

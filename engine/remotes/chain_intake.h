@@ -9,6 +9,9 @@
 // what is refused would come again with each of them. Only a chain that contradicts what is held here (a fork, a signed
 // root) stands still until the intake is made anew: no pull can mend that, and a person should look.
 //
+// What a branch was not granted it holds as leaf hashes. Once it is granted, one such chain at a time is asked for
+// again from there on, a reply at a time, and what verifies against the hashes takes their place.
+//
 //   ChainIntake intake(own, log, clock, random);
 //   ASSAY_ASSIGN_OR_RETURN(const PullReply reply, hub->Pull(intake.NextRequest()));
 //   ASSAY_ASSIGN_OR_RETURN(const bool news, intake.Append(reply));  // In a LogFile transaction.
@@ -16,9 +19,11 @@
 // Not thread-safe.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -44,9 +49,28 @@ class ChainIntake {
 
   // What is held here, and nothing of the refused chains that are not due.
   PullRequest NextRequest();
-  // Inside a LogFile transaction: what came for the last NextRequest. True: there is something new in it, which is
+  // What this branch may read by now.
+  void SetGrants(Grants granted) { granted_ = std::move(granted); }
+  // How far each chain is merged: what is masked beyond that stays so for now. Batches that are on their way have folded
+  // it without, and a part of a transaction must not be seen before the rest. Without it nothing is unmasked.
+  using Merged = std::function<Sequence(const OriginId&)>;
+  void UnmaskUpTo(Merged merged) { merged_ = std::move(merged); }
+  // Something is masked here that is granted by now.
+  bool HasMasked() const;
+  // As NextRequest, but that one chain with something of the kind is asked for from there on.
+  PullRequest NextUnmaskRequest();
+  // The last request was one of these, and its reply has not been appended.
+  bool unmasking() const { return unmasking_.has_value(); }
+  // Inside a LogFile transaction: what came for the last request. True: there is something new in it, which is
   // events or a chain that was refused and makes room for others. A status: the log could not be written or read.
   absl::StatusOr<bool> Append(const PullReply& reply);
+
+  struct Unmasked {
+    OriginId origin;
+    std::vector<Sequence> events;  // Rising. They may be older than what is merged already.
+  };
+  // What can be read since the last call.
+  std::vector<Unmasked> TakeUnmasked() { return std::exchange(unmasked_, {}); }
 
   // Chains of which the hub gives something wrong. `next_try` InfiniteFuture: never again.
   const std::map<OriginId, Link>& troubles() const { return troubles_; }
@@ -62,6 +86,13 @@ class ChainIntake {
   // Of one chain. False: something was wrong with it, and is in `troubles_`.
   absl::StatusOr<bool> AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments,
                                    const HubHead& head, bool more);
+  // The first masked event that can be asked for.
+  std::optional<Sequence> FirstToUnmask(const OriginId& origin) const;
+  // True: less is masked now.
+  absl::StatusOr<bool> Unmask(const OriginId& origin, const std::vector<const Segment*>& segments);
+  EventLog::Granted HasGrant() const {
+    return [this](absl::string_view table) { return granted_.Has(table); };
+  }
   absl::StatusOr<EventLog::Refusal> CheckOwn(const std::vector<const Segment*>& segments, const HubHead& head);
   void Refuse(const OriginId& origin, EventLog::Refusal refusal);
 
@@ -72,6 +103,10 @@ class ChainIntake {
   const Retry retry_;
   std::map<OriginId, Link> troubles_;
   std::set<OriginId> left_out_;  // Of the last request.
+  Grants granted_;
+  Merged merged_;
+  std::optional<OriginId> unmasking_;  // By the last request.
+  std::vector<Unmasked> unmasked_;
 };
 
 }  // namespace assay

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -97,8 +98,16 @@ struct SessionReply {
   uint64_t counter = 0;  // Of the session that is open now.
 };
 
+// Which tables of others a branch may read.
+struct Grants {
+  std::set<std::string> tables;  // As SegmentPart::table; "*": every one.
+  bool operator==(const Grants&) const = default;
+  bool Has(absl::string_view table) const { return tables.contains("*") || tables.contains(std::string(table)); }
+};
+
 struct HeartbeatReply {
   std::vector<BranchPresence> branches;
+  Grants granted;  // To the caller.
   absl::Time hub_time;
 };
 

@@ -59,6 +59,8 @@ void Puller::OnHeartbeat(const absl::StatusOr<HeartbeatReply>& reply, absl::Dura
   heard_ = clock_->Now();
   MeasureOffset(reply->hub_time, round_trip);
   branches_ = reply->branches;
+  intake_.SetGrants(reply->granted);
+  if (intake_.HasMasked()) next_pull_ = absl::InfinitePast();
   next_heartbeat_ = clock_->Now() + kHeartbeatInterval;
 }
 
@@ -72,16 +74,17 @@ uint64_t Puller::Behind() const {
 }
 
 absl::Status Puller::Append(const PullReply& reply) {
+  const bool unmasking = intake_.unmasking();
   ASSAY_ASSIGN_OR_RETURN(const bool news, intake_.Append(reply));
   hub_heads_ = reply.heads.heads;
-  if (reply.more && !news) {
+  if (reply.more && !news && !unmasking) {
     Failed(absl::InvalidArgumentError("the hub says that there is more, and gives nothing that is new"));
     return absl::OkStatus();
   }
   link_.Succeed(clock_->Now());
   last_pull_ = clock_->Now();
-  more_ = reply.more;
-  if (reply.more && !ahead_.has_value()) next_pull_ = absl::InfinitePast();
+  more_ = reply.more && !unmasking;
+  if ((reply.more || intake_.HasMasked()) && !ahead_.has_value()) next_pull_ = absl::InfinitePast();
   return absl::OkStatus();
 }
 
@@ -89,7 +92,7 @@ absl::Status Puller::Append(const PullReply& reply) {
 // before it is judged.
 bool Puller::MayAskAhead() const {
   return pulled_.size() == 1 && !ahead_.has_value() && pulled_[0].more && !pulled_[0].segments.empty() &&
-         troubles().empty();
+         troubles().empty() && !intake_.unmasking();
 }
 
 PullRequest Puller::NextRequest() {
@@ -124,7 +127,8 @@ void Puller::Ask(bool may_report, const BranchReport& report) {
     // With a reply that is here and has more after it, at once. Set before the next one is there: a hint that comes in
     // between calls for another pull.
     next_pull_ = now + interval_;
-    HubPull pull{NextRequest()};
+    const bool unmask = !HasWork() && intake_.HasMasked() && std::exchange(unmask_turn_, !unmask_turn_);
+    HubPull pull{unmask ? intake_.NextUnmaskRequest() : NextRequest()};
     if (HasWork()) ahead_ = pull.request.have;
     call_ = std::move(pull);
     busy_ = true;

@@ -59,6 +59,10 @@ class Puller {
   // As of ChainIntake.
   const std::map<OriginId, Link>& troubles() const { return intake_.troubles(); }
   std::set<OriginId> GivenUp() const { return intake_.GivenUp(); }
+  // As ChainIntake.
+  void UnmaskUpTo(ChainIntake::Merged merged) { intake_.UnmaskUpTo(std::move(merged)); }
+  // As of ChainIntake: to be merged in the same transaction of the log.
+  std::vector<ChainIntake::Unmasked> TakeUnmasked() { return intake_.TakeUnmasked(); }
   const std::vector<BranchPresence>& branches() const { return branches_; }
   absl::Duration interval() const { return interval_; }
   absl::Duration clock_offset() const { return clock_offset_; }
@@ -93,8 +97,9 @@ class Puller {
   std::optional<HubCall> call_;
   std::deque<PullReply> pulled_;  // Still to be appended: one, and perhaps the one that follows it.
   std::optional<std::map<OriginId, Sequence>>
-      ahead_;              // PullRequest::have, of a pull that was asked for before pulled_ was appended.
-  bool unwanted_ = false;  // The reply to the pull under way.
+      ahead_;                 // PullRequest::have, of a pull that was asked for before pulled_ was appended.
+  bool unwanted_ = false;     // The reply to the pull under way.
+  bool unmask_turn_ = false;  // What is masked and granted by now, and what is new, take turns.
   bool busy_ = false;
   bool more_ = false;
   absl::Time next_pull_ = absl::InfinitePast();

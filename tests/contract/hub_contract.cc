@@ -259,6 +259,19 @@ TEST_P(HubContract, TablesWithoutGrantComeAsLeafHashes) {
   EXPECT_EQ(sequence, chain.head().value);
 }
 
+TEST_P(HubContract, ABranchIsToldWhatItMayRead) {
+  TestChain chain(0xA1);
+  chain.Transaction(7);
+  ASSERT_TRUE(hub_->Connect(1)->Push(chain.Push(chain.ByTransaction())).ok());
+  for (const uint32_t branch : {2, 3}) {
+    auto reply = hub_->Connect(branch)->Heartbeat(
+        {.number = branch, .origin = {{static_cast<uint8_t>(0xB0 + branch)}}, .state = "running"});
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    EXPECT_TRUE(reply->granted.Has("public.products"));
+    EXPECT_EQ(reply->granted.Has(kSalaries), branch == 2);
+  }
+}
+
 TEST_P(HubContract, BranchIsGivenItsOwnChainInFull) {
   TestChain chain(0xC3);
   chain.Transaction(4);

@@ -61,6 +61,7 @@ struct HistoricBranch {
   std::map<TableName, TablePolicy> policies;
   std::set<SimRowName> unsettled;  // Rows that the engine says PostgreSQL does not hold as folded.
   std::set<std::string> denied;    // Tables not readable here, as in SegmentPart::table.
+  bool granted_late = false;       // Until the end: then they came.
 };
 
 class History {

@@ -99,6 +99,7 @@ absl::StatusOr<PushReply> SimHub::Push(uint32_t branch, const PushRequest& reque
     if (segment.first.value <= chain.events.size() && segment.last.value > chain.events.size()) break;
     absl::StatusOr<DecodedSegment> decoded = DecodedSegment::Decode(segment);
     if (!decoded.ok()) return absl::InvalidArgumentError(decoded.status().message());
+    for (const SegmentPart& part : segment.parts) tables_.insert(part.table);
     if (segment.leaf_hashes.size() != 32 * decoded->events().size())
       return absl::InvalidArgumentError("leaf hashes missing");
     for (const StoredEvent& event : decoded->events()) {
@@ -209,6 +210,13 @@ absl::StatusOr<HeartbeatReply> SimHub::Heartbeat(uint32_t branch, const BranchRe
   own.presence->report.number = branch;
   HeartbeatReply reply;
   reply.hub_time = clock_->Now();
+  if (own.denied.empty()) {
+    reply.granted.tables = {"*"};
+  } else {
+    for (const std::string& table : tables_) {
+      if (!own.denied.contains(table)) reply.granted.tables.insert(table);
+    }
+  }
   for (const auto& [number, other] : branches_) {
     if (other.presence) reply.branches.push_back(*other.presence);
   }

@@ -52,6 +52,8 @@ class SimHub {
   void Enrol(uint32_t branch, const std::string& name) { branches_[branch].name = name; }
   // `table` as in SegmentPart::table: `branch` gets leaf hashes instead of its events, unless it wrote them.
   void Deny(uint32_t branch, const std::string& table) { branches_[branch].denied.insert(table); }
+  // From now on also what is there already.
+  void Grant(uint32_t branch, const std::string& table) { branches_[branch].denied.erase(table); }
   // A connection with the rights of that branch's role.
   std::unique_ptr<Hub> Connect(uint32_t branch);
 
@@ -86,6 +88,7 @@ class SimHub {
   std::map<uint32_t, Branch> branches_;
   std::map<OriginId, Chain> chains_;
   std::map<OriginId, Chain> backup_;
+  std::set<std::string> tables_;  // Of all events that were ever pushed.
   std::map<OriginId, Session> sessions_, session_backup_;
   uint64_t forks_ = 0;
 };

@@ -63,6 +63,7 @@ struct Simulation::Swarm {
   bool narrow_email = false;
   bool answering_trigger = false;
   bool masked_table = false;
+  bool granted_late = false;  // In the end; masked until then.
   bool wild_clocks = false;
   bool skewed_clocks = false;  // From the beginning, by some minutes each.
   size_t batch_rows_max = EngineConfig().batch_rows_max;
@@ -164,6 +165,7 @@ Simulation::Simulation(const SimulationOptions& options) : options_(options), ra
   }
   if (swarm_->answering_trigger) AddAnsweringTrigger(&branches_[1]->database());
   if (swarm_->masked_table) hub_->Deny(kBranches, kShopSecrets.ToString());
+  swarm_->granted_late = swarm_->masked_table && options.seed % 2 == 0;
 }
 
 Simulation::~Simulation() = default;
@@ -201,6 +203,7 @@ absl::Status Simulation::RunAll() {
     if (!branch->IsRunning()) ASSAY_RETURN_IF_ERROR(Annotate(branch->Start(), "start after the faults"));
     branch->engine().Resume();
   }
+  if (swarm_->granted_late) hub_->Grant(kBranches, kShopSecrets.ToString());
   ASSAY_RETURN_IF_ERROR(RunUntilQuiet());
   // What was parked may be free to go now that everybody has everything, and no lock keeps the column out any more.
   for (auto& branch : branches_) {
@@ -456,6 +459,7 @@ absl::Status Simulation::CheckHistory() {
                            History::Read(name, branch->origin(), &branch->database(), *log, *unsettled, *names));
     read.policies = ShopPolicies();
     if (swarm_->masked_table && branch->number() == kBranches) read.denied.insert(kShopSecrets.ToString());
+    read.granted_late = swarm_->granted_late;
     history.Add(std::move(read));
   }
   ASSAY_RETURN_IF_ERROR(history.CheckOneHistory(*hub_));

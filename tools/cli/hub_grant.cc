@@ -16,7 +16,8 @@ int GrantTables(const CliContext& context, const HubAccess& access, const GrantO
   absl::StatusOr<std::vector<std::string>> tables = ParseGrants(options.tables);
   if (!tables.ok()) return CliFail(context, tables.status(), kExitUsage);
   if (absl::Status status = (*admin)->SetGrants(options.name, *tables); !status.ok()) return CliFail(context, status);
-  return HubDone(context, absl::StrCat("Branch ", options.name, " may read: ", absl::StrJoin(*tables, ", ")));
+  return HubDone(context, absl::StrCat("Branch ", options.name, " may read: ", absl::StrJoin(*tables, ", "),
+                                       ". What it was not given until now comes by itself, within minutes."));
 }
 
 }  // namespace

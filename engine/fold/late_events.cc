@@ -1,0 +1,63 @@
+#include "engine/fold/late_events.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "engine/fold/merge.h"
+#include "log/annotate.h"
+#include "log/local_state/local_state.h"
+#include "log/local_state/unsettled_rows.h"
+
+namespace assay {
+
+absl::Status LateEvents::Merge(const OriginId& origin, absl::Span<const Sequence> events) {
+  for (const Sequence sequence : events) {
+    ASSAY_ASSIGN_OR_RETURN(const std::string bytes, stores_.log->ReadEvent(origin, sequence));
+    const absl::StatusOr<ResolvedChange> change = ResolveChange(bytes, origin, *stores_.names);
+    // What is no change to anybody else is none here: whoever was granted the table stopped this chain at it.
+    if (absl::IsDataLoss(change.status()) || absl::IsPermissionDenied(change.status())) continue;
+    ASSAY_RETURN_IF_ERROR(change.status());
+    ASSAY_RETURN_IF_ERROR(TakeHeader(change->event, origin));
+    if (change->event.has_row()) ASSAY_RETURN_IF_ERROR(MergeRow(*change, origin));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LateEvents::TakeHeader(const v1::Event& event, const OriginId& origin) {
+  for (const v1::Seen& seen : event.transaction().seen()) {
+    const absl::StatusOr<OriginId> other = OriginId::FromBytes(seen.origin());
+    if (!other.ok()) continue;
+    ASSAY_ASSIGN_OR_RETURN(const Sequence known, stores_.state->Seen(origin, Sequence{event.sequence()}, *other));
+    if (known.value >= seen.sequence()) continue;
+    ASSAY_RETURN_IF_ERROR(
+        stores_.state->AddSeen(origin, Sequence{event.sequence()}, *other, Sequence{seen.sequence()}));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LateEvents::MergeRow(const ResolvedChange& change, const OriginId& origin) {
+  const RowKey key(change.row().key().begin(), change.row().key().end());
+  const RowRef ref{change.schema->table, HashKey(key)};
+  const RowClaim claim = ClaimOf(change, origin);
+  ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, stores_.rows->Get(ref));
+  const bool known = stored != nullptr;
+  RowVersions before;
+  if (known) before = *stored;
+  RowVersions merged = before;
+  assay::Merge(VersionsOf(claim), &merged);
+  if (merged == before) return absl::OkStatus();
+  ASSAY_RETURN_IF_ERROR(stores_.rows->Put(ref, std::move(merged)));
+  const WaitingEvent waiting{EncodeKey(key), origin, claim.version.sequence};
+  const int64_t now_ms = absl::ToUnixMillis(clock_->Now());
+  ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> unsettled, stores_.unsettled->Find(ref));
+  if (unsettled.has_value() && unsettled->held_known)
+    return stores_.unsettled->MarkDue(ref, waiting, std::move(unsettled->held), now_ms);
+  if (!unsettled.has_value() && known) return stores_.unsettled->MarkDue(ref, waiting, std::move(before), now_ms);
+  if (!unsettled.has_value()) return stores_.unsettled->MarkDue(ref, waiting, std::nullopt, now_ms);
+  // It is compared at its next try as it is.
+  return unsettled->IsThere() ? stores_.unsettled->MarkDifferent(ref, waiting, now_ms) : absl::OkStatus();
+}
+
+}  // namespace assay
