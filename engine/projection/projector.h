@@ -1,20 +1,22 @@
 // Brings PostgreSQL to the fold, without ever replacing a newer local write.
 //
-// Life of a batch: *gathered*, other branches' transactions folded row by row; *read*, the rows as PostgreSQL shows
-// them, followed by a fence: when capture delivers it, every commit the read saw is in the log; *planned*, against the
-// row versions as they now are, with an intent in the log; *projected*, one PostgreSQL transaction that commits when
-// that intent is durable and takes effect only while every row is the version that was read; *landed*, its own tagged
-// transaction comes by in capture and only there, in WAL order, are versions merged and cursors moved. A row that moved
-// sends the batch back to the read, and half of it at that: a batch of many rows beside a shop that sells would meet a
-// row that moved time and again, and hold many locks in the end. After a few times the rows are locked first. Batches
-// that land grow again. A row PostgreSQL will not take is parked with its cause, and the rest goes on. Rows that the
-// log has never heard of are written without a read; a batch that has no others is planned at once, on the tables as
-// they were last seen, which Database::Project compares.
+// A batch is a Flight (flight.h): *gathered*, other branches' transactions folded row by row; *read*, the rows as
+// PostgreSQL shows them, followed by a fence: when capture delivers it, every commit the read saw is in the log;
+// *planned*, against the row versions as they now are, with an intent in the log; *projected*, one PostgreSQL
+// transaction that commits when that intent is durable; *landed*, its own tagged transaction comes by in capture and
+// only there, in WAL order, are versions merged and cursors moved.
 //
-// Three batches are on their way at most: one that has committed and is to land; one that is read or projected
-// meanwhile; and the next is gathered. What is planned while another batch is to land rests on what is known of that
-// one's end: a row that is read is planned after its fence, which comes by after the echo, or at once if its xmin says
-// that nobody but that batch has written it lately (engine/projection/xid_horizon.h); a batch of unknown rows only is
+// The invariant: when a projection commits, every row it was planned on is as it was planned on, and every row it wrote
+// came back as it was meant. A row that moved sends the batch back to the read, and half of it at that: a batch of many
+// rows beside a shop that sells would meet a row that moved time and again, and hold many locks in the end. After a few
+// times the rows are locked first. Batches that land grow again. A row PostgreSQL will not take is parked with its
+// cause, and the rest goes on. Rows that the log has never heard of are written without a read; a batch that has no
+// others is planned at once, on the tables as they were last seen, which Database::Project compares.
+//
+// Three flights are on their way at most: one that has committed and is to land; one that is read or projected
+// meanwhile; and the next is gathered. What is planned while another is to land rests on what is known of that one's
+// end: a row that is read is planned after its fence, which comes by after the echo, or at once if its xmin says that
+// nobody but that batch has written it lately (engine/projection/xid_horizon.h); a batch of unknown rows only is
 // planned at once if none of them is in the batch that is to land.
 //
 // What a crash costs: before the intent is durable, nothing, as PostgreSQL has not committed; after it, the database is
@@ -38,6 +40,8 @@
 #include "engine/fold/column_history.h"
 #include "engine/link.h"
 #include "engine/projection/appeared_columns.h"
+#include "engine/projection/batch_size.h"
+#include "engine/projection/flight.h"
 #include "engine/projection/intent.h"
 #include "engine/projection/plan.h"
 #include "engine/projection/xid_horizon.h"
@@ -75,12 +79,12 @@ class Projector : public ProjectionEcho {
   // that an older copy of it is known by that.
   void NoteActivity() {
     activity_ = true;
-    if (ahead_.has_value()) ahead_->stale = true;
+    flight_->plan_is_old = next_->plan_is_old = true;
   }
   // What waits for a time waits no longer.
   void RetryNow() {
-    retry_at_ = std::min(retry_at_, clock_->Now()), anchor_at_ = std::min(anchor_at_, clock_->Now()),
-    probe_at_ = clock_->Now();
+    flight_->not_before = std::min(flight_->not_before, clock_->Now()),
+    anchor_at_ = std::min(anchor_at_, clock_->Now()), probe_at_ = clock_->Now();
   }
 
   // ProjectionEcho.
@@ -92,28 +96,18 @@ class Projector : public ProjectionEcho {
   // Chains that no other chain waits for now: as Batch.
   void GiveUp(const std::set<OriginId>& origins);
   // As Batch.
-  uint64_t Pending() const { return batch_->Pending(); }
+  uint64_t Pending() const { return flight_->batch.Pending(); }
   std::map<OriginId, absl::Status> stopped() const;
   std::map<OriginId, std::pair<OriginId, Sequence>> waiting_for() const;
   uint64_t events_projected() const { return events_projected_; }
 
  private:
-  enum class Phase : uint8_t {
-    kGather,   // Folding pending events, or nothing to do.
-    kRead,     // To read the targets (at retry_at_, if that is later).
-    kReading,  // Waiting for the read's reply and its fence.
-    kProjecting,
-    kAsking,   // In doubt: waiting for LastBatch.
-    kLanding,  // Committed, and the batch before it is still to land.
-  };
+  using Stage = Flight::Stage;
 
   absl::Status Gather(size_t events_max);
   // While PostgreSQL is at work on this batch: folds the next one, and does what else would have to be waited for
   // later.
   absl::Status GatherNext(size_t events_max);
-  // So many rows in memory that no other batch is to come beside them: two of the largest that batches are meant to be,
-  // or one that is larger.
-  bool IsMuch(size_t rows) const { return rows > config_.batch_rows_max * 3 / 2; }
   void DropBatch();
   std::string Nonce();
   absl::StatusOr<std::vector<TargetRow>> Targets(const Batch& batch);
@@ -127,11 +121,16 @@ class Projector : public ProjectionEcho {
   void ChooseReads(std::vector<TargetRow>* targets) const;
   // Every row that was read is as the log knows it, or will know it when landing_ has landed: it needs no fence.
   bool IsInLog() const;
-  // What the log has of the rows of `targets_` when landing_ has landed.
+  // What the log has of the rows of the flight's targets when landing_ has landed.
   class VersionsToBe;
-  void SetRowsCap(size_t rows);
+  bool IsLanding() const { return landing_->intent.has_value(); }
+  // Flights land in the order in which they committed, which is that of the WAL. The echo may come before the reply.
+  Flight& FirstToLand() { return IsLanding() ? *landing_ : *flight_; }
+  bool MayPlan() const;
   absl::Status Retry();
-  // Reads targets_, of which the log has just been asked.
+  // Has its targets, if any, and reads them.
+  absl::Status Begin(Flight::Job job);
+  // Reads the flight's targets, of which the log has just been asked.
   absl::Status StartRead();
   // Reads them after another try, or a pause.
   absl::Status ReadAgain();
@@ -140,7 +139,7 @@ class Projector : public ProjectionEcho {
   // Somebody was in our way: gathers a batch of half the rows, if there is half a batch to be had.
   bool Shrink();
   absl::Status Plan();
-  // Makes the intent durable and asks for the projection of `targets_`.
+  // Makes the intent durable and asks for the projection of the flight's targets.
   absl::Status Ask(ProjectionPlan plan);
   // Plans next_, too, if it has unknown rows only.
   absl::Status PlanNext();
@@ -148,7 +147,7 @@ class Projector : public ProjectionEcho {
   absl::StatusOr<bool> TakeAhead(ProjectionPlan* plan);
   // What the read says of this database's tables.
   absl::Status NoteShapes();
-  absl::Status DropIntent(std::optional<OpenIntent>* intent);
+  absl::Status DropIntent(Flight* flight);
   // The batch has committed: it only has to land, and the next one has its turn.
   void Committed();
   // Merges `batch`; `rows`: how they came out.
@@ -173,21 +172,13 @@ class Projector : public ProjectionEcho {
   ColumnHistory history_;
   AppearedColumns appeared_;
   ProjectionPlanner planner_;
-  // In their order: what landing_ is about, if that was not before a restart; what is read and projected; what comes
-  // then, once that is complete.
-  std::unique_ptr<Batch> landing_batch_, batch_, next_;
-  bool next_begun_ = false;
-  size_t next_looked_up_ = 0;  // Of its rows.
-  struct Ahead {
-    std::vector<TargetRow> targets;
-    ProjectionPlan plan;
-    bool stale = false;  // A local change has been recorded since.
-  };
-  std::optional<Ahead> ahead_;  // Of next_, once that is full.
-  bool ahead_tried_ = false;
+  // In their order, and never null: what has committed and is to land, if that has an intent; what is read and
+  // projected; what comes then, once that is complete.
+  std::unique_ptr<Flight> landing_, flight_, next_;
+  BatchSize size_;
   bool folding_ = false;
   bool more_expected_ = false;
-  absl::Time opened_ = absl::InfinitePast();  // When there was the first of batch_.
+  absl::Time opened_ = absl::InfinitePast();  // When there was the first of the flight's batch.
   // Rows that the log has never heard of are not in PostgreSQL either, but for what the application has just written;
   // so they are written without being looked for, and their keys stand guard. Not while that does not hold: after a
   // join both have the same rows.
@@ -195,35 +186,18 @@ class Projector : public ProjectionEcho {
   std::map<TableId, std::shared_ptr<const TableShape>> shapes_;  // As they were last read.
   bool idle_ = false;                                            // Of this step: what was captured is in the log.
 
-  Phase phase_ = Phase::kGather;
   std::optional<DatabaseCall> call_;
-  std::vector<TargetRow> targets_;
-  std::map<RowRef, Refusal> refused_;
-  std::string tag_, fence_;
-  bool fence_seen_ = false;
   XidHorizon horizon_;
-  std::optional<ReadReply> read_;
-  bool unread_ = false;  // Planned without a read.
-  bool locked_ = false;
-  uint32_t attempts_ = 0;    // Of this batch, because rows moved.
-  bool shrink_ = false;      // Before it is read again.
   bool retry_turn_ = false;  // Parked rows and new events take turns.
   bool activity_ = true;     // Since the last projection landed.
-  bool anchoring_ = false;   // A projection of nothing, for the sake of its number.
-  bool probing_ = false;     // A read of nothing, to see whether a column has appeared.
   absl::Time probe_at_ = absl::InfinitePast();
   static constexpr absl::Duration kProbeMin = absl::Seconds(5);
   absl::Duration probe_every_ = kProbeMin;
   absl::Time anchor_at_ = absl::InfinitePast();
   bool has_work_ = false;
-  absl::Time retry_at_ = absl::InfinitePast();
   absl::Time wake_ = absl::InfiniteFuture();
   Link link_{absl::Milliseconds(200), absl::Seconds(30)};
   uint64_t events_projected_ = 0;
-
-  std::optional<OpenIntent> landing_;           // It has committed.
-  std::optional<OpenIntent> intent_;            // It may have. Of batch_.
-  std::vector<std::vector<uint32_t>> written_;  // ProjectionPlan::targets, of targets_.
 };
 
 }  // namespace assay

@@ -16,22 +16,23 @@ constexpr absl::Duration kAnchorInterval = absl::Seconds(60);
 
 // Batches land in the order in which they committed, which is that of the WAL.
 bool Projector::Claims(absl::string_view tag, HlcStamp* stamp) {
-  const std::optional<OpenIntent>& first = landing_.has_value() ? landing_ : intent_;
+  const std::optional<OpenIntent>& first = FirstToLand().intent;
   if (!first.has_value() || tag != first->tag()) return false;
   *stamp = first->stamp();
   return true;
 }
 
 bool Projector::Meant(const RowRef& ref, ChangeKind kind, const TableShape& shape, absl::Span<const TupleValue> tuple) {
-  std::optional<OpenIntent>& first = landing_.has_value() ? landing_ : intent_;
+  std::optional<OpenIntent>& first = FirstToLand().intent;
   return first.has_value() && first->Meant(ref, kind, shape, tuple, *names_);
 }
 
 absl::Status Projector::Landed() {
-  const bool replied = landing_.has_value();  // The echo may come before the reply.
-  ASSAY_CHECK(replied || intent_.has_value());
-  OpenIntent landed = *std::exchange(replied ? landing_ : intent_, std::nullopt);
-  Batch* batch = replied ? landing_batch_.get() : batch_.get();
+  const bool replied = IsLanding();  // The echo may come before the reply.
+  ASSAY_CHECK(replied || flight_->intent.has_value());
+  Flight& flight = FirstToLand();
+  OpenIntent landed = *std::exchange(flight.intent, std::nullopt);
+  Batch* batch = &flight.batch;
   // After a restart the batch is not in memory; the log has it.
   if (batch->to() != landed.to()) ASSAY_RETURN_IF_ERROR(batch->Regather(landed.to()));
   ASSAY_RETURN_IF_ERROR(state_->EraseIntent(landed.batch()));
@@ -40,7 +41,7 @@ absl::Status Projector::Landed() {
   anchor_at_ = clock_->Now() + kAnchorInterval;
   // What is read meanwhile was read after this had committed: what it writes is no change that came in between.
   std::vector<TargetRow*> reread;
-  for (TargetRow& target : targets_) {
+  for (TargetRow& target : flight_->targets) {
     if (replied && landed.Concerns(target.ref)) reread.push_back(&target);
   }
   ASSAY_RETURN_IF_ERROR(Settle(std::move(landed).TakeRows(), batch));
@@ -49,7 +50,7 @@ absl::Status Projector::Landed() {
     target->versions_at_read = VersionsDigest(stored);
   }
   if (!replied) Finish();
-  if (phase_ == Phase::kLanding) Committed();
+  if (flight_->stage == Stage::kCommitted) Committed();
   return absl::OkStatus();
 }
 
@@ -110,7 +111,8 @@ absl::Status Projector::Settle(std::deque<IntentRow> rows, Batch* batch) {
   events_projected_ += batch->event_count();
   // What was gathered at full size and landed may be larger the next time.
   if (batch->Full()) {
-    SetRowsCap(std::min(config_.batch_rows_max, batch->rows_cap() + batch->rows_cap() / 8 + 1));
+    size_.Grow();
+    for (Flight* flight : {landing_.get(), flight_.get(), next_.get()}) flight->batch.set_rows_cap(size_.rows());
   }
   batch->Clear();
   return absl::OkStatus();

@@ -47,11 +47,11 @@ absl::StatusOr<std::unique_ptr<UnsettledRow>> Projector::Unsettled(const TargetR
 }
 
 void Projector::NoteVersions(const RowVersions* stored, TargetRow* target) const {
-  const auto concerns = [target](const std::optional<OpenIntent>& intent) {
-    return intent.has_value() && intent->Concerns(target->ref);
+  const auto concerns = [target](const Flight& flight) {
+    return flight.intent.has_value() && flight.intent->Concerns(target->ref);
   };
   target->versions_at_read = VersionsDigest(stored);
-  target->unknown = stored == nullptr && target->unsettled == nullptr && !concerns(landing_) && !concerns(intent_);
+  target->unknown = stored == nullptr && target->unsettled == nullptr && !concerns(*landing_) && !concerns(*flight_);
 }
 
 absl::Status Projector::LookAgain(std::vector<TargetRow>* targets) {
@@ -65,7 +65,7 @@ absl::Status Projector::LookAgain(std::vector<TargetRow>* targets) {
 
 void Projector::ChooseReads(std::vector<TargetRow>* targets) const {
   for (TargetRow& target : *targets) {
-    target.read = locked_ || !assume_absent_ || !target.unknown || target.pending == nullptr ||
+    target.read = flight_->locked || !assume_absent_ || !target.unknown || target.pending == nullptr ||
                   !target.pending->incoming().IsLive();
   }
 }
@@ -75,7 +75,8 @@ void Projector::ChooseReads(std::vector<TargetRow>* targets) const {
 // back until its own changes go by: then the versions differ from those that were planned on, as they do when that
 // happens between a read and its projection.
 std::optional<ReadReply> Projector::NothingToRead(const std::vector<TargetRow>& targets) const {
-  if (!idle_ || locked_ || probing_ || targets.empty() || !refused_.empty()) return std::nullopt;
+  if (!idle_ || flight_->locked || flight_->job == Flight::Job::kProbe || targets.empty() || !flight_->refused.empty())
+    return std::nullopt;
   ReadReply reply;
   for (size_t i = 0; i < targets.size(); ++i) {
     if (targets[i].read) return std::nullopt;
@@ -89,34 +90,33 @@ std::optional<ReadReply> Projector::NothingToRead(const std::vector<TargetRow>& 
 
 // Of a full batch, which gathers no more: the plan points into its rows.
 absl::Status Projector::PlanNext() {
-  if (!intent_.has_value() || ahead_tried_) return absl::OkStatus();
-  ahead_tried_ = true;
-  ASSAY_ASSIGN_OR_RETURN(std::vector<TargetRow> targets, Targets(*next_));
+  if (!flight_->intent.has_value() || std::exchange(next_->plan_tried, true)) return absl::OkStatus();
+  ASSAY_ASSIGN_OR_RETURN(std::vector<TargetRow> targets, Targets(next_->batch));
   ChooseReads(&targets);
   const std::optional<ReadReply> shapes = NothingToRead(targets);
   if (!shapes.has_value()) return absl::OkStatus();
-  ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan, planner_.Plan(targets, *shapes, {}, ProjectionPlanner::Unknown));
-  ahead_ = Ahead{std::move(targets), std::move(plan)};
+  ASSAY_ASSIGN_OR_RETURN(next_->plan, planner_.Plan(targets, *shapes, {}, ProjectionPlanner::Unknown));
+  next_->targets = std::move(targets);
   return absl::OkStatus();
 }
 
 absl::StatusOr<bool> Projector::TakeAhead(ProjectionPlan* plan) {
-  if (!ahead_.has_value()) return false;
-  Ahead ahead = *std::exchange(ahead_, std::nullopt);
-  if (ahead.stale) {
-    ASSAY_RETURN_IF_ERROR(LookAgain(&ahead.targets));
-    ChooseReads(&ahead.targets);
+  if (!flight_->plan.has_value()) return false;
+  std::vector<TargetRow> targets = std::exchange(flight_->targets, {});
+  *plan = *std::exchange(flight_->plan, std::nullopt);
+  if (flight_->plan_is_old) {
+    ASSAY_RETURN_IF_ERROR(LookAgain(&targets));
+    ChooseReads(&targets);
   }
-  if (!NothingToRead(ahead.targets).has_value()) return false;
-  targets_ = std::move(ahead.targets);
-  *plan = std::move(ahead.plan);
-  tag_ = Nonce();
-  unread_ = true;
+  if (!NothingToRead(targets).has_value()) return false;
+  flight_->targets = std::move(targets);
+  flight_->tag = Nonce();
+  flight_->unread = true;
   return true;
 }
 
 absl::Status Projector::NoteShapes() {
-  for (const ReadReply::Table& table : read_->tables) {
+  for (const ReadReply::Table& table : flight_->read->tables) {
     if (!table.shape.has_value()) continue;
     ASSAY_ASSIGN_OR_RETURN(const TableId id, names_->IdOf(table.shape->name));
     std::shared_ptr<const TableShape>& known = shapes_[id];
@@ -129,28 +129,31 @@ absl::Status Projector::NoteShapes() {
 }
 
 bool Projector::IsInLog() const {
-  if (!idle_ || locked_ || unread_ || anchoring_ || probing_ || config_.naive_projection) return false;
-  if (!refused_.empty() || unsettled_->count() > 0) return false;
-  const bool covered = std::all_of(read_->tables.begin(), read_->tables.end(), [this](const ReadReply::Table& table) {
-    return table.shape.has_value() &&
-           std::all_of(table.rows.begin(), table.rows.end(), [this](const ReadReply::Row& row) {
-             return row.exists && horizon_.Covers(read_->session, row.xmin);
-           });
-  });
+  if (!idle_ || flight_->locked || flight_->unread || flight_->job != Flight::Job::kFold || config_.naive_projection)
+    return false;
+  if (!flight_->refused.empty() || unsettled_->count() > 0) return false;
+  const bool covered =
+      std::all_of(flight_->read->tables.begin(), flight_->read->tables.end(), [this](const ReadReply::Table& table) {
+        return table.shape.has_value() &&
+               std::all_of(table.rows.begin(), table.rows.end(), [this](const ReadReply::Row& row) {
+                 return row.exists && horizon_.Covers(flight_->read->session, row.xmin);
+               });
+      });
   // What landing_ leaves out, PostgreSQL has not got; and after a restart its batch is not in memory.
-  return covered && (!landing_.has_value() || (!landing_->LeavesOut() && landing_batch_->to() == landing_->to()));
+  return covered &&
+         (!IsLanding() || (!landing_->intent->LeavesOut() && landing_->batch.to() == landing_->intent->to()));
 }
 
 class Projector::VersionsToBe {
  public:
   explicit VersionsToBe(const Projector& projector) : rows_(projector.rows_) {
-    if (!projector.landing_.has_value()) return;
+    if (!projector.IsLanding()) return;
     absl::flat_hash_set<RowRef> both;
-    for (const TargetRow& target : projector.targets_) {
-      if (projector.landing_->Concerns(target.ref)) both.insert(target.ref);
+    for (const TargetRow& target : projector.flight_->targets) {
+      if (projector.landing_->intent->Concerns(target.ref)) both.insert(target.ref);
     }
     if (both.empty()) return;
-    for (const PendingRow& row : projector.landing_batch_->rows()) {
+    for (const PendingRow& row : projector.landing_->batch.rows()) {
       if (both.contains(row.ref)) landing_[row.ref] = &row;
     }
   }
@@ -171,31 +174,32 @@ class Projector::VersionsToBe {
 };
 
 absl::Status Projector::Plan() {
-  if (!unread_) {
-    ahead_.reset();  // It is for the tables as they were.
+  if (!flight_->unread) {
+    next_->plan.reset();  // It is for the tables as they were.
     ASSAY_RETURN_IF_ERROR(NoteShapes());
   }
-  if (probing_) {
+  if (flight_->job == Flight::Job::kProbe) {
     probe_at_ = clock_->Now() + probe_every_;
     probe_every_ = std::min(probe_every_ * 2, kProbeIntervalMax);
     Finish();
     return absl::OkStatus();
   }
   // Between the read and here the row may have become settled, parked or changed by a captured commit.
-  for (TargetRow& target : targets_) {
-    if (unread_) break;
+  for (TargetRow& target : flight_->targets) {
+    if (flight_->unread) break;
     ASSAY_ASSIGN_OR_RETURN(target.unsettled, Unsettled(target));
   }
   const VersionsToBe versions(*this);
-  ASSAY_ASSIGN_OR_RETURN(ProjectionPlan plan,
-                         unread_ ? planner_.Plan(targets_, *read_, refused_, ProjectionPlanner::Unknown)
-                                 : planner_.Plan(targets_, *read_, refused_, versions));
-  read_.reset();
+  ASSAY_ASSIGN_OR_RETURN(
+      ProjectionPlan plan,
+      flight_->unread ? planner_.Plan(flight_->targets, *flight_->read, flight_->refused, ProjectionPlanner::Unknown)
+                      : planner_.Plan(flight_->targets, *flight_->read, flight_->refused, versions));
+  flight_->read.reset();
   if (plan.unknown_read > 0) assume_absent_ = plan.unknown_there == 0;
   // Under locks the read is younger than the versions that were noted before it, and nobody can have changed anything
   // since.
-  if (plan.outdated && !locked_ && !config_.naive_projection) {
-    ++attempts_;
+  if (plan.outdated && !flight_->locked && !config_.naive_projection) {
+    ++flight_->attempts;
     return Shrink() ? absl::OkStatus() : ReadAgain();
   }
   return Ask(std::move(plan));
@@ -205,26 +209,26 @@ absl::Status Projector::Ask(ProjectionPlan plan) {
   v1::ProjectionIntent intent;
   ASSAY_ASSIGN_OR_RETURN(const uint64_t last, state_->Read(kBatchAskedNote));
   intent.set_batch(last + 1);
-  intent.set_tag(tag_);
-  intent.set_stamp(std::max(batch_->stamp(), plan.newest).value);
-  for (const auto& [origin, to] : batch_->to()) {
+  intent.set_tag(flight_->tag);
+  intent.set_stamp(std::max(flight_->batch.stamp(), plan.newest).value);
+  for (const auto& [origin, to] : flight_->batch.to()) {
     v1::ProjectionIntent::Range* range = intent.add_ranges();
     range->set_origin(origin.bytes.data(), origin.bytes.size());
-    range->set_from(batch_->From(origin).value);
+    range->set_from(flight_->batch.From(origin).value);
     range->set_to(to.value);
   }
   for (const std::vector<uint32_t>& columns : plan.columns)
     intent.add_columns()->mutable_columns()->Add(columns.begin(), columns.end());
-  ProjectRequest request{intent.batch(), tag_, std::move(plan.writes), locked_};
-  written_ = std::move(plan.targets);
-  for (size_t i = 0; unread_ && i < written_.size(); ++i)
-    request.writes[i].unread = shapes_.at(targets_[written_[i].front()].ref.table);
-  ASSAY_ASSIGN_OR_RETURN(intent_, OpenIntent::Make(std::move(intent), std::move(plan.rows)));
-  batch_->Seal();
-  ASSAY_RETURN_IF_ERROR(state_->Write(kBatchAskedNote, intent_->batch()));
-  ASSAY_RETURN_IF_ERROR(state_->PutIntent(intent_->batch(), intent_->Serialize()));
+  ProjectRequest request{intent.batch(), flight_->tag, std::move(plan.writes), flight_->locked};
+  flight_->written = std::move(plan.targets);
+  for (size_t i = 0; flight_->unread && i < flight_->written.size(); ++i)
+    request.writes[i].unread = shapes_.at(flight_->targets[flight_->written[i].front()].ref.table);
+  ASSAY_ASSIGN_OR_RETURN(flight_->intent, OpenIntent::Make(std::move(intent), std::move(plan.rows)));
+  flight_->batch.Seal();
+  ASSAY_RETURN_IF_ERROR(state_->Write(kBatchAskedNote, flight_->intent->batch()));
+  ASSAY_RETURN_IF_ERROR(state_->PutIntent(flight_->intent->batch(), flight_->intent->Serialize()));
   call_ = DatabaseProject{std::move(request)};
-  phase_ = Phase::kProjecting;
+  flight_->stage = Stage::kProjecting;
   return absl::OkStatus();
 }
 
