@@ -60,6 +60,20 @@ BEGIN
   END IF;
 END $$;
 
+-- Of tables that are there, in the order in which push, pull and the rest take them: whoever installs beside the branches' traffic waits
+-- for the calls that are under way, and nobody waits for another in a ring. Not for long, since calls queue up behind: `assay hub
+-- install` tries again. (The owner may not LOCK what it may not change; this takes the same lock.)
+SET LOCAL lock_timeout = '3s';
+DO $$
+DECLARE
+  target text;
+BEGIN
+  FOREACH target IN ARRAY ARRAY['branch', 'read_grant', 'origin', 'session', 'segment', 'presence', 'fork_evidence', 'migration'] LOOP
+    CONTINUE WHEN to_regclass('assay_hub.' || target) IS NULL;
+    EXECUTE format('ALTER TABLE assay_hub.%I ENABLE ROW LEVEL SECURITY', target);
+  END LOOP;
+END $$;
+
 -- Change 1. Later ones follow this block, each doing nothing when its number is there.
 
 CREATE TABLE IF NOT EXISTS assay_hub.branch (

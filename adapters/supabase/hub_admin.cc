@@ -10,7 +10,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "adapters/libpq/sqlstate.h"
+#include "adapters/libpq/steady_time.h"
 #include "adapters/supabase/hub_error.h"
 #include "adapters/supabase/json.h"
 #include "log/annotate.h"
@@ -19,6 +22,9 @@
 
 namespace assay {
 namespace {
+
+constexpr absl::Duration kInstallMax = absl::Minutes(5);
+constexpr absl::Duration kInstallPause = absl::Seconds(1);
 
 std::string TextArray(const Connection& connection, const std::vector<std::string>& texts) {
   return absl::StrCat("ARRAY[",
@@ -37,9 +43,15 @@ absl::StatusOr<std::unique_ptr<HubAdmin>> HubAdmin::Create(HubOptions options) {
 }
 
 absl::Status HubAdmin::Install() {
-  absl::Status status = session_->Script(kHubSql);
-  if (status.ok()) return status;
-  session_->Disconnect();  // It may have stopped inside the script's transaction.
+  absl::Status status;
+  for (const absl::Time limit = SteadyNow() + kInstallMax;;) {
+    status = session_->Script(kHubSql);
+    if (status.ok()) return status;
+    session_->Disconnect();  // It may have stopped inside the script's transaction.
+    // The script waits only for a moment for the calls that are under way, since all others queue up behind it.
+    if (SqlstateOf(status) != "55P03" || SteadyNow() > limit) break;
+    absl::SleepFor(kInstallPause);
+  }
   if (absl::StartsWith(SqlstateOf(status), "42501")) {
     return absl::PermissionDeniedError(absl::StrCat(
         status.message(),

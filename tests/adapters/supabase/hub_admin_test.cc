@@ -1,8 +1,11 @@
 // Installing a hub and enrolling branches, as a role that is not superuser.
 #include "adapters/supabase/hub_admin.h"
 
+#include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -81,6 +84,28 @@ TEST_F(HubAdminTest, InstallingKeepsWhatIsThere) {
                 ->branches[0]
                 .report.state,
             "running");
+}
+
+// As an upgrade does in the middle of a day.
+TEST_F(HubAdminTest, InstallingBesideTrafficDeadlocksWithNobody) {
+  std::atomic<bool> done{false};
+  std::vector<std::thread> traffic;
+  for (uint8_t branch : {1, 2}) {
+    traffic.emplace_back([&, branch] {
+      TestChain chain(static_cast<uint8_t>(0xA0 + branch));
+      auto hub = SupabaseHub::Create({.url = supabase_->BranchUrl(branch)}).value();
+      for (uint64_t sold = 1; !done; ++sold) {
+        chain.Transaction(1);
+        EXPECT_EQ(hub->Push(chain.Push({chain.Cut(sold, sold)})).status(), absl::OkStatus());
+        EXPECT_EQ(hub->Pull({}).status(), absl::OkStatus());
+        EXPECT_EQ(hub->Heartbeat({.number = branch, .origin = chain.origin()}).status(), absl::OkStatus());
+      }
+    });
+  }
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(admin_->Install(), absl::OkStatus());
+  done = true;
+  for (std::thread& thread : traffic) thread.join();
+  EXPECT_THAT(supabase_->server().Log(), Not(HasSubstr("deadlock detected")));
 }
 
 TEST_F(HubAdminTest, InstallByARoleThatMayNotSaysWhatItLacks) {
