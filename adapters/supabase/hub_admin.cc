@@ -26,6 +26,16 @@ namespace {
 constexpr absl::Duration kInstallMax = absl::Minutes(5);
 constexpr absl::Duration kInstallPause = absl::Seconds(1);
 
+// A lid on what a stolen branch machine could hold here; a daemon needs three connections. PostgreSQL counts the way of
+// the bytes as a statement's time: an hour is for the largest value over a slow line. Whoever is gone, or takes nothing
+// more, is let go within two minutes.
+constexpr char kConnectionLimit[] = "10";
+constexpr std::pair<const char*, const char*> kLoginSettings[] = {
+    {"statement_timeout", "1h"},   {"idle_in_transaction_session_timeout", "1min"},
+    {"tcp_keepalives_idle", "30"}, {"tcp_keepalives_interval", "10"},
+    {"tcp_keepalives_count", "3"}, {"tcp_user_timeout", "60s"},
+};
+
 std::string TextArray(const Connection& connection, const std::vector<std::string>& texts) {
   return absl::StrCat("ARRAY[",
                       absl::StrJoin(texts, ", ",
@@ -86,12 +96,14 @@ absl::StatusOr<BranchLogin> HubAdmin::Enrol(absl::string_view name, uint32_t num
   std::string verifier;
   ASSAY_ASSIGN_OR_RETURN(BranchLogin login, MakeLogin(role, &verifier));
   ASSAY_ASSIGN_OR_RETURN(Connection * connection, session_->Connected());
-  // The limits are a lid on what a stolen branch machine could hold here; a daemon needs three connections.
-  const absl::Status status = session_->Script(absl::StrCat(
-      "SELECT assay_hub.register_branch(", connection->QuoteLiteral(name), ", ", number, ", '", role, "', ",
-      TextArray(*connection, tables), ");", "CREATE ROLE ", role, " LOGIN CONNECTION LIMIT 10 PASSWORD '", verifier,
-      "' IN ROLE assay_branch;", "ALTER ROLE ", role, " SET statement_timeout = '2min';", "ALTER ROLE ", role,
-      " SET idle_in_transaction_session_timeout = '1min';"));
+  std::string script =
+      absl::StrCat("SELECT assay_hub.register_branch(", connection->QuoteLiteral(name), ", ", number, ", '", role,
+                   "', ", TextArray(*connection, tables), ");", "CREATE ROLE ", role, " LOGIN CONNECTION LIMIT ",
+                   kConnectionLimit, " PASSWORD '", verifier, "' IN ROLE assay_branch;");
+  for (const auto& [setting, value] : kLoginSettings) {
+    absl::StrAppend(&script, "ALTER ROLE ", role, " SET ", setting, " = '", value, "';");
+  }
+  const absl::Status status = session_->Script(script);
   if (SqlstateOf(status) == "42710") {
     return absl::AlreadyExistsError(absl::StrCat("role ", role, " exists already and is not of this hub: DROP ROLE ",
                                                  role, ", or enrol the branch under another number"));

@@ -124,6 +124,11 @@ TEST_F(HubAdminTest, EnrolledBranchLogsInWithWhatItWasHanded) {
   EXPECT_THAT(login->url, HasSubstr(login->password));
   auto identity = SupabaseHub::Create({.url = login->url}).value()->WhoAmI();
   ASSERT_TRUE(identity.ok()) << identity.status();
+  // Whatever the database says: the way of a large value over a slow line counts as a statement's time.
+  EXPECT_EQ(*Sql(login->url,
+                 "SELECT current_setting('statement_timeout'), current_setting('tcp_keepalives_idle'), "
+                 "current_setting('tcp_user_timeout')"),
+            (Rows{{"1h", "30", "60000"}}));
   EXPECT_EQ(identity->branch_name, "pune \"1\"");
   EXPECT_EQ(identity->branch_number, 7u);
   auto branches = admin_->Branches();
