@@ -42,8 +42,8 @@ struct TableColumn {
 struct TableShape {
   TableName name;
   std::vector<TableColumn> columns;
-  // Indexes into `columns` of the primary key, in key order. In capture, empty for a table that was dropped before its
-  // changes were captured and that was never described while it was there.
+  // Indexes into `columns` of the primary key, in key order. In capture, the key that the table has now: perhaps not
+  // the one that it had when a row was written, and empty if it has none any more.
   std::vector<uint32_t> key;
   bool operator==(const TableShape&) const = default;
 };
@@ -54,16 +54,21 @@ struct TupleValue {
   absl::string_view text;  // Into the CaptureBatch's buffers.
 };
 
+// What an old tuple holds of its row.
+enum class ReplicaIdentity : uint8_t { kFull, kDefault, kIndex, kNothing };
+
 struct CaptureItem {
   enum class Kind : uint8_t {
-    kBegin,      // commit_lsn, commit_time_us, xid.
-    kInsert,     // relation, new_tuple.
-    kUpdate,     // relation, old_tuple, new_tuple.
-    kDelete,     // relation, old_tuple.
-    kTruncate,   // relation; one item per table truncated.
-    kMessage,    // prefix, content: pg_logical_emit_message inside the transaction, the prefix beginning with "assay.".
-    kCommit,     // commit_lsn, end_lsn.
-    kKeepalive,  // end_lsn: nothing of ours is before it that was not sent. Only outside a transaction.
+    kBegin,     // commit_lsn, commit_time_us, xid.
+    kInsert,    // relation, new_tuple.
+    kUpdate,    // relation, old_tuple, new_tuple.
+    kDelete,    // relation, old_tuple.
+    kTruncate,  // relation; one item per table truncated.
+    kMessage,   // prefix, content: pg_logical_emit_message inside the transaction, the prefix beginning with "assay.".
+    kRelation,  // relation, identity: how the next rows of that table are written, or of its root if it is a partition.
+    kUnreadable,  // relation: a row that came and makes no sense.
+    kCommit,      // commit_lsn, end_lsn.
+    kKeepalive,   // end_lsn: nothing of ours is before it that was not sent. Only outside a transaction.
   };
   Kind kind = Kind::kBegin;
   Lsn commit_lsn;
@@ -71,8 +76,9 @@ struct CaptureItem {
   int64_t commit_time_us = 0;  // Unix microseconds.
   uint32_t xid = 0;
   std::shared_ptr<const TableShape> relation;
+  ReplicaIdentity identity = ReplicaIdentity::kFull;
   // Parallel to relation->columns. Whole, unless somebody took REPLICA IDENTITY FULL from the table: then what was not
-  // sent is kUnchanged, but never a key column.
+  // sent is kUnchanged.
   std::vector<TupleValue> old_tuple;
   std::vector<TupleValue> new_tuple;
   absl::string_view prefix;

@@ -18,6 +18,9 @@ constexpr size_t kEventsPerStep = 4000;
 // Positions that rest on no transaction of ours are made durable, and then confirmed, no more often: an idle daemon
 // leaves the disk alone.
 constexpr absl::Duration kPositionInterval = absl::Seconds(10);
+// A branch that comes back after longer, and cannot ask the hub, may have a clock that is wrong by years: its changes
+// are stamped right after its last ones until the hub has told the time.
+constexpr absl::Duration kUnconfirmedMax = absl::Hours(24 * 30);
 
 }  // namespace
 
@@ -141,6 +144,7 @@ absl::Status Engine::Parts::ForgetHalf() {
 // A clock that was years ahead and is set right would leave every next try years away.
 void Engine::Parts::WatchClock() {
   const absl::Time now = clock->Now();
+  if (absl::AbsDuration(now - newest_now) > kCommitAheadMax) puller->ForgetOffset();
   const bool stepped_back = now < newest_now - absl::Seconds(1);
   newest_now = stepped_back ? now : std::max(now, newest_now);
   if (!stepped_back) return;
@@ -156,6 +160,15 @@ void Engine::Parts::WatchClock() {
 void Engine::Parts::NoteDurable() {
   own_head = log->Head(own);
   events_total = log->EventCount();
+}
+
+absl::Time Engine::Parts::BelievedNow() const {
+  const absl::Time now = clock->Now();
+  if (puller->hub_told_time()) return now + puller->clock_offset();
+  // Nobody has confirmed this machine's clock, and a dead battery may have made it 2099. A chain that is new has
+  // nothing else to go by, and begins right after its opening.
+  const absl::Time last = absl::FromUnixMillis(recorder->clock().millis());
+  return config.has_hub && now - last > kUnconfirmedMax ? last : now;
 }
 
 RestoreState Engine::Parts::Hazard() const {
@@ -277,6 +290,7 @@ absl::Status Engine::Parts::Work() {
     // Confirmed is only what this stream has brought.
     if (from->has_value()) processed = confirmed = **from;
   }
+  recorder->SetNow(BelievedNow());
   const uint64_t events_before = recorder->events();
   ASSAY_RETURN_IF_ERROR(Capture());
   // What has come in whole is kept. The rest of a half comes with the next stream, and PostgreSQL may be away for

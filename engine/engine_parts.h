@@ -84,6 +84,8 @@ struct Engine::Parts {
   void TellGateOfStop();
   void NoteDurable();
   void WatchClock();
+  // The time, by whoever can tell.
+  absl::Time BelievedNow() const;
   // One round of all stages, in the order in which they rest on each other.
   absl::Status Work();
   absl::Status Capture();

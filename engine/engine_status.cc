@@ -99,6 +99,11 @@ std::vector<Problem> Engine::Parts::Problems() const {
   }
   add(RowProblems(static_cast<uint64_t>(unsettled->parked_count()), recorder->counters().false_tags));
   add(ValueProblems(recorder->withheld(), config.row_bytes_max));
+  add(UnrecordedProblems(recorder->unrecorded()));
+  add(IdentityProblems(recorder->identities()));
+  if (const absl::StatusOr<UnreadableTables> unreadable = state->Read(kUnreadableNote); unreadable.ok())
+    add(UnreadableProblems(*unreadable, [this](const OriginId& origin) { return NameOf(origin); }));
+  add(AheadProblems(config.branch_name, own, log->Head(own).complete_stamp, recorder->counters(), BelievedNow()));
   if (std::optional<Problem> clock_off = ClockProblem(puller->clock_offset())) {
     problems.push_back(*std::move(clock_off));
   }

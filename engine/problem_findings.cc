@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/human_text.h"
+#include "engine/remotes/chain_intake.h"
 #include "log/row_versions/row_ref.h"
 
 namespace assay {
@@ -55,6 +56,12 @@ ProblemKind HubKind(absl::StatusCode code) {
     default:
       return ProblemKind::kHubDisagrees;
   }
+}
+
+// What is not listed of `total` problems of that kind, one a table.
+void CountTheRest(ProblemKind kind, size_t total, std::vector<Problem>* problems) {
+  if (total <= problems->size()) return;
+  problems->push_back({.kind = kind, .subject = "more tables", .detail = absl::StrCat(total, " tables in all")});
 }
 
 // "7 min 12 s": a clock is set by two units.
@@ -150,6 +157,62 @@ std::vector<Problem> ValueProblems(absl::Span<const WithheldValue> values, size_
                                                 key.ok() ? absl::StrJoin(*key, ", ") : "?", "]"),
                         .cause = room,
                         .detail = absl::StrCat(value.bytes >> 20, " MB")});
+  }
+  return problems;
+}
+
+std::vector<Problem> UnrecordedProblems(const UnrecordedTables& tables) {
+  std::vector<Problem> problems;
+  for (const auto& [table, unrecorded] : tables) {
+    if (problems.size() == kTablesListed) break;
+    problems.push_back({.kind = ProblemKind::kTableUnrecorded, .subject = table, .cause = unrecorded.cause});
+    if (unrecorded.rows > 0) problems.back().detail = absl::StrCat(Count(unrecorded.rows, "row"), " so far");
+  }
+  CountTheRest(ProblemKind::kTableUnrecorded, tables.size(), &problems);
+  return problems;
+}
+
+std::vector<Problem> IdentityProblems(const std::map<std::string, ReplicaIdentity>& identities) {
+  std::vector<Problem> problems;
+  for (const auto& [table, identity] : identities) {
+    if (problems.size() == kTablesListed) break;
+    problems.push_back({.kind = ProblemKind::kIdentityNotFull,
+                        .subject = table,
+                        .cause = identity == ReplicaIdentity::kIndex     ? "that of an index"
+                                 : identity == ReplicaIdentity::kNothing ? "none"
+                                                                         : "its key alone"});
+  }
+  CountTheRest(ProblemKind::kIdentityNotFull, identities.size(), &problems);
+  return problems;
+}
+
+std::vector<Problem> UnreadableProblems(const UnreadableTables& tables,
+                                        const std::function<ChainName(const OriginId&)>& name) {
+  std::vector<Problem> problems;
+  for (const auto& [at, rows] : tables) {
+    if (problems.size() == kTablesListed) break;
+    problems.push_back({.kind = ProblemKind::kRowsUnreadable,
+                        .subject = absl::StrCat(name(at.first).ForPeople(), " to ", at.second),
+                        .cause = rows.cause,
+                        .detail = absl::StrCat("first event ", EventName(at.first, rows.first))});
+  }
+  CountTheRest(ProblemKind::kRowsUnreadable, tables.size(), &problems);
+  return problems;
+}
+
+std::vector<Problem> AheadProblems(absl::string_view branch, const OriginId& own, HlcStamp stamp,
+                                   const RecorderCounters& counters, absl::Time now) {
+  std::vector<Problem> problems;
+  const auto text = [](absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M UTC", time, absl::UTCTimeZone()); };
+  const absl::Time stamped = absl::FromUnixMillis(stamp.millis());
+  if (stamped > now + kStampAheadMax) {
+    problems.push_back({.kind = ProblemKind::kChainAhead, .subject = std::string(branch), .cause = text(stamped)});
+  }
+  if (counters.ahead_until > now) {
+    problems.push_back({.kind = ProblemKind::kCommitAhead,
+                        .subject = std::string(branch),
+                        .cause = text(counters.ahead_until),
+                        .detail = EventName(own, counters.ahead)});
   }
   return problems;
 }

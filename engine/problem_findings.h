@@ -5,6 +5,7 @@
 // word, and elsewhere its code decides.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -14,9 +15,11 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "engine/capture/withheld_values.h"
+#include "engine/capture/recorder.h"
+#include "engine/database.h"
 #include "engine/link.h"
 #include "engine/problem.h"
+#include "log/local_state/notes.h"
 #include "log/types.h"
 
 namespace assay {
@@ -45,6 +48,19 @@ std::vector<Problem> RowProblems(uint64_t parked, uint64_t forged);
 
 constexpr size_t kValuesListed = 3;
 std::vector<Problem> ValueProblems(absl::Span<const WithheldValue> values, size_t row_bytes_max);
+
+// Of each kind so many tables are named, and then how many there are.
+constexpr size_t kTablesListed = 5;
+std::vector<Problem> UnrecordedProblems(const UnrecordedTables& tables);
+// Of tables whose old tuples are not whole, by TableName::ToString.
+std::vector<Problem> IdentityProblems(const std::map<std::string, ReplicaIdentity>& identities);
+// `name`: ChainName of each chain.
+std::vector<Problem> UnreadableProblems(const UnreadableTables& tables,
+                                        const std::function<ChainName(const OriginId&)>& name);
+
+// What this branch has stamped or met ahead of its time. `now`: as far as anybody knows. `stamp`: of its newest event.
+std::vector<Problem> AheadProblems(absl::string_view branch, const OriginId& own, HlcStamp stamp,
+                                   const RecorderCounters& counters, absl::Time now);
 
 // nullopt: near enough. `offset`: the hub's clock minus this machine's.
 std::optional<Problem> ClockProblem(absl::Duration offset);

@@ -11,24 +11,33 @@ namespace assay {
 namespace {
 
 absl::Status CheckSchema(const v1::TableSchema& schema) {
-  if (schema.schema_name().empty() || schema.table_name().empty()) return absl::DataLossError("a table without a name");
+  if (schema.schema_name().empty() || schema.table_name().empty())
+    return absl::InvalidArgumentError("a table without a name");
   std::set<absl::string_view> names;
   for (const auto& column : schema.columns()) {
     if (column.name().empty() || !names.insert(column.name()).second) {
-      return absl::DataLossError(absl::StrCat("a column without a name of its own: \"", column.name(), "\""));
+      return absl::InvalidArgumentError(absl::StrCat("a column without a name of its own: \"", column.name(), "\""));
     }
   }
   std::set<uint32_t> key;
   for (const uint32_t ordinal : schema.key()) {
     if (ordinal >= static_cast<uint32_t>(schema.columns_size()) || !key.insert(ordinal).second) {
-      return absl::DataLossError(absl::StrCat("a key column that is not there or twice: ", ordinal));
+      return absl::InvalidArgumentError(absl::StrCat("a key column that is not there or twice: ", ordinal));
     }
   }
-  if (key.empty()) return absl::DataLossError("a table without a key");
+  if (key.empty()) return absl::InvalidArgumentError("a table without a primary key");
   return absl::OkStatus();
 }
 
 }  // namespace
+
+absl::StatusOr<v1::TableSchema> ReadSchema(absl::string_view bytes) {
+  v1::Event event;
+  if (!event.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || !event.has_schema())
+    return absl::InvalidArgumentError("no table schema");
+  ASSAY_RETURN_IF_ERROR(CheckSchema(event.schema()));
+  return std::move(*event.mutable_schema());
+}
 
 absl::StatusOr<std::unique_ptr<TableNames>> TableNames::Open(LogFile* file, EventLog* log) {
   std::unique_ptr<TableNames> names(new TableNames(file, log));
@@ -129,14 +138,11 @@ absl::StatusOr<std::shared_ptr<const ResolvedSchema>> TableNames::Schema(const O
   const std::pair<OriginId, Sequence> place{origin, sequence};
   if (const auto found = schemas_.find(place); found != schemas_.end()) return found->second;
   ASSAY_ASSIGN_OR_RETURN(const std::string bytes, log_->ReadEvent(origin, sequence));
-  const std::string name = EventName(origin, sequence);
-  v1::Event event;
-  if (!event.ParseFromString(bytes) || !event.has_schema())
-    return absl::DataLossError(absl::StrCat(name, " is no table schema"));
-  ASSAY_RETURN_IF_ERROR(Annotate(CheckSchema(event.schema()), name));
+  absl::StatusOr<v1::TableSchema> schema = ReadSchema(bytes);
+  if (!schema.ok()) return Annotate(schema.status(), EventName(origin, sequence));
 
   auto resolved = std::make_shared<ResolvedSchema>();
-  resolved->schema = event.schema();
+  resolved->schema = *std::move(schema);
   resolved->name = {resolved->schema.schema_name(), resolved->schema.table_name()};
   ASSAY_ASSIGN_OR_RETURN(resolved->table, IdOf(resolved->name));
   for (const auto& column : resolved->schema.columns()) {

@@ -47,6 +47,10 @@ struct ResolvedSchema {
   std::vector<uint32_t> key;      // Ordinals.
 };
 
+// What `bytes`, an event, declare. INVALID_ARGUMENT unless rows can be read by it: every reader asks this before it
+// takes a row of the declaration, and the writer before it signs one.
+absl::StatusOr<v1::TableSchema> ReadSchema(absl::string_view bytes);
+
 class TableNames {
  public:
   static absl::StatusOr<std::unique_ptr<TableNames>> Open(LogFile* file, EventLog* log);
@@ -62,7 +66,8 @@ class TableNames {
   const TableName& NameOf(TableId table) const;
   const std::string& ColumnNameOf(TableId table, ColumnId column) const;
 
-  // The schema declared by event `sequence` of `origin`. Cached. DATA_LOSS when that event is no valid schema.
+  // The schema declared by event `sequence` of `origin`. Cached. As ReadSchema; NOT_FOUND and PERMISSION_DENIED when
+  // that event is not here, or masked.
   absl::StatusOr<std::shared_ptr<const ResolvedSchema>> Schema(const OriginId& origin, Sequence sequence);
 
  private:

@@ -8,6 +8,7 @@
 #include <array>
 #include <compare>
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -44,7 +45,8 @@ struct HlcStamp {
   auto operator<=>(const HlcStamp&) const = default;
   int64_t millis() const { return static_cast<int64_t>(value >> 16); }
   uint32_t counter() const { return static_cast<uint32_t>(value & 0xffff); }
-  HlcStamp Next() const { return {value + 1}; }
+  // The highest stamp has none after it: it is its own next, and never wraps to the lowest.
+  HlcStamp Next() const { return {value + (value != std::numeric_limits<uint64_t>::max())}; }
   // `millis` outside 0 .. 2^48-1 is clamped to the nearer end.
   static HlcStamp FromMillis(int64_t millis);
 };

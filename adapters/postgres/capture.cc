@@ -1,6 +1,8 @@
 #include "adapters/postgres/capture.h"
 
 #include <algorithm>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -22,6 +24,29 @@ constexpr absl::Duration kOldStreamMax = absl::Seconds(2);
 // A batch's buffers grow from one to the next; a larger message gets one of its own: views into them must not move.
 constexpr size_t kFirstBufferBytes = 4 << 10;
 constexpr size_t kBufferBytesMax = 256 << 10;
+
+// `tuple` without what is no column of the shape.
+std::vector<TupleValue> WithoutGenerated(const StreamRelation& relation, std::vector<TupleValue> tuple) {
+  if (tuple.size() != relation.left_out.size()) return tuple;  // Nothing is left out, or it fits nothing.
+  size_t column = 0;
+  std::erase_if(tuple, [&](const TupleValue&) { return relation.left_out[column++]; });
+  return tuple;
+}
+
+// A table that is not REPLICA IDENTITY FULL sends the columns of its identity, which are never NULL, and nothing at all
+// when an update left those alone: what was not sent is unknown. So is the identity of a partition whose rows come as
+// its root's (StreamRelation::partial).
+std::vector<TupleValue> WholeOld(const StreamRelation& relation, std::vector<TupleValue> old_tuple, bool whole,
+                                 const std::vector<TupleValue>& new_tuple) {
+  if (whole && !relation.partial) return old_tuple;
+  std::vector<TupleValue> result(relation.shape->columns.size(), {TupleValue::Kind::kUnchanged, {}});
+  const bool same_identity = old_tuple.empty() && relation.identity != ReplicaIdentity::kFull;
+  for (size_t i = 0; i < result.size(); ++i) {
+    if (i < old_tuple.size() && old_tuple[i].kind == TupleValue::Kind::kText) result[i] = old_tuple[i];
+    if (same_identity && i < new_tuple.size() && relation.replica_key[i]) result[i] = new_tuple[i];
+  }
+  return result;
+}
 
 }  // namespace
 
@@ -309,8 +334,16 @@ absl::Status PostgresCapture::Take(absl::string_view message, CaptureBatch& batc
     return absl::OkStatus();
   }
   // Most messages are rows, whose texts must outlive libpq's buffer.
-  ASSAY_ASSIGN_OR_RETURN(pgoutput::Message parsed, ParsePgoutput(Keep(envelope.data, batch)));
-  return TakeData(std::move(parsed), batch);
+  absl::StatusOr<pgoutput::Message> parsed = ParsePgoutput(Keep(envelope.data, batch));
+  if (parsed.ok()) return TakeData(*std::move(parsed), batch);
+  // A row of a known table is that table's trouble alone.
+  const std::optional<uint32_t> relation = pgoutput::RelationOfRow(envelope.data);
+  if (!relation.has_value() || !in_transaction_) return parsed.status();
+  CaptureItem item{.kind = CaptureItem::Kind::kUnreadable};
+  ASSAY_ASSIGN_OR_RETURN(const StreamRelation* of, RelationOf(*relation));
+  item.relation = of->shape;
+  batch.items.push_back(std::move(item));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<const StreamRelation*> PostgresCapture::RelationOf(uint32_t oid) const {
@@ -321,44 +354,38 @@ absl::StatusOr<const StreamRelation*> PostgresCapture::RelationOf(uint32_t oid) 
   return &found->second;
 }
 
-// A table whose REPLICA IDENTITY was changed from FULL behind our back sends its key at most: what was not sent is
-// unknown.
-std::vector<TupleValue> PostgresCapture::WholeOld(const StreamRelation& relation, std::vector<TupleValue> old_tuple,
-                                                  bool whole, const std::vector<TupleValue>& new_tuple) const {
-  if (whole) return old_tuple;
-  const bool key_changed = !old_tuple.empty();
-  std::vector<TupleValue> result(relation.shape->columns.size(), {TupleValue::Kind::kUnchanged, {}});
-  const auto take = [&](size_t i) {
-    const std::vector<TupleValue>& from = key_changed ? old_tuple : new_tuple;
-    if (i < from.size()) result[i] = from[i];
-  };
-  for (size_t i = 0; i < relation.replica_key.size(); ++i) {
-    if (key_changed && relation.replica_key[i]) take(i);
-  }
-  if (!key_changed) {
-    for (uint32_t i : relation.shape->key) take(i);
-  }
-  return result;
-}
-
-absl::Status PostgresCapture::TakeData(pgoutput::Message message, CaptureBatch& batch) {
-  CaptureItem item;
+absl::Status PostgresCapture::TakeRow(pgoutput::Message message, CaptureItem item, CaptureBatch& batch) {
   const auto bind = [&](uint32_t oid) -> absl::StatusOr<const StreamRelation*> {
     ASSAY_ASSIGN_OR_RETURN(const StreamRelation* relation, RelationOf(oid));
     item.relation = relation->shape;
     return relation;
   };
-  const auto fits = [&](const std::vector<TupleValue>& tuple) { return tuple.size() == item.relation->columns.size(); };
-  const auto without_generated = [](const StreamRelation& relation, std::vector<TupleValue> tuple) {
-    if (tuple.size() != relation.left_out.size()) return tuple;  // Nothing is left out, or it fits nothing.
-    size_t column = 0;
-    std::erase_if(tuple, [&](const TupleValue&) { return relation.left_out[column++]; });
-    return tuple;
-  };
-  const auto misfit = [&] {
-    return absl::DataLossError(
-        absl::StrCat("a row of ", item.relation->name.ToString(), " does not fit its description"));
-  };
+  if (auto* insert = std::get_if<pgoutput::Insert>(&message)) {
+    ASSAY_ASSIGN_OR_RETURN(const StreamRelation* of, bind(insert->relation));
+    item.kind = CaptureItem::Kind::kInsert;
+    item.new_tuple = WithoutGenerated(*of, std::move(insert->new_tuple));
+  } else if (auto* update = std::get_if<pgoutput::Update>(&message)) {
+    ASSAY_ASSIGN_OR_RETURN(const StreamRelation* of, bind(update->relation));
+    item.kind = CaptureItem::Kind::kUpdate;
+    item.new_tuple = WithoutGenerated(*of, std::move(update->new_tuple));
+    item.old_tuple =
+        WholeOld(*of, WithoutGenerated(*of, std::move(update->old_tuple)), update->old_is_whole, item.new_tuple);
+  } else if (auto* erase = std::get_if<pgoutput::Delete>(&message)) {
+    ASSAY_ASSIGN_OR_RETURN(const StreamRelation* of, bind(erase->relation));
+    item.kind = CaptureItem::Kind::kDelete;
+    item.old_tuple = WholeOld(*of, WithoutGenerated(*of, std::move(erase->old_tuple)), erase->old_is_whole, {});
+  }
+  batch.items.push_back(std::move(item));
+  return absl::OkStatus();
+}
+
+absl::Status PostgresCapture::TakeData(pgoutput::Message message, CaptureBatch& batch) {
+  CaptureItem item;
+  const bool begins = std::holds_alternative<pgoutput::Begin>(message);
+  const auto* text = std::get_if<pgoutput::LogicalMessage>(&message);
+  const bool anywhere = std::holds_alternative<pgoutput::Ignored>(message) || (text != nullptr && !text->transactional);
+  if (begins == in_transaction_ && !anywhere)
+    return absl::DataLossError("the stream's transactions do not begin and end in turn");
   if (auto* begin = std::get_if<pgoutput::Begin>(&message)) {
     in_transaction_ = true;
     item.kind = CaptureItem::Kind::kBegin;
@@ -372,24 +399,7 @@ absl::Status PostgresCapture::TakeData(pgoutput::Message message, CaptureBatch& 
     item.end_lsn = commit->end_lsn;
     delivered_ = std::max(delivered_.load(), commit->end_lsn.value);
   } else if (auto* relation = std::get_if<pgoutput::Relation>(&message)) {
-    return TakeRelation(std::move(*relation));
-  } else if (auto* insert = std::get_if<pgoutput::Insert>(&message)) {
-    ASSAY_ASSIGN_OR_RETURN(const StreamRelation* of, bind(insert->relation));
-    item.kind = CaptureItem::Kind::kInsert;
-    item.new_tuple = without_generated(*of, std::move(insert->new_tuple));
-    if (!fits(item.new_tuple)) return misfit();
-  } else if (auto* update = std::get_if<pgoutput::Update>(&message)) {
-    ASSAY_ASSIGN_OR_RETURN(const StreamRelation* of, bind(update->relation));
-    item.kind = CaptureItem::Kind::kUpdate;
-    item.new_tuple = without_generated(*of, std::move(update->new_tuple));
-    item.old_tuple =
-        WholeOld(*of, without_generated(*of, std::move(update->old_tuple)), update->old_is_whole, item.new_tuple);
-    if (!fits(item.new_tuple) || !fits(item.old_tuple)) return misfit();
-  } else if (auto* erase = std::get_if<pgoutput::Delete>(&message)) {
-    ASSAY_ASSIGN_OR_RETURN(const StreamRelation* of, bind(erase->relation));
-    item.kind = CaptureItem::Kind::kDelete;
-    item.old_tuple = WholeOld(*of, without_generated(*of, std::move(erase->old_tuple)), erase->old_is_whole, {});
-    if (!fits(item.old_tuple)) return misfit();
+    return TakeRelation(std::move(*relation), batch);
   } else if (auto* truncate = std::get_if<pgoutput::Truncate>(&message)) {
     for (uint32_t oid : truncate->relations) {
       CaptureItem one{.kind = CaptureItem::Kind::kTruncate};
@@ -398,24 +408,33 @@ absl::Status PostgresCapture::TakeData(pgoutput::Message message, CaptureBatch& 
       batch.items.push_back(std::move(one));
     }
     return absl::OkStatus();
-  } else if (auto* text = std::get_if<pgoutput::LogicalMessage>(&message)) {
+  } else if (text != nullptr) {
     // Other programs' messages, and those outside a transaction, which have no place in commit order.
     if (!text->transactional || !absl::StartsWith(text->prefix, "assay.")) return absl::OkStatus();
     item.kind = CaptureItem::Kind::kMessage;
     item.prefix = text->prefix;
     item.content = text->content;
-  } else {
+  } else if (std::holds_alternative<pgoutput::Ignored>(message)) {
     return absl::OkStatus();
+  } else {
+    return TakeRow(std::move(message), std::move(item), batch);
   }
   batch.items.push_back(std::move(item));
   return absl::OkStatus();
 }
 
-absl::Status PostgresCapture::TakeRelation(pgoutput::Relation message) {
+absl::Status PostgresCapture::TakeRelation(pgoutput::Relation message, CaptureBatch& batch) {
   const uint32_t oid = message.oid;
   StreamRelation& known = relations_[oid];
   ASSAY_RETURN_IF_ERROR(KeepCatalog());
   ASSAY_ASSIGN_OR_RETURN(known, DescribeRelation(*catalog_, xid_, std::move(message), known.shape));
+  std::set<uint32_t> partial;
+  for (const auto& [_, relation] : relations_) partial.insert(relation.roots.begin(), relation.roots.end());
+  for (auto& [described, relation] : relations_) relation.partial = partial.contains(described);
+  CaptureItem item{.kind = CaptureItem::Kind::kRelation};
+  item.relation = known.shape;
+  item.identity = known.identity;
+  batch.items.push_back(std::move(item));
   return absl::OkStatus();
 }
 

@@ -59,13 +59,12 @@ class PostgresCapture final : public CaptureSource {
   absl::Status Examine();
   absl::Status Take(absl::string_view message, CaptureBatch& batch);
   absl::Status TakeData(pgoutput::Message message, CaptureBatch& batch);
-  absl::Status TakeRelation(pgoutput::Relation message);
+  absl::Status TakeRow(pgoutput::Message message, CaptureItem item, CaptureBatch& batch);
+  absl::Status TakeRelation(pgoutput::Relation message, CaptureBatch& batch);
   absl::Status OpenCatalog();
   // As OpenCatalog, unless the session lives, while the stream runs: it must be the stream's server.
   absl::Status KeepCatalog();
   absl::StatusOr<const StreamRelation*> RelationOf(uint32_t oid) const;
-  std::vector<TupleValue> WholeOld(const StreamRelation& relation, std::vector<TupleValue> old_tuple, bool whole,
-                                   const std::vector<TupleValue>& new_tuple) const;
   absl::Status SendStatus();
   absl::Status StreamEnded();
   absl::string_view Keep(absl::string_view bytes, CaptureBatch& batch);

@@ -86,7 +86,21 @@ pgoutput::Relation ReadRelation(Reader& reader) {
   relation.schema = reader.String();
   if (relation.schema.empty()) relation.schema = "pg_catalog";
   relation.table = reader.String();
-  reader.Byte();  // The replica identity: whether an old tuple is whole is told by the tuple.
+  switch (reader.Byte()) {  // pg_class.relreplident.
+    case 'f':
+      break;
+    case 'd':
+      relation.identity = ReplicaIdentity::kDefault;
+      break;
+    case 'i':
+      relation.identity = ReplicaIdentity::kIndex;
+      break;
+    case 'n':
+      relation.identity = ReplicaIdentity::kNothing;
+      break;
+    default:
+      reader.Fail();
+  }
   const uint16_t count = reader.Int16();
   for (uint16_t i = 0; i < count && reader.ok(); ++i) {
     pgoutput::Relation::Column& column = relation.columns.emplace_back();
@@ -221,6 +235,13 @@ std::string StandbyStatus(Lsn flushed, int64_t now_us) {
   AppendInt64(status, static_cast<uint64_t>(now_us - kPostgresEpochUs));
   status.push_back(0);  // No reply wanted.
   return status;
+}
+
+std::optional<uint32_t> pgoutput::RelationOfRow(absl::string_view bytes) {
+  if (bytes.empty() || absl::string_view("IUD").find(bytes[0]) == absl::string_view::npos) return std::nullopt;
+  Reader reader(bytes.substr(1));
+  const uint32_t relation = reader.Int32();
+  return reader.ok() ? std::optional(relation) : std::nullopt;
 }
 
 absl::StatusOr<pgoutput::Message> ParsePgoutput(absl::string_view bytes) {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -53,6 +54,7 @@ struct Relation {
     bool replica_key = false;  // Sent in an old tuple that is not whole; under REPLICA IDENTITY FULL every column is.
   };
   uint32_t oid = 0;
+  ReplicaIdentity identity = ReplicaIdentity::kFull;
   absl::string_view schema;
   absl::string_view table;
   std::vector<Column> columns;
@@ -90,6 +92,9 @@ struct LogicalMessage {
 struct Ignored {};
 
 using Message = std::variant<Begin, Commit, Relation, Insert, Update, Delete, Truncate, LogicalMessage, Ignored>;
+
+// The relation that `bytes` tell of a row of; nullopt: they tell of none. They may make no sense otherwise.
+std::optional<uint32_t> RelationOfRow(absl::string_view bytes);
 
 }  // namespace pgoutput
 

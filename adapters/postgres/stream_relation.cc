@@ -101,6 +101,19 @@ absl::StatusOr<Result> ReadColumns(Connection& catalog, uint32_t oid) {
       {absl::StrCat(oid)});
 }
 
+// The tables above a partition that does not send its whole rows.
+absl::StatusOr<std::vector<uint32_t>> ReadRoots(Connection& catalog, const pgoutput::Relation& relation) {
+  std::vector<uint32_t> roots;
+  if (relation.identity == ReplicaIdentity::kFull) return roots;
+  const auto above = catalog.Execute(
+      "SELECT relid::pg_catalog.oid::int8 AS oid FROM pg_catalog.pg_partition_ancestors($1::oid::regclass) a "
+      "WHERE relid <> $1::oid",
+      {absl::StrCat(relation.oid)});
+  if (!above.ok()) return AnnotateSql(above.status(), "read of which table a partition is");
+  for (int row = 0; row < above->rows(); ++row) roots.push_back(static_cast<uint32_t>(above->Int64(row, "oid")));
+  return roots;
+}
+
 // Gives the columns of `shape` their numbers: `named` has those that the catalog has under the same name, 0 for the
 // others, and `last` the highest that the table has ever given.
 void NumberColumns(std::vector<uint32_t> named, std::optional<uint32_t> last, const TableShape* known,
@@ -123,7 +136,8 @@ void NumberColumns(std::vector<uint32_t> named, std::optional<uint32_t> last, co
 absl::StatusOr<StreamRelation> DescribeRelation(Connection& catalog, uint32_t xid, pgoutput::Relation message,
                                                 const std::shared_ptr<const TableShape>& known) {
   ASSAY_RETURN_IF_ERROR(AwaitVisible(catalog, xid));
-  StreamRelation described;
+  StreamRelation described{.identity = message.identity};
+  ASSAY_ASSIGN_OR_RETURN(described.roots, ReadRoots(catalog, message));
   ASSAY_ASSIGN_OR_RETURN(described.left_out, LeaveOutGenerated(catalog, &message));
   TableShape shape{.name = {std::string(message.schema), std::string(message.table)}};
   const absl::StatusOr<Result> types = ReadTypes(catalog, message);

@@ -17,6 +17,12 @@ namespace assay {
 
 struct StreamRelation {
   std::shared_ptr<const TableShape> shape;
+  ReplicaIdentity identity = ReplicaIdentity::kFull;
+  // Of a partition whose identity is not full: the tables (OIDs) as whose its rows may come.
+  std::vector<uint32_t> roots;
+  // Some partition names this one as a root. PostgreSQL says then that an old tuple is whole, since this one's identity
+  // is full, and sends NULL for all but the identity of the partition.
+  bool partial = false;
   std::vector<bool> replica_key;  // Parallel to the shape's columns.
   // Parallel to the columns that the stream sends: true for generated ones, which are no columns of the shape. Empty
   // when there are none, as always before PostgreSQL 18.

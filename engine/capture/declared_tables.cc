@@ -1,5 +1,7 @@
 #include "engine/capture/declared_tables.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "log/annotate.h"
 #include "log/merkle_tree.h"
@@ -46,12 +48,25 @@ std::vector<std::vector<uint32_t>> MovesWith(const TableShape& shape, const std:
   return moves_with;
 }
 
+// The same column of two descriptions: its number tells, and else its name.
+bool IsColumn(const v1::TableSchema::Column& declared, const TableColumn& column) {
+  if (declared.number() != 0 && column.number != 0) return declared.number() == column.number;
+  return declared.name() == column.name;
+}
+
+bool HasKey(const TableShape& shape, absl::Span<const TupleValue> tuple) {
+  return tuple.empty() || std::none_of(shape.key.begin(), shape.key.end(), [&](uint32_t ordinal) {
+           return ordinal >= tuple.size() || tuple[ordinal].kind == TupleValue::Kind::kNull;
+         });
+}
+
 }  // namespace
 
 void DeclaredTables::Clear() {
   declared_.clear();
   history_.Clear();
   keyed_.clear();
+  unfilled_.clear();
   in_chain_.clear();
 }
 
@@ -59,8 +74,15 @@ absl::StatusOr<const DeclaredTable*> DeclaredTables::Describe(const std::shared_
   const auto known = declared_.find(shape.get());
   if (known != declared_.end()) return known->second.second.get();
   auto table = std::make_unique<DeclaredTable>();
+  table->shape = shape;
   table->name = shape->name.ToString();
   table->fingerprint = Fingerprint(*shape);
+  v1::Event declaration;
+  SetSchema(*shape, table->fingerprint, declaration.mutable_schema());
+  table->refusal = ReadSchema(declaration.SerializeAsString()).status();
+  ASSAY_ASSIGN_OR_RETURN(table->newest, NewestOf(table->name));
+  if (!table->refusal.ok())
+    return declared_.emplace(shape.get(), std::pair(shape, std::move(table))).first->second.second.get();
   ASSAY_ASSIGN_OR_RETURN(table->table, names_->IdOf(shape->name));
   ASSAY_RETURN_IF_ERROR(history_.Note(table->table, *shape));
   table->is_key.resize(shape->columns.size());
@@ -82,24 +104,42 @@ absl::StatusOr<DeclaredShape*> DeclaredTables::NewestOf(const std::string& table
   return &in_chain_.emplace(table, stored).first->second;
 }
 
-// A table that was dropped before its rows were captured has no key in the catalog any more; this chain may remember
-// it. When nobody knows it the rows are kept all the same, and nobody can write them.
-absl::StatusOr<std::shared_ptr<const TableShape>> DeclaredTables::WithKnownKey(
+absl::StatusOr<std::shared_ptr<const TableShape>> DeclaredTables::WithDeclaredKey(
     const std::shared_ptr<const TableShape>& shape) {
-  auto [it, unknown] = keyed_.try_emplace(shape.get(), shape, shape);
+  auto [it, unknown] = keyed_.try_emplace(shape.get(), shape, nullptr);
   if (!unknown) return it->second.second;
   ASSAY_ASSIGN_OR_RETURN(const DeclaredShape* newest, NewestOf(shape->name.ToString()));
-  if (newest->sequence.value == 0) return shape;
+  if (newest->sequence.value == 0) return nullptr;
   ASSAY_ASSIGN_OR_RETURN(const auto declared, names_->Schema(own_, newest->sequence));
   TableShape keyed = *shape;
+  keyed.key.clear();
   for (uint32_t ordinal : declared->key) {
     for (uint32_t i = 0; i < keyed.columns.size(); ++i) {
-      if (keyed.columns[i].name == declared->schema.columns(ordinal).name()) keyed.key.push_back(i);
+      if (IsColumn(declared->schema.columns(static_cast<int>(ordinal)), keyed.columns[i])) keyed.key.push_back(i);
     }
   }
-  if (keyed.key.size() == declared->key.size())
-    it->second.second = std::make_shared<const TableShape>(std::move(keyed));
+  if (keyed.key.size() != declared->key.size()) return nullptr;
+  it->second.second = keyed.key == shape->key ? shape : std::make_shared<const TableShape>(std::move(keyed));
   return it->second.second;
+}
+
+absl::StatusOr<DeclaredTables::InForce> DeclaredTables::OfRow(const std::shared_ptr<const TableShape>& shape,
+                                                              absl::Span<const TupleValue> before,
+                                                              absl::Span<const TupleValue> after) {
+  ASSAY_ASSIGN_OR_RETURN(const DeclaredTable* table, Describe(shape));
+  if (table->newest->sequence.value == 0 || table->newest->fingerprint == table->fingerprint) return InForce{table};
+  ASSAY_ASSIGN_OR_RETURN(const auto known, WithDeclaredKey(shape));
+  if (known == shape) return InForce{table};
+  const bool filled = !shape->key.empty() && HasKey(*shape, before) && HasKey(*shape, after);
+  if (!filled) unfilled_.insert(table->name);
+  if (known == nullptr || !unfilled_.contains(table->name)) return InForce{table, /*key_moves=*/true};
+  ASSAY_ASSIGN_OR_RETURN(table, Describe(known));
+  return InForce{table};
+}
+
+absl::StatusOr<const DeclaredTable*> DeclaredTables::OfRowsInChain(const std::shared_ptr<const TableShape>& shape) {
+  ASSAY_ASSIGN_OR_RETURN(const auto known, WithDeclaredKey(shape));
+  return Describe(known == nullptr ? shape : known);
 }
 
 absl::StatusOr<Sequence> DeclaredTables::InChain(const DeclaredTable& table) {
@@ -110,6 +150,7 @@ absl::StatusOr<Sequence> DeclaredTables::InChain(const DeclaredTable& table) {
 absl::Status DeclaredTables::Declare(const DeclaredTable& table, Sequence sequence) {
   ASSAY_ASSIGN_OR_RETURN(DeclaredShape * newest, NewestOf(table.name));
   *newest = {table.fingerprint, sequence};
+  keyed_.clear();
   return state_->Write(kShapeNote, *newest, table.name);
 }
 

@@ -48,6 +48,8 @@ absl::StatusOr<Sequence> EventWriter::DeclareInChain(const TableShape& shape, co
 
 absl::StatusOr<v1::RowChange*> EventWriter::NextRow(const TableShape& shape, const DeclaredTable& table,
                                                     v1::RowChange::Operation operation, const RowKey& key) {
+  ASSAY_RETURN_IF_ERROR(table.refusal);
+  ASSAY_RETURN_IF_ERROR(CheckKeySize(key.size(), shape.key.size()));
   ASSAY_ASSIGN_OR_RETURN(const Sequence schema, DeclareInChain(shape, table));
   ASSAY_RETURN_IF_ERROR(NextEvent(table.name));
   has_row_ = true;
@@ -62,7 +64,9 @@ absl::StatusOr<v1::RowChange*> EventWriter::NextRow(const TableShape& shape, con
 absl::Status EventWriter::NextEvent(absl::string_view table) {
   const bool first = !stamped_;
   if (!stamped_) {
-    stamp_ = clock_->StampCommit(facts_.standing == v1::RowChange::EDIT ? facts_.commit_time_us : 0);
+    const HlcStamp last = log_->Head(own_).complete_stamp;
+    stamp_ = clock_->StampCommit(facts_.standing == v1::RowChange::EDIT ? facts_.stamp_time_us : 0);
+    if (stamp_ <= last) return absl::ResourceExhaustedError("this log's chain has come to the end of all stamps");
     stamped_ = true;
     first_ = log_->Head(own_).last.Next();
   } else if (holding_) {

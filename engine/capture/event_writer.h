@@ -41,6 +41,7 @@ struct TransactionFacts {
   // But for EDIT: found by comparing. It is stamped right after what there is, and not by its time.
   v1::RowChange::Standing standing = v1::RowChange::EDIT;
   int64_t commit_time_us = 0;
+  int64_t stamp_time_us = 0;  // The same, as far as it is believed.
   Lsn commit_lsn;
   uint32_t xid = 0;
 };
@@ -61,7 +62,7 @@ class EventWriter {
   bool attributed() const { return attribution_ != nullptr; }
 
   // Begins the event of one row, behind the declaration of its table where the chain has none yet. The row's columns
-  // are the caller's to add, until the next call.
+  // are the caller's to add, until the next call. INVALID_ARGUMENT, and nothing was begun: no reader would take it.
   absl::StatusOr<v1::RowChange*> NextRow(const TableShape& shape, const DeclaredTable& table,
                                          v1::RowChange::Operation operation, const RowKey& key);
   // The row under way, and what its event will be known as.

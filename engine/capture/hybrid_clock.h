@@ -19,8 +19,9 @@ class HybridClock {
   // `last` is the clock as stored with the last capture: a restart must not step back.
   explicit HybridClock(HlcStamp last) : now_(last) {}
 
-  // Returns max(clock + 1, `commit_time_us`, Unix microseconds). Never fails: a commit time may step back, stand still,
-  // or say 2099, and the change is captured all the same.
+  // Returns max(clock + 1, `commit_time_us`, Unix microseconds). Never fails: a commit time may step back or stand
+  // still, and the change is captured all the same. What is too far ahead to be believed is the recorder's to bound: a
+  // stamp never steps back again. At the highest stamp of all it stands still.
   HlcStamp StampCommit(int64_t commit_time_us);
 
   // Takes the maximum with `projected` when capture sees our own projection go by.

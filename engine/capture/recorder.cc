@@ -13,8 +13,8 @@
 namespace assay {
 namespace {
 
-// A key value is never NULL and, with a whole old tuple, never unchanged TOAST. A part of the key that an update left
-// alone, and that is stored out of line, comes from the `old` tuple.
+// A key value is never NULL. A part of the key that an update left alone, and that is stored out of line, comes from
+// the `old` tuple. INVALID_ARGUMENT: the tuple has not all of the key.
 absl::StatusOr<RowKey> KeyOf(const TableShape& shape, absl::Span<const TupleValue> tuple,
                              absl::Span<const TupleValue> old = {}) {
   RowKey key;
@@ -23,12 +23,17 @@ absl::StatusOr<RowKey> KeyOf(const TableShape& shape, absl::Span<const TupleValu
     const bool unchanged = ordinal < tuple.size() && tuple[ordinal].kind == TupleValue::Kind::kUnchanged;
     const absl::Span<const TupleValue> from = unchanged ? old : tuple;
     if (ordinal >= from.size() || from[ordinal].kind != TupleValue::Kind::kText) {
-      return absl::DataLossError(absl::StrCat("a captured row of ", shape.name.ToString(),
-                                              " came without its key; run `assay doctor`: is REPLICA IDENTITY FULL?"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("a row came without a value of its key column ", shape.columns[ordinal].name));
     }
     key.emplace_back(from[ordinal].text);
   }
   return key;
+}
+
+// The log is whole, and an event of it does not say what was asked for.
+bool IsNotTold(const absl::Status& status) {
+  return absl::IsNotFound(status) || absl::IsPermissionDenied(status) || absl::IsInvalidArgument(status);
 }
 
 bool SameValue(const TupleValue& a, const TupleValue& b) { return a.kind == b.kind && a.text == b.text; }
@@ -55,6 +60,7 @@ Recorder::Recorder(const EngineConfig& config, const OriginId& own, const Stores
       echo_(echo),
       tables_(config, own, stores.names, stores.state),
       withheld_(stores.state),
+      unrecorded_(stores.state),
       writer_(own, config, stores.log, stores.state, &tables_, &hybrid_),
       local_(own, stores, clock) {}
 
@@ -66,6 +72,7 @@ absl::Status Recorder::Load() {
   ASSAY_ASSIGN_OR_RETURN(captured_, state_->Read(kCapturedNote));
   passed_ = captured_.commit_lsn;
   ASSAY_RETURN_IF_ERROR(withheld_.Load());
+  ASSAY_RETURN_IF_ERROR(unrecorded_.Load());
   tables_.Clear();
   writer_.Clear();
   fences_.clear();
@@ -83,30 +90,20 @@ absl::Status Recorder::Record(const CaptureItem& item) {
     case CaptureItem::Kind::kBegin:
       return Begin(item);
     case CaptureItem::Kind::kMessage:
-      if (item.prefix == kFencePrefix) {
-        fences_.emplace_back(item.content);
-      } else if (known_) {
-        break;
-      } else if (item.prefix == kProjectionPrefix) {
-        HlcStamp stamp;
-        // A tag nobody meant opens an ordinary transaction, whoever wrote it.
-        if (!tagged_ && !writer_.stamped() && echo_->Claims(item.content, &stamp)) {
-          tagged_ = true;
-          hybrid_.ObserveProjection(stamp);
-        }
-      } else if (item.prefix == kAttributionPrefix) {
-        return Attribution(item.content);
-      }
+      return Message(item);
+    case CaptureItem::Kind::kRelation:
+      Relation(item);
       return absl::OkStatus();
     case CaptureItem::Kind::kInsert:
     case CaptureItem::Kind::kUpdate:
     case CaptureItem::Kind::kDelete:
-    case CaptureItem::Kind::kTruncate: {
+    case CaptureItem::Kind::kTruncate:
+    case CaptureItem::Kind::kUnreadable: {
       if (known_) break;
-      if (!item.relation->key.empty()) return item.kind == CaptureItem::Kind::kTruncate ? Truncate(item) : Row(item);
-      CaptureItem keyed = item;
-      ASSAY_ASSIGN_OR_RETURN(keyed.relation, tables_.WithKnownKey(item.relation));
-      return item.kind == CaptureItem::Kind::kTruncate ? Truncate(keyed) : Row(keyed);
+      const absl::Status status = Change(item);
+      if (!absl::IsInvalidArgument(status)) return status;
+      unrecorded_.Note(item.relation->name.ToString(), 1, status.message());
+      return absl::OkStatus();
     }
     case CaptureItem::Kind::kCommit:
       return Commit(item);
@@ -123,7 +120,10 @@ absl::Status Recorder::Begin(const CaptureItem& item) {
   // What was read at a snapshot, not from the stream, is all of one position.
   known_ = live && item.commit_lsn <= passed_;
   tagged_ = false;
-  writer_.Begin({source_, standing_, item.commit_time_us, item.commit_lsn, item.xid});
+  unrecorded_.Begin();
+  ahead_ = absl::FromUnixMicros(item.commit_time_us) - now_ > kCommitAheadMax;
+  const int64_t stamp_time_us = ahead_ ? absl::ToUnixMicros(now_) : item.commit_time_us;
+  writer_.Begin({source_, standing_, item.commit_time_us, stamp_time_us, item.commit_lsn, item.xid});
   if (!live || known_ || clock_ahead_.after == Lsn{} || item.commit_lsn <= clock_ahead_.after) return absl::OkStatus();
   hybrid_.ObserveProjection(clock_ahead_.stamp);
   clock_ahead_ = {};
@@ -131,52 +131,128 @@ absl::Status Recorder::Begin(const CaptureItem& item) {
   return state_->Write(kClockAheadNote, clock_ahead_);
 }
 
-absl::Status Recorder::Row(const CaptureItem& item) {
-  const TableShape& shape = *item.relation;
-  const bool has_new = item.kind != CaptureItem::Kind::kDelete;
-  const absl::Span<const TupleValue> tuple = has_new ? item.new_tuple : item.old_tuple;
-  if (tuple.size() != shape.columns.size()) {
-    return absl::DataLossError(absl::StrCat("a captured row of ", shape.name.ToString(), " has ", tuple.size(),
-                                            " columns, its table ", shape.columns.size()));
+absl::Status Recorder::Message(const CaptureItem& item) {
+  if (item.prefix == kFencePrefix) {
+    fences_.emplace_back(item.content);
+  } else if (known_) {
+    return absl::OkStatus();
+  } else if (item.prefix == kProjectionPrefix) {
+    HlcStamp stamp;
+    // A tag nobody meant opens an ordinary transaction, whoever wrote it.
+    if (!tagged_ && !writer_.stamped() && echo_->Claims(item.content, &stamp)) {
+      tagged_ = true;
+      hybrid_.ObserveProjection(stamp);
+    }
+  } else if (item.prefix == kAttributionPrefix) {
+    return Attribution(item.content);
   }
-  if (item.kind == CaptureItem::Kind::kUpdate && item.old_tuple.size() != shape.columns.size()) {
-    return absl::FailedPreconditionError(absl::StrCat("an update of ", shape.name.ToString(),
-                                                      " came without the row before it: run \"ALTER TABLE ",
-                                                      shape.name.ToString(), " REPLICA IDENTITY FULL\""));
-  }
-  ASSAY_ASSIGN_OR_RETURN(const DeclaredTable* table, tables_.Describe(item.relation));
-  const bool update = item.kind == CaptureItem::Kind::kUpdate;
-  ASSAY_ASSIGN_OR_RETURN(
-      const RowKey key,
-      KeyOf(shape, tuple, update ? absl::MakeConstSpan(item.old_tuple) : absl::Span<const TupleValue>()));
-  if (tagged_) {
-    const ChangeKind kind = item.kind == CaptureItem::Kind::kInsert   ? ChangeKind::kInsert
-                            : item.kind == CaptureItem::Kind::kDelete ? ChangeKind::kDelete
-                                                                      : ChangeKind::kUpdate;
-    if (echo_->Meant({table->table, HashKey(key)}, kind, shape, tuple)) return absl::OkStatus();
-    ++counters_.false_tags;
-  }
-  switch (item.kind) {
-    case CaptureItem::Kind::kInsert:
-      return Insert(shape, *table, tuple, key, nullptr);
-    case CaptureItem::Kind::kDelete:
-      return Delete(shape, *table, tuple, key);
-    default:
-      break;
-  }
-  ASSAY_ASSIGN_OR_RETURN(const RowKey old_key, KeyOf(shape, item.old_tuple));
-  if (old_key == key) return Update(shape, *table, item, key);
-  // A changed key is another row: the old one dies, the new one is born whole. TOAST left alone comes from the old row.
-  std::vector<TupleValue> whole = item.new_tuple;
-  for (size_t i = 0; i < whole.size(); ++i) {
-    if (whole[i].kind == TupleValue::Kind::kUnchanged) whole[i] = item.old_tuple[i];
-  }
-  ASSAY_RETURN_IF_ERROR(Delete(shape, *table, item.old_tuple, old_key));
-  return Insert(shape, *table, whole, key, &old_key);
+  return absl::OkStatus();
 }
 
-absl::Status Recorder::Insert(const TableShape& shape, const DeclaredTable& table, absl::Span<const TupleValue> tuple,
-                              const RowKey& key, const RowKey* moved_from) {
+void Recorder::Relation(const CaptureItem& item) {
+  tables_.OnRelation(item.relation->name);
+  const std::string table = item.relation->name.ToString();
+  if (item.identity == ReplicaIdentity::kFull)
+    identities_.erase(table);
+  else
+    identities_[table] = item.identity;
+}
+
+absl::Status Recorder::Change(const CaptureItem& item) {
+  if (item.kind == CaptureItem::Kind::kUnreadable) return absl::InvalidArgumentError("a row came that makes no sense");
+  if (item.kind == CaptureItem::Kind::kTruncate) return Truncate(item);
+  const size_t columns = item.relation->columns.size();
+  for (const auto* tuple : {&item.old_tuple, &item.new_tuple}) {
+    const bool wanted = item.kind == CaptureItem::Kind::kUpdate ||
+                        (tuple == &item.old_tuple) == (item.kind == CaptureItem::Kind::kDelete);
+    if (!wanted || tuple->size() == columns) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("a row came with ", tuple->size(), " columns, and its table has ", columns));
+  }
+  return Row(item);
+}
+
+absl::Status Recorder::Row(const CaptureItem& item) {
+  const bool update = item.kind == CaptureItem::Kind::kUpdate;
+  const bool has_new = item.kind != CaptureItem::Kind::kDelete;
+  const absl::Span<const TupleValue> tuple = has_new ? item.new_tuple : item.old_tuple;
+  absl::Span<const TupleValue> before;
+  if (update) before = item.old_tuple;
+  ASSAY_ASSIGN_OR_RETURN(const DeclaredTables::InForce in_force, tables_.OfRow(item.relation, before, tuple));
+  const DeclaredTable& table = *in_force.table;
+  ASSAY_RETURN_IF_ERROR(table.refusal);
+  const TableShape& shape = *table.shape;
+  ASSAY_ASSIGN_OR_RETURN(const RowKey key, KeyOf(shape, tuple, before));
+  if (in_force.key_moves)
+    unrecorded_.Note(table.name, 0, "its primary key is another than that of the rows that the log has");
+  if (tagged_) {
+    const ChangeKind kind = update ? ChangeKind::kUpdate : has_new ? ChangeKind::kInsert : ChangeKind::kDelete;
+    if (echo_->Meant({table.table, HashKey(key)}, kind, shape, tuple)) return absl::OkStatus();
+    ++counters_.false_tags;
+  }
+  if (!has_new) return Delete(table, tuple, key);
+  if (!update) return Insert(table, tuple, key, nullptr);
+  ASSAY_ASSIGN_OR_RETURN(const RowKey old_key, OldKey(table, before, key));
+  const bool whole = std::none_of(before.begin(), before.end(),
+                                  [](const TupleValue& value) { return value.kind == TupleValue::Kind::kUnchanged; });
+  if (whole) return old_key == key ? Update(table, before, tuple, key) : MoveRow(table, before, tuple, old_key, key);
+  std::vector<TupleValue> known(before.begin(), before.end());
+  std::vector<std::string> texts;
+  ASSAY_RETURN_IF_ERROR(FillIn(table, {table.table, HashKey(old_key)}, &known, &texts));
+  return old_key == key ? Update(table, known, tuple, key) : MoveRow(table, known, tuple, old_key, key);
+}
+
+absl::StatusOr<RowKey> Recorder::OldKey(const DeclaredTable& table, absl::Span<const TupleValue> before,
+                                        const RowKey& key) {
+  absl::StatusOr<RowKey> old_key = KeyOf(*table.shape, before);
+  const auto& ordinals = table.shape->key;
+  const bool untold = std::any_of(ordinals.begin(), ordinals.end(), [&](uint32_t ordinal) {
+    return before[ordinal].kind == TupleValue::Kind::kUnchanged;
+  });
+  if (old_key.ok() || !untold) return old_key;
+  // A key does not move to where a row is: the row that the log has under this key is the one that was updated.
+  const RowRef ref{table.table, HashKey(key)};
+  ASSAY_ASSIGN_OR_RETURN(const RowVersions* versions, rows_->Get(ref));
+  ASSAY_ASSIGN_OR_RETURN(const bool there, local_.IsThere(ref, versions == nullptr ? RowVersions{} : *versions));
+  if (there) return key;
+  return absl::InvalidArgumentError("an update came without the key that its row had before");
+}
+
+absl::Status Recorder::FillIn(const DeclaredTable& table, const RowRef& ref, std::vector<TupleValue>* before,
+                              std::vector<std::string>* texts) {
+  ASSAY_ASSIGN_OR_RETURN(const RowVersions& held, local_.Held(ref));
+  FoldValues values(log_, names_);
+  texts->resize(before->size());  // They stay where they are: `before` points into them.
+  for (size_t i = 0; i < before->size(); ++i) {
+    TupleValue& value = (*before)[i];
+    const Version* version = table.is_key[i] ? nullptr : held.Find(table.columns[i]);
+    if (version == nullptr || value.kind != TupleValue::Kind::kUnchanged) continue;
+    absl::StatusOr<ColumnText> known = values.Value(*version, table.columns[i]);
+    if (IsNotTold(known.status())) continue;
+    ASSAY_RETURN_IF_ERROR(known.status());
+    value.kind = known->has_value() ? TupleValue::Kind::kText : TupleValue::Kind::kNull;
+    if (known->has_value()) value.text = (*texts)[i] = **std::move(known);
+  }
+  return absl::OkStatus();
+}
+
+// A changed key is another row: the old one dies, the new one is born whole. TOAST left alone comes from the old row.
+absl::Status Recorder::MoveRow(const DeclaredTable& table, absl::Span<const TupleValue> before,
+                               absl::Span<const TupleValue> after, const RowKey& old_key, const RowKey& key) {
+  std::vector<TupleValue> whole(after.begin(), after.end());
+  for (size_t i = 0; i < whole.size(); ++i) {
+    if (whole[i].kind == TupleValue::Kind::kUnchanged) whole[i] = before[i];
+    if (whole[i].kind != TupleValue::Kind::kUnchanged) continue;
+    unrecorded_.Note(table.name, 0,
+                     absl::StrCat("a row came to another key without its value of ", table.shape->columns[i].name));
+  }
+  ASSAY_RETURN_IF_ERROR(Delete(table, before, old_key));
+  return Insert(table, whole, key, &old_key);
+}
+
+absl::Status Recorder::Insert(const DeclaredTable& table, absl::Span<const TupleValue> tuple, const RowKey& key,
+                              const RowKey* moved_from) {
+  const TableShape& shape = *table.shape;
   ASSAY_ASSIGN_OR_RETURN(v1::RowChange * row, writer_.NextRow(shape, table, v1::RowChange::INSERT, key));
   const RowRef ref{table.table, HashKey(key)};
   ASSAY_ASSIGN_OR_RETURN(const RowVersions& held, local_.Held(ref));
@@ -201,17 +277,19 @@ absl::Status Recorder::Insert(const TableShape& shape, const DeclaredTable& tabl
   return local_.Move(ref, key, {ChangeKind::kInsert, writer_.version(), std::move(touched)});
 }
 
-absl::Status Recorder::Update(const TableShape& shape, const DeclaredTable& table, const CaptureItem& item,
-                              const RowKey& key) {
+absl::Status Recorder::Update(const DeclaredTable& table, absl::Span<const TupleValue> before,
+                              absl::Span<const TupleValue> after, const RowKey& key) {
+  const TableShape& shape = *table.shape;
   std::vector<bool> written(shape.columns.size());
   bool any = false;
   for (size_t i = 0; i < shape.columns.size(); ++i) {
-    if (table.is_key[i] || item.new_tuple[i].kind == TupleValue::Kind::kUnchanged ||
-        SameValue(item.old_tuple[i], item.new_tuple[i])) {
-      continue;
-    }
+    if (table.is_key[i] || after[i].kind == TupleValue::Kind::kUnchanged || SameValue(before[i], after[i])) continue;
     written[i] = any = true;
-    for (uint32_t other : table.moves_with[i]) written[other] = true;
+    for (uint32_t other : table.moves_with[i]) {
+      // What nobody can tell the value of cannot be written along.
+      written[other] =
+          before[other].kind != TupleValue::Kind::kUnchanged || after[other].kind != TupleValue::Kind::kUnchanged;
+    }
   }
   if (!any) return absl::OkStatus();  // SET x = x changes nothing that another branch could show.
   ASSAY_ASSIGN_OR_RETURN(v1::RowChange * row, writer_.NextRow(shape, table, v1::RowChange::UPDATE, key));
@@ -220,12 +298,12 @@ absl::Status Recorder::Update(const TableShape& shape, const DeclaredTable& tabl
   std::vector<ColumnId> touched;
   touched.reserve(shape.columns.size());
   std::vector<uint32_t> withheld;
-  std::vector<TupleValue> values = item.new_tuple;
+  std::vector<TupleValue> values(after.begin(), after.end());
   for (size_t i = 0; i < shape.columns.size(); ++i) {
     if (!written[i]) continue;
     v1::ColumnChange* column = row->add_columns();
     column->set_ordinal(i);
-    if (values[i].kind == TupleValue::Kind::kUnchanged) values[i] = item.old_tuple[i];
+    if (values[i].kind == TupleValue::Kind::kUnchanged) values[i] = before[i];
     if (writer_.TakesRoom(values[i]))
       SetNew(values[i], column);
     else
@@ -236,7 +314,7 @@ absl::Status Recorder::Update(const TableShape& shape, const DeclaredTable& tabl
   }
   // What the values before leave no room for is missed by nobody but the auditor.
   for (v1::ColumnChange& column : *row->mutable_columns()) {
-    const TupleValue& old_value = item.old_tuple[column.ordinal()];
+    const TupleValue& old_value = before[column.ordinal()];
     if (writer_.TakesRoom(old_value)) SetOld(old_value, &column);
   }
   row->set_row_replaced(writer_.ReplacedIndex(Newest(held)));
@@ -244,8 +322,8 @@ absl::Status Recorder::Update(const TableShape& shape, const DeclaredTable& tabl
   return local_.Move(ref, key, {ChangeKind::kUpdate, writer_.version(), std::move(touched)});
 }
 
-absl::Status Recorder::Delete(const TableShape& shape, const DeclaredTable& table, absl::Span<const TupleValue> tuple,
-                              const RowKey& key) {
+absl::Status Recorder::Delete(const DeclaredTable& table, absl::Span<const TupleValue> tuple, const RowKey& key) {
+  const TableShape& shape = *table.shape;
   ASSAY_ASSIGN_OR_RETURN(v1::RowChange * row, writer_.NextRow(shape, table, v1::RowChange::DELETE, key));
   const RowRef ref{table.table, HashKey(key)};
   ASSAY_ASSIGN_OR_RETURN(const RowVersions& held, local_.Held(ref));
@@ -263,7 +341,8 @@ absl::Status Recorder::Delete(const TableShape& shape, const DeclaredTable& tabl
 }
 
 absl::Status Recorder::Truncate(const CaptureItem& item) {
-  ASSAY_ASSIGN_OR_RETURN(const DeclaredTable* table, tables_.Describe(item.relation));
+  ASSAY_ASSIGN_OR_RETURN(const DeclaredTable* table, tables_.OfRowsInChain(item.relation));
+  ASSAY_RETURN_IF_ERROR(table->refusal);
   // The rows that were there, in the order they were written, so that the look into the log for their last values runs
   // forward. A parked row is in the fold and not in PostgreSQL: the statement never saw it.
   std::vector<std::pair<Version, RowRef>> live;
@@ -282,8 +361,13 @@ absl::Status Recorder::Truncate(const CaptureItem& item) {
   if (!live.empty()) ASSAY_RETURN_IF_ERROR(writer_.Flush());
   FoldValues values(log_, names_);
   for (const auto& [written, ref] : live) {
-    ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, values.Change(written));
-    const RowKey key(change->row().key().begin(), change->row().key().end());
+    const absl::StatusOr<const ResolvedChange*> change = values.Change(written);
+    if (IsNotTold(change.status()) || (change.ok() && (*change)->schema->key.size() != table->shape->key.size())) {
+      unrecorded_.Note(table->name, 1, "a row was truncated whose key the log does not tell");
+      continue;
+    }
+    ASSAY_RETURN_IF_ERROR(change.status());
+    const RowKey key((*change)->row().key().begin(), (*change)->row().key().end());
     ASSAY_ASSIGN_OR_RETURN(const RowVersions& held, local_.Held(ref));
     std::vector<std::string> texts(item.relation->columns.size());
     std::vector<TupleValue> tuple(texts.size(), TupleValue{TupleValue::Kind::kUnchanged, {}});
@@ -295,7 +379,7 @@ absl::Status Recorder::Truncate(const CaptureItem& item) {
       tuple[i].kind = value->has_value() ? TupleValue::Kind::kText : TupleValue::Kind::kNull;
       if (value->has_value()) texts[i] = **value, tuple[i].text = texts[i];
     }
-    ASSAY_RETURN_IF_ERROR(Delete(*item.relation, *table, tuple, key));
+    ASSAY_RETURN_IF_ERROR(Delete(*table, tuple, key));
   }
   return absl::OkStatus();
 }
@@ -325,16 +409,22 @@ absl::Status Recorder::Commit(const CaptureItem& item) {
   in_transaction_ = false;
   if (known_) return absl::OkStatus();
   ASSAY_ASSIGN_OR_RETURN(bool changed, writer_.End());
+  ASSAY_ASSIGN_OR_RETURN(const bool left_out, unrecorded_.Commit());
   if (changed) {
     if (!writer_.attributed() && source_ == v1::TransactionHeader::LIVE && !tagged_) {
       ++counters_.unattributed_transactions;
     }
     counters_.last_commit_us = writer_.facts().commit_time_us;
+    if (ahead_) {
+      counters_.ahead = log_->Head(own_).complete;
+      counters_.ahead_until = absl::FromUnixMicros(writer_.facts().commit_time_us);
+    }
   }
   if (tagged_) {
     ASSAY_RETURN_IF_ERROR(echo_->Landed());
     changed = true;
   }
+  changed |= left_out;
   passed_ = std::max(passed_, item.commit_lsn);
   // A transaction that left nothing in the log may come again after a crash: it leaves nothing again.
   if (!changed) return absl::OkStatus();

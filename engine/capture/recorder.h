@@ -7,8 +7,11 @@
 // over.
 //
 // Three things in the stream are not the application's: fences (reported by TakeFences), attribution, and our own
-// projections, whose rows are believed only as far as ProjectionEcho confirms that they were meant. Not thread-safe.
-// Every call inside a LogFile transaction, which must not commit unless MayCommit().
+// projections, whose rows are believed only as far as ProjectionEcho confirms that they were meant.
+//
+// No captured row is an error. One that cannot be recorded is left out and its table named (Unrecorded), and the rest
+// of its transaction is recorded. Every status is of the log. Not thread-safe. Every call inside a LogFile transaction,
+// which must not commit unless MayCommit().
 #pragma once
 
 #include <map>
@@ -17,11 +20,13 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "engine/capture/declared_tables.h"
 #include "engine/capture/event_writer.h"
 #include "engine/capture/hybrid_clock.h"
 #include "engine/capture/local_rows.h"
+#include "engine/capture/unrecorded.h"
 #include "engine/capture/withheld_values.h"
 #include "engine/clock.h"
 #include "engine/config.h"
@@ -53,10 +58,19 @@ class ProjectionEcho {
   virtual absl::Status Landed() = 0;
 };
 
+// A commit whose time is further ahead of what the clock says is not believed: the time stays in its event, as
+// evidence, and its stamp is that of the clock. Whoever's clock is an hour ahead has it set wrong, and would win over
+// every other shop until the hour is past; and where two clocks of one shop differ by less, nothing is gained by the
+// difference.
+inline constexpr absl::Duration kCommitAheadMax = absl::Hours(1);
+
 struct RecorderCounters {
   uint64_t unattributed_transactions = 0;
   uint64_t false_tags = 0;  // Rows under our tag that were not meant: recorded as local changes.
   int64_t last_commit_us = 0;
+  // The last commit that was further ahead than kCommitAheadMax: its last event, and when it claims to be made.
+  Sequence ahead;
+  absl::Time ahead_until = absl::InfinitePast();
 };
 
 class Recorder {
@@ -66,7 +80,11 @@ class Recorder {
   // Reads what a restart needs. Also after LogFile::Rollback.
   absl::Status Load();
 
+  // The time, as far as anybody knows: by the hub's clock, or by this machine's. Bounds the stamps from now on.
+  void SetNow(absl::Time now) { now_ = now; }
   absl::Status Record(const CaptureItem& item);
+  // The clock of the stamps.
+  HlcStamp clock() const { return hybrid_.now(); }
   // A captured transaction has begun and not ended.
   bool InTransaction() const { return in_transaction_; }
   // False: the log's transaction has a part of a captured one, which the stream may yet forget. (Our own projections
@@ -88,19 +106,33 @@ class Recorder {
   const RecorderCounters& counters() const { return counters_; }
 
   const std::vector<WithheldValue>& withheld() const { return withheld_.values(); }
+  const UnrecordedTables& unrecorded() const { return unrecorded_.tables(); }
+  // The tables whose old tuples are not whole, as the stream described them last in this process.
+  const std::map<std::string, ReplicaIdentity>& identities() const { return identities_; }
 
   // How the rows fed from now on came to be known, and what they count against others.
   void SetSource(v1::TransactionHeader::Source source, v1::RowChange::Standing standing);
 
  private:
   absl::Status Begin(const CaptureItem& item);
+  absl::Status Message(const CaptureItem& item);
+  void Relation(const CaptureItem& item);
+  // INVALID_ARGUMENT, from these and what they call: it cannot be recorded, and nothing was.
+  absl::Status Change(const CaptureItem& item);
   absl::Status Row(const CaptureItem& item);
-  absl::Status Insert(const TableShape& shape, const DeclaredTable& table, absl::Span<const TupleValue> tuple,
-                      const RowKey& key, const RowKey* moved_from);
-  absl::Status Update(const TableShape& shape, const DeclaredTable& table, const CaptureItem& item, const RowKey& key);
-  absl::Status Delete(const TableShape& shape, const DeclaredTable& table, absl::Span<const TupleValue> tuple,
-                      const RowKey& key);
+  absl::Status Insert(const DeclaredTable& table, absl::Span<const TupleValue> tuple, const RowKey& key,
+                      const RowKey* moved_from);
+  absl::Status Update(const DeclaredTable& table, absl::Span<const TupleValue> before,
+                      absl::Span<const TupleValue> after, const RowKey& key);
+  absl::Status Delete(const DeclaredTable& table, absl::Span<const TupleValue> tuple, const RowKey& key);
+  absl::Status MoveRow(const DeclaredTable& table, absl::Span<const TupleValue> before,
+                       absl::Span<const TupleValue> after, const RowKey& old_key, const RowKey& key);
   absl::Status Truncate(const CaptureItem& item);
+  // The key of a row before its update to `key`.
+  absl::StatusOr<RowKey> OldKey(const DeclaredTable& table, absl::Span<const TupleValue> before, const RowKey& key);
+  // What the stream did not say of a row as it was, and the log knows. `texts` holds what is added.
+  absl::Status FillIn(const DeclaredTable& table, const RowRef& ref, std::vector<TupleValue>* before,
+                      std::vector<std::string>* texts);
   absl::Status Attribution(absl::string_view json);
   absl::Status Commit(const CaptureItem& item);
 
@@ -113,6 +145,8 @@ class Recorder {
 
   DeclaredTables tables_;
   WithheldValues withheld_;
+  Unrecorded unrecorded_;
+  std::map<std::string, ReplicaIdentity> identities_;
   HybridClock hybrid_{HlcStamp{}};
   ClockAhead clock_ahead_;
   CapturedPosition captured_;
@@ -124,8 +158,11 @@ class Recorder {
   EventWriter writer_;
   LocalRows local_;
 
+  absl::Time now_ = absl::InfiniteFuture();
+
   // Of the transaction under way.
   bool in_transaction_ = false;
+  bool ahead_ = false;            // Its time is not believed.
   bool known_ = false;            // The log has it: pass over.
   bool tagged_ = false;           // Under our tag.
   std::string attribution_json_;  // Of the last message that was one, and what it says.

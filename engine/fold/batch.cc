@@ -17,6 +17,8 @@ constexpr size_t kBytesMax = 16 << 20;
 // Of a batch, so that a long catch-up is seen to get on: some seconds' worth. The more of them, the fewer rows are
 // written.
 constexpr size_t kEventsMax = 2'000'000;
+// Tables with rows that nobody can read: more are not named.
+constexpr size_t kUnreadableMax = 100;
 
 absl::StatusOr<v1::TransactionHeader> HeaderOf(const RowEvent& event) {
   v1::TransactionHeader header;
@@ -239,10 +241,15 @@ absl::Status Batch::Fold(const OriginId& origin, const StoredEvent& stored) {
   const absl::StatusOr<const RowEvent*> event = reader_.Read(stored.bytes);
   if (!event.ok()) return named(event.status());
   if (!(*event)->header.empty()) ASSAY_RETURN_IF_ERROR(named(TakeHeader(stored, **event)));
-  if ((*event)->body == RowEvent::Body::kRow) return named(FoldRow(stored, **event));
+  if ((*event)->body == RowEvent::Body::kRow) {
+    const absl::Status folded = FoldRow(stored, **event);
+    return named(absl::IsInvalidArgument(folded) ? LeaveOut(stored, folded) : folded);
+  }
   if ((*event)->body == RowEvent::Body::kSchema) {
-    ASSAY_ASSIGN_OR_RETURN(const auto schema, names_->Schema(origin, stored.sequence));
-    declared_[{origin, schema->table}] = stored.sequence;
+    const auto schema = names_->Schema(origin, stored.sequence);
+    if (absl::IsInvalidArgument(schema.status())) return absl::OkStatus();  // Its rows say so, if there are any.
+    ASSAY_RETURN_IF_ERROR(schema.status());
+    declared_[{origin, (*schema)->table}] = stored.sequence;
   }
   return absl::OkStatus();
 }
@@ -259,6 +266,14 @@ absl::Status Batch::TakeHeader(const StoredEvent& stored, const RowEvent& event)
   return absl::OkStatus();
 }
 
+absl::Status Batch::LeaveOut(const StoredEvent& stored, const absl::Status& why) {
+  ASSAY_ASSIGN_OR_RETURN(UnreadableTables unreadable, state_->Read(kUnreadableNote));
+  const auto [at, news] = unreadable.try_emplace({stored.origin, std::string(stored.table)});
+  if (!news || unreadable.size() > kUnreadableMax) return absl::OkStatus();
+  at->second = {stored.sequence, std::string(why.message())};
+  return state_->Write(kUnreadableNote, unreadable);
+}
+
 absl::Status Batch::TakeSchema(const StoredEvent& stored, Sequence schema) {
   if (schema_ != nullptr && schema_sequence_ == schema && schema_origin_ == stored.origin) return absl::OkStatus();
   ASSAY_ASSIGN_OR_RETURN(schema_, SchemaOfRow(stored.origin, schema, *names_));
@@ -271,10 +286,10 @@ absl::Status Batch::TakeSchema(const StoredEvent& stored, Sequence schema) {
 absl::Status Batch::FoldRow(const StoredEvent& stored, const RowEvent& event) {
   if (const absl::Status status = TakeSchema(stored, event.schema); !status.ok())
     return absl::IsPermissionDenied(status) ? absl::OkStatus() : status;  // As good as masked.
-  ASSAY_RETURN_IF_ERROR(CheckKeySize(event.key.size(), *schema_));
+  ASSAY_RETURN_IF_ERROR(CheckKeySize(event.key.size(), schema_->key.size()));
   writes_.clear();
   for (const RowEvent::Column& column : event.columns) {
-    ASSAY_RETURN_IF_ERROR(CheckOrdinal(column.ordinal, *schema_));
+    ASSAY_RETURN_IF_ERROR(CheckOrdinal(column.ordinal, schema_->columns.size()));
     if (event.kind == ChangeKind::kDelete) continue;
     PendingRow::Write& write = writes_.emplace_back();
     write.column = schema_->columns[column.ordinal];

@@ -2,7 +2,10 @@
 //
 // Stamp order is causally closed, so any prefix of it is a state that some branch could have seen; a transaction that
 // had seen an event not held here yet waits (with all that follows in its chain). Folding keeps, per row, the newest
-// versions and their values: a million updates of ten thousand rows become ten thousand rows. Not thread-safe.
+// versions and their values: a million updates of ten thousand rows become ten thousand rows.
+//
+// A row that nobody can read, because its table is declared without a key, say, is left out and noted by name
+// (kUnreadableNote). What follows it in its chain is as good as before. Not thread-safe.
 #pragma once
 
 #include <limits>
@@ -102,6 +105,8 @@ class Batch {
   absl::Status Fold(const OriginId& origin, const StoredEvent& event);
   absl::Status FoldRow(const StoredEvent& stored, const RowEvent& event);
   absl::Status TakeSchema(const StoredEvent& stored, Sequence schema);
+  // Names a row that nobody can read: of its table, the first.
+  absl::Status LeaveOut(const StoredEvent& stored, const absl::Status& why);
   void Forget();
   Sequence Reached(const OriginId& origin) const;
   void Stop(const OriginId& origin, absl::Status status);

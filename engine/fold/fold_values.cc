@@ -34,16 +34,16 @@ absl::StatusOr<std::shared_ptr<const ResolvedSchema>> SchemaOfRow(const OriginId
   return resolved;
 }
 
-absl::Status CheckKeySize(size_t size, const ResolvedSchema& schema) {
-  if (size == schema.key.size()) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("it has a key of ", size, " columns, its table ", schema.name.ToString(),
-                                          " one of ", schema.key.size()));
+absl::Status CheckKeySize(size_t size, size_t key_columns) {
+  if (size == key_columns) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("a row has a key of ", size, " columns, and its table one of ", key_columns));
 }
 
-absl::Status CheckOrdinal(uint32_t ordinal, const ResolvedSchema& schema) {
-  if (ordinal < schema.columns.size()) return absl::OkStatus();
-  return absl::DataLossError(
-      absl::StrCat("it writes column number ", ordinal, ", its schema ends at ", schema.columns.size()));
+absl::Status CheckOrdinal(uint32_t ordinal, size_t columns) {
+  if (ordinal < columns) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("a row writes column number ", ordinal, ", and its table ends at ", columns));
 }
 
 absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const OriginId& origin, TableNames& names) {
@@ -54,9 +54,9 @@ absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const Orig
   if (!change.event.has_row()) return change;
   const auto check = [&]() -> absl::Status {
     ASSAY_ASSIGN_OR_RETURN(change.schema, SchemaOfRow(origin, Sequence{change.row().schema()}, names));
-    ASSAY_RETURN_IF_ERROR(CheckKeySize(static_cast<size_t>(change.row().key_size()), *change.schema));
+    ASSAY_RETURN_IF_ERROR(CheckKeySize(static_cast<size_t>(change.row().key_size()), change.schema->key.size()));
     for (const v1::ColumnChange& column : change.row().columns())
-      ASSAY_RETURN_IF_ERROR(CheckOrdinal(column.ordinal(), *change.schema));
+      ASSAY_RETURN_IF_ERROR(CheckOrdinal(column.ordinal(), change.schema->columns.size()));
     return absl::OkStatus();
   };
   ASSAY_RETURN_IF_ERROR(Annotate(check(), EventName(origin, Sequence{change.event.sequence()})));

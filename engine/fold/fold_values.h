@@ -32,16 +32,17 @@ struct ResolvedChange {
   ColumnId ColumnAt(int index) const { return schema->columns[row().columns(index).ordinal()]; }
 };
 
-// DATA_LOSS when `bytes` are no event, name a schema that is none, or a column that schema does not have.
-// PERMISSION_DENIED when the schema is masked here: then the row is as good as masked itself.
+// INVALID_ARGUMENT when it has a row that nobody can read: its schema is none, or it does not fit its schema. Whoever
+// reads a chain leaves such a row out, and goes on. DATA_LOSS when `bytes` are no event, or the schema is not to be
+// had. PERMISSION_DENIED when the schema is masked here: then the row is as good as masked itself.
 absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const OriginId& origin, TableNames& names);
 // The schema that a row event of `origin` names. DATA_LOSS when it is not to be had: then the chain is not whole.
-// PERMISSION_DENIED as ResolveChange.
+// INVALID_ARGUMENT as ReadSchema, PERMISSION_DENIED as ResolveChange.
 absl::StatusOr<std::shared_ptr<const ResolvedSchema>> SchemaOfRow(const OriginId& origin, Sequence schema,
                                                                   TableNames& names);
-// DATA_LOSS when a row event does not fit its schema.
-absl::Status CheckKeySize(size_t size, const ResolvedSchema& schema);
-absl::Status CheckOrdinal(uint32_t ordinal, const ResolvedSchema& schema);
+// INVALID_ARGUMENT when a row event does not fit its schema. Who writes one asks before it is signed.
+absl::Status CheckKeySize(size_t size, size_t key_columns);
+absl::Status CheckOrdinal(uint32_t ordinal, size_t columns);
 // The version, and the claim, of a change whose event has a row.
 Version VersionOf(const v1::Event& event, const OriginId& origin);
 RowClaim ClaimOf(const ResolvedChange& change, const OriginId& origin);

@@ -44,6 +44,7 @@ absl::StatusOr<std::unique_ptr<FoldIndex>> FoldIndex::Build(LogFile* file, Event
       if (stored->masked || stored->table.empty()) continue;
       const absl::StatusOr<ResolvedChange> change = ResolveChange(stored->bytes, origin, *names);
       if (absl::IsPermissionDenied(change.status())) continue;
+      if (absl::IsInvalidArgument(change.status())) continue;  // A row that nobody can read is no part of the fold.
       ASSAY_RETURN_IF_ERROR(change.status());
       if (!change->event.has_row()) continue;
       ASSAY_RETURN_IF_ERROR(index->Fold(*change, origin));

@@ -146,21 +146,21 @@ absl::Status RowRepair::LookForOlderValues() {
       ASSAY_ASSIGN_OR_RETURN(const StoredEvent* stored, reader.Next());
       if (stored == nullptr) break;
       if (stored->masked || stored->table.empty()) continue;
-      const absl::StatusOr<ResolvedChange> resolved = ResolveChange(stored->bytes, origin, *parts().names);
-      if (absl::IsPermissionDenied(resolved.status())) continue;
-      ASSAY_RETURN_IF_ERROR(resolved.status());
-      const ResolvedChange& change = *resolved;
-      if (!change.event.has_row()) continue;
-      const RowKey key(change.row().key().begin(), change.row().key().end());
-      const auto doubts = doubts_.find({change.schema->table, HashKey(key)});
+      const absl::StatusOr<ResolvedChange> change = ResolveChange(stored->bytes, origin, *parts().names);
+      // Nobody has read a value in it.
+      if (absl::IsInvalidArgument(change.status()) || absl::IsPermissionDenied(change.status())) continue;
+      ASSAY_RETURN_IF_ERROR(change.status());
+      if (!change->event.has_row()) continue;
+      const RowKey key(change->row().key().begin(), change->row().key().end());
+      const auto doubts = doubts_.find({change->schema->table, HashKey(key)});
       if (doubts == doubts_.end()) continue;
-      for (int i = 0; i < change.row().columns_size(); ++i) {
-        const v1::ColumnChange& column = change.row().columns(i);
+      for (int i = 0; i < change->row().columns_size(); ++i) {
+        const v1::ColumnChange& column = change->row().columns(i);
         if (!column.has_value() && !column.is_null()) continue;
         const uint64_t hash =
             HashValue(column.has_value() ? TupleValue{TupleValue::Kind::kText, column.value()} : TupleValue{});
         for (Doubt& doubt : doubts->second)
-          doubt.written |= doubt.column == change.ColumnAt(i).value && doubt.hash == hash;
+          doubt.written |= doubt.column == change->ColumnAt(i).value && doubt.hash == hash;
       }
     }
   }

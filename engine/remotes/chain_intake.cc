@@ -1,11 +1,14 @@
 #include "engine/remotes/chain_intake.h"
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/problem.h"
 #include "log/annotate.h"
+#include "log/segment_layout.h"
 
 namespace assay {
 namespace {
@@ -14,6 +17,47 @@ namespace {
 constexpr uint32_t kFailuresOfPatience = 6;
 // Who has that much lacks nothing.
 constexpr Sequence kEverything{uint64_t{INT64_MAX}};
+
+std::string TextOf(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M UTC", time, absl::UTCTimeZone()); }
+
+// The first event that is not to be taken yet.
+struct Ahead {
+  Sequence event;
+  HlcStamp stamp;
+};
+
+// The first `events` of `segment`, which are whole transactions. Null: they do not unpack.
+std::unique_ptr<Segment> FirstEvents(const Segment& segment, uint64_t events) {
+  const absl::StatusOr<DecodedSegment> decoded = DecodedSegment::Decode(segment);
+  if (!decoded.ok()) return nullptr;
+  SegmentBuilder builder(segment.origin);
+  for (uint64_t i = 0; i < events; ++i) builder.Add(decoded->events()[i]);
+  return std::make_unique<Segment>(builder.Finish(/*with_leaf_hashes=*/false));
+}
+
+// Takes away what is stamped after `limit`, which is the rest of a chain, since stamps rise. `cut` holds what is left
+// of the segment where that begins.
+std::optional<Ahead> HoldBack(absl::Time limit, std::vector<const Segment*>* segments, std::unique_ptr<Segment>* cut) {
+  const int64_t millis_max = absl::ToUnixMillis(limit);
+  for (size_t i = 0; i < segments->size(); ++i) {
+    const Segment& segment = *(*segments)[i];
+    SegmentLayout layout;
+    if (!layout.Parse(segment.layout).ok()) return std::nullopt;  // The log refuses it as what it is.
+    if (layout.transactions.back().stamp.millis() <= millis_max) continue;
+    uint64_t events = 0;
+    HlcStamp stamp;
+    for (const SegmentLayout::Transaction& transaction : layout.transactions) {
+      stamp = transaction.stamp;
+      if (stamp.millis() > millis_max) break;
+      events += transaction.events;
+    }
+    segments->resize(i);
+    if (events > 0) *cut = FirstEvents(segment, events);
+    if (*cut != nullptr) segments->push_back(cut->get());
+    return Ahead{{segment.first.value + events}, stamp};
+  }
+  return std::nullopt;
+}
 
 }  // namespace
 
@@ -103,7 +147,7 @@ absl::StatusOr<bool> ChainIntake::Append(const PullReply& reply) {
     const auto head = reply.heads.heads.find(origin);
     ASSAY_ASSIGN_OR_RETURN(
         const bool taken,
-        AppendChain(origin, segments, head == reply.heads.heads.end() ? HubHead{} : head->second, reply.more));
+        AppendChain(origin, segments, head == reply.heads.heads.end() ? HubHead{} : head->second, reply));
     refused |= !taken;
     if (!taken || origin != unmasking) continue;
     ASSAY_ASSIGN_OR_RETURN(const bool unmasked, Unmask(origin, segments));
@@ -112,15 +156,25 @@ absl::StatusOr<bool> ChainIntake::Append(const PullReply& reply) {
   return refused || less_masked || log_->EventCount() != events_before;
 }
 
-absl::StatusOr<bool> ChainIntake::AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments,
-                                              const HubHead& head, bool more) {
+absl::StatusOr<bool> ChainIntake::AppendChain(const OriginId& origin, std::vector<const Segment*> segments,
+                                              const HubHead& head, const PullReply& reply) {
   const Sequence before = log_->Head(origin).last;
+  const absl::Time now = std::max(clock_->Now(), reply.heads.hub_time);
+  std::unique_ptr<Segment> cut;
+  std::optional<Ahead> ahead;
+  if (origin != own_) ahead = HoldBack(now + kStampAheadMax, &segments, &cut);
   ASSAY_ASSIGN_OR_RETURN(
       EventLog::Refusal refusal,
       origin == own_ ? CheckOwn(segments, head) : log_->AppendChain(origin, segments, head.complete, head.checkpoint));
   const ChainHead held = log_->Head(origin);
   const bool lacks = held.complete < head.complete;
-  if (refusal.cause.ok() && lacks && !more) {
+  if (refusal.cause.ok() && ahead.has_value()) {
+    const std::string at = TextOf(absl::FromUnixMillis(ahead->stamp.millis()));
+    refusal.cause = WithProblem(absl::OutOfRangeError(absl::StrCat(EventName(origin, ahead->event), " is stamped ", at,
+                                                                   ", and it is ", TextOf(now))),
+                                ProblemKind::kChainAhead, at);
+  }
+  if (refusal.cause.ok() && lacks && !reply.more) {
     refusal.cause = absl::OutOfRangeError(absl::StrCat(
         "the hub says that it has whole transactions of it up to event ", head.complete.value,
         ", and gives none after ", held.last.value,

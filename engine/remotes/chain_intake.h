@@ -36,6 +36,11 @@
 
 namespace assay {
 
+// What is stamped further ahead of this machine's clock and the hub's is not taken before its time: projected, it would
+// raise the clock of every branch, and of two shops without a line the one with more transactions would win until then.
+// A day, so that nobody waits for a clock that is right but for its time zone.
+inline constexpr absl::Duration kStampAheadMax = absl::Hours(24);
+
 class ChainIntake {
  public:
   // Whether a refused chain is asked for again. kNever: for whoever pulls once and goes.
@@ -84,8 +89,8 @@ class ChainIntake {
 
  private:
   // Of one chain. False: something was wrong with it, and is in `troubles_`.
-  absl::StatusOr<bool> AppendChain(const OriginId& origin, const std::vector<const Segment*>& segments,
-                                   const HubHead& head, bool more);
+  absl::StatusOr<bool> AppendChain(const OriginId& origin, std::vector<const Segment*> segments, const HubHead& head,
+                                   const PullReply& reply);
   // The first masked event that can be asked for.
   std::optional<Sequence> FirstToUnmask(const OriginId& origin) const;
   // True: less is masked now.

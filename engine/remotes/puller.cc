@@ -35,6 +35,7 @@ void Puller::SetInterval(absl::Duration interval) {
 
 void Puller::MeasureOffset(absl::Time hub_time, absl::Duration round_trip) {
   clock_offset_ = hub_time - (clock_->Now() - round_trip / 2);
+  hub_told_time_ = true;
 }
 
 void Puller::OnPulled(absl::StatusOr<PullReply> reply, absl::Duration round_trip) {

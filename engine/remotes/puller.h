@@ -65,7 +65,11 @@ class Puller {
   std::vector<ChainIntake::Unmasked> TakeUnmasked() { return intake_.TakeUnmasked(); }
   const std::vector<BranchPresence>& branches() const { return branches_; }
   absl::Duration interval() const { return interval_; }
+  // The hub's clock minus this machine's; zero until the hub has told.
   absl::Duration clock_offset() const { return clock_offset_; }
+  bool hub_told_time() const { return hub_told_time_; }
+  // This machine's clock was set, or it slept: what was measured holds no more.
+  void ForgetOffset() { hub_told_time_ = false; }
   // When `branches` was told.
   absl::Time heard() const { return heard_; }
   absl::Time last_pull() const { return last_pull_; }
@@ -109,6 +113,7 @@ class Puller {
   absl::Time heard_ = absl::InfinitePast();
   std::string told_state_;
   absl::Duration clock_offset_;
+  bool hub_told_time_ = false;
   Link link_{absl::Milliseconds(500), absl::Seconds(60)};
   // Of its own: where pulls work, that of the pulls would begin anew after each of them.
   Link heartbeat_{absl::Milliseconds(500), absl::Seconds(60)};

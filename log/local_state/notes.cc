@@ -215,4 +215,43 @@ bool DecodeNote(absl::string_view bytes, std::vector<WithheldValue>* value) {
   return true;
 }
 
+std::string EncodeNote(const UnrecordedTables& value) {
+  std::vector<std::string> texts;
+  for (const auto& [table, unrecorded] : value)
+    texts.insert(texts.end(), {table, absl::StrCat(unrecorded.rows), unrecorded.cause});
+  return EncodeKey(texts);
+}
+
+bool DecodeNote(absl::string_view bytes, UnrecordedTables* value) {
+  auto texts = Texts(bytes, 3);
+  if (!texts.has_value()) return false;
+  for (size_t i = 0; i < texts->size(); i += 3) {
+    UnrecordedRows& one = (*value)[(*texts)[i]];
+    if (!absl::SimpleAtoi((*texts)[i + 1], &one.rows)) return false;
+    one.cause = std::move((*texts)[i + 2]);
+  }
+  return true;
+}
+
+std::string EncodeNote(const UnreadableTables& value) {
+  std::vector<std::string> texts;
+  for (const auto& [at, rows] : value) {
+    texts.insert(texts.end(), {std::string(at.first.AsBytes()), at.second, absl::StrCat(rows.first.value), rows.cause});
+  }
+  return EncodeKey(texts);
+}
+
+bool DecodeNote(absl::string_view bytes, UnreadableTables* value) {
+  auto texts = Texts(bytes, 4);
+  if (!texts.has_value()) return false;
+  for (size_t i = 0; i < texts->size(); i += 4) {
+    const absl::StatusOr<OriginId> origin = OriginId::FromBytes((*texts)[i]);
+    if (!origin.ok()) return false;
+    UnreadableRows& one = (*value)[{*origin, std::move((*texts)[i + 1])}];
+    if (!absl::SimpleAtoi((*texts)[i + 2], &one.first.value)) return false;
+    one.cause = std::move((*texts)[i + 3]);
+  }
+  return true;
+}
+
 }  // namespace assay

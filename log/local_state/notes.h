@@ -78,6 +78,23 @@ struct WithheldValue {
   bool operator==(const WithheldValue&) const = default;
 };
 
+// What of a table has come by in capture and is not in the log.
+struct UnrecordedRows {
+  uint64_t rows = 0;
+  std::string cause;  // Of the last, for people.
+  bool operator==(const UnrecordedRows&) const = default;
+};
+using UnrecordedTables = std::map<std::string, UnrecordedRows>;  // By TableName::ToString.
+
+// Rows of one table that another branch's chain has and nobody can read.
+struct UnreadableRows {
+  Sequence first;     // The first of these events.
+  std::string cause;  // What is wrong with it, for people.
+  bool operator==(const UnreadableRows&) const = default;
+};
+using UnreadableTables =
+    std::map<std::pair<OriginId, std::string>, UnreadableRows>;  // By chain and SegmentPart::table.
+
 // The newest declaration of a table in this branch's own chain.
 struct DeclaredShape {
   uint64_t fingerprint = 0;  // Of the shape that it declares.
@@ -108,6 +125,10 @@ inline constexpr Note<ClockAhead> kClockAheadNote{"clock_ahead", "its clock"};
 inline constexpr Note<CapturedPosition> kCapturedNote{"captured", "the last captured transaction"};
 // By Recorder: the values that it has left out, the newest hundred.
 inline constexpr Note<std::vector<WithheldValue>> kWithheldNote{"withheld", "large values"};
+// By Recorder, until repair has compared them: the tables of which something is not in the log.
+inline constexpr Note<UnrecordedTables> kUnrecordedNote{"unrecorded", "tables to compare"};
+// By Batch: what it leaves out of the other chains.
+inline constexpr Note<UnreadableTables> kUnreadableNote{"unreadable", "rows that cannot be read"};
 // By DeclaredTables, a table: by TableName::ToString.
 inline constexpr Note<DeclaredShape, std::string> kShapeNote{"schema", "the shape of a table"};
 // By Projector: the numbers of the newest projection that was asked for, and of the newest that came by in capture.
@@ -136,10 +157,10 @@ inline constexpr Note<std::set<std::string>> kEnrolledTablesNote{"enrolled_table
 
 // Every one of them.
 inline constexpr absl::string_view kNoteNames[] = {
-    kOwnOriginNote.name, kClockNote.name,      kClockAheadNote.name,    kCapturedNote.name,      kWithheldNote.name,
-    kShapeNote.name,     kBatchAskedNote.name, kBatchLandedNote.name,   kColumnNumbersNote.name, kDeclaredNote.name,
-    kRenamesNote.name,   kNullsNote.name,      kServerNote.name,        kRepairNote.name,        kSessionsNote.name,
-    kRefusalNote.name,   kEnrolmentNote.name,  kEnrolledTablesNote.name};
+    kOwnOriginNote.name,  kClockNote.name,   kClockAheadNote.name, kCapturedNote.name,   kWithheldNote.name,      kUnrecordedNote.name,
+    kUnreadableNote.name, kShapeNote.name,   kBatchAskedNote.name, kBatchLandedNote.name,   kColumnNumbersNote.name,
+    kDeclaredNote.name,   kRenamesNote.name, kNullsNote.name,      kServerNote.name,        kRepairNote.name,
+    kSessionsNote.name,   kRefusalNote.name, kEnrolmentNote.name,  kEnrolledTablesNote.name};
 
 // ---- Their bytes ----
 
@@ -164,6 +185,8 @@ std::string EncodeNote(const DeclaredShape& value);
 std::string EncodeNote(const ColumnNumbers& value);
 std::string EncodeNote(const ColumnNulls& value);
 std::string EncodeNote(const std::vector<WithheldValue>& value);
+std::string EncodeNote(const UnrecordedTables& value);
+std::string EncodeNote(const UnreadableTables& value);
 
 // False: `bytes` are not what EncodeNote of such a value gives. `value` is a new one.
 bool DecodeNote(absl::string_view bytes, bool* value);
@@ -182,5 +205,7 @@ bool DecodeNote(absl::string_view bytes, DeclaredShape* value);
 bool DecodeNote(absl::string_view bytes, ColumnNumbers* value);
 bool DecodeNote(absl::string_view bytes, ColumnNulls* value);
 bool DecodeNote(absl::string_view bytes, std::vector<WithheldValue>* value);
+bool DecodeNote(absl::string_view bytes, UnrecordedTables* value);
+bool DecodeNote(absl::string_view bytes, UnreadableTables* value);
 
 }  // namespace assay

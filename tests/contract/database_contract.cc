@@ -96,7 +96,7 @@ absl::StatusOr<std::vector<Captured>> StreamReader::ReadUntil(const std::string&
         open_.reset();
         if (done) return transactions;
       } else {
-        open_->items.push_back(ShowItem(item));
+        if (item.kind != CaptureItem::Kind::kRelation) open_->items.push_back(ShowItem(item));
       }
     }
   }

@@ -142,6 +142,57 @@ TEST(ValueProblemsTest, TheFirstFewAreNamedByColumnAndKeyAndTheRestCounted) {
   EXPECT_THAT(ValueProblems(values, 256 << 20), SizeIs(kValuesListed)) << "none is left to be counted";
 }
 
+TEST(TableProblemsTest, EachTableIsNamedWithItsCauseAndTheRestCounted) {
+  UnrecordedTables unrecorded{{"public.import", {1, "a table without a primary key"}},
+                              {"public.sale", {0, "another key"}}};
+  std::vector<Problem> problems = UnrecordedProblems(unrecorded);
+  EXPECT_THAT(KindsOf(problems), ElementsAre(Kind::kTableUnrecorded, Kind::kTableUnrecorded));
+  EXPECT_EQ(SentenceOf(problems[0]),
+            "Not all that was written to the table public.import here is in the log: a table without a primary key.");
+  EXPECT_EQ(problems[0].detail, "1 row so far");
+  EXPECT_EQ(problems[1].detail, "");
+  for (int i = 0; i < 10; ++i) unrecorded[absl::StrCat("public.t", i)];
+  problems = UnrecordedProblems(unrecorded);
+  ASSERT_THAT(problems, SizeIs(kTablesListed + 1));
+  EXPECT_EQ(problems.back().detail, "12 tables in all");
+}
+
+TEST(TableProblemsTest, AReplicaIdentityIsNamedWithTheCommandThatMendsIt) {
+  const std::vector<Problem> problems = IdentityProblems({{"public.bill_12", ReplicaIdentity::kDefault}});
+  EXPECT_THAT(KindsOf(problems), ElementsAre(Kind::kIdentityNotFull));
+  EXPECT_THAT(RemedyOf(problems[0]), HasSubstr("`ALTER TABLE public.bill_12 REPLICA IDENTITY FULL`"));
+  EXPECT_THAT(IdentityProblems({}), IsEmpty());
+}
+
+TEST(TableProblemsTest, RowsThatNobodyCanReadAreNamedByTheirBranchAndTable) {
+  const UnreadableTables unreadable{{{test::Origin(0xaa), "public.import"}, {{7}, "a table without a primary key"}}};
+  const std::vector<Problem> problems = UnreadableProblems(unreadable, [](const OriginId& origin) {
+    return ChainName{origin, "pune-1"};
+  });
+  EXPECT_THAT(KindsOf(problems), ElementsAre(Kind::kRowsUnreadable));
+  EXPECT_EQ(SentenceOf(problems[0]),
+            "Changes of pune-1 to public.import make no sense and are left out: a table without a primary key.");
+  EXPECT_THAT(problems[0].detail, HasSubstr(EventName(test::Origin(0xaa), Sequence{7})));
+}
+
+TEST(AheadProblemsTest, WhatIsDatedAheadIsNamedUntilItIsPast) {
+  RecorderCounters counters;
+  counters.ahead = Sequence{7};
+  counters.ahead_until = kNow + absl::Hours(100);
+  const HlcStamp stamp = HlcStamp::FromMillis(absl::ToUnixMillis(kNow + absl::Hours(50)));
+  const auto kinds = [&](absl::Duration later) {
+    return KindsOf(AheadProblems("pune-1", test::Origin(1), stamp, counters, kNow + later));
+  };
+  EXPECT_THAT(kinds(absl::ZeroDuration()), ElementsAre(Kind::kChainAhead, Kind::kCommitAhead));
+  EXPECT_THAT(kinds(absl::Hours(26)), ElementsAre(Kind::kCommitAhead)) << "a day is near enough for the others";
+  EXPECT_THAT(kinds(absl::Hours(100)), IsEmpty());
+  const std::vector<Problem> problems = AheadProblems("pune-1", test::Origin(1), stamp, counters, kNow);
+  EXPECT_EQ(SentenceOf(problems[0]),
+            "A clock was wrong at pune-1: changes from there are dated 2025-06-17 17:06 UTC, and no other branch takes "
+            "them before.");
+  EXPECT_EQ(problems[1].detail, EventName(test::Origin(1), Sequence{7}));
+}
+
 TEST(ClockProblemTest, FiveSecondsAreNearEnoughAndMoreIsSaidInTwoUnits) {
   EXPECT_FALSE(ClockProblem(absl::Seconds(5)).has_value());
   EXPECT_FALSE(ClockProblem(-absl::Seconds(5)).has_value());

@@ -44,9 +44,26 @@ TEST(ProblemCatalogueTest, NamesAreUniqueAndFitForALabel) {
 TEST(ProblemCatalogueTest, NamesThatWereGivenOnceStay) {
   std::set<std::string> names;
   for (const ProblemEntry& entry : ProblemCatalogue()) names.insert(std::string(entry.name));
-  for (const char* name : {"database-behind-log", "log-behind-database", "gap", "clone", "other-database",
-                           "hub-unreachable", "hub-password-refused", "database-away", "disk-full", "log-damaged",
-                           "rows-wait", "value-too-large", "chain-garbled", "chain-forked", "clock-off"}) {
+  for (const char* name : {"database-behind-log",
+                           "log-behind-database",
+                           "gap",
+                           "clone",
+                           "other-database",
+                           "hub-unreachable",
+                           "hub-password-refused",
+                           "database-away",
+                           "disk-full",
+                           "log-damaged",
+                           "rows-wait",
+                           "value-too-large",
+                           "chain-garbled",
+                           "chain-forked",
+                           "clock-off",
+                           "table-unrecorded",
+                           "identity-not-full",
+                           "rows-unreadable",
+                           "chain-ahead",
+                           "commit-ahead"}) {
     EXPECT_TRUE(names.contains(name)) << name;
   }
 }

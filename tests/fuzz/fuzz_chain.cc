@@ -72,7 +72,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     } else {
       (void)event.ParseFromString(input.ConsumeRandomLengthString(2000));
     }
-    if (ends) first = sequence + 1, stamp += 1 + input.ConsumeIntegralInRange<uint64_t>(0, uint64_t{1} << 40);
+    // Up to the highest of all, where the next one does not rise any more.
+    const uint64_t rise = uint64_t{input.ConsumeIntegral<uint32_t>()} << input.ConsumeIntegralInRange<uint32_t>(0, 32);
+    if (ends) first = sequence + 1, stamp += std::min(1 + rise, UINT64_MAX - stamp);
     ends = sequence == 0 || input.ConsumeBool();
     event.set_origin(std::string(origin.AsBytes()));
     event.set_sequence(++sequence);

@@ -19,6 +19,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Matcher;
+using ::testing::Not;
 
 const TableName kSettings{"public", "settings"};
 
@@ -186,6 +187,12 @@ class LyingHubTest : public ::testing::Test {
     return text;
   }
   Sequence HeldOfB() const { return HeadOf(branches_[1]->origin()); }
+  // Of its newest own event.
+  static absl::Time StampOf(SimBranch& branch) {
+    Statement stamp = *branch.file()->Prepare("SELECT complete_stamp FROM chain WHERE origin = ?1");
+    EXPECT_TRUE(*stamp.BindBlob(1, branch.origin().AsBytes()).Step());
+    return absl::FromUnixMillis(HlcStamp{static_cast<uint64_t>(stamp.Int(0))}.millis());
+  }
   Sequence HeadOf(const OriginId& origin) const {
     for (const OriginStatus& one : branches_[0]->engine().Status().origins) {
       if (one.origin == origin) return one.head;
@@ -458,6 +465,67 @@ TEST_F(LyingHubTest, AnEventThatHadSeenNonsenseStopsItsChain) {
       Rewrite([](auto& drafts) { drafts.back().event.mutable_transaction()->add_seen()->set_origin("nonsense"); },
               false),
       HasSubstr("had seen"));
+}
+
+// Goal: rows that nobody can read hold up neither their chain nor anybody else, and are named.
+// Method: a table is declared without a key after all, and the row is of that declaration.
+TEST_F(LyingHubTest, RowsOfATableWithoutAKeyAreLeftOutByNameAndTheirChainGoesOn) {
+  lies_.pull = Rewrite(
+      [](auto& drafts) {
+        for (size_t i = 0; i + 1 < drafts.size(); ++i) {
+          v1::Event& box = drafts[i].event;
+          v1::Event& ring = drafts[i + 1].event;
+          if (box.row().columns_size() == 0 || box.row().columns(0).value() != "a steel box") continue;
+          box.mutable_schema()->set_schema_name("public");
+          box.mutable_schema()->set_table_name("settings");
+          box.mutable_schema()->add_columns()->set_name("key");
+          ring.mutable_row()->set_schema(box.sequence());
+        }
+      },
+      false);
+  SimTransaction sale(&b().database());
+  for (const char* text : {"a steel box", "a gold ring", "a silver chain"})
+    ASSERT_EQ(sale.Insert(kSettings, {absl::StrCat("branch-2, ", text), text, "", ""}), absl::OkStatus());
+  ASSERT_EQ(sale.Commit(), absl::OkStatus());
+  Run(absl::Minutes(1));
+  EXPECT_FALSE(Has(a(), "branch-2, a gold ring"));
+  EXPECT_TRUE(Has(a(), "branch-2, a silver chain")) << "its transaction goes on";
+  EXPECT_THAT(Problems(),
+              AllOf(HasSubstr("rows-unreadable, branch-2 to public.settings: "), Not(HasSubstr("chain-unreadable"))));
+  Sell(b(), "branch-2-second");
+  Run(absl::Seconds(20));
+  EXPECT_TRUE(Has(a(), "branch-2-second"));
+  a().Kill(/*power=*/false);
+  ASSERT_TRUE(a().Start().ok());
+  Run(absl::Seconds(30));
+  EXPECT_THAT(Problems(), HasSubstr("rows-unreadable, branch-2 to public.settings: ")) << "known after a restart";
+}
+
+// ---- Stamps that are none ----
+
+TEST_F(LyingHubTest, AStampAtTheEndOfAllStampsStopsNobodyAndWaitsByName) {
+  LieForAMinute(Rewrite(
+                    [](auto& drafts) {
+                      for (Draft& draft : drafts) draft.event.set_stamp(UINT64_MAX - 16);
+                    },
+                    false),
+                HasSubstr("chain-ahead"));
+  for (auto& branch : branches_) EXPECT_LT(StampOf(*branch), world_.Now() + absl::Hours(1)) << branch->name();
+  a().Kill(/*power=*/false);
+  ASSERT_TRUE(a().Start().ok());
+  ExpectHealsByItself();
+}
+
+TEST_F(LyingHubTest, AYearFromNowWaitsByNameAndRaisesNoClock) {
+  const uint64_t stamp = HlcStamp::FromMillis(absl::ToUnixMillis(world_.Now() + absl::Hours(24 * 365))).value;
+  LieForAMinute(Rewrite(
+                    [stamp](auto& drafts) {
+                      for (Draft& draft : drafts) draft.event.set_stamp(stamp);
+                    },
+                    false),
+                HasSubstr("chain-ahead"));
+  EXPECT_LT(StampOf(a()), world_.Now() + absl::Hours(1));
+  ExpectHealsByItself();
 }
 
 // ---- Chains that are none ----

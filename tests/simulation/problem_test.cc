@@ -246,6 +246,19 @@ TEST_F(ProblemSimulationTest, AValueWithoutRoomIsNamedUntilASmallerOneIsWritten)
   EXPECT_EQ(Told(), "running: ");
 }
 
+// Seeds 7, 171, 443: what was stamped in 2095 before the hub had told the time would have waited there until then.
+TEST_F(ProblemSimulationTest, WhatIsWrittenByAClockDecadesAheadWithoutAHubIsTakenLikeEverythingElse) {
+  failure_ = absl::UnavailableError("no line");
+  a().clock().SetOffset(absl::Hours(24 * 365 * 70));
+  Write(a(), [&](SimTransaction& sale) { ASSERT_TRUE(sale.Insert(kSettings, {"R-7", "ring", "", ""}).ok()); });
+  Run(absl::Seconds(5));
+  a().clock().SetOffset(absl::ZeroDuration());
+  failure_ = absl::OkStatus();
+  Run(absl::Minutes(2));
+  EXPECT_TRUE(SimTransaction(&b().database()).Get(kSettings, {"R-7"}).has_value());
+  EXPECT_EQ(Told(), "running: commit-ahead");
+}
+
 TEST_F(ProblemSimulationTest, AClockThatIsOffIsNamedWithHowFar) {
   a().clock().SetOffset(-absl::Minutes(7) - absl::Milliseconds(500));
   Run(absl::Minutes(1));

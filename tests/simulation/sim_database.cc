@@ -111,8 +111,8 @@ std::string SimDatabase::ShowWal() const {
   for (const WalTransaction& transaction : wal_) {
     absl::StrAppend(&text, transaction.commit_lsn.ToString(), transaction.projected ? " projected" : "");
     for (const WalItem& item : transaction.items) {
-      constexpr const char* kNames[] = {"begin",    "insert",  "update", "delete",
-                                        "truncate", "message", "commit", "keepalive"};
+      constexpr const char* kNames[] = {"begin",   "insert",   "update",     "delete", "truncate",
+                                        "message", "relation", "unreadable", "commit", "keepalive"};
       absl::StrAppend(&text, "; ", kNames[static_cast<int>(item.kind)], " ", item.prefix, item.content);
       if (item.relation != nullptr) absl::StrAppend(&text, item.relation->name.table);
       if (!item.old_values.empty()) show(item.old_values);

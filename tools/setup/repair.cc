@@ -40,6 +40,7 @@ class Repairing {
     ASSAY_ASSIGN_OR_RETURN(const bool finished, FinishSwap());
     if (finished) return std::move(report_);
     ASSAY_RETURN_IF_ERROR(Examine());
+    if (report_.state == RestoreState::kNormal) ASSAY_RETURN_IF_ERROR(LookForUnrecorded());
     if (report_.state == RestoreState::kNormal) return std::move(report_);
     if (report_.state == RestoreState::kOtherDatabase) {
       return absl::FailedPreconditionError(
@@ -161,6 +162,18 @@ class Repairing {
     } else if (report_.state == RestoreState::kNormal && !refusal.empty()) {
       report_.state = RestoreState::kClone;
       report_.cause = refusal;
+    }
+    return absl::OkStatus();
+  }
+
+  // What came by in capture and could not be recorded is missing as if the slot had lost it.
+  absl::Status LookForUnrecorded() {
+    if (old_ == nullptr) return absl::OkStatus();
+    ASSAY_ASSIGN_OR_RETURN(const UnrecordedTables tables, old_->state->Read(kUnrecordedNote));
+    for (const auto& [table, unrecorded] : tables) {
+      report_.state = RestoreState::kGap;
+      absl::StrAppend(&report_.cause, report_.cause.empty() ? "" : "; ", "not all that was written to ", table,
+                      " is in the log: ", unrecorded.cause);
     }
     return absl::OkStatus();
   }
@@ -511,6 +524,7 @@ class Repairing {
     ASSAY_RETURN_IF_ERROR(state.Write(kBatchLandedNote, new_origin_ ? 0 : evidence_.batch_asked));
     ASSAY_RETURN_IF_ERROR(NoteServer(database_.server, database_.timeline, &state));
     ASSAY_RETURN_IF_ERROR(NoteRepair(RestoreState::kNormal, &state));
+    ASSAY_RETURN_IF_ERROR(state.Write(kUnrecordedNote, {}));
     std::set<std::string> names;
     for (const SelectedTable& table : selection_.tables) names.insert(table.name().ToString());
     ASSAY_RETURN_IF_ERROR(state.Write(kEnrolledTablesNote, names));

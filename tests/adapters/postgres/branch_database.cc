@@ -140,6 +140,13 @@ void BranchDatabase::Take(const CaptureItem& item) {
     case CaptureItem::Kind::kDelete:
       line(absl::StrCat("delete ", table, " ", Tuple(*shape_, item.old_tuple)));
       break;
+    case CaptureItem::Kind::kRelation:
+      identities_[item.relation->name.ToString()] = item.identity;
+      ++descriptions_;
+      break;
+    case CaptureItem::Kind::kUnreadable:
+      line(absl::StrCat("unreadable ", table));
+      break;
     case CaptureItem::Kind::kTruncate:
       line(absl::StrCat("truncate ", table));
       break;

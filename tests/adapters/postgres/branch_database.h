@@ -10,6 +10,7 @@
 // Lines of one transaction are joined by "; " in order; NULL and unchanged values read NULL and ~.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,6 +49,9 @@ class BranchDatabase {
   // Of the newest row captured.
   std::shared_ptr<const TableShape> shape() const { return shape_; }
   size_t largest_batch() const { return largest_batch_; }
+  // By table, as the stream has described it last; and how often it has described one.
+  const std::map<std::string, ReplicaIdentity>& identities() const { return identities_; }
+  size_t descriptions() const { return descriptions_; }
 
  private:
   void Take(const CaptureItem& item);
@@ -62,6 +66,8 @@ class BranchDatabase {
   Lsn end_;
   std::shared_ptr<const TableShape> shape_;
   size_t largest_batch_ = 0;
+  std::map<std::string, ReplicaIdentity> identities_;
+  size_t descriptions_ = 0;
 };
 
 }  // namespace assay::test

@@ -317,6 +317,71 @@ TEST_F(CaptureTest, LostReplicaIdentityLeavesOldValuesUnknown) {
                                       "update public.t (id=1 v=~) to (id=2 v=b)", "delete public.t (id=2 v=~)"));
 }
 
+// The identity is told before the rows that it holds for, and again when it has changed.
+TEST_F(CaptureTest, TheReplicaIdentityIsToldWithEachDescription) {
+  harness_->Enrol("t", "id int PRIMARY KEY, code int NOT NULL UNIQUE, v text");
+  harness_->Start();
+  const auto identity_after = [&](const std::string& sql) {
+    Sql(sql);
+    Captured();
+    return harness_->identities().at("public.t");
+  };
+  EXPECT_EQ(identity_after("INSERT INTO t VALUES (1, 7, 'a')"), ReplicaIdentity::kFull);
+  EXPECT_EQ(identity_after("ALTER TABLE t REPLICA IDENTITY DEFAULT; UPDATE t SET v = 'b'"), ReplicaIdentity::kDefault);
+  EXPECT_EQ(identity_after("ALTER TABLE t REPLICA IDENTITY USING INDEX t_code_key; UPDATE t SET v = 'c'"),
+            ReplicaIdentity::kIndex);
+  EXPECT_EQ(identity_after("ALTER TABLE t REPLICA IDENTITY NOTHING; INSERT INTO t VALUES (2, 8, 'a')"),
+            ReplicaIdentity::kNothing);
+  EXPECT_EQ(identity_after("ALTER TABLE t REPLICA IDENTITY FULL; UPDATE t SET v = 'd'"), ReplicaIdentity::kFull);
+}
+
+TEST_F(CaptureTest, AnIndexAsReplicaIdentityLeavesTheKeyUnknown) {
+  harness_->Enrol("t", "id int PRIMARY KEY, code int NOT NULL UNIQUE, v text");
+  harness_->Start();
+  Sql("INSERT INTO t VALUES (1, 7, 'a')");
+  Sql("ALTER TABLE t REPLICA IDENTITY USING INDEX t_code_key");
+  Sql("UPDATE t SET id = 2");
+  Sql("UPDATE t SET code = 8");
+  Sql("DELETE FROM t");
+  Sql("ALTER TABLE t REPLICA IDENTITY FULL");
+  EXPECT_THAT(
+      Captured(),
+      ElementsAre("insert public.t (id=1 code=7 v=a)", "update public.t (id=~ code=7 v=~) to (id=2 code=7 v=a)",
+                  "update public.t (id=~ code=7 v=~) to (id=2 code=8 v=a)", "delete public.t (id=~ code=8 v=~)"));
+}
+
+// A partition made later has the default identity, and its rows come as its root's.
+TEST_F(CaptureTest, APartitionWithoutTheFullIdentityIsNamedAndWhatItDoesNotSendIsUnknown) {
+  Sql("CREATE TABLE r (id int PRIMARY KEY, v int, w int) PARTITION BY RANGE (id); ALTER TABLE r REPLICA IDENTITY FULL;"
+      "ALTER PUBLICATION assay ADD TABLE r");
+  harness_->Start();
+  Sql("CREATE TABLE r1 PARTITION OF r FOR VALUES FROM (0) TO (10)");
+  Sql("INSERT INTO r VALUES (1, 1, 1)");
+  Sql("UPDATE r SET v = 2");
+  Sql("UPDATE r SET id = 3");
+  Sql("DELETE FROM r");
+  EXPECT_THAT(Captured(),
+              ElementsAre("insert public.r (id=1 v=1 w=1)", "update public.r (id=~ v=~ w=~) to (id=1 v=2 w=1)",
+                          "update public.r (id=1 v=~ w=~) to (id=3 v=2 w=1)", "delete public.r (id=3 v=~ w=~)"));
+  EXPECT_EQ(harness_->identities().at("public.r"), ReplicaIdentity::kFull);
+  EXPECT_EQ(harness_->identities().at("public.r1"), ReplicaIdentity::kDefault);
+}
+
+// The catalog has the new key at the first of these rows, which is before it was made.
+TEST_F(CaptureTest, ATableIsDescribedAnewWhenItsKeyIsMade) {
+  StartWithTable();
+  Sql("INSERT INTO t VALUES (1, 'a')");
+  Captured();
+  Sql("BEGIN; ALTER TABLE t ADD code int; UPDATE t SET code = 7; ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (code); "
+      "COMMIT");
+  Captured();
+  const size_t described = harness_->descriptions();
+  Sql("INSERT INTO t VALUES (2, 'b', 8)");
+  Captured();
+  EXPECT_EQ(harness_->descriptions(), described + 1);
+  EXPECT_THAT(harness_->shape()->key, ElementsAre(2u));
+}
+
 TEST_F(CaptureTest, HostileNamesAndValuesArriveAsTheyAre) {
   const std::string name = "é\"; DROP--' " + std::string(50, 'x');  // 63 bytes, as long as a name can be.
   const std::string quoted = "\"é\"\"; DROP--' " + std::string(50, 'x') + "\"";

@@ -132,21 +132,92 @@ TEST_F(DeclaredTablesTest, ColumnsMoveTogetherAsThePolicySays) {
   EXPECT_THAT(Describe(Goods()).moves_with[1], IsEmpty());
 }
 
-// The table was dropped before its rows were captured: the catalog has no key of it any more.
-TEST_F(DeclaredTablesTest, AShapeWithoutAKeyTakesTheOneThatTheChainRemembers) {
-  const auto keyless = Shape({{"name", "text"}, {"id", "text"}}, {});
-  const auto known_key = [&]() -> std::vector<uint32_t> {
-    std::shared_ptr<const TableShape> with;
-    log().InTransaction([&] { with = tables_->WithKnownKey(keyless).value(); });
-    return with->key;
-  };
-  EXPECT_THAT(known_key(), IsEmpty()) << "nobody knows it";
+// ---- The key in force: the catalog is ahead of the stream ----
+
+class KeyInForceTest : public DeclaredTablesTest {
+ protected:
+  // As "id, name, code": where `key` is now, and the values of a row.
+  static std::shared_ptr<TableShape> Coded(std::vector<uint32_t> key) {
+    return Shape({{"id", "text", true, false, 1}, {"name", "text", false, false, 2}, {"code", "text", false, false, 3}},
+                 key);
+  }
+  static std::vector<TupleValue> Row(const std::vector<absl::string_view>& texts) {
+    std::vector<TupleValue> row;
+    for (const absl::string_view text : texts) {
+      row.push_back(text == "NULL" ? TupleValue{} : TupleValue{TupleValue::Kind::kText, text});
+    }
+    return row;
+  }
+  // The columns by which a row that comes as `shape` is known.
+  std::vector<std::string> KeyOf(const std::shared_ptr<const TableShape>& shape,
+                                 const std::vector<absl::string_view>& before,
+                                 const std::vector<absl::string_view>& after) {
+    DeclaredTables::InForce in_force;
+    log().InTransaction([&] { in_force = tables_->OfRow(shape, Row(before), Row(after)).value(); });
+    moves_ = in_force.key_moves;
+    std::vector<std::string> names;
+    for (const uint32_t ordinal : in_force.table->shape->key)
+      names.push_back(in_force.table->shape->columns[ordinal].name);
+    EXPECT_EQ(in_force.table->refusal.ok(), !names.empty());
+    return names;
+  }
+  bool moves_ = false;
+};
+
+TEST_F(KeyInForceTest, ATableWithoutAKeyHasTheOneThatTheChainRemembers) {
+  const auto keyless = Coded({});
+  EXPECT_THAT(KeyOf(keyless, {}, {"1", "a", "x"}), IsEmpty()) << "nobody knows it";
+  Declare(Coded({0}));
+  EXPECT_THAT(KeyOf(keyless, {}, {"1", "a", "x"}), ElementsAre("id"));
+  EXPECT_FALSE(moves_);
   Restart();
-  Declare(Goods());
-  EXPECT_THAT(known_key(), ElementsAre(1)) << "by its name: the columns stand elsewhere";
-  const auto without_id = Shape({{"name", "text"}}, {});
-  log().InTransaction(
-      [&] { EXPECT_THAT(tables_->WithKnownKey(without_id).value()->key, IsEmpty()) << "half a key is none"; });
+  EXPECT_THAT(
+      KeyOf(Shape({{"code", "text", false, false, 3}, {"number", "text", false, false, 1}}, {}), {}, {"x", "1"}),
+      ElementsAre("number"))
+      << "by the column's number: it has another place and another name";
+  EXPECT_THAT(KeyOf(Shape({{"name", "text", false, false, 2}}, {}), {}, {"a"}), IsEmpty()) << "half a key is none";
+}
+
+TEST_F(KeyInForceTest, AKeyThatIsFilledInItsOwnTransactionHoldsOnceTheStreamHasShownIt) {
+  Declare(Coded({0}));
+  const auto coded = Coded({2});  // As the catalog has it, already at the first of these rows.
+  EXPECT_THAT(KeyOf(coded, {"1", "a", "NULL"}, {"1", "a", "x"}), ElementsAre("id"));
+  EXPECT_THAT(KeyOf(coded, {}, {"2", "b", "y"}), ElementsAre("id")) << "not for a part of what it describes";
+  EXPECT_FALSE(moves_);
+  tables_->OnRelation({"public", "goods"});
+  EXPECT_THAT(KeyOf(coded, {"1", "a", "x"}, {"1", "c", "x"}), ElementsAre("code"));
+  EXPECT_TRUE(moves_) << "the rows before are known under another key";
+  Declare(coded);
+  EXPECT_THAT(KeyOf(coded, {"1", "c", "x"}, {"1", "d", "x"}), ElementsAre("code"));
+  EXPECT_FALSE(moves_) << "said once";
+}
+
+TEST_F(KeyInForceTest, ANewKeyHoldsAtOnceWhereTheOldOneIsGone) {
+  Declare(Coded({0}));
+  const auto without_id = Shape({{"name", "text", false, false, 2}, {"code", "text", true, false, 3}}, {1});
+  EXPECT_THAT(KeyOf(without_id, {}, {"a", "x"}), ElementsAre("code"));
+  EXPECT_TRUE(moves_);
+}
+
+TEST_F(KeyInForceTest, RowsThatTheChainHasAreKnownUnderTheDeclaredKey) {
+  Declare(Coded({0}));
+  const DeclaredTable* table = nullptr;
+  log().InTransaction([&] { table = tables_->OfRowsInChain(Coded({2})).value(); });
+  EXPECT_THAT(table->shape->key, ElementsAre(0));
+}
+
+TEST_F(DeclaredTablesTest, WhatNoReaderWouldTakeIsRefused) {
+  EXPECT_TRUE(Describe(Goods()).refusal.ok());
+  const auto twice = Shape({{"id", "text"}, {"id", "text"}});
+  const auto nameless = Shape({{"", "text"}});
+  const auto garbled = Shape({{"id", "text"},
+                              {"pri\xff"
+                               "ce",
+                               "text"}});  // A database that is not in UTF-8.
+  const auto keyless = Shape({{"id", "text"}}, {});
+  const auto wild = Shape({{"id", "text"}}, {3});
+  for (const auto& shape : {twice, nameless, garbled, keyless, wild})
+    EXPECT_TRUE(absl::IsInvalidArgument(Describe(shape).refusal)) << shape->columns.back().name;
 }
 
 }  // namespace

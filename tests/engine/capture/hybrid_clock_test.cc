@@ -54,6 +54,14 @@ TEST(HybridClockTest, SurvivesCommitTimesOutOfRange) {
   EXPECT_GT(clock.StampCommit(0), future);
 }
 
+TEST(HybridClockTest, AtTheHighestStampItStandsStillAndNeverWraps) {
+  HybridClock clock(HlcStamp{});
+  const HlcStamp highest{UINT64_MAX};
+  clock.ObserveProjection(highest);
+  EXPECT_EQ(clock.StampCommit(kNoonUs), highest);
+  EXPECT_EQ(highest.Next(), highest);
+}
+
 // What is observed is whole stamps: two remote transactions of one millisecond differ in their counters only.
 TEST(HybridClockTest, AWriteBeatsEvenTheLastProjectionOfItsMillisecond) {
   HybridClock clock(HlcStamp{});

@@ -74,6 +74,46 @@ TEST_F(BatchTest, AColumnNamedWithoutAValueHasAVersionAndNothingToWrite) {
   }
 }
 
+// Goal: one row that nobody can read never holds up its chain, and is not left out in silence.
+// Method: another branch declares a table without a key, and sends rows of it and misfits between good ones.
+TEST_F(BatchTest, RowsThatNobodyCanReadAreLeftOutByNameAndTheChainGoesOn) {
+  v1::Event keyless = small_.Next(small_.delhi());
+  keyless.mutable_schema()->set_schema_name("public");
+  keyless.mutable_schema()->set_table_name("import");
+  keyless.mutable_schema()->add_columns()->set_name("id");
+  small_.AppendRaw(keyless, "public.import");
+  Write(v1::RowChange::INSERT, "1", "ring");
+  const auto misfit = [&](absl::string_view table, uint64_t schema, int keys, uint32_t ordinal) {
+    v1::Event event = small_.Next(small_.delhi());
+    event.mutable_row()->set_operation(v1::RowChange::INSERT);
+    event.mutable_row()->set_schema(schema);
+    for (int i = 0; i < keys; ++i) event.mutable_row()->add_key("2");
+    event.mutable_row()->add_columns()->set_ordinal(ordinal);
+    small_.AppendRaw(event, std::string(table));
+    return Sequence{event.sequence()};
+  };
+  const Sequence first = misfit("public.import", keyless.sequence(), 0, 0);
+  misfit("public.import", keyless.sequence(), 0, 0);
+  const Sequence wild = misfit("public.items", 2, 1, 3);
+  misfit("public.items", 2, 2, 1);
+  Write(v1::RowChange::INSERT, "3", "chain");
+
+  ASSERT_NO_FATAL_FAILURE(Open());
+  for (int again = 0; again < 2; ++again) {
+    const std::unique_ptr<Batch> batch = NewBatch();
+    ASSERT_TRUE(batch->Gather(100).ok());
+    EXPECT_TRUE(batch->stopped().empty());
+    EXPECT_EQ(batch->rows().size(), 2u);
+    EXPECT_EQ(batch->to().at(small_.delhi()), log_->Head(small_.delhi()).complete);
+  }
+  const UnreadableTables unreadable = state_->Read(kUnreadableNote).value();
+  ASSERT_EQ(unreadable.size(), 2u);
+  EXPECT_EQ(unreadable.at({small_.delhi(), "public.import"}).first, first);
+  EXPECT_NE(unreadable.at({small_.delhi(), "public.import"}).cause.find("a table without a primary key"),
+            std::string::npos);
+  EXPECT_EQ(unreadable.at({small_.delhi(), "public.items"}).first, wild);
+}
+
 // Goal: a batch that is gathered while the one before it is being written goes on exactly where that one ends.
 TEST_F(BatchTest, TheNextBatchFollowsTheOneThatIsNotMergedYet) {
   for (int i = 0; i < 40; ++i) Write(v1::RowChange::INSERT, std::to_string(i), "ring");

@@ -75,20 +75,20 @@ TEST_F(FoldValuesTest, AColumnNamedWithoutAValueWasNotWrittenHere) {
   EXPECT_TRUE(absl::IsNotFound(values_.Value(At(Sequence{event.sequence()}), Column("name")).status()));
 }
 
-TEST_F(FoldValuesTest, AnEventThatDoesNotFitItsTableIsDamagedAndNamed) {
+TEST_F(FoldValuesTest, ARowThatDoesNotFitItsTableIsNamedAndNoDamage) {
   EXPECT_TRUE(absl::IsDataLoss(ResolveChange("\xff\xff", small_.delhi(), *log().names).status()));
   v1::Event key = Row("7", {});
   key.mutable_row()->add_key(std::string("8"));
-  EXPECT_TRUE(absl::IsDataLoss(Resolve(key)));
+  EXPECT_TRUE(absl::IsInvalidArgument(Resolve(key)));
   EXPECT_THAT(std::string(Resolve(key).message()), HasSubstr("a key of 2 columns"));
   v1::Event ordinal = Row("7", {});
   ordinal.mutable_row()->add_columns()->set_ordinal(3);
-  EXPECT_TRUE(absl::IsDataLoss(Resolve(ordinal)));
+  EXPECT_TRUE(absl::IsInvalidArgument(Resolve(ordinal)));
   v1::Event schema = Row("7", {});
   schema.mutable_row()->set_schema(999);
   EXPECT_TRUE(absl::IsDataLoss(Resolve(schema))) << "without it the chain is not whole";
   schema.mutable_row()->set_schema(1);
-  EXPECT_TRUE(absl::IsDataLoss(Resolve(schema))) << "the opening describes no table";
+  EXPECT_TRUE(absl::IsInvalidArgument(Resolve(schema))) << "the opening describes no table";
   for (const v1::Event& event : {key, ordinal, schema}) {
     EXPECT_THAT(std::string(Resolve(event).message()),
                 HasSubstr(EventName(small_.delhi(), Sequence{event.sequence()})));

@@ -2,6 +2,7 @@
 // Method: replies with two branches' chains, one of them garbled, with a clock of the test's own.
 #include "engine/remotes/chain_intake.h"
 
+#include "engine/problem.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/small_log.h"
@@ -17,7 +18,7 @@ using ::testing::SizeIs;
 class HandClock : public Clock {
  public:
   absl::Time Now() override { return now; }
-  absl::Time now = absl::FromUnixSeconds(1'700'000'000);
+  absl::Time now = absl::FromUnixSeconds(1'770'000'000);
 };
 
 class NoRandom : public Random {
@@ -32,12 +33,17 @@ class ChainIntakeTest : public ::testing::Test {
       for (const OriginId& origin : {bad(), good()})
         others_.Write(origin, v1::RowChange::INSERT, absl::StrCat(i), {{std::nullopt, "a"}});
     }
-    others_file_ = LogFile::Open(others_path_, {}).value();
-    others_log_ = EventLog::Open(others_file_.get()).value();
+    Reload();
     file_ = LogFile::Open(folder_.path() + "/log.db", {}).value();
     log_ = EventLog::Open(file_.get()).value();
   }
 
+  // What the others have written until now is what the hub has.
+  void Reload() {
+    others_log_.reset();
+    others_file_ = LogFile::Open(others_path_, {}).value();
+    others_log_ = EventLog::Open(others_file_.get()).value();
+  }
   const OriginId& bad() const { return others_.mumbai(); }
   const OriginId& good() const { return others_.delhi(); }
   uint64_t Held(const OriginId& origin) const { return log_->Head(origin).last.value; }
@@ -126,6 +132,46 @@ TEST_F(ChainIntakeTest, WhoPullsOnceAsksForABadChainOnce) {
   Answer(intake, true);
   EXPECT_FALSE(asked_for_[bad()]);
   EXPECT_THAT(intake.troubles(), SizeIs(1));
+}
+
+// One commit with a clock of 2099, or an event made by hand at the end of all stamps.
+class AheadTest : public ChainIntakeTest, public ::testing::WithParamInterface<uint64_t> {};
+
+INSTANTIATE_TEST_SUITE_P(Stamps, AheadTest,
+                         ::testing::Values(HlcStamp::FromMillis(4'070'908'800'000).value, UINT64_MAX - 16, UINT64_MAX));
+
+TEST_P(AheadTest, WhatIsStampedFarAheadWaitsByNameAndWhatIsBeforeItIsTaken) {
+  v1::Event ahead = others_.Next(bad());
+  test::SmallLog::Fill(v1::RowChange::INSERT, "9", {{{}, "ring"}}, ahead.mutable_row());
+  ahead.set_stamp(GetParam());
+  others_.AppendRaw(ahead, "public.items");
+  Reload();
+  ChainIntake intake(std::nullopt, log_.get(), &clock_, &random_);
+  EXPECT_TRUE(Append(intake, Answer(intake, /*garbled=*/false)));
+  EXPECT_EQ(Held(bad()), 5u) << "of the same segment";
+  EXPECT_EQ(Held(good()), 5u);
+  ASSERT_THAT(intake.troubles(), SizeIs(1));
+  const LinkStatus& trouble = intake.troubles().at(bad());
+  EXPECT_EQ(ProblemNamedBy(trouble.status)->kind, ProblemKind::kChainAhead);
+  EXPECT_THAT(std::string(trouble.status.message()), HasSubstr(EventName(bad(), Sequence{6})));
+  clock_.now = intake.NextRetry();
+  EXPECT_TRUE(Append(intake, Answer(intake, false)));
+  EXPECT_EQ(Held(bad()), 5u);
+  EXPECT_LT(intake.NextRetry(), absl::InfiniteFuture()) << "its time comes";
+
+  clock_.now = absl::FromUnixMillis(HlcStamp{GetParam()}.millis()) - kStampAheadMax + absl::Seconds(1);
+  EXPECT_TRUE(Append(intake, Answer(intake, false)));
+  EXPECT_EQ(Held(bad()), 6u);
+  EXPECT_THAT(intake.troubles(), IsEmpty());
+}
+
+TEST_F(ChainIntakeTest, AnOwnClockThatIsBehindHoldsUpNobody) {
+  clock_.now = absl::FromUnixSeconds(1);
+  ChainIntake intake(std::nullopt, log_.get(), &clock_, &random_);
+  PullReply reply = Answer(intake, false);
+  reply.heads.hub_time = absl::FromUnixSeconds(1'770'000'000);
+  EXPECT_TRUE(Append(intake, reply));
+  EXPECT_THAT(intake.troubles(), IsEmpty());
 }
 
 TEST_F(ChainIntakeTest, TheOwnChainIsNeverTakenFromAHub) {

@@ -13,7 +13,7 @@ namespace {
 class HandClock : public Clock {
  public:
   absl::Time Now() override { return now; }
-  absl::Time now = absl::FromUnixSeconds(1'700'000'000);
+  absl::Time now = absl::FromUnixSeconds(1'770'000'000);
 };
 
 class NoRandom : public Random {

@@ -55,6 +55,10 @@ TEST(NotesTest, WhatWasEncodedIsDecoded) {
   EXPECT_EQ(RoundTrip(nulls), nulls);
   const std::vector<WithheldValue> withheld{{"public.t", std::string("\x01\0", 2), "photo", 300'000'000}};
   EXPECT_EQ(RoundTrip(withheld), withheld);
+  const UnrecordedTables unrecorded{{"public.t", {3, "it has no primary key"}}, {"public.u", {}}};
+  EXPECT_EQ(RoundTrip(unrecorded), unrecorded);
+  const UnreadableTables unreadable{{{kA, "public.t"}, {{7}, "a table without a primary key"}}, {{kB, ""}, {{8}, ""}}};
+  EXPECT_EQ(RoundTrip(unreadable), unreadable);
 }
 
 TEST(NotesTest, WhatIsCutShortOrTooLongIsRefused) {
@@ -78,6 +82,10 @@ TEST(NotesTest, WhatIsCutShortOrTooLongIsRefused) {
   EXPECT_TRUE(Refuses<ColumnNulls>(EncodeKey(std::vector<std::string>{"1", "2", "x"})));
   EXPECT_TRUE(Refuses<std::vector<WithheldValue>>(EncodeKey(std::vector<std::string>{"t", "k", "c", "many"})));
   EXPECT_TRUE(Refuses<std::vector<WithheldValue>>("\x05x"));
+  EXPECT_TRUE(Refuses<UnrecordedTables>(EncodeKey(std::vector<std::string>{"t", "3"})));
+  EXPECT_TRUE(Refuses<UnrecordedTables>(EncodeKey(std::vector<std::string>{"t", "some", "why"})));
+  EXPECT_TRUE(Refuses<UnreadableTables>(EncodeKey(std::vector<std::string>{"short", "t", "3", "why"})));
+  EXPECT_TRUE(Refuses<UnreadableTables>(EncodeKey(std::vector<std::string>{std::string(16, 'o'), "t", "one", "why"})));
 }
 
 TEST(NotesTest, EveryNoteHasANameOfItsOwnThatTheFormatPageExplains) {
