@@ -1,7 +1,7 @@
 // The running daemon as its services see it: a picture of how it is, and a handful of commands.
 //
 // The daemon's host is the real body (tools/daemon); tests bring a scripted one. Every function may be called from any
-// thread, answers within milliseconds, and works also while the engine is down.
+// thread, answers within milliseconds of an engine that is well, and works also while the engine is down.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +40,8 @@ class Operator {
  public:
   virtual ~Operator() = default;
 
+  // As of now: it has all that could be read in the log before it was asked for, so that nobody is shown a parked row
+  // and then told that all is well. Of an engine that is held up for a second, the newest there is; `as_of` says so.
   virtual DaemonStatus Status() = 0;
   // The status as soon as its `change` is above `seen`, at latest after `wait`.
   virtual DaemonStatus WaitForChange(uint64_t seen, absl::Duration wait) = 0;

@@ -17,6 +17,7 @@ namespace assay {
 namespace {
 
 constexpr absl::Duration kPublishInterval = absl::Milliseconds(100);
+constexpr absl::Duration kStatusMax = absl::Seconds(1);  // A status that is older says so; whoever asks is not kept.
 constexpr absl::Duration kStepAtMostEvery = absl::Milliseconds(5);  // When only a timer asks for it.
 constexpr absl::Duration kStepAtLeastEvery = absl::Seconds(2);      // So that the engine notices a clock that was set.
 constexpr absl::Duration kWorksAgainAfter =
@@ -218,7 +219,7 @@ absl::Status EngineHost::RunEngine() {
       dirty = true;
       wake = engine->HasWork() ? absl::InfinitePast() : std::max(engine->NextWake(), absl::Now() + kStepAtMostEvery);
     }
-    if (dirty && SteadyNow() >= published + kPublishInterval) {
+    if (status_asked_.exchange(false) || (dirty && SteadyNow() >= published + kPublishInterval)) {
       Publish(*engine);
       published = SteadyNow();
       dirty = false;
@@ -237,6 +238,15 @@ absl::Status EngineHost::Step(Engine& engine, uint64_t generation) {
   });
   if (gate != nullptr) gate->Decide(status.ok());
   return status;
+}
+
+// No Step commits while a picture is made: the next one has all that was in the log when it was asked for.
+DaemonStatus EngineHost::Status() {
+  DaemonStatus status = board_.Get();
+  if (inbox_.generation() == 0) return status;
+  status_asked_ = true;
+  inbox_.Wake();
+  return board_.WaitForChange(status.change, kStatusMax);
 }
 
 void EngineHost::Publish(const Engine& engine) {

@@ -66,7 +66,7 @@ class EngineHost : public Operator {
   // ends now.
   bool Stop(absl::Duration patience);
 
-  DaemonStatus Status() override { return board_.Get(); }
+  DaemonStatus Status() override;
   DaemonStatus WaitForChange(uint64_t seen, absl::Duration wait) override { return board_.WaitForChange(seen, wait); }
   absl::Status SyncNow() override;
   absl::Status Pause() override;
@@ -103,6 +103,7 @@ class EngineHost : public Operator {
   ProgressMeter push_meter_, pull_meter_, projection_meter_;  // The engine's thread's.
   Inbox inbox_;
   CallQueue database_calls_, push_calls_, pull_calls_;
+  std::atomic<bool> status_asked_{false};
   std::atomic<bool> paused_{false};
   std::atomic<bool> capture_wanted_{true};
   std::atomic<int64_t> interval_us_{0};  // Set by a person; 0: as configured.

@@ -227,6 +227,19 @@ TEST_F(HostTest, CapturedChangesAreConfirmedOnceDurable) {
   world_.With([&] { EXPECT_EQ(world_.confirmed.value, 77u); });
 }
 
+// Else a face would show what it has read in the log, and beside it a status from before that.
+TEST_F(HostTest, AStatusThatIsAskedForIsOfNow) {
+  MakeLog();
+  StartHost();
+  Await([](const DaemonStatus& s) { return s.engine.state == "local-only"; });
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(host_->Pause().ok());
+    ASSERT_TRUE(host_->Status().engine.paused);
+    ASSERT_TRUE(host_->Resume().ok());
+    ASSERT_FALSE(host_->Status().engine.paused);
+  }
+}
+
 TEST_F(HostTest, LostStreamIsTriedAgainAndTheStatusSaysWhen) {
   MakeLog();
   world_.start_answer = absl::UnavailableError("connection refused");
