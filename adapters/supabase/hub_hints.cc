@@ -43,7 +43,9 @@ absl::Status SupabaseHints::Listen() {
   const std::string channel = absl::StrCat("assay_test_", Nonce()), nonce = Nonce();
   ASSAY_RETURN_IF_ERROR(session_->Script(absl::StrCat("LISTEN assay_hub; LISTEN ", channel)));
   {
-    ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<HubSession> other, HubSession::Create(session_->options()));
+    HubOptions options = session_->options();
+    options.lane.clear();
+    ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<HubSession> other, HubSession::Create(std::move(options)));
     ASSAY_RETURN_IF_ERROR(other->Script(absl::StrCat("NOTIFY ", channel, ", '", nonce, "'")));
   }
   ASSAY_ASSIGN_OR_RETURN(Connection * connection, session_->Connected());

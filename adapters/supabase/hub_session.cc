@@ -11,6 +11,11 @@
 namespace assay {
 namespace {
 constexpr absl::string_view kHubVersion = "1";
+
+std::string ApplicationName(const HubOptions& options) {
+  return options.lane.empty() ? "assay" : absl::StrCat("assay ", options.lane);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HubSession>> HubSession::Create(HubOptions options) {
@@ -21,15 +26,35 @@ absl::StatusOr<std::unique_ptr<HubSession>> HubSession::Create(HubOptions option
 absl::StatusOr<Connection*> HubSession::Connected() {
   if (connection_ != nullptr && connection_->usable()) return connection_.get();
   connection_.reset();
+  if (options_.password != nullptr) {
+    if (const absl::StatusOr<std::string> password = options_.password(); password.ok()) url_.SetPassword(*password);
+  }
   absl::StatusOr<std::unique_ptr<Connection>> connection =
-      Connection::Open(url_.Conninfo(), {.application_name = "assay",
+      Connection::Open(url_.Conninfo(), {.application_name = ApplicationName(options_),
                                          .connect_timeout = options_.connect_timeout,
                                          .call_timeout = options_.call_timeout,
                                          .pin_settings = false,
                                          .interrupt = options_.interrupt});
   if (!connection.ok()) return HubError(connection.status(), url_);
   connection_ = *std::move(connection);
+  EndGhosts();
+  if (!connection_->usable()) return absl::UnavailableError("hub: the connection was lost");
   return connection_.get();
+}
+
+// Of a broken line the hub knows nothing for a while: its sessions would use up the login's connections, and a push
+// that stands still in one of them holds the chain. Whoever cannot end them only waits longer. (Behind a transaction
+// pooler the sessions are the pooler's: it keeps none of this name, or one that nobody uses now.)
+void HubSession::EndGhosts() {
+  if (options_.lane.empty()) return;
+  connection_
+      ->Execute(
+          "SELECT pg_catalog.pg_terminate_backend(ghost.pid)"
+          " FROM pg_catalog.pg_stat_activity AS ghost, pg_catalog.pg_stat_activity AS this"
+          " WHERE this.pid = pg_catalog.pg_backend_pid() AND ghost.usename = this.usename AND ghost.pid <> this.pid"
+          "  AND ghost.application_name = $1 AND ghost.backend_start < this.backend_start",
+          {ApplicationName(options_)})
+      .IgnoreError();
 }
 
 absl::StatusOr<std::string> HubSession::Call(absl::string_view sql, absl::Span<const absl::string_view> parameters) {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -33,6 +34,12 @@ struct HubOptions {
   // for ever. Number 0: anybody.
   std::string branch_name = {};
   uint32_t branch_number = 0;
+  // The password as it is now, asked for at each connection: it may have been changed while the daemon runs. Null, or a
+  // failure: the url's.
+  std::function<absl::StatusOr<std::string>()> password = nullptr;
+  // The one session of a daemon for one thing, e.g. "push": at the hub it takes the place of those before it, whose
+  // lines may have broken without the hub having noticed. Empty: one of many.
+  std::string lane = {};
 };
 
 // Who the hub takes us for.
@@ -63,6 +70,8 @@ class HubSession {
   const HubUrl& url() const { return url_; }
 
  private:
+  void EndGhosts();
+
   HubSession(HubOptions options, HubUrl url) : options_(std::move(options)), url_(std::move(url)) {}
   HubOptions options_;
   HubUrl url_;

@@ -25,6 +25,7 @@ class HubUrl {
   std::string Conninfo() const;
   // As a URL for `user` and `password`, to hand over to a branch. Leaves local files (sslrootcert) out.
   std::string UrlFor(absl::string_view user, absl::string_view password) const;
+  void SetPassword(absl::string_view password) { values_["password"] = std::string(password); }
   // Empty when it was not given.
   std::string Value(absl::string_view keyword) const;
   // `text` without the password, should some library or server ever have repeated it.

@@ -13,6 +13,7 @@
 #include "adapters/supabase/supabase_hub.h"
 #include "engine/own_chain.h"
 #include "log/annotate.h"
+#include "tools/config/secret_files.h"
 #include "tools/config/state_lock.h"
 #include "tools/host/engine_host.h"
 #include "tools/host/logging.h"
@@ -76,14 +77,20 @@ absl::Status AddAdapters(const Config& config, HostParts* parts) {
   parts->database =
       std::make_unique<PostgresDatabase>(ProjectionOptions{.conninfo = config.postgres.url, .interrupt = interrupt});
   if (!config.has_hub()) return absl::OkStatus();
-  const HubOptions hub{.url = config.hub.url,
-                       .allow_insecure = config.hub.allow_insecure,
-                       .interrupt = interrupt,
-                       .branch_name = config.branch.name,
-                       .branch_number = static_cast<uint32_t>(config.branch.number)};
+  HubOptions hub{.url = config.hub.url,
+                 .allow_insecure = config.hub.allow_insecure,
+                 .interrupt = interrupt,
+                 .branch_name = config.branch.name,
+                 .branch_number = static_cast<uint32_t>(config.branch.number)};
+  if (!config.hub.password_file.empty()) {
+    hub.password = [file = config.hub.password_file] { return ReadPasswordFile(file); };
+  }
+  hub.lane = "push";
   ASSAY_ASSIGN_OR_RETURN(parts->push_hub, SupabaseHub::Create(hub));
+  hub.lane = "pull";
   ASSAY_ASSIGN_OR_RETURN(parts->pull_hub, SupabaseHub::Create(hub));
   if (config.hub.realtime) {
+    hub.lane = "hints";
     ASSAY_ASSIGN_OR_RETURN(parts->hints, SupabaseHints::Create(hub));
   }
   return absl::OkStatus();

@@ -233,5 +233,35 @@ TEST_F(HubSessionTest, EveryCallIsOneStatementWithoutSessionState) {
   EXPECT_EQ((*rows)[0][1], "idle");
 }
 
+// What the hub holds of a line that broke is let go when the next one is there, or a bad evening fills the login's
+// limit.
+TEST_F(HubSessionTest, ANewSessionEndsThoseBeforeItOfItsLane) {
+  const auto before = [&](const std::string& name) {
+    return SqlSession::Connect(absl::StrCat(supabase_->BranchUrl(1), "&application_name=assay%20", name)).value();
+  };
+  auto push = before("push"), pull = before("pull");
+  auto hub = SupabaseHub::Create({.url = supabase_->BranchUrl(1), .lane = "push"}).value();
+  ASSERT_TRUE(hub->Heads().ok());
+  EXPECT_FALSE(push->Run("SELECT 1").ok());
+  EXPECT_TRUE(pull->Run("SELECT 1").ok());
+  ASSERT_TRUE(hub->Heads().ok()) << "and not itself";
+  auto one_of_many = Connect(supabase_->BranchUrl(1));
+  ASSERT_TRUE(one_of_many->Heads().ok());
+  EXPECT_EQ(SqlValue(supabase_->SuperUrl(),
+                     "SELECT count(*) FROM pg_stat_activity WHERE usename = 'assay_branch_1' AND application_name LIKE "
+                     "'assay%'"),
+            "3");
+}
+
+TEST_F(HubSessionTest, APasswordThatWasChangedIsReadAtTheNextConnection) {
+  std::string password = "not-yet";
+  auto hub = SupabaseHub::Create({.url = supabase_->BranchUrl(1),
+                                  .password = [&]() -> absl::StatusOr<std::string> { return password; }})
+                 .value();
+  EXPECT_TRUE(absl::IsUnauthenticated(hub->Heads().status()));
+  password = SupabaseServer::Password(1);
+  EXPECT_EQ(hub->Heads().status(), absl::OkStatus());
+}
+
 }  // namespace
 }  // namespace assay::test
