@@ -20,7 +20,7 @@ BranchReport Engine::Parts::Report() {
   report.origin = own;
   report.head = log->Head(own).last;
   for (const OriginId& origin : log->Origins()) {
-    if (origin != own) report.projected[origin] = state->Projected(origin);
+    if (origin != own) report.written += state->Projected(origin).value;
   }
   report.parked = unsettled->parked_count();
   report.state = State();

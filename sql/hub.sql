@@ -623,7 +623,8 @@ BEGIN
     || int4send(given::int) || body;
 END $$;
 
--- Keeps the caller's newest report and tells it everybody's. Its chain is claimed with it: others learn the id from here, and
+-- Keeps the caller's newest report and tells it everybody's: of each a few words, whatever the number of chains, since all ask twice
+-- a minute. Which session somebody has open is nobody else's. Its chain is claimed with it: others learn the id from here, and
 -- could otherwise claim it before its first push.
 CREATE OR REPLACE FUNCTION assay_hub.heartbeat(report jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -642,7 +643,7 @@ BEGIN
   END IF;
   PERFORM assay_hub.claim(decode(report ->> 'origin', 'hex'), me);
   PERFORM assay_hub.check_session(decode(report ->> 'origin', 'hex'), decode(coalesce(report ->> 'session', ''), 'hex'));
-  INSERT INTO assay_hub.presence AS p (branch, report, last_seen) VALUES (me, heartbeat.report, clock_timestamp())
+  INSERT INTO assay_hub.presence AS p (branch, report, last_seen) VALUES (me, heartbeat.report - ARRAY['session', 'name', 'number'], clock_timestamp())
   ON CONFLICT (branch) DO UPDATE SET report = excluded.report, last_seen = excluded.last_seen;
   RETURN jsonb_build_object(
     'hub_time', assay_hub.microseconds(clock_timestamp())::text,

@@ -172,14 +172,9 @@ pb::ListBranchesReply BranchesToProto(const DaemonStatus& status) {
     to->set_version(CleanText(report.version, 64));
     to->set_head(report.head.value);
     to->set_parked_rows(report.parked);
-    uint64_t behind = 0;
-    for (const auto& [origin, head] : heads) {
-      if (origin == report.origin) continue;
-      auto it = report.projected.find(origin);
-      const uint64_t has = it == report.projected.end() ? 0 : it->second.value;
-      behind += head > has ? head - has : 0;
-    }
-    to->set_behind(behind);
+    uint64_t others = 0;
+    for (const auto& [origin, head] : heads) others += origin == report.origin ? 0 : head;
+    to->set_behind(others - std::min(others, report.written));
     if (!to->self()) {
       auto it = projected_here.find(report.origin);
       const uint64_t has = it == projected_here.end() ? 0 : it->second;

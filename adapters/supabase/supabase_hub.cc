@@ -41,9 +41,7 @@ absl::StatusOr<std::string> ReportJson(const BranchReport& report) {
   SetText(&json, "state", report.state);
   SetText(&json, "version", report.version);
   SetText(&json, "session", HexEncode(report.session));
-  JsonObject* projected = (*json.mutable_fields())["projected"].mutable_struct_value();
-  for (const auto& [origin, sequence] : report.projected)
-    SetText(projected, origin.Hex(), absl::StrCat(sequence.value));
+  SetText(&json, "written", absl::StrCat(report.written));
   return ToJson(json);
 }
 
@@ -62,13 +60,7 @@ BranchPresence ReadPresence(const JsonObject& json) {
   presence.report.parked = static_cast<int64_t>(NumberField(report, "parked").value_or(0));
   presence.report.state = TextField(report, "state");
   presence.report.version = TextField(report, "version");
-  if (const JsonValue* projected = Field(report, "projected"); projected != nullptr) {
-    for (const auto& [hex, unused] : projected->struct_value().fields()) {
-      const absl::StatusOr<OriginId> origin = OriginId::FromHex(hex);
-      const absl::StatusOr<uint64_t> sequence = NumberField(projected->struct_value(), hex);
-      if (origin.ok() && sequence.ok()) presence.report.projected[*origin] = {*sequence};
-    }
-  }
+  presence.report.written = NumberField(report, "written").value_or(0);
   return presence;
 }
 

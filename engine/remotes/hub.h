@@ -68,8 +68,10 @@ struct BranchReport {
   std::string name;
   uint32_t number = 0;
   OriginId origin;
-  Sequence head;                           // Of its own log.
-  std::map<OriginId, Sequence> projected;  // How far it has others' changes in its database.
+  Sequence head;  // Of its own log.
+  // Events of all other chains that it has in its database: with the lengths of the chains, how far it is behind. (Not
+  // chain by chain: everybody tells everybody twice a minute, and that would grow with the cube of the fleet.)
+  uint64_t written = 0;
   int64_t parked = 0;
   std::string state;  // One word, as in the status.
   std::string version;

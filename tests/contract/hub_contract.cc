@@ -429,7 +429,7 @@ TEST_P(HubContract, HeartbeatTellsEveryoneAboutEveryone) {
   BranchReport report{.number = 1,
                       .origin = chain.origin(),
                       .head = {9'007'199'254'740'993},  // 2^53 + 1: what a double cannot hold.
-                      .projected = {{other.origin(), {18}}},
+                      .written = 9'007'199'254'740'995,
                       .parked = 3,
                       .state = "running",
                       .version = "0.1.0 \"quoted\" \\ ✓"};
@@ -451,7 +451,7 @@ TEST_P(HubContract, HeartbeatTellsEveryoneAboutEveryone) {
   EXPECT_GE(presence.last_seen, first->hub_time - absl::Seconds(1));
   EXPECT_EQ(presence.report.origin, report.origin);
   EXPECT_EQ(presence.report.head, report.head);
-  EXPECT_EQ(presence.report.projected, report.projected);
+  EXPECT_EQ(presence.report.written, report.written);
   EXPECT_EQ(presence.report.parked, 3);
   EXPECT_EQ(presence.report.state, "running");
   EXPECT_EQ(presence.report.version, report.version);

@@ -340,10 +340,10 @@ TEST_F(AdminTest, BranchesShowWhoIsOnlineAndHowFarBehind) {
     other.origin = log_.delhi();
     status.engine.origins = {own, other};
     BranchPresence delhi{{.name = "delhi", .number = 2, .origin = log_.delhi(), .head = {50}, .state = "running"}};
-    delhi.report.projected[log_.mumbai()] = {93};
+    delhi.report.written = 93;
     delhi.last_seen = absl::FromUnixSeconds(10'000 - 700);
     BranchPresence mumbai{{.name = "mumbai", .number = 1, .origin = log_.mumbai(), .head = {100}}};
-    mumbai.report.projected[log_.delhi()] = {40};
+    mumbai.report.written = 40;
     mumbai.last_seen = absl::FromUnixSeconds(9'990);
     status.engine.branches = {delhi, mumbai};
   });
