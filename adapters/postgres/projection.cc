@@ -18,6 +18,8 @@ namespace assay {
 namespace {
 
 constexpr char kAdvisoryLock[] = "7022083106487169642";  // 'assayprj' as a bigint. Such locks are per database.
+// So many keys a statement: a large transaction's rows may be cold on a slow disk, and each statement has its time.
+constexpr size_t kKeysAtOnce = 4096;
 constexpr absl::Duration kCatalogAgeMax = absl::Milliseconds(200);
 constexpr absl::Duration kLockedStatementMax = absl::Seconds(1);
 // A lock that the application holds for a moment is worth trying again. From the third time in a minute on, the rows
@@ -195,10 +197,11 @@ absl::Status PostgresDatabase::ReadTable(const ReadRequest::Table& request, bool
 absl::StatusOr<std::vector<ReadReply::Row>> PostgresDatabase::ReadRows(const LocalTable& local,
                                                                        absl::Span<const RowKey> keys, bool lock) {
   std::vector<ReadReply::Row> rows(keys.size());
-  // A key of another form than this table's cannot be here.
-  const bool all_fit =
+  // A key of another form than this table's cannot be here. Locks are taken together, or others could come in between.
+  const bool at_once =
+      (lock || keys.size() <= kKeysAtOnce) &&
       std::all_of(keys.begin(), keys.end(), [&](const RowKey& key) { return key.size() == local.shape.key.size(); });
-  if (all_fit) {
+  if (at_once) {
     if (locked_) ASSAY_RETURN_IF_ERROR(session_->ExecuteScript("SAVEPOINT assay_read").status());
     auto found = SelectRows(*session_, local, keys, lock);
     if (locked_ && found.ok()) ASSAY_RETURN_IF_ERROR(session_->ExecuteScript("RELEASE assay_read").status());

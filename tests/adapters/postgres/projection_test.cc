@@ -2,7 +2,9 @@
 // it and why.
 #include <deque>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "tests/adapters/postgres/projection_fixture.h"
 
@@ -129,6 +131,26 @@ TEST_F(ProjectionTest, RowsAreFoundByTheKeysIndex) {
   absl::SleepFor(absl::Milliseconds(200));
   EXPECT_LE(std::stoi(Value("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 't'")),
             2);  // ANALYZE, CREATE INDEX.
+}
+
+// Each statement has its time, however many rows a transaction has and however cold they are.
+TEST_F(ProjectionTest, ManyRowsAreReadAFewThousandAtATime) {
+  Enrol("id int PRIMARY KEY, v text");
+  Sql("INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 10000, 7) i");
+  Sql(absl::StrCat("ALTER DATABASE ", Value("SELECT current_database()"), " SET log_statement = 'all'"));
+  database_ = std::make_unique<PostgresDatabase>(ProjectionOptions{.conninfo = branch_->url()});
+  std::vector<RowKey> keys;
+  for (int i = 1; i <= 10'000; ++i) keys.push_back({absl::StrCat(i)});
+  const ReadReply::Table table = Read(keys);
+  ASSERT_EQ(table.rows.size(), keys.size());
+  for (int i = 1; i <= 10'000; ++i) {
+    EXPECT_EQ(Show(table.rows[i - 1]), i % 7 == 1 ? absl::StrCat(i, ",v", i) : "-");
+  }
+  int statements = 0;
+  for (const absl::string_view line : absl::StrSplit(server_->Log(), '\n')) {
+    statements += absl::StrContains(line, "execute assay_") && absl::StrContains(line, "\"public\".\"t\"");
+  }
+  EXPECT_GE(statements, 3);
 }
 
 TEST_F(ProjectionTest, ChangedTableIsSeenByTheNextRead) {
