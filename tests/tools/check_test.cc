@@ -124,6 +124,10 @@ INSTANTIATE_TEST_SUITE_P(
             "IncludeOfALayerAbove", "rooms", "log/log.cc", "#include \"engine/engine.h\"\n",
             "log/log.cc:1: includes engine/engine.h of tree_engine, which tree_log does not link; it stands above "
             "(log <- engine)"},
+        Violation{"IncludeOfALayerAboveInBrackets", "rooms", "log/log.cc", "#include <engine/engine.h>\n",
+                  "log/log.cc:1: includes engine/engine.h of tree_engine, which tree_log does not link"},
+        Violation{"IncludeOfATestInBrackets", "rooms", "log/log.cc", "#include <tests/support/sql.h>\n",
+                  "log/log.cc:1: includes tests/support/sql.h, which is in no room below"},
         Violation{"IncludeOfATest", "rooms", "log/log.cc", "#include \"tests/support/sql.h\"\n",
                   "log/log.cc:1: includes tests/support/sql.h, which is in no room below"},
         Violation{"FileInNoRoom", "rooms", "engine/fold/fold.h", "#include \"log/log.h\"\n",
