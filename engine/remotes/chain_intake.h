@@ -56,8 +56,8 @@ class ChainIntake {
   PullRequest NextRequest();
   // What this branch may read by now.
   void SetGrants(Grants granted) { granted_ = std::move(granted); }
-  // How far each chain is merged: what is masked beyond that stays so for now. Batches that are on their way have folded
-  // it without, and a part of a transaction must not be seen before the rest. Without it nothing is unmasked.
+  // How far each chain is merged: what is masked beyond that stays so for now. Batches that are on their way have
+  // folded it without, and a part of a transaction must not be seen before the rest. Without it nothing is unmasked.
   using Merged = std::function<Sequence(const OriginId&)>;
   void UnmaskUpTo(Merged merged) { merged_ = std::move(merged); }
   // Something is masked here that is granted by now.

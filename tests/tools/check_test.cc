@@ -29,7 +29,7 @@ class CheckTest : public ::testing::Test {
  protected:
   void SetUp() override {
     for (const char* name : {".clang-format", ".clang-tidy", "tools/check", "tools/lib/common.sh",
-                             "tools/lib/rooms.awk", "tools/lib/rooms.cmake"}) {
+                             "tools/lib/readmes.awk", "tools/lib/rooms.awk", "tools/lib/rooms.cmake"}) {
       std::filesystem::create_directories(std::filesystem::path(Path(name)).parent_path());
       std::filesystem::copy_file(absl::StrCat(ASSAY_SOURCE_DIR "/", name), Path(name));
     }
@@ -47,7 +47,9 @@ assay_layers(log engine)
     Write("engine/CMakeLists.txt", "assay_room(tree_engine PUBLIC tree_log)\n");
     Write("engine/engine.h", "#pragma once\n\n#include \"log/log.h\"\n\nvoid Step();\n");
     Write("engine/engine.cc", "#include \"engine/engine.h\"\n\nvoid Step() { Append(\"sale\"); }\n");
-    Write("engine/README.md", "# What it does\n\nIt steps.\n");
+    Write("engine/README.md", "# What it does\n\nIt steps.\n\n| file | idea |\n|---|---|\n| `engine` | steps |\n");
+    Write("log/README.md", "| file | idea |\n|---|---|\n| `log` | appends |\n");
+    Write("tools/lib/README.md", "| file |\n|---|\n| `common.sh`, `readmes.awk`, `rooms` |\n");
     Write("README.md", kReadme);
   }
 
@@ -132,6 +134,15 @@ INSTANTIATE_TEST_SUITE_P(
                   "log/log.cc:1: includes tests/support/sql.h, which is in no room below"},
         Violation{"FileInNoRoom", "rooms", "engine/fold/fold.h", "#include \"log/log.h\"\n",
                   "engine/fold/fold.h:1: is in no room"},
+        Violation{"FileThatItsRoomDoesNotName", "rooms", "log/more.cc", "\n",
+                  "log/README.md:1: its table does not name more.cc; give it a row"},
+        Violation{"RoomNamesAFileThatIsGone", "rooms", "log/README.md",
+                  "# Log\n\n| file | idea |\n|---|---|\n| `log`, `stage_store` | appends |\n",
+                  "log/README.md:5: its table names stage_store, which is not in log/; name what is there now"},
+        Violation{"RoomNamesOutsideItsTable", "rooms", "log/README.md", "# Log\n\nSee `log`.\n",
+                  "log/README.md:1: its table does not name log."},
+        Violation{"RoomWithoutAReadme", "rooms", "log/demo/schema.sql", "\n",
+                  "log/demo/schema.sql:1: is in a room without a README; write log/demo/README.md"},
         Violation{"IncludeWithoutItsFolder", "rooms", "log/log.cc", "#include \"log.h\"\n",
                   "log/log.cc:1: includes \"log.h\" without its folder"},
         Violation{"IncludeOfALibraryThatIsNotLinked", "rooms", "engine/engine.cc", "\n#include <libpq-fe.h>\n",
@@ -158,6 +169,10 @@ INSTANTIATE_TEST_SUITE_P(
 TEST_F(CheckTest, FindsAnIncludeOfARoomThatIsNotLinked) {
   Write("engine/CMakeLists.txt",
         "add_subdirectory(audit)\nadd_subdirectory(fold)\nassay_room(tree_engine PUBLIC tree_log)\n");
+  Write("engine/README.md",
+        "| here | idea |\n|---|---|\n| `audit/`, `fold/fold.h` | rooms within |\n| `engine` | steps |\n");
+  Write("engine/audit/README.md", "| file |\n|---|\n| `audit` |\n");
+  Write("engine/fold/README.md", "| file |\n|---|\n| `fold` |\n");
   Write("engine/audit/CMakeLists.txt", "assay_room(tree_audit PUBLIC tree_log)\n");
   Write("engine/audit/audit.cc", "#include \"engine/fold/fold.h\"\n");
   Write("engine/fold/CMakeLists.txt", "assay_room(tree_fold PUBLIC tree_log)\n");
