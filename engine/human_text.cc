@@ -22,8 +22,12 @@ std::string Roughly(absl::Duration length) {
 }
 
 std::string ClockTime(absl::Time time, absl::Time now, absl::TimeZone zone) {
-  const bool today = absl::ToCivilDay(time, zone) == absl::ToCivilDay(now, zone);
-  return absl::FormatTime(today ? "%H:%M" : "%e %b %H:%M", time, zone);
+  const absl::CivilDay day = absl::ToCivilDay(time, zone), today = absl::ToCivilDay(now, zone);
+  const std::string clock = absl::FormatTime("%H:%M", time, zone);
+  if (day == today) return clock;
+  const std::string year = day.year() == today.year() ? "" : absl::FormatTime("%Y ", time, zone);
+  // The day by hand: %d and %e would pad it.
+  return absl::StrCat(day.day(), absl::FormatTime(" %b ", time, zone), year, clock);
 }
 
 }  // namespace assay
