@@ -20,14 +20,14 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "adapters/libpq/connection.h"
 #include "adapters/libpq/lsn_text.h"
 #include "engine/database.h"
-#include "engine/engine.h"
+#include "engine/recovery/fold_index.h"
 #include "engine/recovery/reconcile.h"
-#include "log/log_file.h"
 #include "tools/setup/enrolled_tables.h"
 
 namespace assay {

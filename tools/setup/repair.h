@@ -23,12 +23,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "engine/clock.h"
-#include "engine/engine.h"
+#include "engine/config.h"
 #include "engine/recovery/restore_check.h"
 #include "engine/recovery/row_repair.h"
 #include "engine/remotes/hub.h"
+#include "log/types.h"
 
 namespace assay {
 
