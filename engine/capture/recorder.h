@@ -23,6 +23,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "engine/capture/declared_tables.h"
+#include "engine/capture/echo.h"
 #include "engine/capture/event_writer.h"
 #include "engine/capture/hybrid_clock.h"
 #include "engine/capture/local_rows.h"
@@ -43,20 +44,6 @@
 #include "proto/event.pb.h"
 
 namespace assay {
-
-// The other end of a projection: it knows what it meant to write.
-class ProjectionEcho {
- public:
-  virtual ~ProjectionEcho() = default;
-  // True: `tag` opens the projection whose outcome is open. The clock takes on `stamp` when it is seen.
-  virtual bool Claims(absl::string_view tag, HlcStamp* stamp) = 0;
-  // True, once per row: the claimed projection meant exactly this. `tuple` holds the new values (key only, of a
-  // delete).
-  virtual bool Meant(const RowRef& row, ChangeKind kind, const TableShape& shape,
-                     absl::Span<const TupleValue> tuple) = 0;
-  // The claimed projection has committed: its effects belong to the log here, in WAL order.
-  virtual absl::Status Landed() = 0;
-};
 
 // A commit whose time is further ahead of what the clock says is not believed: the time stays in its event, as
 // evidence, and its stamp is that of the clock. Whoever's clock is an hour ahead has it set wrong, and would win over

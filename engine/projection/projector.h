@@ -33,7 +33,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "engine/capture/recorder.h"
+#include "engine/capture/echo.h"
+#include "engine/clock.h"
 #include "engine/config.h"
 #include "engine/database_calls.h"
 #include "engine/fold/batch.h"
