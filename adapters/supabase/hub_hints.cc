@@ -1,9 +1,9 @@
 #include "adapters/supabase/hub_hints.h"
 
-#include <openssl/rand.h>
 #include <poll.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -11,8 +11,6 @@
 #include "adapters/libpq/steady_time.h"
 #include "adapters/supabase/hub_error.h"
 #include "log/annotate.h"
-#include "log/check.h"
-#include "log/types.h"
 
 namespace assay {
 namespace {
@@ -23,24 +21,24 @@ constexpr absl::Duration kBackOffMin = absl::Seconds(1);
 constexpr absl::Duration kBackOffMax = absl::Minutes(1);
 constexpr absl::Duration kPoolerBackOff = absl::Minutes(10);
 
-std::string Nonce() {
-  std::string bytes(12, '\0');
-  ASSAY_CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(bytes.size())) == 1);
-  return HexEncode(bytes);
-}
+std::string Nonce(Random& random) { return absl::StrCat(absl::Hex(random.Next(), absl::kZeroPad16)); }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<SupabaseHints>> SupabaseHints::Create(HubOptions options) {
+SupabaseHints::SupabaseHints(std::unique_ptr<HubSession> session, std::unique_ptr<Random> random)
+    : session_(std::move(session)), random_(std::move(random)), link_(kBackOffMin, kBackOffMax) {}
+
+absl::StatusOr<std::unique_ptr<SupabaseHints>> SupabaseHints::Create(HubOptions options,
+                                                                     std::unique_ptr<Random> random) {
   options.call_timeout = std::min(options.call_timeout, absl::Seconds(10));  // All its calls are small.
   ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<HubSession> session, HubSession::Create(std::move(options)));
-  return std::unique_ptr<SupabaseHints>(new SupabaseHints(std::move(session)));
+  return std::unique_ptr<SupabaseHints>(new SupabaseHints(std::move(session), std::move(random)));
 }
 
-absl::Status SupabaseHints::Listen() {
+absl::StatusOr<bool> SupabaseHints::Listen() {
   ASSAY_ASSIGN_OR_RETURN(const HubIdentity identity, session_->WhoAmI());
   own_number_ = absl::StrCat(identity.branch_number);
-  const std::string channel = absl::StrCat("assay_test_", Nonce()), nonce = Nonce();
+  const std::string channel = absl::StrCat("assay_test_", Nonce(*random_)), nonce = Nonce(*random_);
   ASSAY_RETURN_IF_ERROR(session_->Script(absl::StrCat("LISTEN assay_hub; LISTEN ", channel)));
   {
     HubOptions options = session_->options();
@@ -50,14 +48,9 @@ absl::Status SupabaseHints::Listen() {
   }
   ASSAY_ASSIGN_OR_RETURN(Connection * connection, session_->Connected());
   ASSAY_ASSIGN_OR_RETURN(const bool delivered, Receive(*connection, SteadyNow() + kSelfTest, nonce));
-  if (!delivered) {
-    back_off_ = kPoolerBackOff;
-    return absl::UnavailableError(
-        "hub: its notifications do not arrive, so changes come with the next poll: the url leads through a transaction "
-        "pooler (on "
-        "Supabase, port 6543); the direct host or the session pooler, port 5432, delivers them");
-  }
-  return session_->Script(absl::StrCat("UNLISTEN ", channel));
+  if (!delivered) return false;
+  ASSAY_RETURN_IF_ERROR(session_->Script(absl::StrCat("UNLISTEN ", channel)));
+  return true;
 }
 
 absl::StatusOr<bool> SupabaseHints::Receive(Connection& connection, absl::Time deadline, const std::string& nonce) {
@@ -87,42 +80,44 @@ absl::Status SupabaseHints::Sleep(absl::Time until) {
   return absl::OkStatus();
 }
 
+absl::Status SupabaseHints::Fail(const absl::Status& cause) {
+  listening_ = false;
+  session_->Disconnect();
+  // UNAVAILABLE to the host whatever the cause: the lanes that push and pull tell the same cause with its own code.
+  link_.Fail(absl::IsCancelled(cause) ? cause : absl::UnavailableError(cause.message()), SteadyNow(), *random_);
+  return link_.status;
+}
+
 absl::StatusOr<bool> SupabaseHints::Wait(absl::Duration wait) {
   const absl::Time deadline = SteadyNow() + wait;
   if (!listening_) {
-    ASSAY_RETURN_IF_ERROR(Sleep(std::min(deadline, next_try_)));
-    if (SteadyNow() < next_try_) return failure_;
-    failure_ = Listen();
-    if (!failure_.ok()) {
-      session_->Disconnect();
-      back_off_ = std::max(back_off_, kBackOffMin);
-      next_try_ = SteadyNow() + back_off_;
-      back_off_ = std::min(back_off_ * 2, kBackOffMax);
-      // UNAVAILABLE to the host whatever the cause: the lanes that push and pull tell the same cause with its own code.
-      if (!absl::IsCancelled(failure_)) failure_ = absl::UnavailableError(failure_.message());
-      return failure_;
+    ASSAY_RETURN_IF_ERROR(Sleep(std::min(deadline, link_.next_try)));
+    if (SteadyNow() < link_.next_try) return link_.status;
+    const absl::StatusOr<bool> delivered = Listen();
+    if (!delivered.ok()) return Fail(delivered.status());
+    if (!*delivered) {
+      Fail(absl::UnavailableError(
+               "hub: its notifications do not arrive, so changes come with the next poll: the url leads through a "
+               "transaction pooler (on Supabase, port 6543); the direct host or the session pooler, port 5432, "
+               "delivers them"))
+          .IgnoreError();
+      link_.TryAt(Link(kPoolerBackOff, kPoolerBackOff).Later(SteadyNow(), *random_));
+      return link_.status;
     }
     listening_ = true;
-    back_off_ = kBackOffMin;
     last_heard_ = SteadyNow();
+    link_.Succeed(last_heard_);
     return true;
   }
-  const auto lost = [&](const absl::Status& status) {
-    listening_ = false;
-    next_try_ = SteadyNow() + kBackOffMin;
-    failure_ = absl::IsCancelled(status) ? status : absl::UnavailableError(status.message());
-    session_->Disconnect();
-    return failure_;
-  };
   for (;;) {
     absl::StatusOr<Connection*> connection = session_->Connected();
-    if (!connection.ok()) return lost(connection.status());
+    if (!connection.ok()) return Fail(connection.status());
     const absl::StatusOr<bool> hint = Receive(**connection, std::min(deadline, last_heard_ + kQuiet), "");
-    if (!hint.ok()) return lost(hint.status());
+    if (!hint.ok()) return Fail(hint.status());
     if (*hint || SteadyNow() >= deadline) return *hint;
     // A link that is open at this end only would wait for ever.
     if (absl::Status status = HubError((*connection)->Execute("SELECT 1").status(), session_->url()); !status.ok()) {
-      return lost(status);
+      return Fail(status);
     }
     last_heard_ = SteadyNow();
   }

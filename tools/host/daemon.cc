@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,6 +20,7 @@
 #include "tools/host/logging.h"
 #include "tools/setup/enrolment.h"
 #include "tools/setup/repair.h"
+#include "tools/system.h"
 #include "tools/version.h"
 
 namespace assay {
@@ -91,7 +93,7 @@ absl::Status AddAdapters(const Config& config, HostParts* parts) {
   ASSAY_ASSIGN_OR_RETURN(parts->pull_hub, SupabaseHub::Create(hub));
   if (config.hub.realtime) {
     hub.lane = "hints";
-    ASSAY_ASSIGN_OR_RETURN(parts->hints, SupabaseHints::Create(hub));
+    ASSAY_ASSIGN_OR_RETURN(parts->hints, SupabaseHints::Create(hub, std::make_unique<SystemRandom>()));
   }
   return absl::OkStatus();
 }

@@ -11,6 +11,7 @@
 #include "tests/adapters/supabase/supabase_server.h"
 #include "tests/adapters/supabase/tcp_stub.h"
 #include "tests/contract/test_chain.h"
+#include "tests/support/hand_clock.h"
 
 namespace assay::test {
 namespace {
@@ -26,7 +27,8 @@ class HubHintsTest : public testing::Test {
   }
 
   static std::unique_ptr<SupabaseHints> Listen(const std::string& url, std::shared_ptr<Interrupt> interrupt = nullptr) {
-    return SupabaseHints::Create({.url = url, .connect_timeout = absl::Seconds(2), .interrupt = std::move(interrupt)})
+    return SupabaseHints::Create({.url = url, .connect_timeout = absl::Seconds(2), .interrupt = std::move(interrupt)},
+                                 std::make_unique<CountingRandom>())
         .value();
   }
   // Pushes one more transaction as branch `number`.
@@ -110,6 +112,25 @@ TEST_F(HubHintsTest, LostConnectionIsToldAndMended) {
   auto hint = hints->Wait(absl::Seconds(5));
   EXPECT_TRUE(absl::IsUnavailable(hint.status())) << hint.status();
   ExpectHint(*hints, true, absl::Seconds(10));  // By itself, and whoever pushed meanwhile is not missed.
+}
+
+// A hub that goes away leaves its whole fleet at one moment.
+TEST(HubHintsBackOffTest, ChancePutsEachNextTryOff) {
+  TcpStub hub(TcpStub::Answer(TcpStub::Fatal("57P03", "the database system is starting up")));
+  auto random = std::make_unique<CountingRandom>();
+  const CountingRandom& drawn = *random;
+  const uint64_t begun = drawn.last;
+  auto hints =
+      SupabaseHints::Create({.url = "postgresql://assay_branch_1:secret@127.0.0.1:" + std::to_string(hub.port()) +
+                                    "/postgres?sslmode=disable"},
+                            std::move(random))
+          .value();
+  for (uint64_t failures = 1; failures <= 2; ++failures) {
+    EXPECT_TRUE(absl::IsUnavailable(hints->Wait(absl::Seconds(10)).status()));
+    EXPECT_EQ(drawn.last, begun + failures);
+  }
+  EXPECT_TRUE(absl::IsUnavailable(hints->Wait(absl::ZeroDuration()).status()));  // It is not time yet.
+  EXPECT_EQ(drawn.last, begun + 2);
 }
 
 TEST_F(HubHintsTest, InterruptEndsTheWait) {
