@@ -49,7 +49,7 @@ class PackedRow {
 
   absl::string_view key() const { return {bytes(), piece_->key_size}; }
   using KeyTexts = absl::InlinedVector<absl::string_view, 4>;
-  KeyTexts KeyParts() const;  // Of a key that is well-formed.
+  KeyTexts KeyParts() const;  // The key must be well-formed.
 
   size_t size() const { return piece_->size; }
   Kind KindAt(size_t index) const { return static_cast<Kind>(slots()[index].kind); }

@@ -140,7 +140,7 @@ class EventLog {
   // key, is held.
   absl::Status KeepCheckpoint(const OriginId& origin, absl::string_view text);
   // The checkpoint of the chain as it is here, signed with its own key and kept. FAILED_PRECONDITION when `key` is
-  // another; else as KeepCheckpoint.
+  // another. Any other error is one of KeepCheckpoint.
   absl::StatusOr<std::string> SignCheckpoint(const OriginId& origin, const SigningKey& key);
   std::optional<std::string> NewestCheckpoint(const OriginId& origin) const;
 

@@ -37,7 +37,7 @@ class Statement {
 
   Statement& BindInt(int index, int64_t value);
   Statement& BindBlob(int index, absl::string_view bytes);  // `bytes` must live until Step or Run.
-  Statement& BindText(int index, absl::string_view text);   // As BindBlob.
+  Statement& BindText(int index, absl::string_view text);   // `text` must live until Step or Run.
   Statement& BindNull(int index);
   // Runs a statement that returns no rows, and resets it.
   absl::Status Run();

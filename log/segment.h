@@ -82,7 +82,7 @@ class DecodedSegment {
   // Where the first transaction here says that it begins: before the segment, when this is a later piece of it. 0: all
   // of its events here are masked.
   Sequence first_transaction_begins() const { return first_transaction_begins_; }
-  size_t ByteSize() const;  // Of memory, about.
+  size_t ByteSize() const;  // Memory that it takes, about.
 
  private:
   DecodedSegment() = default;

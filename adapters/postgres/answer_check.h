@@ -37,7 +37,7 @@ class AnswerCheck {
  private:
   struct Table {
     uint32_t table;
-    std::vector<RowKey> keys;            // Of all its rows.
+    std::vector<RowKey> keys;            // One for each of its rows.
     std::vector<ReadReply::Row> before;  // Parallel to them.
   };
   // Halves what cannot be locked until the rows at fault stand alone.

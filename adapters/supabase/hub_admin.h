@@ -42,7 +42,7 @@ struct EnrolledBranch {
 
 class HubAdmin {
  public:
-  // Does not connect. Errors as HubUrl::Parse.
+  // Does not connect. An error is one of HubUrl::Parse.
   static absl::StatusOr<std::unique_ptr<HubAdmin>> Create(HubOptions options);
 
   // Installs, or brings to this version, sql/hub.sql in one transaction. Again: changes nothing. PERMISSION_DENIED

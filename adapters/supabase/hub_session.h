@@ -51,7 +51,7 @@ struct HubIdentity {
 
 class HubSession {
  public:
-  // Does not connect. Errors as HubUrl::Parse.
+  // Does not connect. An error is one of HubUrl::Parse.
   static absl::StatusOr<std::unique_ptr<HubSession>> Create(HubOptions options);
 
   // The one value that `sql` returns, as bytes. Only for what may be done twice: a kept connection that turns out to be

@@ -34,7 +34,7 @@ namespace assay {
 struct DeclaredTable {
   std::shared_ptr<const TableShape> shape;
   TableId table;
-  std::string name;               // As SegmentPart::table.
+  std::string name;               // "schema.table", each quoted as SQL needs.
   uint64_t fingerprint = 0;       // Of the shape.
   std::vector<ColumnId> columns;  // Parallel to the shape.
   std::vector<bool> is_key;
@@ -48,9 +48,9 @@ class DeclaredTables {
   DeclaredTables(const EngineConfig& config, const OriginId& own, TableNames* names, LocalState* state)
       : config_(config), own_(own), names_(names), state_(state), history_(own, names, state) {}
 
-  // After LogFile::Rollback.
+  // Forgets all tables: to be called after LogFile::Rollback.
   void Clear();
-  // `shape` as it is. Good until Clear.
+  // `shape` as it is. What it returns stays valid until Clear.
   absl::StatusOr<const DeclaredTable*> Describe(const std::shared_ptr<const TableShape>& shape);
   // `shape`, or the same with the key in force. `before` and `after`: a row as it came, empty where it did not.
   struct InForce {

@@ -117,7 +117,7 @@ class EventWriter {
   bool has_row_ = false;
   v1::RowChange row_;
   std::string event_table_;
-  size_t row_bytes_ = 0;  // Of the values of row_.
+  size_t row_bytes_ = 0;  // Size of the values of row_.
   std::string buffer_;
 };
 

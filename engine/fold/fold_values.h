@@ -37,7 +37,7 @@ struct ResolvedChange {
 // had. PERMISSION_DENIED when the schema is masked here: then the row is as good as masked itself.
 absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const OriginId& origin, TableNames& names);
 // The schema that a row event of `origin` names. DATA_LOSS when it is not to be had: then the chain is not whole.
-// INVALID_ARGUMENT as ReadSchema, PERMISSION_DENIED as ResolveChange.
+// INVALID_ARGUMENT when the schema is none that can be read, PERMISSION_DENIED when it is masked here.
 absl::StatusOr<std::shared_ptr<const ResolvedSchema>> SchemaOfRow(const OriginId& origin, Sequence schema,
                                                                   TableNames& names);
 // INVALID_ARGUMENT when a row event does not fit its schema. Who writes one asks before it is signed.

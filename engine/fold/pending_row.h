@@ -51,7 +51,7 @@ class PendingRow {
   Value ValueAt(size_t index) const;
   // All of them, and the key.
   const PackedRow& texts() const { return texts_; }
-  size_t ByteSize() const;  // Of memory, about.
+  size_t ByteSize() const;  // Memory that it takes, about.
 
  private:
   bool mixed_ = false;

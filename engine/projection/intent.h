@@ -41,10 +41,11 @@ struct IntentRow {
   };
 
   RowRef ref;
-  uint32_t columns : 24 = 0;  // As in ProjectionIntent.Row: there are fewer lists of columns than rows.
+  // Which of the intent's lists of columns it writes: there are fewer lists than rows.
+  uint32_t columns : 24 = 0;
   Write write : 2 = Write::kNothing;
   bool refused : 1 = false;
-  Seen seen : 2 = Seen::kNothing;  // Of its echo.
+  Seen seen : 2 = Seen::kNothing;  // What of its write has come by in capture.
   uint64_t values = 0;
   uint64_t versions = 0;
   uint64_t note = 0;                   // UnsettledRow::revision that the plan had seen; 0: the row was settled.
@@ -81,7 +82,7 @@ class OpenIntent {
   std::deque<IntentRow> TakeRows() && { return std::move(rows_); }
 
  private:
-  // By its row.
+  // Finds an IntentRow by its RowRef.
   struct RefHash {
     using is_transparent = void;
     size_t operator()(const RowRef& ref) const { return absl::HashOf(ref); }

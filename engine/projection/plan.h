@@ -110,7 +110,7 @@ class ProjectionPlanner {
   // here.
   struct Written {
     size_t index;
-    size_t pending;  // As Desired.
+    size_t pending;  // Index in the pending row's texts; Desired::kFromLog when it has not got the text.
     std::optional<absl::string_view> text;
     absl::string_view as;
   };

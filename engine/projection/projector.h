@@ -94,9 +94,9 @@ class Projector : public ProjectionEcho {
   absl::Status Landed() override;
 
   const LinkStatus& link() const { return link_; }
-  // Chains that no other chain waits for now: as Batch.
+  // Nobody knows when these chains go on, so no other chain waits for them (Batch::GiveUp).
   void GiveUp(const std::set<OriginId>& origins);
-  // As Batch.
+  // Events of the other branches that are not merged yet.
   uint64_t Pending() const { return flight_->batch.Pending(); }
   std::map<OriginId, absl::Status> stopped() const;
   std::map<OriginId, std::pair<OriginId, Sequence>> waiting_for() const;

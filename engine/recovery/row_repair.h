@@ -38,7 +38,7 @@ struct RowRepairOptions {
 
 struct RowRepairReport {
   uint64_t rows = 0;      // Seen here.
-  uint64_t equal = 0;     // Of these, as the fold has them.
+  uint64_t equal = 0;     // Rows, of those compared, that are as the fold has them.
   uint64_t inserted = 0;  // RECONCILE events: rows, by what they say.
   uint64_t updated = 0;
   uint64_t deleted = 0;

@@ -107,10 +107,10 @@ class ChainIntake {
   Random* random_;
   const Retry retry_;
   std::map<OriginId, Link> troubles_;
-  std::set<OriginId> left_out_;  // Of the last request.
+  std::set<OriginId> left_out_;  // Chains that the last request left out.
   Grants granted_;
   Merged merged_;
-  std::optional<OriginId> unmasking_;  // By the last request.
+  std::optional<OriginId> unmasking_;  // The chain that the last request asked for again.
   std::vector<Unmasked> unmasked_;
 };
 

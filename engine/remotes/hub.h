@@ -75,7 +75,7 @@ struct BranchReport {
   int64_t parked = 0;
   std::string state;  // One word, as in the status.
   std::string version;
-  std::string session;  // As in PushRequest.
+  std::string session;  // That the hub has open for this daemon; empty: none.
 };
 
 struct BranchPresence {
@@ -102,14 +102,14 @@ struct SessionReply {
 
 // Which tables of others a branch may read.
 struct Grants {
-  std::set<std::string> tables;  // As SegmentPart::table; "*": every one.
+  std::set<std::string> tables;  // "schema.table", each quoted as SQL needs; "*": every one.
   bool operator==(const Grants&) const = default;
   bool Has(absl::string_view table) const { return tables.contains("*") || tables.contains(std::string(table)); }
 };
 
 struct HeartbeatReply {
   std::vector<BranchPresence> branches;
-  Grants granted;  // To the caller.
+  Grants granted;  // What the caller may read.
   absl::Time hub_time;
 };
 
@@ -122,7 +122,7 @@ class Hub {
   // has another session open than the request's.
   virtual absl::StatusOr<PushReply> Push(const PushRequest& request) = 0;
   virtual absl::StatusOr<PullReply> Pull(const PullRequest& request) = 0;
-  // ABORTED as Push.
+  // ABORTED: the origin has another session open than the report's.
   virtual absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) = 0;
   // Opens `session` if the one that is open is among `known`, is `session` itself (a reply was lost), or has a lower
   // counter than the request's (the hub was restored from a backup). Atomic.

@@ -56,12 +56,12 @@ class Puller {
 
   const LinkStatus& link() const { return link_; }
   const std::map<OriginId, HubHead>& hub_heads() const { return hub_heads_; }
-  // As of ChainIntake.
+  // Chains of which the hub gives something wrong, and those of them that nobody waits for (ChainIntake has both).
   const std::map<OriginId, Link>& troubles() const { return intake_.troubles(); }
   std::set<OriginId> GivenUp() const { return intake_.GivenUp(); }
-  // As ChainIntake.
+  // How far each chain is merged: what is masked beyond that stays so for now.
   void UnmaskUpTo(ChainIntake::Merged merged) { intake_.UnmaskUpTo(std::move(merged)); }
-  // As of ChainIntake: to be merged in the same transaction of the log.
+  // Masked events that can be read since the last call. They are to be merged in the same transaction of the log.
   std::vector<ChainIntake::Unmasked> TakeUnmasked() { return intake_.TakeUnmasked(); }
   const std::vector<BranchPresence>& branches() const { return branches_; }
   absl::Duration interval() const { return interval_; }

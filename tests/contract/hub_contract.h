@@ -4,8 +4,9 @@
 // A body's test lists tests/contract/hub_contract.cc among its sources, links assay_test_chain, and says how to make
 // one:
 //
-//   INSTANTIATE_TEST_SUITE_P(Simulated, HubContract, testing::Values(HubBody{"simulated", MakeSimulatedHub}),
-//   HubBodyName);
+//   INSTANTIATE_TEST_SUITE_P(Simulated, HubContract,
+//                            testing::Values(HubBody{"simulated", [] { return std::make_unique<SimulatedHub>(); }}),
+//                            HubBodyName);
 //
 // `make` gives a fresh, empty hub with branches 1 and 2, which may read everything, and branch 3, which may read only
 // "public.products". Each Connect is a connection of its own; the hub outlives them.

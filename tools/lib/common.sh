@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What tools/test and tools/demo share: installing what is missing, and building. Sourced by bash, from the repository's
-# root.
+# What the scripts of tools/ and .ci/ share: installing what is missing, and building. Sourced by bash, from the
+# repository's root.
 
 # Debian 12's packages, and why each is here.
 ASSAY_PACKAGES=(

@@ -37,8 +37,8 @@ struct RefusedTable {
 };
 
 struct TableSelection {
-  std::vector<SelectedTable> tables;  // By name.
-  std::vector<RefusedTable> refused;  // By name.
+  std::vector<SelectedTable> tables;  // Sorted by name.
+  std::vector<RefusedTable> refused;  // Sorted by name.
 };
 
 // Looks through the catalog with the rights of `admin`. `tables` and `exclude` are patterns over "schema.table".
