@@ -7,6 +7,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/child_process.h"
@@ -47,12 +50,44 @@ TEST_P(ScriptTest, TellsItsUsage) {
   }
 }
 
-// tools/test is left out: what it does not know is a label, which ctest refuses once all is built.
 TEST_P(ScriptTest, RefusesWhatItDoesNotKnow) {
-  if (GetParam() == "test") return;
   const test::RunResult result = test::RunProgram({absl::StrCat(ASSAY_SOURCE_DIR "/tools/", GetParam()), "--no-such"});
   EXPECT_NE(result.exit_code, 0);
   EXPECT_THAT(result.output, HasSubstr("--no-such"));
+}
+
+// Both answer before they install, configure or build anything, which takes minutes.
+TEST(LabelsTest, OneThatThereIsNotIsRefusedAtOnce) {
+  for (const char* script : {"tools/test", ".ci/run"}) {
+    const test::RunResult result =
+        test::RunProgram({absl::StrCat(ASSAY_SOURCE_DIR "/", script), "unit", "unti", "--", "-R", "log"});
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_THAT(result.output, HasSubstr("there is no label unti; the labels are: check unit postgres"));
+    EXPECT_EQ(result.standard_output, "");
+  }
+}
+
+TEST(LabelsTest, AllThatThereAreAreTaken) {
+  const test::RunResult known = test::RunProgram({"ctest", "--test-dir", ASSAY_BUILD_DIR, "--print-labels"});
+  const std::string help = test::RunProgram({ASSAY_SOURCE_DIR "/tools/test", "--help"}).output;
+  const std::string refusal = test::RunProgram({ASSAY_SOURCE_DIR "/tools/test", "unti"}).output;
+  const std::string page = test::ReadFile(ASSAY_SOURCE_DIR "/CONTRIBUTING.md");
+  int labels = 0;
+  for (absl::string_view line : absl::StrSplit(known.standard_output, '\n')) {
+    if (!absl::ConsumePrefix(&line, "  ")) continue;  // The rest are headings.
+    ++labels;
+    EXPECT_THAT(help, HasSubstr(absl::StrCat("\n  ", line, " ")));
+    EXPECT_THAT(refusal, HasSubstr(absl::StrCat(" ", line)));
+    EXPECT_THAT(page, HasSubstr(absl::StrCat("\n| `", line, "` |")));
+  }
+  EXPECT_GE(labels, 8) << known.output;
+}
+
+TEST(LabelsTest, WhatCiRunsTellsItsUsage) {
+  const test::RunResult result = test::RunProgram({ASSAY_SOURCE_DIR "/.ci/run", "--help"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.standard_output, StartsWith("usage: .ci/run"));
+  EXPECT_EQ(result.output, result.standard_output);
 }
 
 // A test that needs servers is run once more in CI, and says so; anywhere else, what fails has failed.

@@ -18,6 +18,18 @@ ASSAY_PACKAGES=(
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$(basename "$0"): $*"; exit 1; }
 
+# What tools/test takes; its --help says what each is.
+TEST_LABELS=(check unit postgres simulation fuzz torture bench threads sanitize)
+
+# refuse_unknown_labels ARGUMENT...: ends the script when one of those before `--` is no label.
+refuse_unknown_labels() {
+  local label
+  for label in "$@"; do
+    [[ "$label" == -- ]] && return
+    [[ " ${TEST_LABELS[*]} " == *" $label "* ]] || die "there is no label $label; the labels are: ${TEST_LABELS[*]}"
+  done
+}
+
 # Installs those that are not there. Never asks: without a terminal there is nobody to answer.
 install_packages() {
   command -v dpkg-query >/dev/null || die "this needs Debian 12 or a relative of it (no dpkg here); elsewhere install the like of: ${ASSAY_PACKAGES[*]}"
