@@ -36,7 +36,7 @@ void PrintChecks(const std::vector<Check>& checks) {
                   : check.result == CheckResult::kWarn ? "warn  "
                                                        : "FAIL  ")
               << name << "  " << Printable(check.detail) << "\n";
-    if (!check.remedy.empty()) std::cout << "        do: " << check.remedy << "\n";
+    if (!check.remedy.empty()) std::cout << "        do: " << Printable(check.remedy) << "\n";
   }
 }
 
