@@ -157,10 +157,11 @@ inline constexpr Note<std::set<std::string>> kEnrolledTablesNote{"enrolled_table
 
 // Every one of them.
 inline constexpr absl::string_view kNoteNames[] = {
-    kOwnOriginNote.name,  kClockNote.name,   kClockAheadNote.name, kCapturedNote.name,   kWithheldNote.name,      kUnrecordedNote.name,
-    kUnreadableNote.name, kShapeNote.name,   kBatchAskedNote.name, kBatchLandedNote.name,   kColumnNumbersNote.name,
-    kDeclaredNote.name,   kRenamesNote.name, kNullsNote.name,      kServerNote.name,        kRepairNote.name,
-    kSessionsNote.name,   kRefusalNote.name, kEnrolmentNote.name,  kEnrolledTablesNote.name};
+    kOwnOriginNote.name,  kClockNote.name,       kClockAheadNote.name,    kCapturedNote.name,
+    kWithheldNote.name,   kUnrecordedNote.name,  kUnreadableNote.name,    kShapeNote.name,
+    kBatchAskedNote.name, kBatchLandedNote.name, kColumnNumbersNote.name, kDeclaredNote.name,
+    kRenamesNote.name,    kNullsNote.name,       kServerNote.name,        kRepairNote.name,
+    kSessionsNote.name,   kRefusalNote.name,     kEnrolmentNote.name,     kEnrolledTablesNote.name};
 
 // ---- Their bytes ----
 
