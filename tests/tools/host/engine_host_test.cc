@@ -98,7 +98,7 @@ class FakeHub : public Hub {
   absl::StatusOr<SessionReply> OpenSession(const SessionRequest&) override { return Answer(SessionReply{true, 1}); }
   absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) override {
     EXPECT_EQ(report.version, "9.9");
-    return Answer(HeartbeatReply{{}, absl::Now() + world_->hub_clock_offset});
+    return Answer(HeartbeatReply{.hub_time = absl::Now() + world_->hub_clock_offset});
   }
 
  private:
