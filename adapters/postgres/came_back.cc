@@ -9,6 +9,7 @@
 #include "adapters/libpq/sqlstate.h"
 #include "adapters/postgres/plain_text.h"
 #include "engine/column_text.h"
+#include "engine/written_as.h"
 
 namespace assay {
 namespace {
@@ -56,6 +57,7 @@ CameBack::CameBack(const LocalTable& table, const TableWrites& writes, absl::Spa
   for (size_t i = 0; i < writes.columns.size(); ++i) {
     const int column = table.FindWritable(writes.columns[i]);
     const std::string& type = table.shape.columns[column].type;
+    if (WrittenAs(writes, i) == kConvertedWhereItWasWritten) continue;
     const bool plain = WrittenAs(writes, i).empty() && std::all_of(rows.begin(), rows.end(), [&](uint32_t row) {
                          const std::optional<absl::string_view> value = writes.Value(writes.rows[row], i);
                          return !value.has_value() || IsPlainText(type, *value);

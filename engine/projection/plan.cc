@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/projection/row_digest.h"
+#include "engine/written_as.h"
 #include "log/annotate.h"
 #include "log/bytes.h"
 #include "log/check.h"
@@ -364,8 +365,10 @@ absl::Status ProjectionPlanner::ChooseValues(PlannedRow& row, ProjectionPlan* pl
       checked = !fate.known || fate.type != local.type;
     }
     if (desired.pending == Desired::kFromLog) desired.text = row.from_log.emplace_back(std::move(desired.from_log));
-    Written& written = row.written.emplace_back(
-        Written{index, desired.pending, std::nullopt, checked ? desired.type : absl::string_view()});
+    Written& written = row.written.emplace_back(Written{index, desired.pending, std::nullopt,
+                                                        same_type ? absl::string_view()
+                                                        : checked ? desired.type
+                                                                  : kConvertedWhereItWasWritten});
     if (!desired.is_null) written.text = desired.text;
     if (same_type) {
       hash.Add(local.name, written.text);

@@ -673,7 +673,7 @@ TEST_F(LyingHubTest, AChainThatDoesNotBeginWithItsOpeningIsRefused) {
   EXPECT_EQ(HeadOf(stranger), Sequence{0});
   lies_.pull = lie(true, true);
   Run(absl::Minutes(2));
-  EXPECT_THAT(Problems(), AllOf(HasSubstr("5a5a5a5a"), HasSubstr("was withheld")));
+  EXPECT_THAT(Problems(), AllOf(HasSubstr("5a5a5a5a"), HasSubstr("which nobody is denied")));
   EXPECT_EQ(HeadOf(stranger), Sequence{0});
   Sell(b(), "branch-2-second");
   Run(absl::Seconds(10));

@@ -439,6 +439,9 @@ SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& write
   if (write.operation == RowWrite::Operation::kInsert) {
     values.resize(table->shape->columns.size());
     for (size_t i = 0; i < key.size(); ++i) values[table->shape->key[i]] = key[i];
+    // Of a table that answers, the adapter looks for the row first.
+    const bool looks = table->trigger != nullptr && plant_ != Plant::kNoAnswer;
+    if (looks && Current(open, row) && !OthersWrite(open, row)) return Refusal{"00000", "the row exists"};
     if (Result refusal = SetValues(*table, writes, write, &values)) return refusal;
   } else {
     if (write.operation == RowWrite::Operation::kUpdate && table->trigger == nullptr) {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "adapters/postgres/plain_text.h"
+#include "engine/written_as.h"
 #include "tests/adapters/postgres/projection_fixture.h"
 
 namespace assay {
@@ -51,6 +52,14 @@ TEST_F(AnswersTest, AValueInAnotherSpellingIsNotWritten) {
   for (int id = 0; id < 100; ++id)
     many.push_back(Insert({absl::StrCat(id)}, {id == 42 ? "1e3" : "1000", "2024-05-01 10:00:00+00", "{}"}));
   EXPECT_THAT(Refused(Project({"n", "z", "j"}, many)), ElementsAre("42:22000")) << "and none of them is copied";
+}
+
+TEST_F(AnswersTest, WhatItsWriterHasConvertedSinceIsConvertedHereToo) {
+  Enrol("id int PRIMARY KEY, n numeric(12,2)");
+  const std::vector<TableWrites> writes = {
+      {kT, {"n"}, {Insert({"1"}, {"007"})}, {std::string(kConvertedWhereItWasWritten)}}};
+  EXPECT_EQ(Project(writes).outcome, Outcome::kCommitted);
+  EXPECT_EQ(Rows(), "1,7.00");
 }
 
 TEST_F(AnswersTest, ATriggerThatChangesARowOrSkipsItIsNamed) {

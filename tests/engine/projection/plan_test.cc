@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "engine/projection/appeared_columns.h"
+#include "engine/written_as.h"
 #include "tests/support/small_log.h"
 #include "tests/support/temp_directory.h"
 
@@ -247,7 +248,7 @@ TEST_F(ProjectionPlanTest, AValueOfATypeThatItsWriterHasGivenUpSinceIsConvertedH
   Declare({{"name", 2}, {"price", 3}});
   Plan({{"price", 2}});
   ASSERT_EQ(plan_.writes.size(), 1u);
-  EXPECT_THAT(plan_.writes[0].written_as, ElementsAre(""));
+  EXPECT_THAT(plan_.writes[0].written_as, ElementsAre(kConvertedWhereItWasWritten));
   EXPECT_TRUE(plan_.columns.at(plan_.rows[0].columns).empty());
 }
 

@@ -145,8 +145,10 @@ std::vector<size_t> TestBranch::TransactionSizes() {
 std::vector<std::string> TestBranch::Attributions() {
   std::map<uint64_t, v1::TableSchema> schemas;
   std::vector<std::string> attributions;
+  uint64_t transaction = 1;  // The opening's, which says nothing. Others say it once for each of their tables.
   for (const v1::Event& event : OwnEvents(log_path(), &schemas)) {
-    if (!event.has_transaction() || event.sequence() == 1) continue;
+    if (!event.has_transaction() || event.transaction_first() == transaction) continue;
+    transaction = event.transaction_first();
     attributions.push_back(event.transaction().has_attribution() ? event.transaction().attribution().ShortDebugString()
                                                                  : "");
   }
