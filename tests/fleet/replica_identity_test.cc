@@ -12,10 +12,6 @@ using ::testing::Not;
 
 constexpr absl::Duration kPatience = absl::Seconds(90);
 
-bool Shows(Branch& branch, const std::string& query, const std::string& value) {
-  return Eventually(kPatience, [&] { return SqlValue(branch.Url(), query) == value; });
-}
-
 // Monthly partitions are made every month, and have PostgreSQL's own replica identity.
 TEST(ReplicaIdentityTest, EditsOfDifferentColumnsSurviveInAPartitionThatWasMadeLater) {
   ASSAY_START_FLEET(
