@@ -254,6 +254,7 @@ SimDatabase::Result SimDatabase::CheckUniques(const Open& open, const SimTable& 
 SimDatabase::Result SimDatabase::InsertRow(Open& open, const TableName& name, SimValues values) {
   const SimTable& table = tables_.at(name);
   const SimRowName row{name, KeyOf(*table.shape, values)};
+  if (Result refusal = CheckTypes(table, values)) return refusal;
   if (table.trigger != nullptr && !table.trigger(&values)) return std::nullopt;
   if (Result refusal = CheckTexts(table, values)) return refusal;
   if (Current(open, row) && !OthersWrite(open, row)) return Refusal{"00000", "the row exists"};
@@ -444,9 +445,12 @@ SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& write
     if (looks && Current(open, row) && !OthersWrite(open, row)) return Refusal{"00000", "the row exists"};
     if (Result refusal = SetValues(*table, writes, write, &values)) return refusal;
   } else {
-    if (write.operation == RowWrite::Operation::kUpdate && table->trigger == nullptr) {
+    // A version that is another by now is none to wait for, but of a table that answers the row is locked first.
+    const bool locks_first = table->trigger != nullptr;
+    if (!locks_first && (!table->rows.contains(key) || moved())) return Refusal{"00000", "the row moved"};
+    if (write.operation == RowWrite::Operation::kUpdate && !locks_first) {
       const std::optional<SimValues> current = Current(open, row);
-      if (!current || !table->rows.contains(key) || moved()) return Refusal{"00000", "the row moved"};
+      if (!current) return Refusal{"00000", "the row moved"};
       values = *current;
       if (Result refusal = SetValues(*table, writes, write, &values)) return refusal;
       if (Result refusal = CheckTexts(*table, values)) return refusal;
@@ -457,9 +461,21 @@ SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& write
     if (write.operation == RowWrite::Operation::kDelete) return DeleteRow(open, writes.name, key);
     if (Result refusal = SetValues(*table, writes, write, &values)) return refusal;
   }
-  if (Result refusal = CheckAnswer(*table, values)) return refusal;
-  return write.operation == RowWrite::Operation::kInsert ? InsertRow(open, writes.name, std::move(values))
-                                                         : UpdateRow(open, writes.name, key, std::move(values));
+  const auto apply = [&] {
+    return write.operation == RowWrite::Operation::kInsert ? InsertRow(open, writes.name, values)
+                                                           : UpdateRow(open, writes.name, key, values);
+  };
+  if (Result refusal = CheckTypes(*table, values)) return refusal;
+  Result answer = CheckAnswer(*table, values);
+  SimValues stored = values;
+  if (!answer || !table->trigger(&stored)) return answer ? answer : apply();
+  // It is written, as far as it can be, before it is seen to be another.
+  const std::vector<WalItem> items = open.items;
+  const std::map<SimRowName, std::optional<SimValues>> written = open.written;
+  if (Result refusal = apply()) return refusal;
+  open.items = items;
+  open.written = written;
+  return answer;
 }
 
 struct SimDatabase::Failure {

@@ -203,7 +203,7 @@ TEST(SimulatedAgainstReal, SchedulesComeToTheSame) {
   if (server == nullptr) GTEST_SKIP() << "no PostgreSQL";
   // ASSAY_SCHEDULES=10000 for a long look.
   const char* asked = std::getenv("ASSAY_SCHEDULES");
-  const uint64_t schedules = asked == nullptr ? 200 : std::strtoull(asked, nullptr, 10);
+  const uint64_t schedules = asked == nullptr ? 150 : std::strtoull(asked, nullptr, 10);
   constexpr int kStepsEach = 50;
   std::mutex mutex;
   uint64_t next = 1;
