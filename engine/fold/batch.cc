@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/fold/fold_values.h"
+#include "engine/fold/unreadable_rows.h"
 #include "log/annotate.h"
 #include "log/bytes.h"
 #include "log/check.h"
@@ -17,8 +18,6 @@ constexpr size_t kBytesMax = 16 << 20;
 // Of a batch, so that a long catch-up is seen to get on: some seconds' worth. The more of them, the fewer rows are
 // written.
 constexpr size_t kEventsMax = 2'000'000;
-// Tables with rows that nobody can read: more are not named.
-constexpr size_t kUnreadableMax = 100;
 
 absl::StatusOr<v1::TransactionHeader> HeaderOf(const RowEvent& event) {
   v1::TransactionHeader header;
@@ -243,7 +242,7 @@ absl::Status Batch::Fold(const OriginId& origin, const StoredEvent& stored) {
   if (!(*event)->header.empty()) ASSAY_RETURN_IF_ERROR(named(TakeHeader(stored, **event)));
   if ((*event)->body == RowEvent::Body::kRow) {
     const absl::Status folded = FoldRow(stored, **event);
-    return named(absl::IsInvalidArgument(folded) ? LeaveOut(stored, folded) : folded);
+    return named(absl::IsInvalidArgument(folded) ? NoteUnreadable(stored, folded, state_) : folded);
   }
   if ((*event)->body == RowEvent::Body::kSchema) {
     const auto schema = names_->Schema(origin, stored.sequence);
@@ -264,14 +263,6 @@ absl::Status Batch::TakeHeader(const StoredEvent& stored, const RowEvent& event)
     ASSAY_RETURN_IF_ERROR(state_->AddSeen(stored.origin, stored.sequence, other, Sequence{seen.sequence()}));
   }
   return absl::OkStatus();
-}
-
-absl::Status Batch::LeaveOut(const StoredEvent& stored, const absl::Status& why) {
-  ASSAY_ASSIGN_OR_RETURN(UnreadableTables unreadable, state_->Read(kUnreadableNote));
-  const auto [at, news] = unreadable.try_emplace({stored.origin, std::string(stored.table)});
-  if (!news || unreadable.size() > kUnreadableMax) return absl::OkStatus();
-  at->second = {stored.sequence, std::string(why.message())};
-  return state_->Write(kUnreadableNote, unreadable);
 }
 
 absl::Status Batch::TakeSchema(const StoredEvent& stored, Sequence schema) {

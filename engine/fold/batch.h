@@ -105,8 +105,6 @@ class Batch {
   absl::Status Fold(const OriginId& origin, const StoredEvent& event);
   absl::Status FoldRow(const StoredEvent& stored, const RowEvent& event);
   absl::Status TakeSchema(const StoredEvent& stored, Sequence schema);
-  // Names a row that nobody can read: of its table, the first.
-  absl::Status LeaveOut(const StoredEvent& stored, const absl::Status& why);
   void Forget();
   Sequence Reached(const OriginId& origin) const;
   void Stop(const OriginId& origin, absl::Status status);

@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "engine/fold/merge.h"
+#include "engine/fold/unreadable_rows.h"
 #include "log/annotate.h"
 #include "log/local_state/local_state.h"
 #include "log/local_state/unsettled_rows.h"
@@ -14,10 +15,16 @@ namespace assay {
 
 absl::Status LateEvents::Merge(const OriginId& origin, absl::Span<const Sequence> events) {
   for (const Sequence sequence : events) {
-    ASSAY_ASSIGN_OR_RETURN(const std::string bytes, stores_.log->ReadEvent(origin, sequence));
-    const absl::StatusOr<ResolvedChange> change = ResolveChange(bytes, origin, *stores_.names);
-    // What is no change to anybody else is none here: whoever was granted the table stopped this chain at it.
-    if (absl::IsDataLoss(change.status()) || absl::IsPermissionDenied(change.status())) continue;
+    EventReader reader = stores_.log->Read(origin, sequence);
+    ASSAY_ASSIGN_OR_RETURN(const StoredEvent* stored, reader.Next());
+    if (stored == nullptr || stored->masked) continue;
+    const absl::StatusOr<ResolvedChange> change = ResolveChange(stored->bytes, origin, *stores_.names);
+    if (absl::IsPermissionDenied(change.status())) continue;  // As good as masked.
+    // Its chain is merged beyond it: there is nothing to stop any more.
+    if (absl::IsInvalidArgument(change.status()) || absl::IsDataLoss(change.status())) {
+      ASSAY_RETURN_IF_ERROR(NoteUnreadable(*stored, change.status(), stores_.state));
+      continue;
+    }
     ASSAY_RETURN_IF_ERROR(change.status());
     ASSAY_RETURN_IF_ERROR(TakeHeader(change->event, origin));
     if (change->event.has_row()) ASSAY_RETURN_IF_ERROR(MergeRow(*change, origin));
