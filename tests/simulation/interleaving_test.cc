@@ -66,6 +66,15 @@ class InterleavingTest : public ::testing::Test {
       for (auto& branch : branches_) branch->engine().OnHubHint();
     }
   }
+  // Both have k, of which A has written the value that it has, later than anything that B writes now.
+  void WriteAtAWhatBHasAlready() {
+    Insert(a(), kSettings, {"k", "a1", "a2", "a3"});
+    Settle();
+    b().clock().SetOffset(-absl::Hours(1));
+    for (const char* value : {"x", "a1"}) {
+      InOneTransaction(a(), [&](SimTransaction& t) { return t.Update(kSettings, {"k"}, {{"a", value}}); });
+    }
+  }
   // Goes on until `branch` asks its database for something.
   void RunToDatabaseCall(SimBranch& branch) {
     for (int round = 0; round < 100 && !branch.HasCallToMake(Lane::kDatabase); ++round) {
@@ -172,12 +181,7 @@ TEST_F(InterleavingTest, ARowInsertedAfterItWasReadAsAbsentIsLookedAtAgain) {
 // The row is read with the very value that is to be written, so nothing is; the app changes it, and that is captured
 // before the plan is made.
 TEST_F(InterleavingTest, ARowThatHadTheValueWhenItWasReadIsLookedAtAgain) {
-  Insert(a(), kSettings, {"k", "a1", "a2", "a3"});
-  Settle();
-  b().clock().SetOffset(-absl::Hours(1));
-  for (const char* value : {"x", "a1"}) {
-    InOneTransaction(a(), [&](SimTransaction& t) { return t.Update(kSettings, {"k"}, {{"a", value}}); });
-  }
+  WriteAtAWhatBHasAlready();
   PushFrom(a());
   RunToDatabaseCall(b());
   b().database().set_between_read_and_fence([&] {
@@ -191,12 +195,7 @@ TEST_F(InterleavingTest, ARowThatHadTheValueWhenItWasReadIsLookedAtAgain) {
 // A commit is decoded before it is visible, for long where a synchronous standby stalls. The log has it, the read does
 // not see it, and what is read needs no writing.
 TEST_F(InterleavingTest, AnUpdateThatIsCapturedAndNotYetVisibleIsWaitedFor) {
-  Insert(a(), kSettings, {"k", "a1", "a2", "a3"});
-  Settle();
-  b().clock().SetOffset(-absl::Hours(1));
-  for (const char* value : {"x", "a1"}) {
-    InOneTransaction(a(), [&](SimTransaction& t) { return t.Update(kSettings, {"k"}, {{"a", value}}); });
-  }
+  WriteAtAWhatBHasAlready();
   SimTransaction shop(&b().database());
   ASSERT_EQ(shop.Update(kSettings, {"k"}, {{"a", "b1"}}), absl::OkStatus());
   ASSERT_EQ(shop.CommitRecord(), absl::OkStatus());
@@ -227,12 +226,7 @@ TEST_F(InterleavingTest, AnInsertThatIsCapturedAndNotYetVisibleIsWaitedFor) {
 // The first projection needs not write the row; the app changes it, and the second projection, of another column, is
 // planned before the first has landed. What is known of the row is then the change, and not what the first was to keep.
 TEST_F(InterleavingTest, ARowThatMovedUnderOneProjectionIsNotPlannedUponByTheNext) {
-  Insert(a(), kSettings, {"k", "a1", "a2", "a3"});
-  Settle();
-  b().clock().SetOffset(-absl::Hours(1));
-  for (const char* value : {"x", "a1"}) {
-    InOneTransaction(a(), [&](SimTransaction& t) { return t.Update(kSettings, {"k"}, {{"a", value}}); });
-  }
+  WriteAtAWhatBHasAlready();
   PushFrom(a());
   RunToDatabaseCall(b());
   b().database().set_between_read_and_fence([&] {
