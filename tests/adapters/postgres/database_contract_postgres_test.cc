@@ -1,22 +1,5 @@
-// PostgresDatabase and PostgresCapture as a body of the database contract, and the simulated PostgreSQL held against a
-// real one.
-#include <algorithm>
-#include <cstdlib>
-#include <functional>
-#include <memory>
-#include <mutex>
-#include <string>
-#include <thread>
-
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
-#include "adapters/postgres/projection.h"
-#include "tests/adapters/postgres/branch_database.h"
-#include "tests/contract/database_contract.h"
-#include "tests/contract/simulated_database.h"
+// The database contract, held by PostgresDatabase and PostgresCapture.
+#include "tests/adapters/postgres/real_database.h"
 
 namespace assay::test {
 namespace {
@@ -26,8 +9,7 @@ PostgresServer* server = nullptr;
 class ServerForAll : public testing::Environment {
  public:
   void SetUp() override {
-    auto made = PostgresServer::Create(
-        {.fsync = true, .settings = {{"max_replication_slots", "50"}, {"recovery_init_sync_method", "syncfs"}}});
+    auto made = PostgresServer::Create(RealDatabaseOptions());
     if (MaySkipWithoutPostgres(made.status())) return;
     ASSERT_TRUE(made.ok()) << made.status();
     server_ = *std::move(made);
@@ -40,197 +22,9 @@ class ServerForAll : public testing::Environment {
 };
 const auto* const kEnvironment = testing::AddGlobalTestEnvironment(new ServerForAll);
 
-class RealTransaction : public AppTransaction {
- public:
-  explicit RealTransaction(const std::string& url) : session_(SqlSession::Connect(url).value()) {
-    Do("SET lock_timeout = '100ms'").IgnoreError();
-    Do("BEGIN").IgnoreError();
-  }
-
-  absl::Status Insert(const TableName& table, const Values& values) override {
-    std::vector<std::string> items;
-    for (const ColumnText& value : values) items.push_back(Literal(value));
-    return Do(absl::StrCat("INSERT INTO ", table.ToString(), " VALUES (", absl::StrJoin(items, ", "), ")"));
-  }
-  absl::Status Update(const TableName& table, const RowKey& key,
-                      const std::map<std::string, ColumnText>& sets) override {
-    std::vector<std::string> items;
-    for (const auto& [column, value] : sets) items.push_back(absl::StrCat(column, " = ", Literal(value)));
-    return DoToRow(absl::StrCat("UPDATE ", table.ToString(), " SET ", absl::StrJoin(items, ", "), Where(table, key)));
-  }
-  absl::Status Delete(const TableName& table, const RowKey& key) override {
-    return DoToRow(absl::StrCat("DELETE FROM ", table.ToString(), Where(table, key)));
-  }
-  absl::Status Truncate(const TableName& table) override { return Do(absl::StrCat("TRUNCATE ", table.ToString())); }
-  absl::Status Message(const std::string& prefix, const std::string& content) override {
-    return Do(absl::StrCat("SELECT pg_logical_emit_message(true, ", Literal(prefix), ", ", Literal(content), ")"));
-  }
-  absl::Status Commit() override { return Do("COMMIT"); }
-
- private:
-  static std::string Literal(const ColumnText& value) {
-    return value ? absl::StrCat("'", absl::StrJoin(absl::StrSplit(*value, '\''), "''"), "'") : "NULL";
-  }
-  static std::string Where(const TableName& table, const RowKey& key) {
-    if (table.table == "items") return absl::StrCat(" WHERE id = ", key[0], " RETURNING 1");
-    return absl::StrCat(" WHERE invoice = ", key[0], " AND line = ", key[1], " RETURNING 1");
-  }
-  absl::Status Do(const std::string& sql, Rows* rows = nullptr) {
-    auto done = session_->Run(sql);
-    if (done.ok()) {
-      if (rows != nullptr) *rows = *std::move(done);
-      return absl::OkStatus();
-    }
-    const std::string state = SqlState(done.status());
-    if (state == "55P03" || state == "40P01") return absl::AbortedError(done.status().message());
-    if (absl::StartsWith(state, "22") || absl::StartsWith(state, "23")) {
-      return absl::FailedPreconditionError(done.status().message());
-    }
-    return absl::UnavailableError(done.status().message());
-  }
-  absl::Status DoToRow(const std::string& sql) {
-    Rows rows;
-    absl::Status status = Do(sql, &rows);
-    return status.ok() && rows.empty() ? absl::NotFoundError("no such row") : status;
-  }
-
-  std::unique_ptr<SqlSession> session_;
-};
-
-class RealDatabase : public DatabaseUnderTest {
- public:
-  RealDatabase() : branch_(*server) {
-    branch_.Enrol("items",
-                  "id integer PRIMARY KEY, name text NOT NULL, price text, sku character varying(8) UNIQUE, note text");
-    branch_.Enrol("lines", "invoice integer, line integer, quantity integer, PRIMARY KEY (invoice, line)");
-    database_ = std::make_unique<PostgresDatabase>(
-        ProjectionOptions{.conninfo = branch_.url(),
-                          .locked_max = absl::Minutes(5),
-                          .idle_timeout = absl::Minutes(5)});  // A schedule may dawdle.
-  }
-
-  Database& database() override { return *database_; }
-  CaptureSource& capture() override { return branch_.capture(); }
-  std::unique_ptr<AppTransaction> Begin() override { return std::make_unique<RealTransaction>(branch_.url()); }
-
-  absl::Status AddColumn(const std::string& column) override { return Alter(absl::StrCat("ADD ", column, " text")); }
-  absl::Status DropColumn(const std::string& column) override { return Alter(absl::StrCat("DROP ", column)); }
-  absl::Status RenameColumn(const std::string& column, const std::string& to) override {
-    return Alter(absl::StrCat("RENAME ", column, " TO ", to));
-  }
-  void AddTrigger() override {
-    branch_.Sql(
-        "CREATE FUNCTION answer() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        "IF NEW.name = 'touch' THEN NEW.note = 'touched'; END IF;"
-        "IF NEW.name = 'skip' THEN RETURN NULL; END IF; RETURN NEW; END $$;"
-        "CREATE TRIGGER answer BEFORE INSERT OR UPDATE ON items FOR EACH ROW EXECUTE FUNCTION answer();"
-        "ALTER TABLE items ENABLE ALWAYS TRIGGER answer");
-  }
-  std::map<RowKey, Values> Rows(const TableName& table) override {
-    std::map<RowKey, Values> result;
-    const auto rows = Sql(branch_.url(), absl::StrCat("SELECT * FROM ", table.ToString()));
-    EXPECT_TRUE(rows.ok()) << rows.status();
-    for (const auto& row : *rows) {
-      Values values;
-      for (const std::string& text : row) values.push_back(text == "NULL" ? std::nullopt : ColumnText(text));
-      result[RowKey(row.begin(), row.begin() + (table.table == "items" ? 1 : 2))] = std::move(values);
-    }
-    return result;
-  }
-
-  // COMMIT takes long because a standby that does not exist is waited for (then it has happened), or because a trigger
-  // sleeps (then it has not); meanwhile the session is ended.
-  ProjectReply ProjectLosingReply(const ProjectRequest& request, bool arrives) override {
-    if (arrives) {
-      server->Configure("synchronous_standby_names", "nobody");
-      EXPECT_TRUE(server->Reload().ok());
-      absl::SleepFor(absl::Milliseconds(300));
-    } else {
-      branch_.Sql(SleepInCommit("lines"));
-    }
-    std::thread ending([this] {
-      const std::string sessions =
-          "FROM pg_stat_activity WHERE application_name = 'assay projection' AND query = 'COMMIT' "
-          "AND state = 'active' AND datname = current_database()";
-      const absl::Time limit = absl::Now() + absl::Seconds(20);
-      while (absl::Now() < limit && branch_.Value("SELECT count(*) " + sessions) != "1")
-        absl::SleepFor(absl::Milliseconds(20));
-      branch_.Value("SELECT count(pg_terminate_backend(pid)) " + sessions);
-    });
-    const ProjectReply reply = database_->Project(request);
-    ending.join();
-    if (arrives) {
-      server->Configure("synchronous_standby_names", "");
-      EXPECT_TRUE(server->Reload().ok());
-    } else {
-      branch_.Sql(NoSleepInCommit("lines"));
-    }
-    return reply;
-  }
-
-  void Crash() override {
-    EXPECT_TRUE(server->Kill().ok());
-    server->Start().IgnoreError();  // On a busy machine recovery may take longer than it waits.
-    for (int i = 0; i < 600 && !Sql(server->Url(), "SELECT 1").ok(); ++i) absl::SleepFor(absl::Milliseconds(100));
-  }
-
- private:
-  absl::Status Alter(const std::string& how) {
-    const auto session = SqlSession::Connect(branch_.url());
-    if (!session.ok()) return session.status();
-    const auto done = (*session)->Run(absl::StrCat("SET lock_timeout = '100ms'; ALTER TABLE items ", how));
-    absl::SleepFor(absl::Milliseconds(250));  // What is known of a table is looked at anew by then.
-    return SqlState(done.status()) == "55P03" ? absl::AbortedError("somebody works with the table") : done.status();
-  }
-
-  BranchDatabase branch_;
-  std::unique_ptr<PostgresDatabase> database_;
-};
-
-std::unique_ptr<DatabaseUnderTest> MakeReal() {
-  if (server == nullptr) return nullptr;
-  return std::make_unique<RealDatabase>();
-}
+std::unique_ptr<DatabaseUnderTest> MakeReal() { return server == nullptr ? nullptr : MakeRealDatabase(*server); }
 
 INSTANTIATE_TEST_SUITE_P(Real, DatabaseContract, testing::Values(DatabaseBody{"postgres", MakeReal}), DatabaseBodyName);
-
-using Line = std::vector<std::string>::const_iterator;
-std::string Some(Line line, Line end) { return absl::StrJoin(line, line + std::min<ptrdiff_t>(3, end - line), "\n"); }
-
-// Goal: what the simulation proves, it proves about PostgreSQL.
-// Method: the same schedules on both; every status, reply, row and captured transaction must be the same.
-TEST(SimulatedAgainstReal, SchedulesComeToTheSame) {
-  if (server == nullptr) GTEST_SKIP() << "no PostgreSQL";
-  // ASSAY_SCHEDULES=10000 for a long look.
-  const char* asked = std::getenv("ASSAY_SCHEDULES");
-  const uint64_t schedules = asked == nullptr ? 150 : std::strtoull(asked, nullptr, 10);
-  constexpr int kStepsEach = 50;
-  std::mutex mutex;
-  uint64_t next = 1;
-  std::string difference;  // The first one found.
-  // A schedule waits for locks more than it works.
-  const auto run = [&] {
-    for (;;) {
-      std::unique_lock<std::mutex> lock(mutex);
-      if (next > schedules || !difference.empty()) return;
-      const uint64_t seed = next++;
-      const std::unique_ptr<DatabaseUnderTest> body = MakeReal();
-      lock.unlock();
-      const std::vector<std::string> real = RunSchedule(*body, seed, kStepsEach);
-      const std::vector<std::string> simulated = RunSchedule(*MakeSimulatedDatabase(seed), seed, kStepsEach);
-      const auto [in_simulated, in_real] = std::mismatch(simulated.begin(), simulated.end(), real.begin(), real.end());
-      if (in_simulated == simulated.end() && in_real == real.end()) continue;
-      lock.lock();
-      difference = absl::StrCat("seed ", seed, ", after\n", absl::StrJoin(simulated.begin(), in_simulated, "\n"),
-                                "\nthe simulated one goes on with\n", Some(in_simulated, simulated.end()),
-                                "\nand the real one with\n", Some(in_real, real.end()));
-    }
-  };
-  std::vector<std::thread> workers;
-  for (int i = 0; i < 4; ++i) workers.emplace_back(run);
-  for (std::thread& worker : workers) worker.join();
-  EXPECT_EQ(difference, "");
-}
 
 }  // namespace
 }  // namespace assay::test
