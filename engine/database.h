@@ -35,6 +35,8 @@ struct TableColumn {
   // pg_attribute.attnum: what a column keeps when it is renamed, and nothing else ever takes. 0: not known, as of a
   // column that was dropped before its changes were captured.
   uint32_t number = 0;
+  // As v1::TableSchema::Column::definition: what `type` is made of. Empty: of PostgreSQL's own types only.
+  std::string definition{};
   bool operator==(const TableColumn&) const = default;
 };
 
@@ -42,9 +44,13 @@ struct TableColumn {
 struct TableShape {
   TableName name;
   std::vector<TableColumn> columns;
-  // Indexes into `columns` of the primary key, in key order. In capture, the key that the table has now: perhaps not
-  // the one that it had when a row was written, and empty if it has none any more.
+  // Indexes into `columns` of the primary key, in the order of the columns' names (OrderKey), whatever order it was
+  // declared in: so two branches that declared it differently mean the same row by the same texts. In capture, the key
+  // that the table has now: perhaps not the one that it had when a row was written, and empty if it has none any more.
   std::vector<uint32_t> key;
+  void OrderKey() {
+    std::sort(key.begin(), key.end(), [this](uint32_t a, uint32_t b) { return columns[a].name < columns[b].name; });
+  }
   bool operator==(const TableShape&) const = default;
 };
 
@@ -144,7 +150,7 @@ inline constexpr absl::string_view kAttributionPrefix = "assay.attribution";  //
 
 // ---- Projection: rows read and written ------------------------------------------------------------------------------
 
-using RowKey = std::vector<std::string>;  // Key texts, in key order.
+using RowKey = std::vector<std::string>;  // Key texts, in the order of TableShape::key.
 
 struct ReadRequest {
   struct Table {

@@ -5,10 +5,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "log/annotate.h"
+#include "log/bytes.h"
 #include "log/check.h"
+#include "log/merkle_tree.h"
 
 namespace assay {
 namespace {
+
+const std::string& FirstName(const v1::TableSchema::Column& column) {
+  return column.former().empty() ? column.name() : column.former(0);
+}
 
 absl::Status CheckSchema(const v1::TableSchema& schema) {
   if (schema.schema_name().empty() || schema.table_name().empty())
@@ -26,6 +32,11 @@ absl::Status CheckSchema(const v1::TableSchema& schema) {
     }
   }
   if (key.empty()) return absl::InvalidArgumentError("a table without a primary key");
+  for (int i = 1; i < schema.key_size(); ++i) {
+    if (FirstName(schema.columns(static_cast<int>(schema.key(i - 1)))) >=
+        FirstName(schema.columns(static_cast<int>(schema.key(i)))))
+      return absl::InvalidArgumentError("a key whose columns are not in the order of their names");
+  }
   return absl::OkStatus();
 }
 
@@ -37,6 +48,15 @@ absl::StatusOr<v1::TableSchema> ReadSchema(absl::string_view bytes) {
     return absl::InvalidArgumentError("no table schema");
   ASSAY_RETURN_IF_ERROR(CheckSchema(event.schema()));
   return std::move(*event.mutable_schema());
+}
+
+uint64_t KeyColumns(absl::Span<const std::string> names) {
+  std::string text;
+  for (const std::string& name : names) PutSized(&text, name);
+  const Hash hash = Sha256(text);
+  uint64_t columns = 0;
+  for (size_t i = 0; i < sizeof(columns); ++i) columns = columns << 8 | hash[i];
+  return columns;
 }
 
 absl::StatusOr<std::unique_ptr<TableNames>> TableNames::Open(LogFile* file, EventLog* log) {
@@ -150,6 +170,9 @@ absl::StatusOr<std::shared_ptr<const ResolvedSchema>> TableNames::Schema(const O
     resolved->columns.push_back(id);
   }
   resolved->key.assign(resolved->schema.key().begin(), resolved->schema.key().end());
+  for (const uint32_t ordinal : resolved->key)
+    resolved->key_names.push_back(FirstName(resolved->schema.columns(static_cast<int>(ordinal))));
+  resolved->key_columns = KeyColumns(resolved->key_names);
   schemas_[place] = resolved;
   return resolved;
 }

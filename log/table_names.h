@@ -12,6 +12,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "log/event_log.h"
 #include "log/log_file.h"
 #include "log/types.h"
@@ -45,11 +46,16 @@ struct ResolvedSchema {
   v1::TableSchema schema;
   std::vector<ColumnId> columns;  // Parallel to schema.columns().
   std::vector<uint32_t> key;      // Ordinals.
+  // The key's columns by their first names, parallel to `key`, which is in their order; and KeyColumns of those.
+  std::vector<std::string> key_names;
+  uint64_t key_columns = 0;
 };
 
 // What `bytes`, an event, declare. INVALID_ARGUMENT unless rows can be read by it: every reader asks this before it
 // takes a row of the declaration, and the writer before it signs one.
 absl::StatusOr<v1::TableSchema> ReadSchema(absl::string_view bytes);
+// Which columns a key is of, as a number: by their first names, in its order.
+uint64_t KeyColumns(absl::Span<const std::string> names);
 
 class TableNames {
  public:

@@ -4,9 +4,11 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "adapters/libpq/array_text.h"
 #include "adapters/libpq/sqlstate.h"
 #include "adapters/libpq/steady_time.h"
+#include "adapters/postgres/type_definition.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -21,7 +23,8 @@ SELECT r.n, c.oid IS NOT NULL AS there, coalesce(c.relkind, ' ') AS kind,
        pk.indexrelid IS NOT NULL AS has_key, coalesce(pk.indimmediate, true) AS key_immediate,
        a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, pg_catalog.format_type(a.atttypid, -1) AS cast,
        a.attnotnull, a.attgenerated <> '' AS generated, k.position AS key_position,
-       k.nspname AS equals_schema, k.oprname AS equals, unchecked.name AS unchecked, a.attnum, answers.names AS answers
+       k.nspname AS equals_schema, k.oprname AS equals, unchecked.name AS unchecked, a.attnum, answers.names AS answers,
+       $definition AS definition
 FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[]) WITH ORDINALITY r (s, t, n)
 LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace ns ON ns.oid = c.relnamespace)
   ON c.relname = r.t::pg_catalog.name AND c.relname::pg_catalog.text = r.t
@@ -55,6 +58,12 @@ LEFT JOIN LATERAL (
   JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
   WHERE u.attnum = a.attnum AND u.position <= pk.indnkeyatts) k ON true
 ORDER BY r.n, a.attnum)sql";
+
+const std::string& Query() {
+  static const std::string* const query =
+      new std::string(absl::StrReplaceAll(kQuery, {{"$definition", TypeDefinitionSql("a.atttypid")}}));
+  return *query;
+}
 
 bool IsOurs(absl::string_view schema) {
   return absl::StartsWith(schema, "pg_") || schema == "information_schema" || schema == "assay";
@@ -102,14 +111,16 @@ int ReadTable(Connection& connection, const Result& rows, int first, const Table
     }
     table->columns.push_back(std::move(column));
     table->shape.columns.push_back({rows.String(row, "attname"), rows.String(row, "type"), rows.Bool(row, "attnotnull"),
-                                    rows.Bool(row, "generated"), static_cast<uint32_t>(rows.Int64(row, "attnum"))});
+                                    rows.Bool(row, "generated"), static_cast<uint32_t>(rows.Int64(row, "attnum")),
+                                    rows.String(row, "definition")});
   }
-  for (const auto& [position, column] : key) {
+  for (const auto& [_, column] : key) {
     table->shape.key.push_back(column);
     if (table->refusal.empty() && table->shape.columns[column].generated) {
       table->refusal = absl::StrCat("the primary key of table ", name.ToString(), " is generated here");
     }
   }
+  table->shape.OrderKey();
   return row;
 }
 
@@ -153,7 +164,7 @@ absl::Status LocalCatalog::LoadNow(Connection& connection, const std::vector<Tab
     tables.Add(name.table);
   }
   const absl::Time now = SteadyNow();
-  const auto rows = connection.ExecutePrepared(kQuery, {schemas.text(), tables.text()});
+  const auto rows = connection.ExecutePrepared(Query(), {schemas.text(), tables.text()});
   if (!rows.ok()) return AnnotateSql(rows.status(), "read the catalog");
   int row = 0;
   for (const TableName& name : names) {

@@ -11,6 +11,7 @@
 #include "adapters/libpq/array_text.h"
 #include "adapters/libpq/sqlstate.h"
 #include "adapters/libpq/steady_time.h"
+#include "adapters/postgres/type_definition.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -85,7 +86,8 @@ absl::StatusOr<Result> ReadTypes(Connection& catalog, const pgoutput::Relation& 
     modifiers.Add(absl::StrCat(column.type_modifier));
   }
   return catalog.Execute(
-      "SELECT pg_catalog.format_type(t, m) AS type FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY u(t, m, n) ORDER BY n",
+      absl::StrCat("SELECT pg_catalog.format_type(t, m) AS type, ", TypeDefinitionSql("t"),
+                   " AS definition FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY u(t, m, n) ORDER BY n"),
       {types.text(), modifiers.text()});
 }
 
@@ -155,6 +157,7 @@ absl::StatusOr<StreamRelation> DescribeRelation(Connection& catalog, uint32_t xi
   for (int i = 0; i < static_cast<int>(message.columns.size()); ++i) {
     const pgoutput::Relation::Column& column = message.columns[i];
     shape.columns.push_back({.name = std::string(column.name), .type = types->String(i, "type")});
+    shape.columns.back().definition = types->String(i, "definition");
     described.replica_key.push_back(column.replica_key);
     int row = 0;
     while (row < columns->rows() && columns->Text(row, attname) != column.name) ++row;
@@ -169,7 +172,8 @@ absl::StatusOr<StreamRelation> DescribeRelation(Connection& catalog, uint32_t xi
   NumberColumns(std::move(numbers),
                 dropped ? std::nullopt : std::optional(static_cast<uint32_t>(columns->Int64(0, "relnatts"))),
                 known.get(), &shape);
-  for (const auto& [position, column] : key) shape.key.push_back(column);
+  for (const auto& [_, column] : key) shape.key.push_back(column);
+  shape.OrderKey();
   // It has no key in the catalog any more: the one known before still tells its rows apart.
   if (dropped && known != nullptr && known->columns.size() == shape.columns.size()) shape.key = known->key;
   described.shape = known != nullptr && *known == shape ? known : std::make_shared<const TableShape>(std::move(shape));

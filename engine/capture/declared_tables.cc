@@ -4,19 +4,22 @@
 
 #include "absl/strings/str_cat.h"
 #include "log/annotate.h"
+#include "log/bytes.h"
 #include "log/merkle_tree.h"
 
 namespace assay {
 namespace {
 
-uint64_t Fingerprint(const TableShape& shape) {
+uint64_t Fingerprint(const TableShape& shape, const DeclaredTable& table) {
   std::string text;
-  for (const TableColumn& column : shape.columns) {
-    absl::StrAppend(&text, column.name, " ", column.type);
-    if (column.number != 0) absl::StrAppend(&text, " ", column.number);
-    absl::StrAppend(&text, "\n");
+  for (size_t i = 0; i < shape.columns.size(); ++i) {
+    const TableColumn& column = shape.columns[i];
+    for (const std::string& part : {column.name, column.type, column.definition, absl::StrCat(column.number)})
+      PutSized(&text, part);
+    for (const std::string& former : table.former[i]) PutSized(&text, former);
+    text += '\n';
   }
-  for (uint32_t key : shape.key) absl::StrAppend(&text, key, ",");
+  for (const uint32_t ordinal : table.key.ordinals) absl::StrAppend(&text, ordinal, ",");
   const Hash hash = Sha256(text);
   uint64_t value = 0;
   for (int i = 0; i < 8; ++i) value = value << 8 | hash[i];
@@ -76,15 +79,28 @@ absl::StatusOr<const DeclaredTable*> DeclaredTables::Describe(const std::shared_
   auto table = std::make_unique<DeclaredTable>();
   table->shape = shape;
   table->name = shape->name.ToString();
-  table->fingerprint = Fingerprint(*shape);
-  v1::Event declaration;
-  SetSchema(*shape, table->fingerprint, declaration.mutable_schema());
-  table->refusal = ReadSchema(declaration.SerializeAsString()).status();
   ASSAY_ASSIGN_OR_RETURN(table->newest, NewestOf(table->name));
-  if (!table->refusal.ok())
+  const auto check = [&table, &shape] {
+    v1::Event declaration;
+    SetSchema(*shape, *table, declaration.mutable_schema());
+    table->refusal = ReadSchema(declaration.SerializeAsString()).status();
+    return table->refusal.ok();
+  };
+  const auto done = [&] {
     return declared_.emplace(shape.get(), std::pair(shape, std::move(table))).first->second.second.get();
+  };
+  table->former.resize(shape->columns.size());
+  table->key.ordinals = shape->key;
+  const bool names_columns = std::all_of(shape->key.begin(), shape->key.end(),
+                                         [&](uint32_t ordinal) { return ordinal < shape->columns.size(); });
+  if (names_columns) table->key = ColumnHistory::KeyOf(*shape, table->former);
+  if (!check()) return done();
   ASSAY_ASSIGN_OR_RETURN(table->table, names_->IdOf(shape->name));
   ASSAY_RETURN_IF_ERROR(history_.Note(table->table, *shape));
+  ASSAY_ASSIGN_OR_RETURN(table->former, history_.Former(table->table, *shape));
+  table->key = ColumnHistory::KeyOf(*shape, table->former);
+  table->fingerprint = Fingerprint(*shape, *table);
+  if (!check()) return done();
   table->is_key.resize(shape->columns.size());
   for (uint32_t key : shape->key) table->is_key[key] = true;
   for (const TableColumn& column : shape->columns) {
@@ -94,7 +110,7 @@ absl::StatusOr<const DeclaredTable*> DeclaredTables::Describe(const std::shared_
   const auto policy = config_.policies.find(shape->name);
   table->moves_with =
       MovesWith(*shape, table->is_key, policy == config_.policies.end() ? TablePolicy{} : policy->second);
-  return declared_.emplace(shape.get(), std::pair(shape, std::move(table))).first->second.second.get();
+  return done();
 }
 
 absl::StatusOr<DeclaredShape*> DeclaredTables::NewestOf(const std::string& table) {
@@ -119,6 +135,7 @@ absl::StatusOr<std::shared_ptr<const TableShape>> DeclaredTables::WithDeclaredKe
     }
   }
   if (keyed.key.size() != declared->key.size()) return nullptr;
+  keyed.OrderKey();
   it->second.second = keyed.key == shape->key ? shape : std::make_shared<const TableShape>(std::move(keyed));
   return it->second.second;
 }
@@ -154,18 +171,21 @@ absl::Status DeclaredTables::Declare(const DeclaredTable& table, Sequence sequen
   return state_->Write(kShapeNote, *newest, table.name);
 }
 
-void SetSchema(const TableShape& shape, uint64_t fingerprint, v1::TableSchema* schema) {
+void SetSchema(const TableShape& shape, const DeclaredTable& table, v1::TableSchema* schema) {
   schema->set_schema_name(shape.name.schema);
   schema->set_table_name(shape.name.table);
-  for (const TableColumn& column : shape.columns) {
+  for (size_t i = 0; i < shape.columns.size(); ++i) {
+    const TableColumn& column = shape.columns[i];
     v1::TableSchema::Column* added = schema->add_columns();
     added->set_name(column.name);
     added->set_type(column.type);
     added->set_not_null(column.not_null);
     added->set_number(column.number);
+    if (!column.definition.empty()) added->set_definition(column.definition);
+    for (const std::string& former : table.former[i]) added->add_former(former);
   }
-  for (uint32_t key : shape.key) schema->add_key(key);
-  schema->set_fingerprint(fingerprint);
+  for (const uint32_t ordinal : table.key.ordinals) schema->add_key(ordinal);
+  schema->set_fingerprint(table.fingerprint);
 }
 
 }  // namespace assay

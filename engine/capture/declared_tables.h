@@ -38,6 +38,8 @@ struct DeclaredTable {
   uint64_t fingerprint = 0;       // Of the shape.
   std::vector<ColumnId> columns;  // Parallel to the shape.
   std::vector<bool> is_key;
+  ColumnHistory::Key key;
+  ColumnHistory::FormerNames former;
   std::vector<std::vector<uint32_t>> moves_with;  // Per column, the ordinals its policy writes along with it.
   absl::Status refusal;                           // INVALID_ARGUMENT: no reader would take it as it is declared.
   const DeclaredShape* newest = nullptr;          // In the chain.
@@ -90,6 +92,6 @@ class DeclaredTables {
 };
 
 // What the chain says of a table of that shape.
-void SetSchema(const TableShape& shape, uint64_t fingerprint, v1::TableSchema* schema);
+void SetSchema(const TableShape& shape, const DeclaredTable& table, v1::TableSchema* schema);
 
 }  // namespace assay

@@ -40,7 +40,7 @@ absl::StatusOr<Sequence> EventWriter::DeclareInChain(const TableShape& shape, co
   ASSAY_ASSIGN_OR_RETURN(Sequence declared, tables_->InChain(table));
   if (declared.value != 0) return declared;
   ASSAY_RETURN_IF_ERROR(NextEvent(kOfNoTable));
-  SetSchema(shape, table.fingerprint, event_.mutable_schema());
+  SetSchema(shape, table, event_.mutable_schema());
   declared = Sequence{event_.sequence()};
   ASSAY_RETURN_IF_ERROR(tables_->Declare(table, declared));
   return declared;

@@ -65,6 +65,8 @@ class EventWriter {
   // are the caller's to add, until the next call. INVALID_ARGUMENT, and nothing was begun: no reader would take it.
   absl::StatusOr<v1::RowChange*> NextRow(const TableShape& shape, const DeclaredTable& table,
                                          v1::RowChange::Operation operation, const RowKey& key);
+  // The row of the event that is held back; null: there is none.
+  const v1::RowChange* held_row() const { return holding_ && has_row_ ? &row_ : nullptr; }
   // The row under way, and what its event will be known as.
   const v1::RowChange& row() const { return row_; }
   Version version() const { return {StampThatCounts(facts_.standing, stamp_), own_, Sequence{event_.sequence()}}; }
@@ -73,7 +75,8 @@ class EventWriter {
   // True: `value` is to go into the row under way, which has that much less room from now on.
   bool TakesRoom(const TupleValue& value);
 
-  // Appends what is held back, so that the log can be asked for it: more events follow.
+  // Appends what is held back, so that the log can be asked for it. Another event must follow: an appended one ends no
+  // transaction any more.
   absl::Status Flush();
   // Appends what is held back as the transaction's last event. False: the transaction has none.
   absl::StatusOr<bool> End();

@@ -80,7 +80,7 @@ absl::Status LocalRows::Move(const RowRef& ref, const RowKey& key, RowClaim clai
   ASSAY_RETURN_IF_ERROR(RecordUnseen(ref, waiting.key, before, held, change));
   Merge(change, &held);
   if (kind == ChangeKind::kInsert) drop_untouched(&held);
-  if (held == merged) return unsettled_->Settle(ref);
+  if (held.ShowsLike(merged)) return unsettled_->Settle(ref);
   return unsettled_->NoteLocalEdit(ref, waiting, std::move(held), now_ms);
 }
 

@@ -15,16 +15,16 @@ namespace {
 
 // A key value is never NULL. A part of the key that an update left alone, and that is stored out of line, comes from
 // the `old` tuple. INVALID_ARGUMENT: the tuple has not all of the key.
-absl::StatusOr<RowKey> KeyOf(const TableShape& shape, absl::Span<const TupleValue> tuple,
+absl::StatusOr<RowKey> KeyOf(const DeclaredTable& table, absl::Span<const TupleValue> tuple,
                              absl::Span<const TupleValue> old = {}) {
   RowKey key;
-  key.reserve(shape.key.size());
-  for (uint32_t ordinal : shape.key) {
+  key.reserve(table.key.ordinals.size());
+  for (uint32_t ordinal : table.key.ordinals) {
     const bool unchanged = ordinal < tuple.size() && tuple[ordinal].kind == TupleValue::Kind::kUnchanged;
     const absl::Span<const TupleValue> from = unchanged ? old : tuple;
     if (ordinal >= from.size() || from[ordinal].kind != TupleValue::Kind::kText) {
       return absl::InvalidArgumentError(
-          absl::StrCat("a row came without a value of its key column ", shape.columns[ordinal].name));
+          absl::StrCat("a row came without a value of its key column ", table.shape->columns[ordinal].name));
     }
     key.emplace_back(from[ordinal].text);
   }
@@ -182,12 +182,12 @@ absl::Status Recorder::Row(const CaptureItem& item) {
   const DeclaredTable& table = *in_force.table;
   ASSAY_RETURN_IF_ERROR(table.refusal);
   const TableShape& shape = *table.shape;
-  ASSAY_ASSIGN_OR_RETURN(const RowKey key, KeyOf(shape, tuple, before));
+  ASSAY_ASSIGN_OR_RETURN(const RowKey key, KeyOf(table, tuple, before));
   if (in_force.key_moves)
     unrecorded_.Note(table.name, 0, "its primary key is another than that of the rows that the log has");
   if (tagged_) {
     const ChangeKind kind = update ? ChangeKind::kUpdate : has_new ? ChangeKind::kInsert : ChangeKind::kDelete;
-    if (echo_->Meant({table.table, HashKey(key)}, kind, shape, tuple)) return absl::OkStatus();
+    if (echo_->Meant(RowOf(table.table, table.key.columns, key), kind, shape, tuple)) return absl::OkStatus();
     ++counters_.false_tags;
   }
   if (!has_new) return Delete(table, tuple, key);
@@ -198,20 +198,20 @@ absl::Status Recorder::Row(const CaptureItem& item) {
   if (whole) return old_key == key ? Update(table, before, tuple, key) : MoveRow(table, before, tuple, old_key, key);
   std::vector<TupleValue> known(before.begin(), before.end());
   std::vector<std::string> texts;
-  ASSAY_RETURN_IF_ERROR(FillIn(table, {table.table, HashKey(old_key)}, &known, &texts));
+  ASSAY_RETURN_IF_ERROR(FillIn(table, RowOf(table.table, table.key.columns, old_key), &known, &texts));
   return old_key == key ? Update(table, known, tuple, key) : MoveRow(table, known, tuple, old_key, key);
 }
 
 absl::StatusOr<RowKey> Recorder::OldKey(const DeclaredTable& table, absl::Span<const TupleValue> before,
                                         const RowKey& key) {
-  absl::StatusOr<RowKey> old_key = KeyOf(*table.shape, before);
-  const auto& ordinals = table.shape->key;
+  absl::StatusOr<RowKey> old_key = KeyOf(table, before);
+  const auto& ordinals = table.key.ordinals;
   const bool untold = std::any_of(ordinals.begin(), ordinals.end(), [&](uint32_t ordinal) {
     return before[ordinal].kind == TupleValue::Kind::kUnchanged;
   });
   if (old_key.ok() || !untold) return old_key;
   // A key does not move to where a row is: the row that the log has under this key is the one that was updated.
-  const RowRef ref{table.table, HashKey(key)};
+  const RowRef ref = RowOf(table.table, table.key.columns, key);
   ASSAY_ASSIGN_OR_RETURN(const RowVersions* versions, rows_->Get(ref));
   ASSAY_ASSIGN_OR_RETURN(const bool there, local_.IsThere(ref, versions == nullptr ? RowVersions{} : *versions));
   if (there) return key;
@@ -254,7 +254,7 @@ absl::Status Recorder::Insert(const DeclaredTable& table, absl::Span<const Tuple
                               const RowKey* moved_from) {
   const TableShape& shape = *table.shape;
   ASSAY_ASSIGN_OR_RETURN(v1::RowChange * row, writer_.NextRow(shape, table, v1::RowChange::INSERT, key));
-  const RowRef ref{table.table, HashKey(key)};
+  const RowRef ref = RowOf(table.table, table.key.columns, key);
   ASSAY_ASSIGN_OR_RETURN(const RowVersions& held, local_.Held(ref));
   if (moved_from != nullptr) {
     for (const std::string& text : *moved_from) row->add_moved_from(text);
@@ -293,7 +293,7 @@ absl::Status Recorder::Update(const DeclaredTable& table, absl::Span<const Tuple
   }
   if (!any) return absl::OkStatus();  // SET x = x changes nothing that another branch could show.
   ASSAY_ASSIGN_OR_RETURN(v1::RowChange * row, writer_.NextRow(shape, table, v1::RowChange::UPDATE, key));
-  const RowRef ref{table.table, HashKey(key)};
+  const RowRef ref = RowOf(table.table, table.key.columns, key);
   ASSAY_ASSIGN_OR_RETURN(const RowVersions& held, local_.Held(ref));
   std::vector<ColumnId> touched;
   touched.reserve(shape.columns.size());
@@ -325,7 +325,7 @@ absl::Status Recorder::Update(const DeclaredTable& table, absl::Span<const Tuple
 absl::Status Recorder::Delete(const DeclaredTable& table, absl::Span<const TupleValue> tuple, const RowKey& key) {
   const TableShape& shape = *table.shape;
   ASSAY_ASSIGN_OR_RETURN(v1::RowChange * row, writer_.NextRow(shape, table, v1::RowChange::DELETE, key));
-  const RowRef ref{table.table, HashKey(key)};
+  const RowRef ref = RowOf(table.table, table.key.columns, key);
   ASSAY_ASSIGN_OR_RETURN(const RowVersions& held, local_.Held(ref));
   for (size_t i = 0; i < shape.columns.size(); ++i) {
     if (table.is_key[i]) continue;
@@ -356,18 +356,15 @@ absl::Status Recorder::Truncate(const CaptureItem& item) {
   std::sort(live.begin(), live.end(), [](const auto& a, const auto& b) {
     return std::pair(a.first.origin, a.first.sequence) < std::pair(b.first.origin, b.first.sequence);
   });
-  // A row of this very transaction may be among them, and its event is looked up in the log. Deletes follow, so it is
-  // not the last.
-  if (!live.empty()) ASSAY_RETURN_IF_ERROR(writer_.Flush());
   FoldValues values(log_, names_);
   for (const auto& [written, ref] : live) {
-    const absl::StatusOr<const ResolvedChange*> change = values.Change(written);
-    if (IsNotTold(change.status()) || (change.ok() && (*change)->schema->key.size() != table->shape->key.size())) {
+    ASSAY_ASSIGN_OR_RETURN(const std::optional<RowKey> key, KeyBehind(written, *table, &values));
+    if (!key.has_value()) {
       unrecorded_.Note(table->name, 1, "a row was truncated whose key the log does not tell");
       continue;
     }
-    ASSAY_RETURN_IF_ERROR(change.status());
-    const RowKey key((*change)->row().key().begin(), (*change)->row().key().end());
+    // The event that is held back may be one that is looked up now. A delete follows, so that it is not the last.
+    ASSAY_RETURN_IF_ERROR(writer_.Flush());
     ASSAY_ASSIGN_OR_RETURN(const RowVersions& held, local_.Held(ref));
     std::vector<std::string> texts(item.relation->columns.size());
     std::vector<TupleValue> tuple(texts.size(), TupleValue{TupleValue::Kind::kUnchanged, {}});
@@ -379,9 +376,26 @@ absl::Status Recorder::Truncate(const CaptureItem& item) {
       tuple[i].kind = value->has_value() ? TupleValue::Kind::kText : TupleValue::Kind::kNull;
       if (value->has_value()) texts[i] = **value, tuple[i].text = texts[i];
     }
-    ASSAY_RETURN_IF_ERROR(Delete(*table, tuple, key));
+    ASSAY_RETURN_IF_ERROR(Delete(*table, tuple, *key));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<RowKey>> Recorder::KeyBehind(const Version& written, const DeclaredTable& table,
+                                                          FoldValues* values) {
+  const v1::RowChange* row = writer_.held_row();
+  std::shared_ptr<const ResolvedSchema> schema;
+  if (row != nullptr && written == writer_.version()) {
+    ASSAY_ASSIGN_OR_RETURN(schema, names_->Schema(own_, Sequence{row->schema()}));
+  } else {
+    const absl::StatusOr<const ResolvedChange*> change = values->Change(written);
+    if (IsNotTold(change.status())) return std::nullopt;
+    if (!change.ok()) return change.status();
+    row = &(*change)->row();
+    schema = (*change)->schema;
+  }
+  if (schema->key_columns != table.key.columns) return std::nullopt;
+  return RowKey(row->key().begin(), row->key().end());
 }
 
 absl::Status Recorder::Attribution(absl::string_view json) {

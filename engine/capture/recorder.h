@@ -16,6 +16,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -96,6 +97,10 @@ class Recorder {
   const UnrecordedTables& unrecorded() const { return unrecorded_.tables(); }
   // The tables whose old tuples are not whole, as the stream described them last in this process.
   const std::map<std::string, ReplicaIdentity>& identities() const { return identities_; }
+  // A table of this database as its rows are recorded. Good until Load.
+  absl::StatusOr<const DeclaredTable*> Describe(const std::shared_ptr<const TableShape>& shape) {
+    return tables_.Describe(shape);
+  }
 
   // How the rows fed from now on came to be known, and what they count against others.
   void SetSource(v1::TransactionHeader::Source source, v1::RowChange::Standing standing);
@@ -115,6 +120,10 @@ class Recorder {
   absl::Status MoveRow(const DeclaredTable& table, absl::Span<const TupleValue> before,
                        absl::Span<const TupleValue> after, const RowKey& old_key, const RowKey& key);
   absl::Status Truncate(const CaptureItem& item);
+  // By which the event of that version knows its row. None: the log does not tell it, or it is of other columns than
+  // the table's key.
+  absl::StatusOr<std::optional<RowKey>> KeyBehind(const Version& written, const DeclaredTable& table,
+                                                  FoldValues* values);
   // The key of a row before its update to `key`.
   absl::StatusOr<RowKey> OldKey(const DeclaredTable& table, absl::Span<const TupleValue> before, const RowKey& key);
   // What the stream did not say of a row as it was, and the log knows. `texts` holds what is added.

@@ -298,14 +298,12 @@ absl::Status Batch::FoldRow(const StoredEvent& stored, const RowEvent& event) {
 
   key_.clear();
   for (const absl::string_view text : event.key) PutSized(&key_, text);
-  auto found = index_.find(Place(schema_->table, key_));
-  if (found == index_.end()) {
-    found = index_.insert(&rows_.emplace_back(RowRef{schema_->table, HashEncodedKey(key_)}, key_, writes_)).first;
-    if (event.kind == ChangeKind::kInsert) ++new_rows_;
-  } else {
-    bytes_ -= (*found)->ByteSize();
-  }
-  PendingRow& row = **found;
+  const auto found = index_.find(Place(*schema_, key_));
+  const bool is_new = found == index_.end();
+  if (is_new && event.kind == ChangeKind::kInsert) ++new_rows_;
+  if (!is_new) bytes_ -= (*found)->ByteSize();
+  PendingRow& row =
+      is_new ? rows_.emplace_back(RowOf(schema_->table, schema_->key_columns, key_), key_, writes_) : **found;
   const Version version{StampThatCounts(event.standing, stored.stamp), stored.origin, stored.sequence};
   if (!row.OnlyOf(stored.origin)) {
     RowClaim claim{event.kind, version, {}};
@@ -314,6 +312,7 @@ absl::Status Batch::FoldRow(const StoredEvent& stored, const RowEvent& event) {
       meetings_.push_back({&row, meeting});
   }
   row.Fold(version, event.kind, writes_, *schema_);
+  if (is_new) index_.insert(&row);
   bytes_ += row.ByteSize();
   return absl::OkStatus();
 }

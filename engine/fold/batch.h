@@ -115,12 +115,14 @@ class Batch {
   LocalState* state_;
   const SawFunction saw_;
 
-  // A row is found by its table and EncodeKey, without the cost of hashing the key for its RowRef.
+  // A row is found by its table, KeyColumns and EncodeKey, without the cost of hashing the key for its RowRef.
   struct Place {
-    Place(TableId table, absl::string_view key) : table(table), key(key) {}
-    Place(const PendingRow* row) : table(row->ref.table), key(row->key()) {}  // NOLINT: it is where the row is.
+    Place(const ResolvedSchema& schema, absl::string_view key)
+        : table(schema.table), key_columns(schema.key_columns), key(key) {}
+    Place(const PendingRow* row) : Place(row->declared(), row->key()) {}  // NOLINT: it is where the row is.
     bool operator==(const Place&) const = default;
     TableId table;
+    uint64_t key_columns;
     absl::string_view key;
   };
   struct PlaceHash {

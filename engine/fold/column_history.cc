@@ -5,6 +5,50 @@
 #include "log/annotate.h"
 
 namespace assay {
+namespace {
+
+// The newest number of the columns that had this name; 0: none had.
+uint32_t NewestNumber(const ColumnNumbers& numbers, absl::string_view name) {
+  uint32_t newest = 0;
+  for (const auto& [known, number] : numbers) newest = known == name ? number : newest;
+  return newest;
+}
+
+bool IsNamed(const ColumnNumbers& numbers, absl::string_view name) {
+  return std::any_of(numbers.begin(), numbers.end(), [name](const auto& known) { return known.first == name; });
+}
+
+bool IsKnown(const ColumnNumbers& numbers, const TableColumn& column) {
+  return std::count(numbers.begin(), numbers.end(), std::pair(column.name, column.number)) > 0;
+}
+
+// A table made anew, as by a restored dump, numbers its columns from 1 without a gap, and so some of them lower than
+// before. Where a column was dropped there is a gap for good, and one that is added has a higher number than all.
+bool IsMadeAnew(const ColumnNumbers& numbers, const TableShape& shape) {
+  uint32_t next = 0;
+  bool renumbered = false;
+  for (const TableColumn& column : shape.columns) {
+    if (column.number != ++next) return false;
+    renumbered |= !IsKnown(numbers, column) && column.number < NewestNumber(numbers, column.name);
+  }
+  return renumbered;
+}
+
+// The names of a table that was made anew, each column's under its new number.
+ColumnNumbers Renumbered(const ColumnNumbers& numbers, const TableShape& shape) {
+  ColumnNumbers renumbered;
+  for (const TableColumn& column : shape.columns) {
+    const uint32_t before = NewestNumber(numbers, column.name);
+    for (const auto& [name, number] : numbers) {
+      if (name == column.name) break;
+      if (number == before) renumbered.emplace_back(name, column.number);
+    }
+    renumbered.emplace_back(column.name, column.number);
+  }
+  return renumbered;
+}
+
+}  // namespace
 
 void ColumnHistory::Clear() {
   noted_.clear();
@@ -15,29 +59,86 @@ absl::Status ColumnHistory::Note(TableId table, const TableShape& shape) {
   std::vector<TableColumn>& noted = noted_[table];
   if (noted == shape.columns) return absl::OkStatus();
   ASSAY_ASSIGN_OR_RETURN(ColumnNumbers numbers, state_->Read(kColumnNumbersNote, table));
+  noted = shape.columns;
+  // Who made it anew compares its rows: `assay repair`.
+  if (IsMadeAnew(numbers, shape)) return state_->Write(kColumnNumbersNote, Renumbered(numbers, shape), table);
+  ColumnNulls remade;
   bool changed = false;
   for (const TableColumn& column : shape.columns) {
-    if (column.number == 0) continue;
-    uint32_t& number = numbers[column.name];
-    changed |= number != column.number;
-    number = column.number;
+    if (column.number == 0 || IsKnown(numbers, column)) continue;
+    // PostgreSQL does not hold under this name what the log has for it.
+    if (IsNamed(numbers, column.name)) {
+      ASSAY_ASSIGN_OR_RETURN(const ColumnId id, names_->ColumnIdOf(table, column.name));
+      remade[{table, id}] = HlcStamp{};
+    }
+    numbers.emplace_back(column.name, column.number);
+    changed = true;
   }
-  noted = shape.columns;
   if (!changed) return absl::OkStatus();
+  if (!remade.empty()) {
+    ASSAY_ASSIGN_OR_RETURN(const ColumnNulls before, state_->Read(kRemadeNote));
+    remade.insert(before.begin(), before.end());
+    ASSAY_RETURN_IF_ERROR(state_->Write(kRemadeNote, remade));
+  }
   return state_->Write(kColumnNumbersNote, numbers, table);
+}
+
+absl::StatusOr<std::set<ColumnId>> ColumnHistory::TakeRemade(TableId table) {
+  ASSAY_ASSIGN_OR_RETURN(ColumnNulls remade, state_->Read(kRemadeNote));
+  std::set<ColumnId> columns;
+  for (const auto& [column, _] : remade) {
+    if (column.first == table) columns.insert(column.second);
+  }
+  if (columns.empty()) return columns;
+  std::erase_if(remade, [&](const auto& each) { return each.first.first == table; });
+  ASSAY_RETURN_IF_ERROR(state_->Write(kRemadeNote, remade));
+  return columns;
 }
 
 absl::StatusOr<std::map<std::string, std::string>> ColumnHistory::RenamedHere(TableId table, const TableShape& shape) {
   ASSAY_ASSIGN_OR_RETURN(const ColumnNumbers numbers, state_->Read(kColumnNumbersNote, table));
   std::map<std::string, std::string> renamed;
-  for (const auto& [name, number] : numbers) {
-    const bool here = std::any_of(shape.columns.begin(), shape.columns.end(),
-                                  [&name = name](const TableColumn& c) { return c.name == name; });
+  for (auto at = numbers.begin(); at != numbers.end(); ++at) {
+    const auto named_so = [at](const auto& each) { return each.first == at->first; };
+    const bool is_here = std::any_of(shape.columns.begin(), shape.columns.end(),
+                                     [at](const TableColumn& column) { return column.name == at->first; });
+    // A name that nobody has was in the end that of its last column.
+    if (!is_here && std::any_of(at + 1, numbers.end(), named_so)) continue;
     for (const TableColumn& column : shape.columns) {
-      if (!here && column.number == number) renamed[name] = column.name;
+      if (column.number == at->second && column.name != at->first) renamed[at->first] = column.name;
     }
   }
   return renamed;
+}
+
+absl::StatusOr<ColumnHistory::FormerNames> ColumnHistory::Former(TableId table, const TableShape& shape) {
+  ASSAY_ASSIGN_OR_RETURN(const ColumnNumbers numbers, state_->Read(kColumnNumbersNote, table));
+  FormerNames former;
+  for (const TableColumn& column : shape.columns) {
+    uint32_t its_number = column.number;
+    for (const auto& [name, number] : numbers) {  // Dropped before it was captured: the last column of that name.
+      if (column.number == 0 && name == column.name) its_number = number;
+    }
+    std::vector<std::string>& names = former.emplace_back();
+    for (const auto& [name, number] : numbers) {
+      if (number != its_number) continue;
+      if (name == column.name) break;
+      names.push_back(name);
+    }
+  }
+  return former;
+}
+
+ColumnHistory::Key ColumnHistory::KeyOf(const TableShape& shape, const FormerNames& former) {
+  Key key{shape.key, {}, 0};
+  const auto first_name = [&](uint32_t ordinal) -> const std::string& {
+    return former[ordinal].empty() ? shape.columns[ordinal].name : former[ordinal].front();
+  };
+  std::sort(key.ordinals.begin(), key.ordinals.end(),
+            [&](uint32_t a, uint32_t b) { return first_name(a) < first_name(b); });
+  for (const uint32_t ordinal : key.ordinals) key.names.push_back(first_name(ordinal));
+  key.columns = KeyColumns(key.names);
+  return key;
 }
 
 absl::StatusOr<std::optional<Sequence>> ColumnHistory::NewestDeclared(const OriginId& origin, TableId table) {
@@ -74,7 +175,7 @@ absl::StatusOr<ColumnHistory::Fate> ColumnHistory::FateOf(const Version& version
     if (!newest.has_value() || *newest < version.sequence) return Fate{};
     ASSAY_ASSIGN_OR_RETURN(const auto declared, names_->Schema(version.origin, *newest));
     for (const v1::TableSchema::Column& column : declared->schema.columns()) {
-      columns.push_back({column.name(), column.type(), column.not_null(), false, column.number()});
+      columns.push_back({column.name(), column.type(), column.not_null(), false, column.number(), column.definition()});
     }
   }
   Fate fate{true};
@@ -83,7 +184,7 @@ absl::StatusOr<ColumnHistory::Fate> ColumnHistory::FateOf(const Version& version
     // from before numbers were recorded, which have their names to go by, and whose absence says nothing.
     if (number == 0 || column.number == 0) fate.known = false;
     if (number == 0 ? column.name != name : column.number != number) continue;
-    return Fate{true, column.name, column.type};
+    return Fate{true, column.name, column.type, column.definition};
   }
   return fate;
 }
@@ -108,6 +209,8 @@ absl::StatusOr<std::set<TableId>> ColumnHistory::TablesWithNulls() {
   ASSAY_ASSIGN_OR_RETURN(const ColumnNulls* nulls, LoadNulls());
   std::set<TableId> tables;
   for (const auto& [column, _] : *nulls) tables.insert(column.first);
+  ASSAY_ASSIGN_OR_RETURN(const ColumnNulls remade, state_->Read(kRemadeNote));
+  for (const auto& [column, _] : remade) tables.insert(column.first);
   return tables;
 }
 

@@ -3,8 +3,8 @@
 // Columns are the same everywhere by their names, and ALTER TABLE is not replicated, so for a while they have different
 // names at different branches. What tells a rename from a drop and an add is the column's number in its own database
 // (pg_attribute.attnum), which a rename keeps and nothing else ever takes again. Two memories rest on it, both of them
-// notes in the log file that anybody can do without: the numbers that names have had in this database, and each chain's
-// newest declaration of each table.
+// notes in the log file: the numbers that names have had in this database, by which a key's columns are known under
+// their first names, and each chain's newest declaration of each table.
 //
 // A third one is about NULLs that were written elsewhere to a column that is not here. They are no loss and are not
 // waited for; but should the column appear here with a default, those rows must be looked at again. Not thread-safe.
@@ -37,8 +37,21 @@ class ColumnHistory {
 
   // `shape` is a table of this database, as it is now or as it was when a captured change was made.
   absl::Status Note(TableId table, const TableShape& shape);
-  // Old names of columns that `shape`, which is how the table is now, has under another one: old name to new.
+  // Old names of columns that `shape`, which is how the table is now, has under another one: old name to new. The old
+  // name may be another column's by now.
   absl::StatusOr<std::map<std::string, std::string>> RenamedHere(TableId table, const TableShape& shape);
+  // The names that `shape`'s columns had before the present ones, oldest first.
+  using FormerNames = std::vector<std::vector<std::string>>;
+  absl::StatusOr<FormerNames> Former(TableId table, const TableShape& shape);
+  // The key of a table of this database, as the log knows it.
+  struct Key {
+    std::vector<uint32_t> ordinals;  // In the order of `names`.
+    std::vector<std::string> names;  // The columns' first ones.
+    uint64_t columns = 0;            // KeyColumns of `names`.
+  };
+  static Key KeyOf(const TableShape& shape, const FormerNames& former);
+  // Columns that are another one under their old name here than they were; they are noted no longer.
+  absl::StatusOr<std::set<ColumnId>> TakeRemade(TableId table);
 
   // Event `sequence` of `origin`, newer than any before, declares `table`.
   absl::Status NoteDeclared(const OriginId& origin, TableId table, Sequence sequence);
@@ -47,7 +60,7 @@ class ColumnHistory {
   struct Fate {
     bool known = false;
     std::optional<std::string> name;  // nullopt: dropped.
-    std::string type;
+    std::string type, definition;
   };
   // What the column that `version` was written to has become since in its writer's table. `name` and `number` (0: not
   // recorded) are those it was written under, `shape` is the table as it is here now.

@@ -46,7 +46,7 @@ absl::Status LateEvents::TakeHeader(const v1::Event& event, const OriginId& orig
 
 absl::Status LateEvents::MergeRow(const ResolvedChange& change, const OriginId& origin) {
   const RowKey key(change.row().key().begin(), change.row().key().end());
-  const RowRef ref{change.schema->table, HashKey(key)};
+  const RowRef ref = RowOf(change.schema->table, change.schema->key_columns, key);
   const RowClaim claim = ClaimOf(change, origin);
   ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, stores_.rows->Get(ref));
   const bool known = stored != nullptr;

@@ -54,6 +54,7 @@ RowVersions VersionsOf(const RowClaim& claim) {
     return versions;
   }
   versions.written = claim.version;
+  versions.whole = claim.kind == ChangeKind::kInsert;
   for (ColumnId column : claim.columns) versions.columns.Append(column, claim.version);
   return versions;
 }
@@ -61,6 +62,7 @@ RowVersions VersionsOf(const RowClaim& claim) {
 void Merge(const RowVersions& from, RowVersions* into) {
   into->written = std::max(into->written, from.written);
   into->deleted = std::max(into->deleted, from.deleted);
+  into->whole |= from.whole;
   ColumnVersions& ours = into->columns;
   const ColumnVersions& theirs = from.columns;
   size_t a = 0, b = 0;

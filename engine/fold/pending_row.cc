@@ -37,11 +37,13 @@ bool PendingRow::OnlyOf(const OriginId& origin) const {
 void PendingRow::Fold(const Version& version, ChangeKind kind, absl::Span<const Write> writes,
                       const ResolvedSchema& schema) {
   mixed_ |= !OnlyOf(version.origin);
+  if (declared_ == nullptr || version > newest()) declared_ = &schema;
   if (kind == ChangeKind::kDelete) {
     incoming_.deleted = std::max(incoming_.deleted, version);
     return;
   }
   incoming_.written = std::max(incoming_.written, version);
+  incoming_.whole |= kind == ChangeKind::kInsert;
   ColumnVersions& columns = incoming_.columns;
   if (columns.empty()) schema_ = &schema;
   if (schema_ != &schema && schemas_ == nullptr) {
@@ -68,7 +70,7 @@ PendingRow::Value PendingRow::ValueAt(size_t index) const {
   const Kind kind = texts_.KindAt(index);
   if (kind == Kind::kNone) return {};
   const ResolvedSchema& schema = schemas_ == nullptr ? *schema_ : *(*schemas_)[index];
-  return {kind, texts_.TextAt(index), &Declared(schema, incoming_.columns.ColumnAt(index), index)};
+  return {kind, texts_.TextAt(index), &Declared(schema, incoming_.columns.ColumnAt(index), index), &schema};
 }
 
 size_t PendingRow::ByteSize() const {

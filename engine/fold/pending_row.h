@@ -24,6 +24,7 @@ class PendingRow {
     Kind kind = Kind::kNone;
     absl::string_view text;
     const v1::TableSchema::Column* declared = nullptr;  // As its writer's schema has it; null with kNone.
+    const ResolvedSchema* schema = nullptr;             // That schema.
   };
   // One column of an event.
   struct Write {
@@ -45,6 +46,8 @@ class PendingRow {
   const RowVersions& incoming() const { return incoming_; }
   // The event to name when the row cannot be written.
   Version newest() const { return Newest(incoming_); }
+  // How the newest of its writers declared the table. After the first Fold.
+  const ResolvedSchema& declared() const { return *declared_; }
   // All of it is of one origin: then there is nothing to disagree about.
   bool OnlyOf(const OriginId& origin) const;
   // Of incoming().columns[index]. Valid until the next Fold.
@@ -56,7 +59,8 @@ class PendingRow {
  private:
   bool mixed_ = false;
   RowVersions incoming_;
-  PackedRow texts_;                                              // Parallel to incoming_.columns.
+  PackedRow texts_;  // Parallel to incoming_.columns.
+  const ResolvedSchema* declared_ = nullptr;
   const ResolvedSchema* schema_ = nullptr;                       // Of all columns,
   std::unique_ptr<std::vector<const ResolvedSchema*>> schemas_;  // or of each, when a row was written under several.
 };

@@ -10,12 +10,19 @@ namespace assay {
 
 absl::StatusOr<bool> AppearedColumns::MakeRowsDue(TableId table, const TableShape& shape, absl::Time now) {
   ASSAY_ASSIGN_OR_RETURN(const auto appeared, history_->TakeAppeared(table, shape));
-  for (const auto& [column, since] : appeared) ASSAY_RETURN_IF_ERROR(MakeDue(table, column, since, shape, now));
-  return !appeared.empty();
+  for (const auto& [column, since] : appeared) {
+    const auto wrote_null = [&](const Version& version) { return WroteNull(table, column, version, shape); };
+    ASSAY_RETURN_IF_ERROR(MakeDue(table, column, since, wrote_null, now));
+  }
+  ASSAY_ASSIGN_OR_RETURN(const auto remade, history_->TakeRemade(table));
+  for (const ColumnId column : remade)
+    ASSAY_RETURN_IF_ERROR(MakeDue(
+        table, column, HlcStamp{}, [](const Version&) { return true; }, now));
+  return !appeared.empty() || !remade.empty();
 }
 
-absl::Status AppearedColumns::MakeDue(TableId table, ColumnId column, HlcStamp since, const TableShape& shape,
-                                      absl::Time now) {
+absl::Status AppearedColumns::MakeDue(TableId table, ColumnId column, HlcStamp since,
+                                      absl::FunctionRef<absl::StatusOr<bool>(const Version&)> which, absl::Time now) {
   std::vector<std::pair<RowRef, RowVersions>> rows;
   ASSAY_RETURN_IF_ERROR(rows_->ForEach(table, [&](const KeyHash& key, const RowVersions& versions) {
     const Version* version = versions.Find(column);
@@ -25,8 +32,8 @@ absl::Status AppearedColumns::MakeDue(TableId table, ColumnId column, HlcStamp s
   }));
   for (auto& [ref, versions] : rows) {
     const Version version = *versions.Find(column);
-    ASSAY_ASSIGN_OR_RETURN(const bool is_null, WroteNull(table, column, version, shape));
-    if (!is_null) continue;
+    ASSAY_ASSIGN_OR_RETURN(const bool is_one, which(version));
+    if (!is_one) continue;
     ASSAY_ASSIGN_OR_RETURN(const bool was_unsettled, unsettled_->LoseColumn(ref, column));
     if (was_unsettled) continue;
     ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, values_->Change(version));

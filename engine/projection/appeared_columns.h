@@ -1,10 +1,12 @@
 // A column has come to a table here: which rows are to be looked at again.
 //
 // NULLs that other branches wrote to it before were passed over (ColumnHistory::NoteNull). The column may have come
-// with another default, so of those rows it is not known any more to hold what the log has. Not thread-safe. Every call
-// inside a LogFile transaction.
+// with another default, so of those rows it is not known any more to hold what the log has. Nor is it of any row that
+// has a value of a column which is another one by now under its old name. Not thread-safe. Every call inside a LogFile
+// transaction.
 #pragma once
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -25,8 +27,9 @@ class AppearedColumns {
   absl::StatusOr<bool> MakeRowsDue(TableId table, const TableShape& shape, absl::Time now);
 
  private:
-  // Those to which NULLs were written since `since`.
-  absl::Status MakeDue(TableId table, ColumnId column, HlcStamp since, const TableShape& shape, absl::Time now);
+  // Those whose `column` was written since `since`, by one of `which`.
+  absl::Status MakeDue(TableId table, ColumnId column, HlcStamp since,
+                       absl::FunctionRef<absl::StatusOr<bool>(const Version&)> which, absl::Time now);
   absl::StatusOr<bool> WroteNull(TableId table, ColumnId column, const Version& version, const TableShape& shape);
 
   RowVersionStore* rows_;

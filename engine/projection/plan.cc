@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/projection/row_digest.h"
+#include "engine/projection/type_fit.h"
 #include "engine/written_as.h"
 #include "log/annotate.h"
 #include "log/bytes.h"
@@ -28,6 +29,19 @@ uint32_t NumberOf(absl::Span<const uint32_t> list, std::vector<std::vector<uint3
 
 const RowVersions kNeverWritten;
 
+// A key's texts in the order that the database has its columns in.
+RowKey InOrder(const RowKey& key, const std::vector<size_t>& order) {
+  if (order.size() != key.size()) return key;  // None, or it is the key of another table.
+  RowKey ordered;
+  for (const size_t place : order) ordered.push_back(key[place]);
+  return ordered;
+}
+
+// A type, for people.
+std::string Named(absl::string_view type, absl::string_view definition) {
+  return definition.empty() ? std::string(type) : absl::StrCat(type, " (", definition, ")");
+}
+
 }  // namespace
 
 // The local table as this plan sees it.
@@ -39,14 +53,38 @@ struct ProjectionPlanner::Table {
   std::vector<ColumnId> ids;  // Of the shape's columns, by their names.
   std::vector<size_t>
       writable;  // By ColumnId: the index in the shape, of a column that is no key and not generated; or kNowhere.
-  std::map<ColumnId, size_t> renamed;  // Such columns, by the names they had here before.
+  std::map<ColumnId, size_t> renamed;  // Such columns, by the names they had here before and nobody has now.
+  std::map<ColumnId, size_t> reused;   // Such columns, by the names they had here before and another one has now.
   bool renamed_elsewhere = false;      // Some branch has renamed one of the table's columns.
+  ColumnHistory::Key key;
+  // Of each of the shape's key columns its place in `key`; empty: they are in the same order, as they mostly are.
+  KeyOrder key_order;
+  // Whether the declaration that was asked about last names former names of columns.
+  const ResolvedSchema* asked = nullptr;
+  bool has_former = false;
+  // Declarations whose rows are found here by their keys, and of the others why not.
+  std::map<const ResolvedSchema*, std::string> key_refusals;
   // Where in the plan the writes of one operation and column list are collected.
   absl::flat_hash_map<std::string, size_t> groups;
 
   std::optional<size_t> Writable(ColumnId column) const {
     if (column.value >= writable.size() || writable[column.value] == kNowhere) return std::nullopt;
     return writable[column.value];
+  }
+  bool HasFormer(const ResolvedSchema& schema) {
+    if (std::exchange(asked, &schema) != &schema) {
+      const auto& columns = schema.schema.columns();
+      has_former =
+          std::any_of(columns.begin(), columns.end(), [](const auto& column) { return column.former_size() > 0; });
+    }
+    return has_former;
+  }
+  // A column has that name here, or has had it.
+  bool Knows(absl::string_view name, const TableNames& names, TableId table) const {
+    const auto named = [name](const TableColumn& column) { return column.name == name; };
+    const auto was_named = [&](const auto& column) { return names.ColumnNameOf(table, column.first) == name; };
+    return std::any_of(shape->columns.begin(), shape->columns.end(), named) ||
+           std::any_of(renamed.begin(), renamed.end(), was_named);
   }
   // The column of that name that can be written.
   std::optional<size_t> Writable(absl::string_view name) const {
@@ -112,6 +150,8 @@ struct ProjectionPlanner::PlannedRow {
   // them wins.
   absl::InlinedVector<size_t, 32> winners;
   std::vector<size_t> not_here;
+  // Likewise, those whose values wait for another reason, with it. A new row is not made without them.
+  std::vector<std::pair<size_t, std::string>> waiting;
   absl::InlinedVector<Written, 16> written;
   std::list<std::string> from_log;  // What their texts point into, when the batch has not got them.
 };
@@ -124,7 +164,8 @@ absl::StatusOr<ReadRequest> ProjectionPlanner::Request(const std::vector<TargetR
     }
     if (!targets[i].read) continue;
     ASSAY_ASSIGN_OR_RETURN(RowKey key, DecodeKey(targets[i].key()));
-    request.tables.back().keys.push_back(std::move(key));
+    const auto order = key_orders_.find(targets[i].ref.table);
+    request.tables.back().keys.push_back(order == key_orders_.end() ? std::move(key) : InOrder(key, order->second));
   }
   return request;
 }
@@ -136,27 +177,9 @@ absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetR
   for (const ReadReply::Table& read : reply.tables) {
     if (target >= targets.size()) break;
     const TableId id = targets[target].ref.table;
-    Table table;
-    table.refusal = read.refusal;
-    if (read.shape.has_value()) {
-      table.shape = &*read.shape;
-      for (size_t i = 0; i < read.shape->columns.size(); ++i) {
-        ASSAY_ASSIGN_OR_RETURN(const ColumnId column, names_->ColumnIdOf(id, read.shape->columns[i].name));
-        table.ids.push_back(column);
-        const bool is_key = std::count(read.shape->key.begin(), read.shape->key.end(), i) > 0;
-        if (is_key || read.shape->columns[i].generated) continue;
-        if (table.writable.size() <= column.value) table.writable.resize(column.value + 1, Table::kNowhere);
-        table.writable[column.value] = i;
-      }
-      ASSAY_ASSIGN_OR_RETURN(const auto renamed, history_->RenamedHere(id, *read.shape));
-      for (const auto& [before, now] : renamed) {
-        const std::optional<size_t> index = table.Writable(now);
-        if (!index.has_value()) continue;
-        ASSAY_ASSIGN_OR_RETURN(const ColumnId column, names_->ColumnIdOf(id, before));
-        table.renamed[column] = *index;
-      }
-      ASSAY_ASSIGN_OR_RETURN(table.renamed_elsewhere, history_->RenamedElsewhere(id));
-    }
+    ASSAY_ASSIGN_OR_RETURN(Table table, Describe(id, read));
+    if (table.shape != nullptr && std::exchange(key_orders_[id], table.key_order) != table.key_order)
+      plan.outdated = true;  // Other rows were read than were meant.
     static const ReadReply::Row kNoRow;
     for (size_t row = 0; target < targets.size() && targets[target].ref.table == id; ++target) {
       const bool was_read = targets[target].read && row < read.rows.size();
@@ -172,6 +195,73 @@ absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetR
   return plan;
 }
 
+absl::StatusOr<ProjectionPlanner::Table> ProjectionPlanner::Describe(TableId id, const ReadReply::Table& read) {
+  Table table;
+  table.refusal = read.refusal;
+  if (!read.shape.has_value()) return table;
+  table.shape = &*read.shape;
+  for (size_t i = 0; i < read.shape->columns.size(); ++i) {
+    ASSAY_ASSIGN_OR_RETURN(const ColumnId column, names_->ColumnIdOf(id, read.shape->columns[i].name));
+    table.ids.push_back(column);
+    const bool is_key = std::count(read.shape->key.begin(), read.shape->key.end(), i) > 0;
+    if (is_key || read.shape->columns[i].generated) continue;
+    if (table.writable.size() <= column.value) table.writable.resize(column.value + 1, Table::kNowhere);
+    table.writable[column.value] = i;
+  }
+  ASSAY_ASSIGN_OR_RETURN(const auto renamed, history_->RenamedHere(id, *read.shape));
+  for (const auto& [before, now] : renamed) {
+    const std::optional<size_t> index = table.Writable(now);
+    if (!index.has_value()) continue;
+    ASSAY_ASSIGN_OR_RETURN(const ColumnId column, names_->ColumnIdOf(id, before));
+    const bool is_here = std::any_of(read.shape->columns.begin(), read.shape->columns.end(),
+                                     [&name = before](const TableColumn& each) { return each.name == name; });
+    (is_here ? table.reused : table.renamed)[column] = *index;
+  }
+  ASSAY_ASSIGN_OR_RETURN(table.renamed_elsewhere, history_->RenamedElsewhere(id));
+  ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::FormerNames former, history_->Former(id, *read.shape));
+  table.key = ColumnHistory::KeyOf(*read.shape, former);
+  if (table.key.ordinals == read.shape->key) return table;
+  for (const uint32_t ordinal : read.shape->key) {
+    const auto at = std::find(table.key.ordinals.begin(), table.key.ordinals.end(), ordinal);
+    table.key_order.push_back(static_cast<size_t>(at - table.key.ordinals.begin()));
+  }
+  return table;
+}
+
+absl::StatusOr<std::string> ProjectionPlanner::KeyRefusal(const TargetRow& target, const RowVersions& merged,
+                                                          Table& table) {
+  const ResolvedSchema* there = nullptr;
+  if (target.pending != nullptr) {
+    there = &target.pending->declared();
+  } else {
+    if (Newest(merged).IsNone()) return std::string();
+    const absl::StatusOr<const ResolvedChange*> change = values_->Change(Newest(merged));
+    if (absl::IsPermissionDenied(change.status())) return std::string();  // Masked here: nothing will be written.
+    if (!change.ok()) return change.status();
+    there = (*change)->schema.get();  // The schema stays cached.
+  }
+  const auto [known, is_new] = table.key_refusals.try_emplace(there);
+  if (!is_new) return known->second;
+  std::vector<std::string> here, its_own;
+  for (const uint32_t ordinal : table.key.ordinals) here.push_back(table.shape->columns[ordinal].name);
+  for (const uint32_t ordinal : there->key) its_own.push_back(there->schema.columns(static_cast<int>(ordinal)).name());
+  std::string& refusal = known->second;
+  if (there->key_columns != table.key.columns) {
+    refusal = absl::StrCat("the primary key of table ", table.shape->name.ToString(), " is (",
+                           absl::StrJoin(its_own, ", "), ") there and (", absl::StrJoin(here, ", "), ") here");
+    return refusal;
+  }
+  for (size_t i = 0; i < here.size(); ++i) {
+    const v1::TableSchema::Column& theirs = there->schema.columns(static_cast<int>(there->key[i]));
+    const TableColumn& ours = table.shape->columns[table.key.ordinals[i]];
+    if (IsSameKeyType({theirs.type(), theirs.definition()}, {ours.type, ours.definition})) continue;
+    refusal = absl::StrCat("key column ", here[i], " of table ", table.shape->name.ToString(), " is ",
+                           Named(theirs.type(), theirs.definition()), " there and ", Named(ours.type, ours.definition),
+                           " here, where the same text may be another row");
+  }
+  return refusal;
+}
+
 absl::StatusOr<bool> ProjectionPlanner::DesiredValue(const TargetRow& target, const ColumnVersion& column,
                                                      Desired* desired) {
   if (target.pending != nullptr) {
@@ -182,8 +272,8 @@ absl::StatusOr<bool> ProjectionPlanner::DesiredValue(const TargetRow& target, co
       if (value.kind == PendingRow::Kind::kNone) return false;
       desired->is_null = value.kind == PendingRow::Kind::kNull;
       desired->text = value.text;
-      desired->type = value.declared->type();
-      desired->number = value.declared->number();
+      desired->declared = value.declared;
+      desired->schema = value.schema;
       desired->pending = at;
       return true;
     }
@@ -199,13 +289,10 @@ absl::StatusOr<bool> ProjectionPlanner::DesiredValue(const TargetRow& target, co
   desired->pending = Desired::kFromLog;
   desired->from_log = std::move(*text).value_or("");
   desired->text = desired->from_log;
-  desired->type = {};
-  desired->number = 0;
-  for (const v1::TableSchema::Column& declared : (*change)->schema->schema.columns()) {
-    if (declared.name() != names_->ColumnNameOf(target.ref.table, column.column)) continue;
-    desired->type = declared.type();  // The schema stays cached.
-    desired->number = declared.number();
-  }
+  desired->schema = (*change)->schema.get();  // The schema stays cached.
+  const auto at = std::find(desired->schema->columns.begin(), desired->schema->columns.end(), column.column);
+  ASSAY_CHECK(at != desired->schema->columns.end());  // It has a value.
+  desired->declared = &desired->schema->schema.columns(static_cast<int>(at - desired->schema->columns.begin()));
   return true;
 }
 
@@ -225,8 +312,8 @@ absl::StatusOr<ProjectionPlanner::Place> ProjectionPlanner::PlaceOf(const Target
   Desired desired;
   ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(target, column, &desired));
   if (!is_known) return Place{Place::Kind::kNowhere};
-  ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate,
-                         history_->FateOf(column.version, target.ref.table, name, desired.number, *table.shape));
+  ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate, history_->FateOf(column.version, target.ref.table, name,
+                                                                          desired.declared->number(), *table.shape));
   if (!fate.known) return Place{Place::Kind::kMissing};
   if (!fate.name.has_value()) return Place{Place::Kind::kNowhere};
   const std::optional<size_t> index = table.Writable(*fate.name);
@@ -252,15 +339,15 @@ absl::Status ProjectionPlanner::AddWrite(const TargetRow& target, Table& table, 
   }
   TableWrites& writes = plan->writes[group->second];
   absl::InlinedVector<uint32_t, 32> order;
-  const bool pending =
-      target.pending != nullptr && std::all_of(written.begin(), written.end(),
-                                               [](const Written& each) { return each.pending != Desired::kFromLog; });
+  const bool pending = target.pending != nullptr && table.key_order.empty() &&
+                       std::all_of(written.begin(), written.end(),
+                                   [](const Written& each) { return each.pending != Desired::kFromLog; });
   if (pending) {
     for (const Written& each : written) order.push_back(static_cast<uint32_t>(each.pending));
     writes.rows.push_back({operation, xmin, target.pending->texts(), NumberOf(order, &writes.orders)});
   } else {
-    ASSAY_RETURN_IF_ERROR(DecodeKey(target.key()).status());  // It may have come from the disk.
-    PackedRow row(target.key());
+    ASSAY_ASSIGN_OR_RETURN(const RowKey key, DecodeKey(target.key()));  // It may have come from the disk.
+    PackedRow row(EncodeKey(InOrder(key, table.key_order)));
     for (const Written& each : written) {
       order.push_back(static_cast<uint32_t>(order.size()));
       row.Add(each.text);
@@ -293,25 +380,44 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersio
     row.Refuse(it->second.sqlstate, it->second.cause);
   } else if (table.shape == nullptr) {
     row.Refuse("42P01", table.refusal);
-  } else if (merged->IsLive()) {
-    return PlanLiveRow(row, plan);
-  } else if (read.exists) {
-    intent.write = IntentRow::Write::kDelete;
-    return AddWrite(target, table, RowWrite::Operation::kDelete, {}, read.xmin, plan);
   } else {
-    // Nothing can stand guard over a row that is not there: what was read is true of the versions of that moment, and
-    // the echo compares with those.
-    intent.versions = target.versions_at_read;
-    plan->outdated |= row.IsToBeThere();
+    ASSAY_ASSIGN_OR_RETURN(const std::string key_refusal, KeyRefusal(target, *merged, table));
+    if (key_refusal.empty()) return PlanFoundRow(row, plan);
+    row.Refuse("42P16", key_refusal);
   }
   return absl::OkStatus();
 }
 
+absl::Status ProjectionPlanner::PlanFoundRow(PlannedRow& row, ProjectionPlan* plan) {
+  if (row.merged.IsLive()) {
+    return PlanLiveRow(row, plan);
+  } else if (row.read.exists) {
+    row.intent.write = IntentRow::Write::kDelete;
+    return AddWrite(row.target, row.table, RowWrite::Operation::kDelete, {}, row.read.xmin, plan);
+  }
+  // Nothing can stand guard over a row that is not there: what was read is true of the versions of that moment, and the
+  // echo compares with those.
+  row.intent.versions = row.target.versions_at_read;
+  plan->outdated |= row.IsToBeThere();
+  return absl::OkStatus();
+}
+
 absl::Status ProjectionPlanner::PlanLiveRow(PlannedRow& row, ProjectionPlan* plan) {
+  const bool exists = row.read.exists;
+  if (!exists && !row.merged.whole) {
+    row.Refuse("02000", absl::StrCat("the beginning of this row of table ", row.table.shape->name.ToString(),
+                                     " is not known to this branch: only what was changed of it later has come, and "
+                                     "no row is made of that"));
+    return absl::OkStatus();
+  }
   ASSAY_RETURN_IF_ERROR(ChoosePlaces(row));
   ASSAY_RETURN_IF_ERROR(ChooseValues(row, plan));
   ASSAY_RETURN_IF_ERROR(NameWhatIsMissing(row));
-  const bool exists = row.read.exists;
+  if (!exists && !row.waiting.empty()) {  // NULL is what nobody meant.
+    row.intent.MutableRemark().missing.clear();
+    row.intent.refused = true;
+    return absl::OkStatus();
+  }
   if (exists && row.written.empty()) {
     return AddWrite(row.target, row.table, RowWrite::Operation::kKeep, {}, row.read.xmin, plan);
   }
@@ -321,13 +427,27 @@ absl::Status ProjectionPlanner::PlanLiveRow(PlannedRow& row, ProjectionPlan* pla
                   row.written, row.read.xmin, plan);
 }
 
+// A name may be another column's here than it was: then a value goes to the column that it was the name of, unless its
+// writer has both, too.
+absl::StatusOr<size_t> ProjectionPlanner::PlaceOfReused(const PlannedRow& row, const ColumnVersion& column,
+                                                        size_t local) {
+  const auto reused = row.table.reused.find(column.column);
+  if (reused == row.table.reused.end()) return local;
+  Desired desired;
+  ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(row.target, column, &desired));
+  if (!is_known) return local;
+  const bool has_both =
+      std::count(desired.schema->columns.begin(), desired.schema->columns.end(), row.table.ids[reused->second]) > 0;
+  return has_both ? local : reused->second;
+}
+
 absl::Status ProjectionPlanner::ChoosePlaces(PlannedRow& row) {
   row.winners.assign(row.table.shape->columns.size(), PlannedRow::kNone);
   for (size_t i = 0; i < row.merged.columns.size(); ++i) {
     const ColumnVersion column = row.merged.columns[i];
     Place place{Place::Kind::kHere};
     if (const std::optional<size_t> local = row.table.Writable(column.column); local.has_value()) {
-      place.index = *local;
+      ASSAY_ASSIGN_OR_RETURN(place.index, PlaceOfReused(row, column, *local));
     } else {
       ASSAY_ASSIGN_OR_RETURN(place, PlaceOf(row.target, row.table, column, row.IsHeld(column)));
     }
@@ -349,35 +469,57 @@ absl::Status ProjectionPlanner::ChooseValues(PlannedRow& row, ProjectionPlan* pl
     if (row.IsHeld(column)) continue;
     ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(row.target, column, &desired));
     if (!is_known) continue;
+    const TableColumn& local = row.table.shape->columns[index];
+    std::string why;
+    ASSAY_ASSIGN_OR_RETURN(const Fit fit, FitOf(row, column, desired, local, &why));
+    if (fit == Fit::kWaits) row.waiting.push_back({row.winners[index], std::move(why)});
+    if (fit == Fit::kWaits || fit == Fit::kNowhere) continue;
     if (row.read.exists && index < row.read.values.size() && row.read.values[index].has_value() != desired.is_null &&
         (desired.is_null || *row.read.values[index] == desired.text)) {
       continue;
     }
-    const TableColumn& local = row.table.shape->columns[index];
-    const bool same_type = desired.type.empty() || desired.type == local.type;
-    bool checked = !same_type;
-    if (checked) {
-      // Once its writer's column has the type it has here, the value was converted there, too.
-      ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate,
-                             history_->FateOf(column.version, row.target.ref.table,
-                                              names_->ColumnNameOf(row.target.ref.table, column.column), desired.number,
-                                              *row.table.shape));
-      checked = !fate.known || fate.type != local.type;
-    }
     if (desired.pending == Desired::kFromLog) desired.text = row.from_log.emplace_back(std::move(desired.from_log));
-    Written& written = row.written.emplace_back(Written{index, desired.pending, std::nullopt,
-                                                        same_type ? absl::string_view()
-                                                        : checked ? desired.type
-                                                                  : kConvertedWhereItWasWritten});
+    absl::string_view written_as;
+    if (fit == Fit::kConverted)
+      written_as = kConvertedWhereItWasWritten;
+    else if (!desired.is_null && desired.declared->type() != local.type)
+      written_as = desired.declared->type();
+    Written& written = row.written.emplace_back(Written{index, desired.pending, std::nullopt, written_as});
     if (!desired.is_null) written.text = desired.text;
-    if (same_type) {
-      hash.Add(local.name, written.text);
-      hashed.push_back(row.table.ids[index].value);
-    }
+    if (fit == Fit::kConverted) continue;
+    hash.Add(local.name, written.text);
+    hashed.push_back(row.table.ids[index].value);
   }
   row.intent.columns = NumberOf(hashed, &plan->columns);
   row.intent.values = hash.Finish();
   return absl::OkStatus();
+}
+
+absl::StatusOr<ProjectionPlanner::Fit> ProjectionPlanner::FitOf(const PlannedRow& row, const ColumnVersion& column,
+                                                                const Desired& desired, const TableColumn& local,
+                                                                std::string* why) {
+  const v1::TableSchema::Column& written = *desired.declared;
+  const TableId table = row.target.ref.table;
+  // Its writer's former column of that name has another one there. While that one is not here, this is it.
+  const bool may_be_another = local.name == written.name() && row.table.HasFormer(*desired.schema);
+  for (const v1::TableSchema::Column& other : desired.schema->schema.columns()) {
+    if (!may_be_another) break;
+    const bool was_named_so =
+        &other != &written && std::count(other.former().begin(), other.former().end(), written.name()) > 0;
+    if (!was_named_so || row.table.Knows(other.name(), *names_, table)) continue;
+    *why = absl::StrCat("column ", written.name(), " is another one there by now: the one that is here is called ",
+                        other.name(), " there");
+    return Fit::kWaits;
+  }
+  const TypeText from{written.type(), written.definition()}, to{local.type, local.definition};
+  if (desired.is_null || from == to || IsWidening(from, to)) return Fit::kFits;
+  ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate,
+                         history_->FateOf(column.version, table, written.name(), written.number(), *row.table.shape));
+  if (fate.known && !fate.name.has_value()) return Fit::kNowhere;
+  if (fate.known && TypeText{fate.type, fate.definition} == to) return Fit::kConverted;
+  *why = absl::StrCat("column ", local.name, " was written as ", Named(from.type, from.definition), " and is ",
+                      Named(to.type, to.definition), " here");
+  return Fit::kWaits;
 }
 
 absl::Status ProjectionPlanner::NameWhatIsMissing(PlannedRow& row) {
@@ -396,11 +538,20 @@ absl::Status ProjectionPlanner::NameWhatIsMissing(PlannedRow& row) {
     missing.push_back(names_->ColumnNameOf(table, column.column));
     row.intent.MutableRemark().missing.push_back(column.column.value);
   }
-  if (missing.empty()) return absl::OkStatus();
+  for (const auto& [i, _] : row.waiting)
+    row.intent.MutableRemark().missing.push_back(row.merged.columns[i].column.value);
+  if (missing.empty() && row.waiting.empty()) return absl::OkStatus();
   IntentRow::Remark& remark = row.Name();
-  remark.sqlstate = "42703";
-  remark.cause = absl::StrCat("table ", row.table.shape->name.ToString(), " has no column ",
-                              absl::StrJoin(missing, ", "), " here; it is written by itself once the column is added");
+  remark.sqlstate = missing.empty() ? "42804" : "42703";
+  std::vector<std::string> causes;
+  if (!missing.empty()) {
+    causes.push_back(absl::StrCat("table ", row.table.shape->name.ToString(), " has no column ",
+                                  absl::StrJoin(missing, ", "),
+                                  " here; it is written by itself once the column is added"));
+  }
+  for (const auto& [_, why] : row.waiting)
+    causes.push_back(absl::StrCat(why, "; it is written by itself once they are the same"));
+  remark.cause = absl::StrJoin(causes, "; ");
   return absl::OkStatus();
 }
 

@@ -76,14 +76,18 @@ class ProjectionPlanner {
                                       const std::map<RowRef, Refusal>& refused, VersionsOf versions);
 
  private:
+  // The place in the log's key of each column of the database's, which are ordered by their present names. Empty: the
+  // same, as mostly.
+  using KeyOrder = std::vector<size_t>;
   struct Table;
   struct Desired {
     bool is_null = false;
     absl::string_view text;
-    absl::string_view type;  // As its writer has it; empty when that is not known.
-    uint32_t number = 0;     // TableColumn::number, at its writer.
-    size_t pending = 0;      // Index in the pending row's texts; kFromLog when it has not got it.
-    std::string from_log;    // What `text` points into then.
+    // As its writer has the column, in the schema that the value was written under.
+    const v1::TableSchema::Column* declared = nullptr;
+    const ResolvedSchema* schema = nullptr;
+    size_t pending = 0;    // Index in the pending row's texts; kFromLog when it has not got it.
+    std::string from_log;  // What `text` points into then.
     static constexpr size_t kFromLog = SIZE_MAX;
   };
   // Where the value of a column is to go.
@@ -99,9 +103,25 @@ class ProjectionPlanner {
   struct PlannedRow;
   absl::Status PlanRow(const TargetRow& target, const RowVersions* stored, Table& table, const ReadReply::Row& read,
                        const std::map<RowRef, Refusal>& refused, ProjectionPlan* plan);
+  absl::StatusOr<Table> Describe(TableId id, const ReadReply::Table& read);
+  // Why the row that `target` is about cannot be found here by its key; empty: it can.
+  absl::StatusOr<std::string> KeyRefusal(const TargetRow& target, const RowVersions& merged, Table& table);
+  absl::Status PlanFoundRow(PlannedRow& row, ProjectionPlan* plan);
   absl::Status PlanLiveRow(PlannedRow& row, ProjectionPlan* plan);
   absl::Status ChoosePlaces(PlannedRow& row);
+  absl::StatusOr<size_t> PlaceOfReused(const PlannedRow& row, const ColumnVersion& column, size_t local);
   absl::Status ChooseValues(PlannedRow& row, ProjectionPlan* plan);
+  // What becomes of a value whose column has the place `local`.
+  enum class Fit : uint8_t {
+    kFits,
+    // Its writer's column has the type that is here by now. What PostgreSQL makes of it is compared when it is written
+    // (1.5 may be 1.50), and not in the echo.
+    kConverted,
+    kWaits,    // It means something else, or nothing, in the column as it is here. `why`, for people.
+    kNowhere,  // Whoever wrote it has dropped its column since.
+  };
+  absl::StatusOr<Fit> FitOf(const PlannedRow& row, const ColumnVersion& column, const Desired& desired,
+                            const TableColumn& local, std::string* why);
   absl::Status NameWhatIsMissing(PlannedRow& row);
   // False: there is nothing that this branch could write. `desired` must stay where it is.
   absl::StatusOr<bool> DesiredValue(const TargetRow& target, const ColumnVersion& column, Desired* desired);
@@ -120,6 +140,8 @@ class ProjectionPlanner {
   TableNames* names_;
   FoldValues* values_;
   ColumnHistory* history_;
+  // Of tables as they were last planned.
+  std::map<TableId, KeyOrder> key_orders_;
 };
 
 }  // namespace assay

@@ -67,7 +67,7 @@ absl::Status FoldIndex::Fold(const ResolvedChange& change, const OriginId& origi
   empty_ = false;
   const v1::RowChange& row = change.row();
   const RowKey key(row.key().begin(), row.key().end());
-  ASSAY_ASSIGN_OR_RETURN(Entry * entry, Load({change.schema->table, HashKey(key)}));
+  ASSAY_ASSIGN_OR_RETURN(Entry * entry, Load(RowOf(change.schema->table, change.schema->key_columns, key)));
   const RowClaim claim = ClaimOf(change, origin);
   newest_ = std::max(newest_, claim.version.stamp);
   RowVersions merged = entry->versions;

@@ -107,8 +107,8 @@ absl::Status RowRepair::Absent(const RowRef& ref, const FoldIndex::Entry& entry)
   ASSAY_ASSIGN_OR_RETURN(const bool held, held_(ref, std::nullopt, written));
   ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, values().Change(written));
   const RowKey key(change->row().key().begin(), change->row().key().end());
-  if (key.size() != shape().key.size())
-    return absl::OkStatus();  // Of a table of another form than ours: it cannot be here.
+  // Of a table with another key than ours: it cannot be here.
+  if (change->schema->key_columns != this->key().columns) return absl::OkStatus();
   if (!held) {
     ++report_.absent;
     List(key, "", std::nullopt, "present", "not here: written again");
@@ -120,7 +120,7 @@ absl::Status RowRepair::Absent(const RowRef& ref, const FoldIndex::Entry& entry)
   item.kind = CaptureItem::Kind::kDelete;
   std::vector<std::string> texts(shape().columns.size());
   item.old_tuple.assign(texts.size(), {TupleValue::Kind::kUnchanged, {}});
-  for (size_t i = 0; i < key.size(); ++i) item.old_tuple[shape().key[i]] = {TupleValue::Kind::kText, key[i]};
+  for (size_t i = 0; i < key.size(); ++i) item.old_tuple[this->key().ordinals[i]] = {TupleValue::Kind::kText, key[i]};
   for (size_t i = 0; i < texts.size(); ++i) {
     const Version* version = IsKey(i) ? nullptr : entry.versions.Find(ColumnAt(i));
     if (version == nullptr) continue;
@@ -152,7 +152,7 @@ absl::Status RowRepair::LookForOlderValues() {
       ASSAY_RETURN_IF_ERROR(change.status());
       if (!change->event.has_row()) continue;
       const RowKey key(change->row().key().begin(), change->row().key().end());
-      const auto doubts = doubts_.find({change->schema->table, HashKey(key)});
+      const auto doubts = doubts_.find(RowOf(change->schema->table, change->schema->key_columns, key));
       if (doubts == doubts_.end()) continue;
       for (int i = 0; i < change->row().columns_size(); ++i) {
         const v1::ColumnChange& column = change->row().columns(i);

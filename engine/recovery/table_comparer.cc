@@ -24,6 +24,8 @@ void TableComparer::Begin(Pass pass, Lsn at, int64_t time_us) {
 absl::Status TableComparer::BeginTable(std::shared_ptr<const TableShape> shape) {
   shape_ = std::move(shape);
   ASSAY_ASSIGN_OR_RETURN(table_, parts_.names->IdOf(shape_->name));
+  ASSAY_ASSIGN_OR_RETURN(const DeclaredTable* declared, parts_.recorder->Describe(shape_));
+  key_ = declared->key;
   columns_.clear();
   is_key_.assign(shape_->columns.size(), false);
   for (uint32_t key : shape_->key) is_key_[key] = true;
@@ -37,8 +39,8 @@ absl::Status TableComparer::BeginTable(std::shared_ptr<const TableShape> shape) 
 absl::Status TableComparer::Row(absl::Span<const TupleValue> tuple) {
   ASSAY_CHECK(tuple.size() == columns_.size());
   RowKey key;
-  for (uint32_t ordinal : shape_->key) key.emplace_back(tuple[ordinal].text);
-  const RowRef ref{table_, HashKey(key)};
+  for (uint32_t ordinal : key_.ordinals) key.emplace_back(tuple[ordinal].text);
+  const RowRef ref = RowOf(table_, key_.columns, key);
   ASSAY_ASSIGN_OR_RETURN(const FoldIndex::Entry* entry, fold_->Find(ref));
   return Compared({ref, key, entry, CompareRow(entry, columns_, is_key_, tuple), tuple});
 }

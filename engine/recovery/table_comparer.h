@@ -88,6 +88,7 @@ class TableComparer {
   FoldValues& values() { return values_; }
   const TableShape& shape() const { return *shape_; }
   TableId table() const { return table_; }
+  const ColumnHistory::Key& key() const { return key_; }
   // Of column `ordinal` of the table.
   ColumnId ColumnAt(uint32_t ordinal) const { return columns_[ordinal]; }
   bool IsKey(uint32_t ordinal) const { return is_key_[ordinal]; }
@@ -115,6 +116,7 @@ class TableComparer {
   int64_t time_us_ = 0;
   std::shared_ptr<const TableShape> shape_;
   TableId table_;
+  ColumnHistory::Key key_;
   std::vector<ColumnId> columns_;
   std::vector<bool> is_key_;
 };

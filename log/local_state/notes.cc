@@ -164,10 +164,11 @@ std::string EncodeNote(const ColumnNumbers& value) {
 }
 
 bool DecodeNote(absl::string_view bytes, ColumnNumbers* value) {
-  const auto texts = Texts(bytes, 2);
+  auto texts = Texts(bytes, 2);
   if (!texts.has_value()) return false;
   for (size_t i = 0; i < texts->size(); i += 2) {
-    if (!absl::SimpleAtoi((*texts)[i + 1], &(*value)[(*texts)[i]])) return false;
+    auto& [name, number] = value->emplace_back(std::move((*texts)[i]), 0);
+    if (!absl::SimpleAtoi((*texts)[i + 1], &number)) return false;
   }
   return true;
 }

@@ -102,8 +102,9 @@ struct DeclaredShape {
   bool operator==(const DeclaredShape&) const = default;
 };
 
-// The number (pg_attribute.attnum) that each name of a column has had in this database, the newest.
-using ColumnNumbers = std::map<std::string, uint32_t>;
+// The names that a table's columns have had in this database, each with the column's number (pg_attribute.attnum), in
+// the order in which they were first seen. A name may have been another column's before.
+using ColumnNumbers = std::vector<std::pair<std::string, uint32_t>>;
 // Columns that are not here and to which NULLs were written elsewhere, each with the oldest such stamp.
 using ColumnNulls = std::map<std::pair<TableId, ColumnId>, HlcStamp>;
 
@@ -142,6 +143,8 @@ inline constexpr Note<Sequence, OriginId, TableId> kDeclaredNote{"declared", "de
 inline constexpr Note<bool, TableId> kRenamesNote{"renames", "renamed columns"};
 // By ColumnHistory.
 inline constexpr Note<ColumnNulls> kNullsNote{"nulls", "columns that are not here"};
+// By ColumnHistory: columns whose name has another number here than before; the stamps are 0.
+inline constexpr Note<ColumnNulls> kRemadeNote{"remade", "columns made anew"};
 // By Engine when capture starts, and by repair.
 inline constexpr Note<KnownServer> kServerNote{"server", "its PostgreSQL"};
 // By repair: the RestoreStateName that is being mended; empty: none.
@@ -157,11 +160,11 @@ inline constexpr Note<std::set<std::string>> kEnrolledTablesNote{"enrolled_table
 
 // Every one of them.
 inline constexpr absl::string_view kNoteNames[] = {
-    kOwnOriginNote.name,  kClockNote.name,       kClockAheadNote.name,    kCapturedNote.name,
-    kWithheldNote.name,   kUnrecordedNote.name,  kUnreadableNote.name,    kShapeNote.name,
-    kBatchAskedNote.name, kBatchLandedNote.name, kColumnNumbersNote.name, kDeclaredNote.name,
-    kRenamesNote.name,    kNullsNote.name,       kServerNote.name,        kRepairNote.name,
-    kSessionsNote.name,   kRefusalNote.name,     kEnrolmentNote.name,     kEnrolledTablesNote.name};
+    kOwnOriginNote.name,     kClockNote.name,      kClockAheadNote.name, kCapturedNote.name,   kWithheldNote.name,
+    kUnrecordedNote.name,    kUnreadableNote.name, kShapeNote.name,      kBatchAskedNote.name, kBatchLandedNote.name,
+    kColumnNumbersNote.name, kDeclaredNote.name,   kRenamesNote.name,    kNullsNote.name,      kRemadeNote.name,
+    kServerNote.name,        kRepairNote.name,     kSessionsNote.name,   kRefusalNote.name,    kEnrolmentNote.name,
+    kEnrolledTablesNote.name};
 
 // ---- Their bytes ----
 

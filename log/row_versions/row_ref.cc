@@ -26,6 +26,16 @@ absl::StatusOr<std::vector<std::string>> DecodeKey(absl::string_view bytes) {
 
 KeyHash HashKey(absl::Span<const std::string> key) { return HashEncodedKey(EncodeKey(key)); }
 
+RowRef RowOf(TableId table, uint64_t key_columns, absl::string_view encoded_key) {
+  RowRef row{table, HashEncodedKey(encoded_key)};
+  for (size_t i = 0; i < sizeof(key_columns); ++i) row.key[i] ^= static_cast<uint8_t>(key_columns >> (56 - 8 * i));
+  return row;
+}
+
+RowRef RowOf(TableId table, uint64_t key_columns, absl::Span<const std::string> key) {
+  return RowOf(table, key_columns, EncodeKey(key));
+}
+
 KeyHash HashEncodedKey(absl::string_view encoded) {
   const Hash hash = Sha256(encoded);
   KeyHash out;

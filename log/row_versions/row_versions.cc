@@ -49,7 +49,7 @@ std::string RowVersions::Encode(EventLog& log) const {
   std::string out;
   out.reserve(4 + distinct.size() * kVersionBytes);
   out.push_back(kRowVersionsFormat);
-  PutVarint(&out, written_index);
+  PutVarint(&out, written_index << 1 | (whole ? 1 : 0));
   PutVarint(&out, deleted_index);
   PutVarint(&out, distinct.size());
   for (const auto& [version, bitmap] : distinct) {
@@ -72,11 +72,11 @@ absl::StatusOr<RowVersions> RowVersions::Decode(absl::string_view bytes, const E
     return absl::FailedPreconditionError(
         absl::StrCat("row versions of format ", format, ", unknown here: install a newer Assay"));
   }
-  if (!reader.Varint(&written) || !reader.Varint(&deleted) || !reader.Varint(&count) || written > count ||
-      deleted > count) {
-    return Malformed();
-  }
+  if (!reader.Varint(&written) || !reader.Varint(&deleted) || !reader.Varint(&count)) return Malformed();
   RowVersions row;
+  row.whole = (written & 1) != 0;
+  written >>= 1;
+  if (written > count || deleted > count) return Malformed();
   absl::InlinedVector<std::pair<Version, absl::string_view>, 4> distinct;  // With the bitmap of its columns.
   size_t bitmap_bytes = 0;
   for (uint64_t i = 1; i <= count; ++i) {

@@ -35,9 +35,16 @@ struct RowVersions {
   Version written;         // Newest insert or update; none: never written.
   Version deleted;         // Newest delete; none: never deleted.
   ColumnVersions columns;  // Key columns are not among them.
+  // Some insert is among what was merged, so that `columns` are all that the row had then, and not only what somebody
+  // changed of a row whose beginning this log has not got.
+  bool whole = false;
 
   bool IsLive() const { return !written.IsNone() && written > deleted; }
   const Version* Find(ColumnId column) const { return columns.Find(column); }
+  // What PostgreSQL shows of the row: not whether that is all of it.
+  bool ShowsLike(const RowVersions& other) const {
+    return written == other.written && deleted == other.deleted && columns == other.columns;
+  }
   bool operator==(const RowVersions&) const = default;
 
   // Compact form: each distinct version once, then which columns have it.

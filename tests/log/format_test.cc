@@ -78,8 +78,9 @@ TEST_F(FormatTest, WorkedExampleIsWhatTheCodeWrites) {
   RowVersions row;
   row.written = {{0x018cc251f4010000}, origin, {3}};
   row.columns = {{{1}, row.written}};
+  row.whole = true;
   ExpectHexOnPage("the row's versions", row.Encode(*log.log));
-  const KeyHash key_hash = HashKey({"5"});
+  const KeyHash key_hash = RowOf({0}, KeyColumns({"k"}), std::vector<std::string>{"5"}).key;
   ExpectHexOnPage("the row's key hash", {reinterpret_cast<const char*>(key_hash.data()), key_hash.size()});
 
   // Ed25519 key: the first of RFC 8032, section 7.1, as in event 1.

@@ -381,6 +381,11 @@ absl::Status History::CheckParked() const {
       for (const TableColumn& column : shape.columns) values.push_back(fold.values[column.name]);
       for (size_t i = 0; i < row.second.size(); ++i) values[shape.key[i]] = row.second[i];
       if (fold.IsLive() && !branch.database->WouldTake(row.first, values).ok()) continue;
+      bool of_another_type = false;  // Which it waits for, whatever its value.
+      for (size_t i = 0; i < values.size(); ++i)
+        of_another_type |=
+            values[i].has_value() && IsAnotherTypeElsewhere(branches_, branch, row.first, shape.columns[i].name);
+      if (of_another_type) continue;
       return Violation("parked with a cause", absl::StrCat(branch.name, " would take ", Show(row)));
     }
   }

@@ -64,6 +64,10 @@ struct HistoricBranch {
   bool granted_late = false;       // Until the end: then they came.
 };
 
+// Another branch has that column of the table in another type.
+bool IsAnotherTypeElsewhere(const std::vector<HistoricBranch>& branches, const HistoricBranch& branch,
+                            const TableName& table, const std::string& column);
+
 class History {
  public:
   // Reads every chain out of the log. DATA_LOSS, naming the invariant, when a chain is not what a chain must be.

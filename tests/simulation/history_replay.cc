@@ -36,11 +36,28 @@ struct EventRef {
 
 }  // namespace
 
+bool IsAnotherTypeElsewhere(const std::vector<HistoricBranch>& branches, const HistoricBranch& branch,
+                            const TableName& table, const std::string& column) {
+  const auto type = [&](const HistoricBranch& of) {
+    const SimTable* found = of.database->Find(table);
+    if (found == nullptr) return std::string();
+    for (const TableColumn& each : found->shape->columns) {
+      if (each.name == column) return each.type;
+    }
+    return std::string();
+  };
+  const std::string here = type(branch);
+  return !here.empty() && std::any_of(branches.begin(), branches.end(), [&](const HistoricBranch& other) {
+    const std::string there = type(other);
+    return !there.empty() && there != here;
+  });
+}
+
 class History::Replay {
  public:
   Replay(const std::vector<HistoricBranch>& branches, size_t index,
          const std::map<Lsn, const HistoricTransaction*>& captured)
-      : branch_(branches[index]), captured_(captured) {
+      : branches_(branches), branch_(branches[index]), captured_(captured) {
     for (const HistoricBranch& branch : branches) {
       const HistoricChain& chain = branch.chains.at(branch.origin);
       chains_[branch.origin] = &chain;
@@ -269,11 +286,21 @@ class History::Replay {
     return text;
   }
 
+  // Some value of the row was written as another type than its column has here, and waits for that.
+  bool MayHaveWaited(const SimRowName& name) {
+    return std::any_of(by_row_[name].begin(), by_row_[name].end(), [&](const EventRef& ref) {
+      return std::any_of(ref.change->new_values.begin(), ref.change->new_values.end(), [&](const auto& written) {
+        return written.second.has_value() && IsAnotherTypeElsewhere(branches_, branch_, name.first, written.first);
+      });
+    });
+  }
+
   // Whether PostgreSQL shows this change or something newer. Rows it once refused, and what is not here to read, do not
   // count.
   bool Shows(const HistoricChange& change) {
     if (branch_.denied.contains(change.row.first.ToString())) return true;
     if (branch_.database->refused().contains(change.row) || branch_.unsettled.contains(change.row)) return true;
+    if (MayHaveWaited(change.row)) return true;
     const SimTable* table = branch_.database->Find(change.row.first);
     if (table == nullptr) return true;
     const RowState& row = rows_[change.row];
@@ -311,6 +338,7 @@ class History::Replay {
     return true;
   }
 
+  const std::vector<HistoricBranch>& branches_;
   const HistoricBranch& branch_;
   const std::map<Lsn, const HistoricTransaction*>& captured_;
   std::map<OriginId, const HistoricChain*> chains_;

@@ -7,7 +7,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "adapters/postgres/type_definition.h"
 #include "log/annotate.h"
 #include "tools/setup/enrolled_tables.h"
 
@@ -27,7 +29,7 @@ SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relispartitio
        (SELECT t.relid::text FROM pg_catalog.pg_partition_tree(c.oid) t JOIN pg_catalog.pg_class l ON l.oid = t.relid
         WHERE l.relpersistence <> 'p' LIMIT 1) AS unlogged_partition,
        (SELECT a.attname::text || ' ' || pg_catalog.format_type(a.atttypid, NULL) FROM pg_catalog.pg_attribute a
-        WHERE a.attrelid = c.oid AND a.attnum = ANY (pk.indkey::pg_catalog.int2[])
+        WHERE a.attrelid = c.oid AND a.attnum = ANY ((pk.indkey::pg_catalog.int2[])[0:pk.indnkeyatts - 1])
           AND a.atttypid = ANY ('{oid,xid,xid8,cid,tid,regclass,regcollation,regconfig,regdictionary,regnamespace,regoper,
             regoperator,regproc,regprocedure,regrole,regtype}'::pg_catalog.regtype[]) LIMIT 1) AS local_key,
        (SELECT pg_catalog.string_agg(g.tgname, ', ' ORDER BY g.tgname) FROM pg_catalog.pg_trigger g
@@ -48,7 +50,8 @@ ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C")sql";
 
 constexpr char kColumns[] = R"sql(
 SELECT a.attrelid, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,
-       pg_catalog.array_position(i.indkey::pg_catalog.int2[], a.attnum) AS key_position, a.attnum
+       coalesce(a.attnum = ANY ((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1]), false) AS in_key, a.attnum,
+       $definition AS definition
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
 WHERE a.attrelid = ANY ($1::pg_catalog.oid[]) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
@@ -124,19 +127,18 @@ absl::Status FillColumns(Connection& admin, std::vector<SelectedTable>* tables) 
     by_oid[table.oid] = &table;
     oids.push_back(table.oid);
   }
-  ASSAY_ASSIGN_OR_RETURN(const Result columns, admin.Execute(kColumns, {OidArray(oids)}));
-  std::map<uint32_t, std::map<int64_t, uint32_t>> keys;  // Position in the key to ordinal.
+  ASSAY_ASSIGN_OR_RETURN(
+      const Result columns,
+      admin.Execute(absl::StrReplaceAll(kColumns, {{"$definition", TypeDefinitionSql("a.atttypid")}}),
+                    {OidArray(oids)}));
   for (int row = 0; row < columns.rows(); ++row) {
     SelectedTable& table = *by_oid.at(columns.Int64(row, "attrelid"));
-    if (!columns.IsNull(row, "key_position"))
-      keys[table.oid][columns.Int64(row, "key_position")] = table.shape.columns.size();
-    table.shape.columns.push_back({columns.String(row, "attname"), columns.String(row, "type"),
-                                   columns.Bool(row, "attnotnull"), false,
-                                   static_cast<uint32_t>(columns.Int64(row, "attnum"))});
+    if (columns.Bool(row, "in_key")) table.shape.key.push_back(static_cast<uint32_t>(table.shape.columns.size()));
+    table.shape.columns.push_back(
+        {columns.String(row, "attname"), columns.String(row, "type"), columns.Bool(row, "attnotnull"), false,
+         static_cast<uint32_t>(columns.Int64(row, "attnum")), columns.String(row, "definition")});
   }
-  for (const auto& [oid, key] : keys) {
-    for (const auto& [position, ordinal] : key) by_oid.at(oid)->shape.key.push_back(ordinal);
-  }
+  for (SelectedTable& table : *tables) table.shape.OrderKey();
   ASSAY_ASSIGN_OR_RETURN(const Result partitions, admin.Execute(kPartitions, {OidArray(oids)}));
   for (int row = 0; row < partitions.rows(); ++row) {
     by_oid.at(partitions.Int64(row, "root"))

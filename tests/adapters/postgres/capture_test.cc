@@ -253,7 +253,8 @@ TEST_F(CaptureTest, ShapeTellsKeyOrderTypesAndNotNull) {
                                                         {"m", "s.mood", false, false, 3},
                                                         {"a", "integer", true, false, 4},
                                                         {"c", "text", true, false, 6}},
-                                            .key = {1, 3}}));
+                                            .key = {3, 1}}))
+      << "a key is in the order of its columns' names";
 }
 
 TEST_F(CaptureTest, PartitionsArriveAsTheirRoot) {

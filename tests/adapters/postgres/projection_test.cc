@@ -56,14 +56,15 @@ TEST_F(ProjectionTest, ReadsValuesAsCaptureSendsThem) {
 TEST_F(ProjectionTest, ReadTellsShapeAndAbsence) {
   Enrol("v numeric(12,2), b int, a int, twice int GENERATED ALWAYS AS (b * 2) STORED, PRIMARY KEY (b, a)");
   Sql("INSERT INTO t VALUES (1.5, 1, 2)");
-  const ReadReply::Table table = Read({{"1", "2"}, {"1", "3"}, {"x", "2"}, {"1"}, {"99999999999", "1"}});
+  // By the columns' names, a before b.
+  const ReadReply::Table table = Read({{"2", "1"}, {"3", "1"}, {"2", "x"}, {"1"}, {"1", "99999999999"}});
   ASSERT_TRUE(table.shape.has_value()) << table.refusal;
   EXPECT_EQ(*table.shape, (TableShape{.name = kT,
                                       .columns = {{"v", "numeric(12,2)", false, false, 1},
                                                   {"b", "integer", true, false, 2},
                                                   {"a", "integer", true, false, 3},
                                                   {"twice", "integer", false, true, 4}},
-                                      .key = {1, 2}}));
+                                      .key = {2, 1}}));
   ASSERT_EQ(table.rows.size(), 5u);
   EXPECT_EQ(Show(table.rows[0]), "1.50,1,2,NULL");
   for (int i = 1; i < 5; ++i) EXPECT_EQ(Show(table.rows[i]), "-") << i;

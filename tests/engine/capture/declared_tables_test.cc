@@ -41,7 +41,7 @@ class DeclaredTablesTest : public ::testing::Test {
   Sequence Declare(const std::shared_ptr<const TableShape>& shape) {
     const DeclaredTable& table = Describe(shape);
     v1::Event event = small_.Next(small_.mumbai());
-    SetSchema(*shape, table.fingerprint, event.mutable_schema());
+    SetSchema(*shape, table, event.mutable_schema());
     small_.AppendRaw(event, table.name);
     log().InTransaction([&] { ASSERT_TRUE(tables_->Declare(table, Sequence{event.sequence()}).ok()); });
     return Sequence{event.sequence()};
@@ -80,12 +80,14 @@ TEST_F(DeclaredTablesTest, AShapeIsDeclaredOnceAndANewOneAgain) {
 
 TEST_F(DeclaredTablesTest, WhateverTellsAValuesPlaceIsPartOfTheShape) {
   Declare(Goods());
-  auto renamed = Goods(), retyped = Goods(), renumbered = Goods(), rekeyed = Goods();
+  auto renamed = Goods(), retyped = Goods(), renumbered = Goods(), rekeyed = Goods(), redefined = Goods();
   renamed->columns[1].name = "title";
   retyped->columns[2].type = "numeric(12,2)";
   renumbered->columns[2].number = 4;  // Dropped, and made anew under the same name.
   rekeyed->key = {0, 1};
-  for (const auto& changed : {renamed, retyped, renumbered, rekeyed}) EXPECT_EQ(InChain(changed), Sequence{});
+  redefined->columns[2].definition = "weight numeric(10,3)";  // A domain of that name.
+  for (const auto& changed : {renamed, retyped, renumbered, rekeyed, redefined})
+    EXPECT_EQ(InChain(changed), Sequence{});
 }
 
 TEST_F(DeclaredTablesTest, ADeclarationThatWasRolledBackIsMadeAgain) {
@@ -102,7 +104,9 @@ TEST_F(DeclaredTablesTest, TheChainSaysAllThatIsKnownOfATable) {
   v1::TableSchema schema;
   auto shape = Goods();
   shape->columns[1].not_null = true;
-  SetSchema(*shape, 77, &schema);
+  shape->columns[2].definition = "weight numeric(10,3)";
+  const DeclaredTable& table = Describe(shape);
+  SetSchema(*shape, table, &schema);
   EXPECT_EQ(schema.schema_name(), "public");
   EXPECT_EQ(schema.table_name(), "goods");
   ASSERT_EQ(schema.columns_size(), 3);
@@ -112,7 +116,40 @@ TEST_F(DeclaredTablesTest, TheChainSaysAllThatIsKnownOfATable) {
   EXPECT_EQ(schema.columns(2).type(), "numeric");
   EXPECT_EQ(schema.columns(2).number(), 3u);
   EXPECT_THAT(schema.key(), ElementsAre(0));
-  EXPECT_EQ(schema.fingerprint(), 77u);
+  EXPECT_EQ(schema.columns(2).definition(), "weight numeric(10,3)");
+  EXPECT_EQ(schema.fingerprint(), table.fingerprint);
+}
+
+// Two branches that declared one key in two orders mean the same row by the same texts.
+TEST_F(DeclaredTablesTest, AKeyIsInTheOrderOfItsColumnsFirstNames) {
+  const auto shape = Shape({{"pos", "integer", true, false, 1}, {"bill", "integer", true, false, 2}}, {0, 1});
+  EXPECT_THAT(Describe(shape).key.ordinals, ElementsAre(1, 0));
+  EXPECT_THAT(Describe(shape).key.names, ElementsAre("bill", "pos"));
+  EXPECT_EQ(Describe(shape).key.columns, KeyColumns(std::vector<std::string>{"bill", "pos"}));
+}
+
+TEST_F(DeclaredTablesTest, AKeyColumnThatIsRenamedIsTheSameOne) {
+  const auto before = Shape({{"bill", "integer", true, false, 1}, {"pos", "integer", true, false, 2}}, {0, 1});
+  const ColumnHistory::Key key = Describe(before).key;
+  Declare(before);
+  Restart();
+  const auto after = Shape({{"voucher", "integer", true, false, 1}, {"pos", "integer", true, false, 2}}, {1, 0});
+  const DeclaredTable& renamed = Describe(after);
+  EXPECT_EQ(renamed.key.columns, key.columns);
+  EXPECT_EQ(renamed.key.ordinals, key.ordinals) << "in the same order, though not by the name that it has now";
+  v1::TableSchema schema;
+  SetSchema(*after, renamed, &schema);
+  EXPECT_THAT(schema.columns(0).former(), ElementsAre("bill"));
+  EXPECT_THAT(schema.key(), ElementsAre(0, 1));
+  const Sequence declared = Declare(after);
+  EXPECT_EQ(log().names->Schema(small_.mumbai(), declared).value()->key_columns, key.columns) << "readers agree";
+}
+
+TEST_F(DeclaredTablesTest, AnotherColumnThatBecomesTheKeyMakesOtherRows) {
+  const uint64_t by_id = Describe(Goods()).key.columns;
+  auto by_name = Goods();
+  by_name->key = {1};
+  EXPECT_NE(Describe(by_name).key.columns, by_id);
 }
 
 TEST_F(DeclaredTablesTest, ColumnsMoveTogetherAsThePolicySays) {

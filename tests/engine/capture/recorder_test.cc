@@ -261,6 +261,37 @@ TEST_F(RecorderTest, TruncateDeletesRowsOfItsOwnTransactionToo) {
   EXPECT_EQ(events[5].row().key(0), "3");
 }
 
+// Its rows are of another key than it has now: nothing can follow the event before them, which has to end.
+TEST_F(RecorderTest, ATransactionEndsWhenNoneOfWhatItTruncatesIsTold) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  TableShape rekeyed = *shape_;
+  rekeyed.key = {1};
+  const auto products = std::make_shared<const TableShape>(rekeyed);
+  const auto other = std::make_shared<const TableShape>(
+      TableShape{{"public", "other"}, {{"id", "text", true}, {"price", "text"}, {"stock", "text"}}, {0}});
+  Begin(200);
+  shape_ = products;
+  Insert({"2", "20.00", "6"});
+  Delete({"2", "20.00", "6"});
+  Commit(200);
+  Begin(300);
+  shape_ = other;
+  Insert({"1", "", ""});
+  shape_ = products;
+  Change(CaptureItem::Kind::kTruncate, {}, {});
+  Commit(300);
+  Begin(400);
+  shape_ = other;
+  Insert({"2", "", ""});
+  Commit(400);
+  const auto events = Events();
+  EXPECT_TRUE(events.back().ends_transaction());
+  EXPECT_TRUE(events[events.size() - 2].ends_transaction());
+  EXPECT_EQ(recorder_->unrecorded().size(), 1u);
+}
+
 TEST_F(RecorderTest, WhatTheSlotSendsAgainIsPassedOver) {
   Begin(100);
   Insert({"1", "10.00", "5"});
@@ -741,7 +772,7 @@ TEST_F(RecorderTest, ALocalChangeThatLosesToAnAdoptedVersionMakesItsRowDue) {
   Insert({"1", "10.00", "5"});
   Commit(100);
   const OriginId other{{7, 7}};
-  const RowRef ref{names_->IdOf(shape_->name).value(), HashKey({"1"})};
+  const RowRef ref = RowOf(names_->IdOf(shape_->name).value(), KeyColumns({"id"}), RowKey{"1"});
   RowVersions newer = *rows_->Get(ref).value();
   newer.written = {HlcStamp::FromMillis(1'900'000'000'000), other, Sequence{5}};
   newer.columns.Set(0, newer.written);

@@ -13,6 +13,7 @@
 namespace assay {
 namespace {
 
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Pair;
@@ -99,11 +100,41 @@ TEST_F(ColumnHistoryTest, ADropAndAnAddAreNoRename) {
   EXPECT_THAT(RenamedHere({{"title", 3}}), IsEmpty());
 }
 
-TEST_F(ColumnHistoryTest, ANameThatIsHereIsNobodysOldName) {
+TEST_F(ColumnHistoryTest, AnOldNameMayBeAnotherColumnsByNow) {
   Note({{"name", 2}});
   Note({{"title", 2}, {"name", 4}});
-  EXPECT_THAT(RenamedHere({{"title", 2}, {"name", 4}}), IsEmpty()) << "a new column took the name";
+  EXPECT_THAT(RenamedHere({{"title", 2}, {"name", 4}}), ElementsAre(Pair("name", "title")))
+      << "a new column took the name";
   EXPECT_THAT(RenamedHere({{"title", 2}}), IsEmpty()) << "the name was the new column's in the end";
+}
+
+TEST_F(ColumnHistoryTest, ANewColumnUnderAnOldNameIsNoTableMadeAnew) {
+  Note({{"price", 2}});
+  Note({{"price_old", 2}, {"price", 3}});
+  const TableShape shape = Shape({{"price_old", 2}, {"price", 3}});
+  EXPECT_THAT(history_->Former(Table(), shape).value(), ElementsAre(IsEmpty(), ElementsAre("price"), IsEmpty()));
+  EXPECT_EQ(history_->TakeRemade(Table()).value().size(), 1u);
+}
+
+// A dump leaves dropped columns out, so what is restored from it has other numbers. Here: `gone` was column 2.
+TEST_F(ColumnHistoryTest, ATableThatWasMadeAnewKeepsItsColumnsNames) {
+  Note({{"gone", 2}, {"name", 3}, {"price", 4}});
+  Note({{"title", 3}, {"price", 4}});
+  const Columns restored = {{"title", 2}, {"price", 3}};
+  Note(restored);
+  EXPECT_THAT(RenamedHere(restored), ElementsAre(Pair("name", "title"))) << "and no price was ever called title";
+  EXPECT_THAT(history_->Former(Table(), Shape(restored)).value(),
+              ElementsAre(IsEmpty(), ElementsAre("name"), IsEmpty()));
+  EXPECT_THAT(history_->TakeRemade(Table()).value(), IsEmpty());
+}
+
+TEST_F(ColumnHistoryTest, AColumnMadeAnewIsAnotherOneUnderItsName) {
+  Note({{"name", 2}, {"price", 3}});
+  Note({{"price", 3}, {"name", 4}});
+  EXPECT_THAT(history_->TakeRemade(Table()).value(),
+              ElementsAre(small_.open().names->ColumnIdOf(Table(), "name").value()));
+  EXPECT_THAT(history_->TakeRemade(Table()).value(), IsEmpty()) << "once";
+  EXPECT_THAT(history_->Former(Table(), Shape({{"price", 3}, {"name", 4}})).value(), Each(IsEmpty()));
 }
 
 TEST_F(ColumnHistoryTest, AColumnWithoutANumberIsNotNoted) {

@@ -88,7 +88,10 @@ TEST_F(MaskedTest, ARowWhoseDeclarationIsMaskedIsAsGoodAsMaskedItself) {
   event.set_sequence(mumbai_.log->Head(mumbai_.own).last.value + 1);
   event.set_transaction_first(event.sequence());
   event.mutable_transaction();
-  SetSchema(*customers_, 1, event.mutable_schema());
+  DeclaredTable declared;
+  declared.former.resize(customers_->columns.size());
+  declared.key = ColumnHistory::KeyOf(*customers_, declared.former);
+  SetSchema(*customers_, declared, event.mutable_schema());
   ASSERT_TRUE(mumbai_.log->Append(event, "public.customers", event.SerializeAsString()).ok());
   event.clear_transaction();
   event.mutable_row()->set_schema(event.sequence());

@@ -66,6 +66,8 @@ RowVersions Expected(const std::vector<Write>& writes) {
   for (const Write& write : writes) references.push_back(write.reference);
   const ReferenceRow row = ReferenceFold(references);
   RowVersions versions{row.written, row.deleted, {}};
+  versions.whole = std::any_of(writes.begin(), writes.end(),
+                               [](const Write& write) { return write.claim.kind == ChangeKind::kInsert; });
   for (uint32_t column = 0; column < 2; ++column) {
     if (auto it = row.versions.find(kColumns[column]); it != row.versions.end()) {
       versions.columns.Append(ColumnId{column}, it->second);

@@ -16,7 +16,7 @@ class AppearedColumnsTest : public ::testing::Test {
   test::OpenLog& log() { return small_.open(); }
   TableId Table() { return log().names->IdOf({"public", "items"}).value(); }
   ColumnId Column(const std::string& name) { return log().names->ColumnIdOf(Table(), name).value(); }
-  RowRef Ref(const std::string& key) { return {Table(), HashKey(std::vector<std::string>{key})}; }
+  RowRef Ref(const std::string& key) { return RowOf(Table(), KeyColumns({"id"}), RowKey{key}); }
   static TableShape Shape(const std::vector<std::string>& columns) {
     TableShape shape{{"public", "items"}, {{"id", "text", true}}, {0}};
     for (const std::string& name : columns) shape.columns.push_back({name, "text"});

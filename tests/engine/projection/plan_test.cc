@@ -1,6 +1,6 @@
-// Goal: a value is written where its column has gone by now, whichever name it was written under, and nothing waits for
-// what nobody has. Method: events of another branch in a small real log, gathered; the database's answer made by hand;
-// look at what is to be written.
+// Goal: a value is written where its column has gone by now, whichever name it was written under, into the type that it
+// was written as, in the row that its key names; and nothing waits for what nobody has. Method: events of another
+// branch in a small real log, gathered; the database's answer made by hand; look at what is to be written.
 #include "engine/projection/plan.h"
 
 #include <gmock/gmock.h>
@@ -8,6 +8,7 @@
 
 #include <memory>
 
+#include "absl/strings/str_cat.h"
 #include "engine/projection/appeared_columns.h"
 #include "engine/written_as.h"
 #include "tests/support/small_log.h"
@@ -17,6 +18,7 @@ namespace assay {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 const TableName kItems{"public", "items"};
@@ -25,28 +27,40 @@ class ProjectionPlanTest : public ::testing::Test {
  protected:
   // What delhi's table is called by its own columns, from here on: name and number of each, after the key.
   void Declare(const std::vector<std::pair<std::string, uint32_t>>& columns, const std::string& type = "text") {
-    v1::Event event = small_.Next(small_.delhi());
-    v1::TableSchema* table = event.mutable_schema();
-    table->set_schema_name("public");
-    table->set_table_name("items");
-    table->add_key(0);
+    v1::TableSchema table;
+    table.set_schema_name("public");
+    table.set_table_name("items");
+    table.add_key(0);
     const auto add = [&](const std::string& name, uint32_t number, const std::string& its_type) {
-      v1::TableSchema::Column* column = table->add_columns();
+      v1::TableSchema::Column* column = table.add_columns();
       column->set_name(name);
       column->set_type(its_type);
       column->set_number(number);
     };
     add("id", 1, "text");
     for (const auto& [name, number] : columns) add(name, number, type);
+    Declare(table);
+  }
+  void Declare(const v1::TableSchema& table) {
+    v1::Event event = small_.Next(small_.delhi());
+    *event.mutable_schema() = declared_ = table;
     schema_ = event.sequence();
     small_.AppendRaw(event, "public.items");
   }
+  // The last declaration, but for what `change` changes in it.
+  template <typename Change>
+  void DeclareBut(Change change) {
+    v1::TableSchema table = declared_;
+    change(&table);
+    Declare(table);
+  }
   // Delhi writes one column of row 7; `ordinal` as declared.
-  void Write(uint32_t ordinal, const std::optional<std::string>& value) {
+  void Write(uint32_t ordinal, const std::optional<std::string>& value,
+             v1::RowChange::Operation operation = v1::RowChange::UPDATE) {
     v1::Event event = small_.Next(small_.delhi());
-    event.mutable_row()->set_operation(v1::RowChange::UPDATE);
+    event.mutable_row()->set_operation(operation);
     event.mutable_row()->set_schema(schema_);
-    event.mutable_row()->add_key("7");
+    for (int i = 0; i < declared_.key_size(); ++i) event.mutable_row()->add_key(absl::StrCat(7 + i));
     v1::ColumnChange* column = event.mutable_row()->add_columns();
     column->set_ordinal(ordinal);
     value.has_value() ? column->set_value(*value) : column->set_is_null(true);
@@ -61,7 +75,9 @@ class ProjectionPlanTest : public ::testing::Test {
     for (const auto& [name, number] : columns) shape.columns.push_back({name, "text", false, false, number});
     return shape;
   }
-  void Plan(const Columns& now, const Columns& before = {}) {
+  void Plan(const Columns& now, const Columns& before = {}) { PlanFor(ShapeOf(now), ShapeOf(before)); }
+  void PlanFor(const TableShape& now, const TableShape& before) {
+    history_.reset(), rows_.reset(), unsettled_.reset(), state_.reset(), names_.reset(), log_.reset();
     file_ = LogFile::Open(path_, {}).value();
     log_ = EventLog::Open(file_.get()).value();
     names_ = TableNames::Open(file_.get(), log_.get()).value();
@@ -77,14 +93,14 @@ class ProjectionPlanTest : public ::testing::Test {
       ASSERT_TRUE(history_->NoteDeclared(table.first, table.second, noted).ok());
     }
     const TableId table = names_->IdOf(kItems).value();
-    ASSERT_TRUE(history_->Note(table, ShapeOf(before)).ok());
-    ASSERT_TRUE(history_->Note(table, ShapeOf(now)).ok());
+    ASSERT_TRUE(history_->Note(table, before).ok());
+    ASSERT_TRUE(history_->Note(table, now).ok());
     std::vector<TargetRow> targets;
     for (const PendingRow& pending : batch.rows()) targets.push_back({.ref = pending.ref, .pending = &pending});
     ReadReply reply;
-    ReadReply::Row row{.exists = true, .xmin = 1};
-    row.values.resize(now.size() + 1);
-    reply.tables.push_back({ShapeOf(now), "", {row}});
+    ReadReply::Row row{.exists = exists_, .xmin = 1};
+    if (exists_) row.values.resize(now.columns.size());
+    reply.tables.push_back({now, "", {row}});
     FoldValues values(log_.get(), names_.get());
     ProjectionPlanner planner(names_.get(), &values, history_.get());
     plan_ = planner.Plan(targets, reply, {}, [this](const RowRef& ref) { return rows_->Get(ref); }).value();
@@ -103,6 +119,10 @@ class ProjectionPlanTest : public ::testing::Test {
   test::TempDirectory directory_{"plan"};
   const std::string path_ = directory_.path() + "/log.db";
   test::SmallLog small_{path_};
+  std::string Cause() const { return plan_.rows[0].remark().cause; }
+
+  bool exists_ = true;  // PostgreSQL has row 7.
+  v1::TableSchema declared_;
   uint64_t schema_ = 0;
   uint64_t note_only_the_first_ = 0;
   std::unique_ptr<LogFile> file_;
@@ -232,24 +252,248 @@ TEST_F(ProjectionPlanTest, ARowWhoseNullWasPassedOverIsDueWhenItsColumnAppears) 
   EXPECT_FALSE(appeared.MakeRowsDue(table, ShapeOf({{"name", 2}}), absl::UnixEpoch()).value()) << "once";
 }
 
-TEST_F(ProjectionPlanTest, AValueOfAnotherTypeSaysSo) {
+// ---- Types ----
+
+TEST_F(ProjectionPlanTest, AValueOfAnotherTypeWaitsAndSaysSo) {
   Declare({{"name", 2}, {"price", 3}}, "numeric(14,4)");
   Write(2, "1.2345");
   Plan({{"price", 2}});
-  ASSERT_EQ(plan_.writes.size(), 1u);
-  EXPECT_THAT(plan_.writes[0].written_as, ElementsAre("numeric(14,4)"));
-  EXPECT_TRUE(plan_.columns.at(plan_.rows[0].columns).empty())
-      << "what PostgreSQL makes of it is not known, so the echo cannot be compared";
+  EXPECT_THAT(Written(), IsEmpty());
+  EXPECT_EQ(plan_.rows[0].remark().missing.size(), 1u);
+  EXPECT_THAT(Cause(), HasSubstr("column price was written as numeric(14,4) and is text here"));
 }
 
-TEST_F(ProjectionPlanTest, AValueOfATypeThatItsWriterHasGivenUpSinceIsConvertedHereToo) {
-  Declare({{"name", 2}, {"price", 3}}, "numeric(14,4)");
-  Write(2, "1.2345");
+TEST_F(ProjectionPlanTest, AValueGoesAlongAWideningAndIsComparedAllTheSame) {
+  Declare({{"price", 3}}, "character varying(20)");
+  Write(1, "1.50");
+  Plan({{"price", 2}});
+  EXPECT_THAT(Written(), ElementsAre("price=1.50"));
+  EXPECT_THAT(plan_.writes[0].written_as, ElementsAre("character varying(20)"));
+  EXPECT_EQ(plan_.columns.at(plan_.rows[0].columns).size(), 1u) << "its echo is compared";
+}
+
+TEST_F(ProjectionPlanTest, AValueOfAnotherTypeIsWrittenOnceItsWritersColumnHasTheTypeThatIsHere) {
+  Declare({{"name", 2}, {"price", 3}}, "integer");
+  Write(2, "12");
   Declare({{"name", 2}, {"price", 3}});
   Plan({{"price", 2}});
-  ASSERT_EQ(plan_.writes.size(), 1u);
+  EXPECT_THAT(Written(), ElementsAre("price=12"));
   EXPECT_THAT(plan_.writes[0].written_as, ElementsAre(kConvertedWhereItWasWritten));
-  EXPECT_TRUE(plan_.columns.at(plan_.rows[0].columns).empty());
+  EXPECT_TRUE(plan_.columns.at(plan_.rows[0].columns).empty()) << "it may have another spelling in the echo";
+}
+
+TEST_F(ProjectionPlanTest, ANullIsTheSameInEveryType) {
+  Declare({{"price", 3}}, "integer");
+  Write(1, std::nullopt);
+  Plan({{"price", 2}});
+  EXPECT_TRUE(Cause().empty());
+  EXPECT_TRUE(plan_.rows[0].remark().missing.empty()) << "nothing waits";
+}
+
+// A domain or a composite type of one name and two definitions.
+TEST_F(ProjectionPlanTest, ATypeIsWhatItIsMadeOf) {
+  Declare({{"w", 2}}, "weight");
+  DeclareBut([](v1::TableSchema* table) { table->mutable_columns(1)->set_definition("weight numeric(10,3)"); });
+  Write(1, "8.125");
+  TableShape shape = ShapeOf({{"w", 2}});
+  shape.columns[1].type = "weight";
+  shape.columns[1].definition = "weight numeric(10,2)";
+  PlanFor(shape, shape);
+  EXPECT_THAT(Written(), IsEmpty());
+  EXPECT_THAT(Cause(), HasSubstr("weight (weight numeric(10,3)) and is weight (weight numeric(10,2)) here"));
+}
+
+// NULL in its place would be a value that nobody gave it.
+TEST_F(ProjectionPlanTest, ANewRowIsNotMadeWithoutAValueThatWaits) {
+  exists_ = false;
+  Declare({{"price", 2}}, "integer");
+  Write(1, "5", v1::RowChange::INSERT);
+  Plan({{"price", 2}});
+  EXPECT_THAT(Written(), IsEmpty());
+  EXPECT_TRUE(plan_.rows[0].refused);
+  EXPECT_THAT(Cause(), HasSubstr("was written as integer"));
+}
+
+// ---- Names used again ----
+
+// ALTER TABLE … DROP note, ADD note integer; at delhi first.
+TEST_F(ProjectionPlanTest, AColumnMadeAnewThereDoesNotGoIntoTheOldOneHere) {
+  Declare({{"note", 2}});
+  Write(1, "old");
+  Declare({{"note", 3}}, "integer");
+  Write(1, "5");
+  Plan({{"note", 2}});
+  EXPECT_THAT(Written(), IsEmpty());
+  EXPECT_THAT(Cause(), HasSubstr("column note was written as integer and is text here"));
+}
+
+// The same, here first: what delhi had in its old column waits until delhi drops that.
+TEST_F(ProjectionPlanTest, AnOldColumnsValueDoesNotGoIntoTheOneThatWasMadeAnewHere) {
+  Declare({{"note", 2}}, "integer");
+  Write(1, "5");
+  Plan({{"note", 4}}, {{"note", 3}});
+  EXPECT_THAT(Written(), IsEmpty());
+  EXPECT_EQ(plan_.rows[0].remark().missing.size(), 1u);
+}
+
+TEST_F(ProjectionPlanTest, NothingOfAnotherTypeWaitsOnceItsWriterHasDroppedTheColumn) {
+  Declare({{"note", 2}}, "integer");
+  Write(1, "5");
+  Declare({{"note", 3}});
+  Plan({{"note", 4}}, {{"note", 3}});
+  EXPECT_THAT(Written(), IsEmpty());
+  EXPECT_TRUE(Cause().empty());
+}
+
+// ALTER TABLE … RENAME price TO price_old, ADD price; at delhi first.
+TEST_F(ProjectionPlanTest, ANameThatIsAnotherColumnsThereWaitsUntilItIsSoHere) {
+  Declare({{"price_old", 2}, {"price", 3}});
+  DeclareBut([](v1::TableSchema* table) { table->mutable_columns(1)->add_former("price"); });
+  Write(2, "999");
+  Plan({{"price", 2}});
+  EXPECT_THAT(Written(), IsEmpty());
+  EXPECT_THAT(Cause(), HasSubstr("column price is another one there by now: the one that is here is called price_old"));
+}
+
+TEST_F(ProjectionPlanTest, ANameThatIsAnotherColumnsOnBothSidesIsThatColumn) {
+  Declare({{"price_old", 2}, {"price", 3}});
+  DeclareBut([](v1::TableSchema* table) { table->mutable_columns(1)->add_former("price"); });
+  Write(2, "999");
+  Plan({{"price_old", 5}, {"price", 6}}, {{"price", 5}});
+  EXPECT_THAT(Written(), ElementsAre("price=999"));
+}
+
+// The same, here first: delhi means its only price.
+TEST_F(ProjectionPlanTest, AnOldNameThatIsAnotherColumnsHereGoesToTheColumnThatHadIt) {
+  Declare({{"price", 2}});
+  Write(1, "999");
+  Plan({{"price_old", 5}, {"price", 6}}, {{"price", 5}});
+  EXPECT_THAT(Written(), ElementsAre("price_old=999"));
+}
+
+TEST_F(ProjectionPlanTest, RowsWithAValueUnderANameThatIsAnotherColumnsNowAreDue) {
+  Declare({{"c", 2}});
+  Write(1, "10");
+  Plan({{"c", 2}}, {{"c", 2}});
+  const TableId table = names_->IdOf(kItems).value();
+  const RowRef row = plan_.rows[0].ref;
+  Batch batch(small_.mumbai(), log_.get(), names_.get(), state_.get());
+  ASSERT_TRUE(batch.Gather(100).ok());
+  ASSERT_TRUE(rows_->Put(row, batch.rows()[0].incoming()).ok());
+  FoldValues values(log_.get(), names_.get());
+  AppearedColumns appeared(rows_.get(), unsettled_.get(), &values, history_.get());
+  EXPECT_FALSE(appeared.MakeRowsDue(table, ShapeOf({{"c", 2}}), absl::UnixEpoch()).value());
+  ASSERT_TRUE(history_->Note(table, ShapeOf({{"c", 4}})).ok());
+  EXPECT_TRUE(appeared.MakeRowsDue(table, ShapeOf({{"c", 4}}), absl::UnixEpoch()).value());
+  const std::optional<UnsettledRow> due = unsettled_->Find(row).value();
+  ASSERT_TRUE(due.has_value() && due->held.has_value());
+  EXPECT_EQ(due->held->columns.size(), 0u) << "PostgreSQL holds nothing of it";
+  EXPECT_FALSE(appeared.MakeRowsDue(table, ShapeOf({{"c", 4}}), absl::UnixEpoch()).value()) << "once";
+}
+
+// ---- Keys ----
+
+TEST_F(ProjectionPlanTest, ARowUnderAnotherKeyWaitsWithBothKeysNamed) {
+  Declare({{"code", 2}, {"name", 3}});
+  DeclareBut([](v1::TableSchema* table) { table->set_key(0, 1); });
+  Write(2, "ONE");
+  Plan({{"code", 2}, {"name", 3}});
+  EXPECT_THAT(Written(), IsEmpty()) << "the row whose id is 7 is another one";
+  EXPECT_TRUE(plan_.rows[0].refused);
+  EXPECT_EQ(Cause(), "the primary key of table public.items is (code) there and (id) here");
+}
+
+TEST_F(ProjectionPlanTest, ARowUnderAnotherKeyIsWrittenOnceTheKeysAgree) {
+  Declare({{"code", 2}, {"name", 3}});
+  DeclareBut([](v1::TableSchema* table) { table->set_key(0, 1); });
+  Write(2, "ONE");
+  TableShape shape = ShapeOf({{"code", 2}, {"name", 3}});
+  shape.key = {1};
+  PlanFor(shape, ShapeOf({{"code", 2}, {"name", 3}}));
+  EXPECT_THAT(Written(), ElementsAre("name=ONE"));
+}
+
+TEST_F(ProjectionPlanTest, AKeyColumnThatWasRenamedHereOrThereIsTheSameOne) {
+  Declare({{"name", 3}});
+  Write(1, "ring");
+  TableShape renamed = ShapeOf({{"name", 3}});
+  renamed.columns[0].name = "sku";
+  PlanFor(renamed, ShapeOf({{"name", 3}}));
+  EXPECT_THAT(Written(), ElementsAre("name=ring"));
+  file_->Rollback();
+  DeclareBut([](v1::TableSchema* table) {
+    table->mutable_columns(0)->set_name("sku");
+    table->mutable_columns(0)->add_former("id");
+  });
+  Write(1, "box");
+  Plan({{"name", 3}});
+  EXPECT_THAT(Written(), ElementsAre("name=box"));
+}
+
+TEST_F(ProjectionPlanTest, KeysOfTypesInWhichOneTextMayBeTwoRowsWait) {
+  Declare({{"name", 3}});
+  DeclareBut([](v1::TableSchema* table) { table->mutable_columns(0)->set_type("character varying(8)"); });
+  Write(1, "ring");
+  TableShape shape = ShapeOf({{"name", 3}});
+  shape.columns[0].type = "character(8)";
+  PlanFor(shape, shape);
+  EXPECT_THAT(Written(), IsEmpty());
+  EXPECT_THAT(Cause(), HasSubstr("key column id of table public.items is character varying(8) there and character(8)"));
+  file_->Rollback();
+  Plan({{"name", 3}});
+  EXPECT_THAT(Written(), ElementsAre("name=ring")) << "text holds every varchar";
+}
+
+// A reader takes no key whose columns are in another order than every reader has them in.
+TEST_F(ProjectionPlanTest, AKeyOfSeveralColumnsIsInTheOrderOfTheirNames) {
+  Declare({{"bill", 2}, {"name", 3}});
+  DeclareBut([](v1::TableSchema* table) {
+    table->set_key(0, 1);
+    table->add_key(0);
+  });
+  Write(2, "one");
+  TableShape shape = ShapeOf({{"bill", 2}, {"name", 3}});
+  shape.key = {1, 0};
+  PlanFor(shape, shape);
+  EXPECT_THAT(Written(), ElementsAre("name=one"));
+  EXPECT_EQ(plan_.writes[0].rows[0].row.key(), EncodeKey({"7", "8"})) << "bill 7 of id 8";
+}
+
+// By the log's names the key is (id, no), by the present ones here (no, ref).
+TEST_F(ProjectionPlanTest, AKeyThatARenameHerePutInAnotherOrderIsReadAndWrittenInThat) {
+  Declare({{"no", 2}, {"name", 3}});
+  DeclareBut([](v1::TableSchema* table) { table->add_key(1); });
+  Write(2, "one");
+  TableShape before = ShapeOf({{"no", 2}, {"name", 3}}), now = before;
+  before.key = {0, 1};
+  now.columns[0].name = "ref";
+  now.key = {1, 0};
+  PlanFor(now, before);
+  EXPECT_THAT(Written(), ElementsAre("name=one"));
+  EXPECT_EQ(plan_.writes[0].rows[0].row.key(), EncodeKey({"8", "7"})) << "id 7 of no 8";
+  EXPECT_TRUE(plan_.outdated) << "it was read as if the order were the log's: read again";
+}
+
+// ---- A row is made only if it was seen whole ----
+
+TEST_F(ProjectionPlanTest, NoRowIsMadeOfChangesToARowThatWasNeverSeenWhole) {
+  exists_ = false;
+  Declare({{"name", 2}, {"price", 3}});
+  Write(2, "9");
+  Plan({{"name", 2}, {"price", 3}});
+  EXPECT_THAT(Written(), IsEmpty());
+  EXPECT_TRUE(plan_.rows[0].refused);
+  EXPECT_THAT(Cause(), HasSubstr("the beginning of this row of table public.items is not known to this branch"));
+}
+
+TEST_F(ProjectionPlanTest, ARowThatWasSeenWholeComesBackWholeAfterADelete) {
+  exists_ = false;
+  Declare({{"name", 2}, {"price", 3}});
+  Write(1, "ring", v1::RowChange::INSERT);
+  Write(1, std::nullopt, v1::RowChange::DELETE);
+  Write(2, "9");
+  Plan({{"name", 2}, {"price", 3}});
+  EXPECT_THAT(Written(), ElementsAre("name=ring", "price=9"));
 }
 
 }  // namespace

@@ -164,7 +164,9 @@ class ProjectorTest : public ::testing::Test {
 
   // ---- How it stands ----
 
-  RowRef Ref(const std::string& key) { return {log().names->IdOf(kItems).value(), HashKey(RowKey{key})}; }
+  RowRef Ref(const std::string& key) {
+    return RowOf(log().names->IdOf(kItems).value(), KeyColumns({"id"}), RowKey{key});
+  }
   ColumnId Column(const std::string& name) {
     return log().names->ColumnIdOf(log().names->IdOf(kItems).value(), name).value();
   }

@@ -150,7 +150,9 @@ class RecordedBranch {
     std::erase_if(events, [](const v1::Event& event) { return !event.has_row(); });
     return events;
   }
-  RowRef Ref(const std::string& key) { return {names->IdOf(shape->name).value(), HashKey(RowKey{key})}; }
+  RowRef Ref(const std::string& key) {
+    return RowOf(names->IdOf(shape->name).value(), KeyColumns({"id"}), RowKey{key});
+  }
   RowVersions Versions(const std::string& key) {
     const RowVersions* versions = rows->Get(Ref(key)).value();
     return versions == nullptr ? RowVersions{} : *versions;

@@ -160,7 +160,7 @@ TEST_F(EnrolmentTest, RowsThatAreThereBecomeBaselineEventsInTransactionsOfBounde
   const InitReport report = MustInit();
   EXPECT_THAT(
       branch_->Changes(),
-      ElementsAre("baseline insert public.a (0,y)", "baseline insert public.a (1,w)", "baseline insert public.a (1,x)",
+      ElementsAre("baseline insert public.a (w,1)", "baseline insert public.a (x,1)", "baseline insert public.a (y,0)",
                   "baseline insert public.b (1) v=NULL n=NULL", "baseline insert public.b (2) v=tab\there\\ \n n=1.500",
                   "baseline insert public.b (3) v= n=NaN"));
   EXPECT_EQ(report.rows.rows, 6);
