@@ -6,6 +6,7 @@
 
 #include "absl/hash/hash.h"
 #include "engine/fold/merge.h"
+#include "engine/fold/unreadable_rows.h"
 #include "log/annotate.h"
 #include "log/check.h"
 
@@ -23,8 +24,8 @@ uint64_t HashValue(const TupleValue& value) {
   return hash == kValueNotInLog ? hash + 1 : hash;
 }
 
-absl::StatusOr<std::unique_ptr<FoldIndex>> FoldIndex::Build(LogFile* file, EventLog* log, TableNames* names,
-                                                            const Visitor& visit) {
+absl::StatusOr<std::unique_ptr<FoldIndex>> FoldIndex::Build(LogFile* file, const Stores& stores, const Visitor& visit) {
+  EventLog* const log = stores.log;
   std::unique_ptr<FoldIndex> index(new FoldIndex(file, log));
   ASSAY_RETURN_IF_ERROR(file->Execute("DROP TABLE IF EXISTS temp.fold"));
   ASSAY_RETURN_IF_ERROR(file->Execute(
@@ -42,9 +43,12 @@ absl::StatusOr<std::unique_ptr<FoldIndex>> FoldIndex::Build(LogFile* file, Event
       ASSAY_ASSIGN_OR_RETURN(const StoredEvent* stored, reader.Next());
       if (stored == nullptr) break;
       if (stored->masked || stored->table.empty()) continue;
-      const absl::StatusOr<ResolvedChange> change = ResolveChange(stored->bytes, origin, *names);
+      const absl::StatusOr<ResolvedChange> change = ResolveChange(stored->bytes, origin, *stores.names);
       if (absl::IsPermissionDenied(change.status())) continue;
-      if (absl::IsInvalidArgument(change.status())) continue;  // A row that nobody can read is no part of the fold.
+      if (absl::IsInvalidArgument(change.status())) {
+        ASSAY_RETURN_IF_ERROR(NoteUnreadable(*stored, change.status(), stores.state));
+        continue;
+      }
       ASSAY_RETURN_IF_ERROR(change.status());
       if (!change->event.has_row()) continue;
       ASSAY_RETURN_IF_ERROR(index->Fold(*change, origin));

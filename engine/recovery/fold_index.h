@@ -1,6 +1,6 @@
 // The fold of the whole log, to compare tables with: which versions every row should have, and which values.
 //
-//   ASSAY_ASSIGN_OR_RETURN(auto fold, FoldIndex::Build(file, log, names, nullptr));
+//   ASSAY_ASSIGN_OR_RETURN(auto fold, FoldIndex::Build(file, stores, nullptr));
 //   ASSAY_ASSIGN_OR_RETURN(const FoldIndex::Entry* entry, fold->Find(ref));
 //   const RowComparison comparison = CompareRow(entry, columns, is_key, tuple);
 //
@@ -19,6 +19,7 @@
 #include "engine/database.h"
 #include "engine/fold/fold_values.h"
 #include "log/event_log.h"
+#include "log/local_state/stores.h"
 #include "log/log_file.h"
 #include "log/row_versions/row_versions.h"
 #include "log/table_names.h"
@@ -36,9 +37,9 @@ class FoldIndex {
   // Sees each row change as it is folded.
   using Visitor = std::function<void(const ResolvedChange&)>;
 
-  // Folds the whole log. Inside a LogFile transaction. Masked events are not there to be folded.
-  static absl::StatusOr<std::unique_ptr<FoldIndex>> Build(LogFile* file, EventLog* log, TableNames* names,
-                                                          const Visitor& visit);
+  // Folds the whole log. Inside a LogFile transaction. Masked events are not there to be folded; a row that nobody can
+  // read is left out and noted (NoteUnreadable).
+  static absl::StatusOr<std::unique_ptr<FoldIndex>> Build(LogFile* file, const Stores& stores, const Visitor& visit);
   ~FoldIndex();
 
   // nullptr: nobody ever wrote this row. Valid until the next call.

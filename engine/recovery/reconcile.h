@@ -5,7 +5,7 @@
 // nothing and takes on the fleet's versions; a row only here is BASELINE; a row only in the log comes by projection; a
 // row that differs waits for a choice. What nobody edited is FOUND: older than any edit, whenever it was recorded.
 //
-//   ASSAY_ASSIGN_OR_RETURN(auto fold, FoldIndex::Build(file, log, names, nullptr));
+//   ASSAY_ASSIGN_OR_RETURN(auto fold, FoldIndex::Build(file, stores, nullptr));
 //   Reconciler reconciler(parts, fold.get(), DifferenceChoice::kAsk);
 //   for each pass in {kCompare, kWrite}:
 //     reconciler.BeginPass(pass, …);  per table: BeginTable(shape), Row(tuple) …;  reconciler.EndPass()

@@ -488,10 +488,10 @@ class Repairing {
                                     Lsn at, std::map<SequenceColumn, int64_t>* largest) {
     using ClassMap = std::map<SequenceColumn, SequenceClass>;
     ASSAY_ASSIGN_OR_RETURN(const ClassMap classes, StridedColumns(*admin_));
-    ASSAY_ASSIGN_OR_RETURN(
-        const std::unique_ptr<FoldIndex> fold,
-        FoldIndex::Build(open.file.get(), open.log.get(), open.names.get(),
-                         [&](const ResolvedChange& change) { NoteOwnKeys(change, classes, largest); }));
+    ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<FoldIndex> fold,
+                           FoldIndex::Build(open.file.get(), open.stores(), [&](const ResolvedChange& change) {
+                             NoteOwnKeys(change, classes, largest);
+                           }));
     ASSAY_ASSIGN_OR_RETURN(const HlcStamp clock, open.state->Read(kClockNote));
     ASSAY_RETURN_IF_ERROR(open.state->Write(kClockNote, std::max(clock, fold->newest())));
     NoEcho echo;

@@ -104,7 +104,7 @@ TEST_F(MaskedTest, ARowWhoseDeclarationIsMaskedIsAsGoodAsMaskedItself) {
   ASSERT_TRUE(batch.Gather(100).value());
   EXPECT_TRUE(batch.stopped().empty()) << batch.stopped().begin()->second;
   EXPECT_THAT(batch.rows(), SizeIs(1));
-  EXPECT_TRUE(FoldIndex::Build(pune_.file.get(), pune_.log.get(), pune_.names.get(), nullptr).ok());
+  EXPECT_TRUE(FoldIndex::Build(pune_.file.get(), pune_.stores(), nullptr).ok());
 }
 
 TEST_F(MaskedTest, WhatNobodyIsDeniedMayNotBeWithheld) {

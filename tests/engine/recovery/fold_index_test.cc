@@ -61,6 +61,22 @@ TEST_F(FoldIndexTest, OfALogWithoutRowsNothingIsKnown) {
   EXPECT_EQ(Find(*fold, "1"), std::nullopt);
 }
 
+TEST_F(FoldIndexTest, ARowThatNobodyCanReadIsLeftOutByName) {
+  fleet_.Insert({"1", "a", "a"}, kNowMs);
+  v1::RowChange misfit;
+  misfit.set_operation(v1::RowChange::INSERT);
+  misfit.set_schema(2);
+  misfit.add_key("2");
+  misfit.add_key("of two texts");
+  ASSERT_NO_FATAL_FAILURE(fleet_.AppendRow(misfit));
+  here_.PullFrom(fleet_);
+  const std::unique_ptr<FoldIndex> fold = here_.Fold();
+  EXPECT_TRUE(Find(*fold, "1").has_value());
+  const UnreadableTables unreadable = here_.state->Read(kUnreadableNote).value();
+  ASSERT_EQ(unreadable.size(), 1u);
+  EXPECT_EQ(unreadable.begin()->first, std::pair(fleet_.own, here_.shape->name.ToString()));
+}
+
 TEST_F(FoldIndexTest, EachColumnHasTheNewestVersionOfAllChainsWithTheHashOfItsValue) {
   fleet_.Insert({"1", "a", "a"}, kNowMs);
   fleet_.Update({"1", "a", "a"}, {"1", "older", "a"}, kNowMs + 1000);

@@ -68,8 +68,7 @@ class RecordedBranch {
     state = LocalState::Open(file.get(), log.get()).value();
     unsettled = UnsettledRows::Open(file.get(), log.get()).value();
     conflicts = Conflicts::Open(file.get(), log.get()).value();
-    const Stores stores{log.get(), names.get(), rows.get(), state.get(), unsettled.get(), conflicts.get()};
-    recorder = std::make_unique<Recorder>(config_, own, stores, &clock_, &echo_);
+    recorder = std::make_unique<Recorder>(config_, own, stores(), &clock_, &echo_);
     EXPECT_TRUE(recorder->Load().ok());
     EXPECT_TRUE(file->Begin().ok());
   }
@@ -100,6 +99,15 @@ class RecordedBranch {
 
   // An update of row `key` that names column `ordinal` without its value, as one too large for an event.
   void AppendUpdateWithoutValue(const std::string& key, uint32_t ordinal) {
+    v1::RowChange row;
+    row.set_operation(v1::RowChange::UPDATE);
+    row.set_schema(2);
+    row.add_key(key);
+    row.add_columns()->set_ordinal(ordinal);
+    AppendRow(row);
+  }
+  // As no recorder would make it.
+  void AppendRow(const v1::RowChange& row) {
     v1::Event event;
     event.set_origin(std::string(own.AsBytes()));
     event.set_sequence(log->Head(own).last.value + 1);
@@ -107,10 +115,7 @@ class RecordedBranch {
     event.set_transaction_first(event.sequence());
     event.set_ends_transaction(true);
     event.mutable_transaction();
-    event.mutable_row()->set_operation(v1::RowChange::UPDATE);
-    event.mutable_row()->set_schema(2);
-    event.mutable_row()->add_key(key);
-    event.mutable_row()->add_columns()->set_ordinal(ordinal);
+    *event.mutable_row() = row;
     ASSERT_TRUE(log->Append(event, shape->name.ToString(), event.SerializeAsString()).ok());
   }
 
@@ -127,10 +132,11 @@ class RecordedBranch {
     }
   }
 
+  Stores stores() const { return {log.get(), names.get(), rows.get(), state.get(), unsettled.get(), conflicts.get()}; }
   Reconciler::Parts Parts() { return {log.get(), names.get(), rows.get(), unsettled.get(), recorder.get()}; }
   // The fold of all that is here; what is recorded from now on beats it, as `assay init` and `assay repair` see to.
   std::unique_ptr<FoldIndex> Fold(const FoldIndex::Visitor& visit = nullptr) {
-    auto fold = FoldIndex::Build(file.get(), log.get(), names.get(), visit).value();
+    auto fold = FoldIndex::Build(file.get(), stores(), visit).value();
     EXPECT_TRUE(state->Write(kClockNote, std::max(state->Read(kClockNote).value(), fold->newest())).ok());
     EXPECT_TRUE(recorder->Load().ok());
     return fold;
