@@ -179,6 +179,7 @@ struct ReadReply {
     std::optional<TableShape> shape;  // nullopt: no such table here, or it is not enrolled.
     std::string refusal;              // Why not, for people, when there is no shape.
     std::vector<Row> rows;  // Parallel to the request's keys. A key that does not convert to the key's type: not there.
+    std::string answers;    // Triggers and rules that run for projected rows, too, for people; empty: none.
   };
   std::vector<Table> tables;  // Parallel to the request's.
   // Every transaction with an xid older than this had ended when the fence was emitted, so that its commit comes by

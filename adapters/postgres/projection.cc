@@ -190,6 +190,7 @@ absl::Status PostgresDatabase::ReadTable(const ReadRequest::Table& request, bool
     return absl::OkStatus();
   }
   table->shape = local.shape;
+  table->answers = local.answers;
   ASSAY_ASSIGN_OR_RETURN(table->rows, ReadRows(local, request.keys, lock));
   return absl::OkStatus();
 }

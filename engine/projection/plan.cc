@@ -8,6 +8,7 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/projection/answer_rate.h"
 #include "engine/projection/row_digest.h"
 #include "engine/projection/type_fit.h"
 #include "engine/written_as.h"
@@ -50,6 +51,7 @@ struct ProjectionPlanner::Table {
 
   const TableShape* shape = nullptr;  // Null: not here.
   std::string refusal;
+  std::string answers;
   std::vector<ColumnId> ids;  // Of the shape's columns, by their names.
   std::vector<size_t>
       writable;  // By ColumnId: the index in the shape, of a column that is no key and not generated; or kNowhere.
@@ -198,6 +200,7 @@ absl::StatusOr<ProjectionPlan> ProjectionPlanner::Plan(const std::vector<TargetR
 absl::StatusOr<ProjectionPlanner::Table> ProjectionPlanner::Describe(TableId id, const ReadReply::Table& read) {
   Table table;
   table.refusal = read.refusal;
+  table.answers = read.answers;
   if (!read.shape.has_value()) return table;
   table.shape = &*read.shape;
   for (size_t i = 0; i < read.shape->columns.size(); ++i) {
@@ -380,6 +383,14 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersio
     row.Refuse(it->second.sqlstate, it->second.cause);
   } else if (table.shape == nullptr) {
     row.Refuse("42P01", table.refusal);
+  } else if (answering_aside_ && !table.answers.empty()) {
+    row.Refuse("27000", absl::StrCat("what is written to table ", table.shape->name.ToString(),
+                                     " makes others write more, again and again. This runs for rows of other branches, "
+                                     "too: ",
+                                     table.answers,
+                                     ". Let it run for the application only (ENABLE TRIGGER, ENABLE "
+                                     "RULE) or drop it; it is tried again when it has been quiet for ",
+                                     absl::ToInt64Minutes(AnswerRate::kWithin), " minutes"));
   } else {
     ASSAY_ASSIGN_OR_RETURN(const std::string key_refusal, KeyRefusal(target, *merged, table));
     if (key_refusal.empty()) return PlanFoundRow(row, plan);

@@ -72,6 +72,9 @@ class ProjectionPlanner {
   using VersionsOf = absl::FunctionRef<absl::StatusOr<const RowVersions*>(const RowRef&)>;
   static absl::StatusOr<const RowVersions*> Unknown(const RowRef&) { return nullptr; }
 
+  // From the next plan on, rows of tables whose objects answer (ReadReply::Table::answers) are refused.
+  void SetAsideWhatAnswers(bool aside) { answering_aside_ = aside; }
+
   absl::StatusOr<ProjectionPlan> Plan(const std::vector<TargetRow>& targets, const ReadReply& reply,
                                       const std::map<RowRef, Refusal>& refused, VersionsOf versions);
 
@@ -142,6 +145,7 @@ class ProjectionPlanner {
   ColumnHistory* history_;
   // Of tables as they were last planned.
   std::map<TableId, KeyOrder> key_orders_;
+  bool answering_aside_ = false;
 };
 
 }  // namespace assay

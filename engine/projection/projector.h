@@ -40,6 +40,7 @@
 #include "engine/fold/batch.h"
 #include "engine/fold/column_history.h"
 #include "engine/link.h"
+#include "engine/projection/answer_rate.h"
 #include "engine/projection/appeared_columns.h"
 #include "engine/projection/batch_size.h"
 #include "engine/projection/flight.h"
@@ -185,7 +186,9 @@ class Projector : public ProjectionEcho {
   // join both have the same rows.
   bool assume_absent_ = true;
   std::map<TableId, std::shared_ptr<const TableShape>> shapes_;  // As they were last read.
-  bool idle_ = false;                                            // Of this step: what was captured is in the log.
+  AnswerRate answer_rate_;
+  bool answered_ = false;  // The projection that lands.
+  bool idle_ = false;      // Of this step: what was captured is in the log.
 
   std::optional<DatabaseCall> call_;
   XidHorizon horizon_;

@@ -19,12 +19,15 @@ bool Projector::Claims(absl::string_view tag, HlcStamp* stamp) {
   const std::optional<OpenIntent>& first = FirstToLand().intent;
   if (!first.has_value() || tag != first->tag()) return false;
   *stamp = first->stamp();
+  answered_ = false;
   return true;
 }
 
 bool Projector::Meant(const RowRef& ref, ChangeKind kind, const TableShape& shape, absl::Span<const TupleValue> tuple) {
   std::optional<OpenIntent>& first = FirstToLand().intent;
-  return first.has_value() && first->Meant(ref, kind, shape, tuple, *names_);
+  if (first.has_value() && first->Meant(ref, kind, shape, tuple, *names_)) return true;
+  if (!std::exchange(answered_, true)) answer_rate_.Note(clock_->Now());
+  return false;
 }
 
 absl::Status Projector::Landed() {

@@ -119,8 +119,12 @@ absl::Status Projector::NoteShapes() {
   for (const ReadReply::Table& table : flight_->read->tables) {
     if (!table.shape.has_value()) continue;
     ASSAY_ASSIGN_OR_RETURN(const TableId id, names_->IdOf(table.shape->name));
-    std::shared_ptr<const TableShape>& known = shapes_[id];
-    if (known == nullptr || !(*known == *table.shape)) known = std::make_shared<const TableShape>(*table.shape);
+    if (!table.answers.empty()) {
+      shapes_.erase(id);  // Always looked at.
+    } else {
+      std::shared_ptr<const TableShape>& known = shapes_[id];
+      if (known == nullptr || !(*known == *table.shape)) known = std::make_shared<const TableShape>(*table.shape);
+    }
     ASSAY_RETURN_IF_ERROR(history_.Note(id, *table.shape));
     ASSAY_ASSIGN_OR_RETURN(const bool appeared, appeared_.MakeRowsDue(id, *table.shape, clock_->Now()));
     if (appeared) probe_every_ = kProbeMin;
@@ -189,6 +193,7 @@ absl::Status Projector::Plan() {
     if (flight_->unread) break;
     ASSAY_ASSIGN_OR_RETURN(target.unsettled, Unsettled(target));
   }
+  planner_.SetAsideWhatAnswers(answer_rate_.TooOften(clock_->Now()));
   const VersionsToBe versions(*this);
   ASSAY_ASSIGN_OR_RETURN(
       ProjectionPlan plan,

@@ -100,9 +100,10 @@ class ProjectionPlanTest : public ::testing::Test {
     ReadReply reply;
     ReadReply::Row row{.exists = exists_, .xmin = 1};
     if (exists_) row.values.resize(now.columns.size());
-    reply.tables.push_back({now, "", {row}});
+    reply.tables.push_back({now, "", {row}, answers_});
     FoldValues values(log_.get(), names_.get());
     ProjectionPlanner planner(names_.get(), &values, history_.get());
+    planner.SetAsideWhatAnswers(answers_too_often_);
     plan_ = planner.Plan(targets, reply, {}, [this](const RowRef& ref) { return rows_->Get(ref); }).value();
     ASSERT_EQ(plan_.rows.size(), 1u);
   }
@@ -122,6 +123,8 @@ class ProjectionPlanTest : public ::testing::Test {
   std::string Cause() const { return plan_.rows[0].remark().cause; }
 
   bool exists_ = true;  // PostgreSQL has row 7.
+  std::string answers_;
+  bool answers_too_often_ = false;
   v1::TableSchema declared_;
   uint64_t schema_ = 0;
   uint64_t note_only_the_first_ = 0;
@@ -312,6 +315,22 @@ TEST_F(ProjectionPlanTest, ANewRowIsNotMadeWithoutAValueThatWaits) {
   EXPECT_THAT(Written(), IsEmpty());
   EXPECT_TRUE(plan_.rows[0].refused);
   EXPECT_THAT(Cause(), HasSubstr("was written as integer"));
+}
+
+// ---- What answers ----
+
+TEST_F(ProjectionPlanTest, ATableThatAnswersTooOftenIsSetAsideWithWhatAnswers) {
+  Declare({{"price", 2}});
+  Write(1, "5");
+  answers_too_often_ = true;
+  Plan({{"price", 2}});
+  EXPECT_THAT(Written(), ElementsAre("price=5")) << "nothing answers here";
+  answers_ = "trigger totals";
+  Plan({{"price", 2}});
+  EXPECT_THAT(Written(), IsEmpty());
+  EXPECT_TRUE(plan_.rows[0].refused);
+  EXPECT_THAT(Cause(), HasSubstr("makes others write more, again and again. This runs for rows of other branches, too: "
+                                 "trigger totals"));
 }
 
 // ---- Names used again ----
