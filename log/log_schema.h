@@ -142,9 +142,13 @@ CREATE TABLE conflict (
   loser_stamp     INTEGER NOT NULL,
   loser_origin    INTEGER NOT NULL,
   loser_sequence  INTEGER NOT NULL,
+  listed          INTEGER NOT NULL,     -- 0: they do not disagree, and what comes later may with either.
   rule            TEXT NOT NULL,
   found_ms        INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX conflict_winner ON conflict (table_id, key_hash, winner_origin, winner_sequence);
+CREATE INDEX conflict_loser ON conflict (table_id, key_hash, loser_origin, loser_sequence);
+CREATE INDEX conflict_age ON conflict (loser_stamp);
 )sql";
 
 }  // namespace assay

@@ -1,5 +1,6 @@
 // The parts of LogReader that review what is stuck and what was decided: parked rows and conflicts.
 #include <algorithm>
+#include <limits>
 
 #include "engine/audit/log_reader.h"
 #include "engine/audit/proto_text.h"
@@ -90,14 +91,14 @@ absl::StatusOr<pb::ListConflictsReply> LogReader::Conflicts(const pb::ListConfli
   const int limit = static_cast<int>(std::min<uint32_t>(request.limit() == 0 ? 100 : request.limit(), 1000));
   pb::ListConflictsReply out;
   out.set_total(conflicts->count());
-  // Ids are dense from 1, so that the newest are found by counting back.
-  int64_t end = request.before_id() > 0 ? std::min(request.before_id() - 1, conflicts->count()) : conflicts->count();
-  while (end > 0 && out.conflicts_size() < limit) {
-    const int64_t begin = std::max<int64_t>(end - 500, 0);
-    ASSAY_ASSIGN_OR_RETURN(std::vector<Conflict> found, conflicts->List(begin, static_cast<size_t>(end - begin)));
-    for (auto it = found.rbegin(); it != found.rend() && out.conflicts_size() < limit; ++it) {
+  int64_t before = request.before_id() > 0 ? request.before_id() : std::numeric_limits<int64_t>::max();
+  while (out.conflicts_size() < limit) {
+    ASSAY_ASSIGN_OR_RETURN(const std::vector<Conflict> found, conflicts->ListNewest(before, 500));
+    if (found.empty()) break;
+    before = found.back().id;
+    for (auto it = found.begin(); it != found.end() && out.conflicts_size() < limit; ++it) {
       const std::string table = names->NameOf(it->row.table).ToString();
-      if (it->id > end || (!wanted.empty() && table != wanted)) continue;
+      if (!wanted.empty() && table != wanted) continue;
       pb::Conflict* to = out.add_conflicts();
       to->set_id(it->id);
       to->set_table(CleanText(table, kTextMax));
@@ -109,7 +110,6 @@ absl::StatusOr<pb::ListConflictsReply> LogReader::Conflicts(const pb::ListConfli
       to->set_rule(CleanText(it->rule, kTextMax));
       SetTime(absl::FromUnixMillis(it->found_ms), to, &pb::Conflict::mutable_found);
     }
-    end = begin;
   }
   return out;
 }

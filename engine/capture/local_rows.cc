@@ -77,30 +77,10 @@ absl::Status LocalRows::Move(const RowRef& ref, const RowKey& key, RowClaim clai
   if (!newest || (unsettled.has_value() && !unsettled->held_known))
     return unsettled_->NoteUnseenEdit(ref, waiting, /*there=*/kind != ChangeKind::kDelete, now_ms);
   RowVersions held = unsettled.has_value() ? unsettled->held.value_or(RowVersions{}) : before;
-  ASSAY_RETURN_IF_ERROR(RecordUnseen(ref, waiting.key, before, held, change));
   Merge(change, &held);
   if (kind == ChangeKind::kInsert) drop_untouched(&held);
   if (held.ShowsLike(merged)) return unsettled_->Settle(ref);
   return unsettled_->NoteLocalEdit(ref, waiting, std::move(held), now_ms);
-}
-
-absl::Status LocalRows::RecordUnseen(const RowRef& ref, absl::string_view key, const RowVersions& before,
-                                     const RowVersions& held, const RowVersions& change) {
-  RowVersions unseen = before;  // What the log had and this writer could not see.
-  unseen.columns.EraseIf([&](const ColumnVersion& column) {
-    const Version* seen = held.Find(column.column);
-    return seen != nullptr && *seen == column.version;
-  });
-  if (unseen.deleted == held.deleted) unseen.deleted = {};
-  if (unseen.written == held.written) unseen.written = {};
-  const SawFunction saw = [](const Version&, const Version&) { return false; };
-  for (const Meeting& meeting : FindMeetings(unseen, change, saw)) {
-    ASSAY_RETURN_IF_ERROR(
-        conflicts_->Add(Conflict{0, ref, std::string(key), meeting.column, meeting.winner, meeting.loser,
-                                 "newest write wins; the loser was in the log but could not be written here",
-                                 absl::ToUnixMillis(clock_->Now())}));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace assay

@@ -14,7 +14,6 @@
 #include "engine/clock.h"
 #include "engine/database.h"
 #include "engine/fold/merge.h"
-#include "log/local_state/conflicts.h"
 #include "log/local_state/stores.h"
 #include "log/local_state/unsettled_rows.h"
 #include "log/row_versions/row_versions.h"
@@ -25,7 +24,7 @@ namespace assay {
 class LocalRows {
  public:
   LocalRows(const OriginId& own, const Stores& stores, Clock* clock)
-      : own_(own), rows_(stores.rows), unsettled_(stores.unsettled), conflicts_(stores.conflicts), clock_(clock) {}
+      : own_(own), rows_(stores.rows), unsettled_(stores.unsettled), clock_(clock) {}
 
   // Whether PostgreSQL has the row that the log knows as `fold`.
   absl::StatusOr<bool> IsThere(const RowRef& row, const RowVersions& fold);
@@ -38,15 +37,10 @@ class LocalRows {
  private:
   // The same of a claim that is nobody's edit: PostgreSQL shows it, and what the fold has counts.
   absl::Status MoveFound(const RowRef& row, const RowKey& key, const RowClaim& claim);
-  // Records a conflict for each version in `before` that the writer of `change` could not see, since PostgreSQL held
-  // `held`.
-  absl::Status RecordUnseen(const RowRef& row, absl::string_view key, const RowVersions& before,
-                            const RowVersions& held, const RowVersions& change);
 
   const OriginId own_;
   RowVersionStore* rows_;
   UnsettledRows* unsettled_;
-  Conflicts* conflicts_;
   Clock* clock_;
   RowVersions held_;  // What Held answers, when nothing else holds it.
 };

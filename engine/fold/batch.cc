@@ -36,13 +36,6 @@ absl::StatusOr<OriginId> OriginOf(const v1::Seen& seen) {
 
 }  // namespace
 
-SawFunction SawFromStages(LocalState* state) {
-  return [state](const Version& later, const Version& earlier) {
-    absl::StatusOr<Sequence> seen = state->Seen(later.origin, later.sequence, earlier.origin);
-    return seen.ok() && *seen >= earlier.sequence;
-  };
-}
-
 Sequence Batch::From(const OriginId& origin) const {
   const auto after = after_.find(origin);
   return std::max(after == after_.end() ? Sequence{} : after->second, state_->Projected(origin));
@@ -96,7 +89,7 @@ void Batch::Forget() {
   declared_.clear();
   schemas_.clear();
   schema_.reset();
-  meetings_.clear();
+  epochs_.clear();
   stamp_ = {};
   new_rows_ = event_count_ = bytes_ = 0;
 }
@@ -255,6 +248,7 @@ absl::Status Batch::Fold(const OriginId& origin, const StoredEvent& stored) {
 
 absl::Status Batch::TakeHeader(const StoredEvent& stored, const RowEvent& event) {
   ASSAY_ASSIGN_OR_RETURN(const v1::TransactionHeader header, HeaderOf(event));
+  if (header.seen_size() > 0) epochs_[stored.origin] = ++epochs_given_;
   for (const v1::Seen& seen : header.seen()) {
     ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginOf(seen));
     // Each table's header says what has changed since that table's last one: mostly it is known already.
@@ -305,13 +299,9 @@ absl::Status Batch::FoldRow(const StoredEvent& stored, const RowEvent& event) {
   PendingRow& row =
       is_new ? rows_.emplace_back(RowOf(schema_->table, schema_->key_columns, key_), key_, writes_) : **found;
   const Version version{StampThatCounts(event.standing, stored.stamp), stored.origin, stored.sequence};
-  if (!row.OnlyOf(stored.origin)) {
-    RowClaim claim{event.kind, version, {}};
-    for (const PendingRow::Write& write : writes_) claim.columns.push_back(write.column);
-    for (const Meeting& meeting : FindMeetings(row.incoming(), VersionsOf(claim), saw_))
-      meetings_.push_back({&row, meeting});
-  }
-  row.Fold(version, event.kind, writes_, *schema_);
+  uint32_t& epoch = epochs_[stored.origin];
+  if (epoch == 0) epoch = ++epochs_given_;
+  row.Fold(version, event.kind, writes_, *schema_, epoch);
   if (is_new) index_.insert(&row);
   bytes_ += row.ByteSize();
   return absl::OkStatus();

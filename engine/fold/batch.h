@@ -30,13 +30,10 @@
 
 namespace assay {
 
-// How LocalState's notes answer SawFunction. An I/O error reads as "not seen": a conflict too many, never one too few.
-SawFunction SawFromStages(LocalState* state);
-
 class Batch {
  public:
   Batch(const OriginId& own, EventLog* log, TableNames* names, LocalState* state)
-      : own_(own), log_(log), names_(names), state_(state), saw_(SawFromStages(state)) {}
+      : own_(own), log_(log), names_(names), state_(state) {}
 
   // Folds in up to about `events_max` further events. True: the batch is as large as it gets (at a transaction's end),
   // or there is nothing more to take now.
@@ -75,9 +72,6 @@ class Batch {
   // The newest declaration of each table in each chain.
   const std::map<std::pair<OriginId, TableId>, Sequence>& declared() const { return declared_; }
   size_t event_count() const { return event_count_; }
-  // Versions inside the batch that did not know of each other.
-  const std::vector<std::pair<const PendingRow*, Meeting>>& meetings() const { return meetings_; }
-
   // Chains whose next event is damaged: they stand still, the others go on.
   const std::map<OriginId, absl::Status>& stopped() const { return stopped_; }
   // Chains that wait for an event of another chain which is not here yet.
@@ -113,7 +107,6 @@ class Batch {
   EventLog* log_;
   TableNames* names_;
   LocalState* state_;
-  const SawFunction saw_;
 
   // A row is found by its table, KeyColumns and EncodeKey, without the cost of hashing the key for its RowRef.
   struct Place {
@@ -143,7 +136,8 @@ class Batch {
   std::map<OriginId, Sequence> to_;
   std::map<std::pair<OriginId, TableId>, Sequence> declared_;
   std::set<std::shared_ptr<const ResolvedSchema>> schemas_;  // rows_ point at them.
-  std::vector<std::pair<const PendingRow*, Meeting>> meetings_;
+  std::map<OriginId, uint32_t> epochs_;  // Of each writer, the number of what it had seen of others.
+  uint32_t epochs_given_ = 0;
   std::map<OriginId, absl::Status> stopped_;
   std::map<OriginId, std::pair<OriginId, Sequence>> waiting_for_;
   std::set<OriginId> given_up_;

@@ -1,6 +1,7 @@
 #include "engine/fold/fold_values.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "log/annotate.h"
@@ -46,11 +47,20 @@ absl::Status CheckOrdinal(uint32_t ordinal, size_t columns) {
       absl::StrCat("a row writes column number ", ordinal, ", and its table ends at ", columns));
 }
 
+absl::StatusOr<v1::Event> ParseEvent(absl::string_view bytes, const OriginId& origin) {
+  v1::Event event;
+  if (event.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return event;
+  return absl::DataLossError(absl::StrCat("an event of ", EventName(origin, {}), " is not a valid message"));
+}
+
 absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const OriginId& origin, TableNames& names) {
+  ASSAY_ASSIGN_OR_RETURN(v1::Event event, ParseEvent(bytes, origin));
+  return ResolveChange(std::move(event), origin, names);
+}
+
+absl::StatusOr<ResolvedChange> ResolveChange(v1::Event event, const OriginId& origin, TableNames& names) {
   ResolvedChange change;
-  if (!change.event.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return absl::DataLossError(absl::StrCat("an event of ", EventName(origin, {}), " is not a valid message"));
-  }
+  change.event = std::move(event);
   if (!change.event.has_row()) return change;
   const auto check = [&]() -> absl::Status {
     ASSAY_ASSIGN_OR_RETURN(change.schema, SchemaOfRow(origin, Sequence{change.row().schema()}, names));
@@ -73,6 +83,17 @@ RowClaim ClaimOf(const ResolvedChange& change, const OriginId& origin) {
   for (int i = 0; i < change.row().columns_size(); ++i) claim.columns.push_back(change.ColumnAt(i));
   std::sort(claim.columns.begin(), claim.columns.end());
   return claim;
+}
+
+absl::Status NoteSeen(const v1::Event& event, const OriginId& origin, LocalState* state) {
+  for (const v1::Seen& seen : event.transaction().seen()) {
+    const absl::StatusOr<OriginId> other = OriginId::FromBytes(seen.origin());
+    if (!other.ok()) continue;
+    ASSAY_ASSIGN_OR_RETURN(const Sequence known, state->Seen(origin, Sequence{event.sequence()}, *other));
+    if (known.value >= seen.sequence()) continue;
+    ASSAY_RETURN_IF_ERROR(state->AddSeen(origin, Sequence{event.sequence()}, *other, Sequence{seen.sequence()}));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<const ResolvedChange*> FoldValues::Change(const Version& version) {

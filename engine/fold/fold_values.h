@@ -16,6 +16,7 @@
 #include "engine/database.h"
 #include "engine/fold/merge.h"
 #include "log/event_log.h"
+#include "log/local_state/local_state.h"
 #include "log/row_versions/row_versions.h"
 #include "log/table_names.h"
 #include "proto/event.pb.h"
@@ -36,6 +37,9 @@ struct ResolvedChange {
 // reads a chain leaves such a row out, and goes on. DATA_LOSS when `bytes` are no event, or the schema is not to be
 // had. PERMISSION_DENIED when the schema is masked here: then the row is as good as masked itself.
 absl::StatusOr<ResolvedChange> ResolveChange(absl::string_view bytes, const OriginId& origin, TableNames& names);
+// The two halves of it. DATA_LOSS when `bytes` are no event.
+absl::StatusOr<v1::Event> ParseEvent(absl::string_view bytes, const OriginId& origin);
+absl::StatusOr<ResolvedChange> ResolveChange(v1::Event event, const OriginId& origin, TableNames& names);
 // The schema that a row event of `origin` names. DATA_LOSS when it is not to be had: then the chain is not whole.
 // INVALID_ARGUMENT when the schema is none that can be read, PERMISSION_DENIED when it is masked here.
 absl::StatusOr<std::shared_ptr<const ResolvedSchema>> SchemaOfRow(const OriginId& origin, Sequence schema,
@@ -46,6 +50,10 @@ absl::Status CheckOrdinal(uint32_t ordinal, size_t columns);
 // The version, and the claim, of a change whose event has a row.
 Version VersionOf(const v1::Event& event, const OriginId& origin);
 RowClaim ClaimOf(const ResolvedChange& change, const OriginId& origin);
+
+// Notes how much of other chains a transaction had seen, by the header in `event`, if it has one. What names no origin
+// is passed over: folding the event says what is wrong.
+absl::Status NoteSeen(const v1::Event& event, const OriginId& origin, LocalState* state);
 
 class FoldValues {
  public:

@@ -8,17 +8,20 @@
 #include "engine/fold/merge.h"
 #include "engine/fold/unreadable_rows.h"
 #include "log/annotate.h"
-#include "log/local_state/local_state.h"
 #include "log/local_state/unsettled_rows.h"
 
 namespace assay {
 
 absl::Status LateEvents::Merge(const OriginId& origin, absl::Span<const Sequence> events) {
+  values_.Clear();
   for (const Sequence sequence : events) {
     EventReader reader = stores_.log->Read(origin, sequence);
     ASSAY_ASSIGN_OR_RETURN(const StoredEvent* stored, reader.Next());
     if (stored == nullptr || stored->masked) continue;
-    const absl::StatusOr<ResolvedChange> change = ResolveChange(stored->bytes, origin, *stores_.names);
+    absl::StatusOr<v1::Event> event = ParseEvent(stored->bytes, origin);
+    if (event.ok()) ASSAY_RETURN_IF_ERROR(NoteSeen(*event, origin, stores_.state));
+    const absl::StatusOr<ResolvedChange> change =
+        event.ok() ? ResolveChange(*std::move(event), origin, *stores_.names) : event.status();
     if (absl::IsPermissionDenied(change.status())) continue;  // As good as masked.
     // Its chain is merged beyond it: there is nothing to stop any more.
     if (absl::IsInvalidArgument(change.status()) || absl::IsDataLoss(change.status())) {
@@ -26,20 +29,7 @@ absl::Status LateEvents::Merge(const OriginId& origin, absl::Span<const Sequence
       continue;
     }
     ASSAY_RETURN_IF_ERROR(change.status());
-    ASSAY_RETURN_IF_ERROR(TakeHeader(change->event, origin));
     if (change->event.has_row()) ASSAY_RETURN_IF_ERROR(MergeRow(*change, origin));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status LateEvents::TakeHeader(const v1::Event& event, const OriginId& origin) {
-  for (const v1::Seen& seen : event.transaction().seen()) {
-    const absl::StatusOr<OriginId> other = OriginId::FromBytes(seen.origin());
-    if (!other.ok()) continue;
-    ASSAY_ASSIGN_OR_RETURN(const Sequence known, stores_.state->Seen(origin, Sequence{event.sequence()}, *other));
-    if (known.value >= seen.sequence()) continue;
-    ASSAY_RETURN_IF_ERROR(
-        stores_.state->AddSeen(origin, Sequence{event.sequence()}, *other, Sequence{seen.sequence()}));
   }
   return absl::OkStatus();
 }
@@ -52,6 +42,7 @@ absl::Status LateEvents::MergeRow(const ResolvedChange& change, const OriginId& 
   const bool known = stored != nullptr;
   RowVersions before;
   if (known) before = *stored;
+  ASSAY_RETURN_IF_ERROR(conflict_finder_.Take(ref, EncodeKey(key), before, VersionsOf(claim)));
   RowVersions merged = before;
   assay::Merge(VersionsOf(claim), &merged);
   if (merged == before) return absl::OkStatus();

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "engine/clock.h"
+#include "engine/fold/conflict_finder.h"
 #include "engine/fold/fold_values.h"
 #include "log/local_state/stores.h"
 #include "log/types.h"
@@ -17,18 +18,19 @@ namespace assay {
 
 class LateEvents {
  public:
-  LateEvents(const Stores& stores, Clock* clock) : stores_(stores), clock_(clock) {}
+  LateEvents(const Stores& stores, Clock* clock)
+      : stores_(stores), clock_(clock), values_(stores.log, stores.names), conflict_finder_(stores, &values_, clock) {}
 
   // `events` of the chain of `origin`, rising. Again: changes nothing.
   absl::Status Merge(const OriginId& origin, absl::Span<const Sequence> events);
 
  private:
   absl::Status MergeRow(const ResolvedChange& change, const OriginId& origin);
-  // What the header says that the transaction had seen.
-  absl::Status TakeHeader(const v1::Event& event, const OriginId& origin);
 
   const Stores stores_;
   Clock* clock_;
+  FoldValues values_;
+  ConflictFinder conflict_finder_;
 };
 
 }  // namespace assay

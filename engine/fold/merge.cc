@@ -5,30 +5,6 @@
 namespace assay {
 namespace {
 
-bool Concurrent(const Version& a, const Version& b, const SawFunction& saw) {
-  if (a.IsNone() || b.IsNone() || a.origin == b.origin || !IsEdit(a) || !IsEdit(b)) return false;
-  return !saw(a, b) && !saw(b, a);
-}
-
-Meeting MeetingOf(std::optional<ColumnId> column, const Version& a, const Version& b) {
-  return {column, std::max(a, b), std::min(a, b)};
-}
-
-// A delete meets every write it had not seen, whoever is newer. A write hides behind the newest one of the same origin.
-void MeetDelete(const Version& deleted, const RowVersions& row, const SawFunction& saw,
-                std::vector<Meeting>* meetings) {
-  if (deleted.IsNone()) return;
-  std::vector<Version> writes = {row.written};
-  for (const ColumnVersion& column : row.columns) writes.push_back(column.version);
-  std::sort(writes.begin(), writes.end(), std::greater<>());
-  std::vector<OriginId> met;
-  for (const Version& write : writes) {
-    if (std::find(met.begin(), met.end(), write.origin) != met.end()) continue;
-    met.push_back(write.origin);
-    if (Concurrent(deleted, write, saw)) meetings->push_back(MeetingOf(std::nullopt, deleted, write));
-  }
-}
-
 // Below the stamp of every edit: a chain's opening has 1.
 constexpr HlcStamp kGivenUp{0}, kFound{1};
 
@@ -91,20 +67,5 @@ void Merge(const RowVersions& from, RowVersions* into) {
 }
 
 Version Newest(const RowVersions& row) { return std::max(row.written, row.deleted); }
-
-std::vector<Meeting> FindMeetings(const RowVersions& current, const RowVersions& incoming, const SawFunction& saw) {
-  std::vector<Meeting> meetings;
-  MeetDelete(incoming.deleted, current, saw, &meetings);
-  MeetDelete(current.deleted, incoming, saw, &meetings);
-  size_t a = 0;
-  for (const ColumnVersion& b : incoming.columns) {
-    while (a < current.columns.size() && current.columns.ColumnAt(a) < b.column) ++a;
-    if (a == current.columns.size()) break;
-    if (current.columns.ColumnAt(a) == b.column && Concurrent(current.columns.VersionAt(a), b.version, saw)) {
-      meetings.push_back(MeetingOf(b.column, current.columns.VersionAt(a), b.version));
-    }
-  }
-  return meetings;
-}
 
 }  // namespace assay

@@ -6,8 +6,6 @@
 // tests/engine/fold/reference_merge.h is the slow and obvious twin that this is held against. Pure functions.
 #pragma once
 
-#include <functional>
-#include <optional>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -40,19 +38,5 @@ void Merge(const RowVersions& from, RowVersions* into);
 
 // The newest version anywhere in the row; none for a row never written.
 Version Newest(const RowVersions& row);
-
-// Two versions that met, neither of which had seen the other.
-struct Meeting {
-  std::optional<ColumnId> column;  // nullopt: the life of the row, a delete against a write.
-  Version winner;
-  Version loser;
-};
-
-// True when the writer of `later` had `earlier` before its eyes.
-using SawFunction = std::function<bool(const Version& later, const Version& earlier)>;
-
-// Where `incoming` and `current` disagree about a column or about the row's life without knowing of each other. What
-// one origin replaced of its own is not a disagreement. `saw` is asked only about versions of different origins.
-std::vector<Meeting> FindMeetings(const RowVersions& current, const RowVersions& incoming, const SawFunction& saw);
 
 }  // namespace assay

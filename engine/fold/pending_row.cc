@@ -1,6 +1,7 @@
 #include "engine/fold/pending_row.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "log/check.h"
 
@@ -28,15 +29,23 @@ const v1::TableSchema::Column& Declared(const ResolvedSchema& schema, ColumnId c
 PendingRow::PendingRow(const RowRef& ref, absl::string_view key, absl::Span<const Write> first)
     : ref(ref), texts_(key, first.size(), BytesOf(first)) {}
 
-bool PendingRow::OnlyOf(const OriginId& origin) const {
-  if (mixed_) return false;
-  const Version& any = incoming_.written.IsNone() ? incoming_.deleted : incoming_.written;
-  return any.IsNone() || any.origin == origin;
+void PendingRow::FoldStep(const Version& version, ChangeKind kind, absl::Span<const Write> writes) {
+  RowClaim claim{kind, version, {}};
+  for (const Write& write : writes) claim.columns.push_back(write.column);
+  RowVersions& step = steps_->back();
+  steps_bytes_ -= step.columns.ByteSize();
+  Merge(VersionsOf(claim), &step);
+  steps_bytes_ += step.columns.ByteSize();
 }
 
 void PendingRow::Fold(const Version& version, ChangeKind kind, absl::Span<const Write> writes,
-                      const ResolvedSchema& schema) {
-  mixed_ |= !OnlyOf(version.origin);
+                      const ResolvedSchema& schema, uint32_t epoch) {
+  if (std::exchange(epoch_, epoch) != epoch && !Newest(incoming_).IsNone()) {
+    if (steps_ == nullptr) steps_ = std::make_unique<std::vector<RowVersions>>(1, incoming_);
+    steps_->emplace_back();
+    steps_bytes_ += sizeof(RowVersions);
+  }
+  if (steps_ != nullptr) FoldStep(version, kind, writes);
   if (declared_ == nullptr || version > newest()) declared_ = &schema;
   if (kind == ChangeKind::kDelete) {
     incoming_.deleted = std::max(incoming_.deleted, version);
@@ -77,7 +86,7 @@ size_t PendingRow::ByteSize() const {
   // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what it has.
   const size_t entry_size = sizeof(const ResolvedSchema*);
   const size_t schemas = schemas_ == nullptr ? 0 : sizeof(*schemas_) + schemas_->capacity() * entry_size;
-  return sizeof(*this) + incoming_.columns.ByteSize() + texts_.ByteSize() + schemas;
+  return sizeof(*this) + incoming_.columns.ByteSize() + texts_.ByteSize() + schemas + steps_bytes_;
 }
 
 }  // namespace assay

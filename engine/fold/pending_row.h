@@ -40,16 +40,21 @@ class PendingRow {
   absl::string_view key() const { return texts_.key(); }
 
   // What `writes` (sorted by column, each once; none with a delete) say at `version`, which may be older than what is
-  // known. `schema` is their writer's, has their columns, and outlives this.
-  void Fold(const Version& version, ChangeKind kind, absl::Span<const Write> writes, const ResolvedSchema& schema);
+  // known. `schema` is their writer's, has their columns, and outlives this. `epoch`: another one when the writer has
+  // seen more of others since, and one of its own for each writer.
+  void Fold(const Version& version, ChangeKind kind, absl::Span<const Write> writes, const ResolvedSchema& schema,
+            uint32_t epoch = 0);
 
   const RowVersions& incoming() const { return incoming_; }
   // The event to name when the row cannot be written.
   Version newest() const { return Newest(incoming_); }
   // How the newest of its writers declared the table. After the first Fold.
   const ResolvedSchema& declared() const { return *declared_; }
-  // All of it is of one origin: then there is nothing to disagree about.
-  bool OnlyOf(const OriginId& origin) const;
+  // What incoming() is the join of, in the order in which it came: what follows each other in one epoch together. So
+  // that who disagrees with whom does not depend on what happens to be in one batch.
+  absl::Span<const RowVersions> steps() const {
+    return steps_ == nullptr ? absl::MakeConstSpan(&incoming_, 1) : absl::MakeConstSpan(*steps_);
+  }
   // Of incoming().columns[index]. Valid until the next Fold.
   Value ValueAt(size_t index) const;
   // All of them, and the key.
@@ -57,8 +62,12 @@ class PendingRow {
   size_t ByteSize() const;  // Memory that it takes, about.
 
  private:
-  bool mixed_ = false;
+  void FoldStep(const Version& version, ChangeKind kind, absl::Span<const Write> writes);
+
+  uint32_t epoch_ = 0;
   RowVersions incoming_;
+  std::unique_ptr<std::vector<RowVersions>> steps_;  // When there is more than one.
+  size_t steps_bytes_ = 0;
   PackedRow texts_;  // Parallel to incoming_.columns.
   const ResolvedSchema* declared_ = nullptr;
   const ResolvedSchema* schema_ = nullptr;                       // Of all columns,

@@ -31,6 +31,7 @@ Projector::Projector(const EngineConfig& config, const OriginId& own, const Stor
       clock_(clock),
       random_(random),
       values_(stores.log, stores.names),
+      conflict_finder_(stores, &values_, clock),
       history_(own, stores.names, stores.state),
       appeared_(stores.rows, stores.unsettled, &values_, &history_),
       planner_(stores.names, &values_, &history_),

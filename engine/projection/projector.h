@@ -39,6 +39,7 @@
 #include "engine/database_calls.h"
 #include "engine/fold/batch.h"
 #include "engine/fold/column_history.h"
+#include "engine/fold/conflict_finder.h"
 #include "engine/link.h"
 #include "engine/projection/answer_rate.h"
 #include "engine/projection/appeared_columns.h"
@@ -156,7 +157,6 @@ class Projector : public ProjectionEcho {
   absl::Status Settle(std::deque<IntentRow> rows, Batch* batch);
   // `moved`: a local commit changed it before our own came by.
   absl::Status SettleRow(const IntentRow& row, const RowVersions& before, const RowVersions& merged, bool moved);
-  absl::Status RecordMeetings(const RowRef& ref, absl::string_view key, const std::vector<Meeting>& meetings);
   void Finish();
   void Failed(const absl::Status& status);
   void AskLastBatch();
@@ -171,6 +171,7 @@ class Projector : public ProjectionEcho {
   Clock* clock_;
   Random* random_;
   FoldValues values_;
+  ConflictFinder conflict_finder_;
   ColumnHistory history_;
   AppearedColumns appeared_;
   ProjectionPlanner planner_;

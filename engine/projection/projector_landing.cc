@@ -86,19 +86,18 @@ absl::Status Projector::Settle(std::deque<IntentRow> rows, Batch* batch) {
       remark.sequence = named.sequence;
     }
   }
-  for (const auto& [row, meeting] : batch->meetings())
-    ASSAY_RETURN_IF_ERROR(RecordMeetings(row->ref, row->key(), {meeting}));
-  const SawFunction saw = SawFromStages(state_);
   for (const PendingRow& pending : batch->rows()) {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(pending.ref));
-    if (stored == nullptr) {
+    if (stored == nullptr && pending.steps().size() == 1) {
       ASSAY_RETURN_IF_ERROR(rows_->Put(pending.ref, pending.incoming()));
       continue;
     }
-    RowVersions merged = *stored;
-    const std::vector<Meeting> meetings = FindMeetings(merged, pending.incoming(), saw);
-    if (!meetings.empty()) ASSAY_RETURN_IF_ERROR(RecordMeetings(pending.ref, pending.key(), meetings));
-    Merge(pending.incoming(), &merged);
+    RowVersions merged;
+    if (stored != nullptr) merged = *stored;
+    for (const RowVersions& step : pending.steps()) {
+      ASSAY_RETURN_IF_ERROR(conflict_finder_.Take(pending.ref, pending.key(), merged, step));
+      Merge(step, &merged);
+    }
     ASSAY_RETURN_IF_ERROR(rows_->Put(pending.ref, std::move(merged)));
   }
   for (const Left& one : left) {
@@ -146,22 +145,6 @@ absl::Status Projector::SettleRow(const IntentRow& row, const RowVersions& befor
     return std::count(remark.missing.begin(), remark.missing.end(), column.column.value) > 0;
   });
   return unsettled_->ParkPartly(row.ref, waiting, cause, std::move(written), now_ms);
-}
-
-absl::Status Projector::RecordMeetings(const RowRef& ref, absl::string_view key, const std::vector<Meeting>& meetings) {
-  for (const Meeting& meeting : meetings) {
-    if (meeting.column.has_value()) {
-      // Two branches that wrote the same value (as two copies of one database do) do not disagree.
-      const absl::StatusOr<ColumnText> winner = values_.Value(meeting.winner, *meeting.column);
-      const absl::StatusOr<ColumnText> loser = values_.Value(meeting.loser, *meeting.column);
-      if (winner.ok() && loser.ok() && *winner == *loser) continue;
-    }
-    const char* rule = meeting.column.has_value() ? "newest write of the column wins"
-                                                  : "a row lives if its newest write is newer than its newest delete";
-    ASSAY_RETURN_IF_ERROR(conflicts_->Add({0, ref, std::string(key), meeting.column, meeting.winner, meeting.loser,
-                                           rule, absl::ToUnixMillis(clock_->Now())}));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace assay

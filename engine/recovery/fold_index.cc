@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "absl/hash/hash.h"
@@ -24,40 +25,64 @@ uint64_t HashValue(const TupleValue& value) {
   return hash == kValueNotInLog ? hash + 1 : hash;
 }
 
-absl::StatusOr<std::unique_ptr<FoldIndex>> FoldIndex::Build(LogFile* file, const Stores& stores, const Visitor& visit) {
-  EventLog* const log = stores.log;
-  std::unique_ptr<FoldIndex> index(new FoldIndex(file, log));
-  ASSAY_RETURN_IF_ERROR(file->Execute("DROP TABLE IF EXISTS temp.fold"));
-  ASSAY_RETURN_IF_ERROR(file->Execute(
-      "CREATE TEMP TABLE fold (table_id INTEGER, key BLOB, versions BLOB, hashes BLOB, seen INTEGER DEFAULT 0, "
-      "PRIMARY KEY (table_id, key)) WITHOUT ROWID"));
-  ASSAY_ASSIGN_OR_RETURN(index->get_,
-                         file->Prepare("SELECT versions, hashes FROM temp.fold WHERE table_id = ? AND key = ?"));
-  ASSAY_ASSIGN_OR_RETURN(index->put_,
-                         file->Prepare("INSERT OR REPLACE INTO temp.fold (table_id, key, versions, hashes) "
-                                       "VALUES (?, ?, ?, ?)"));
-  ASSAY_ASSIGN_OR_RETURN(index->mark_, file->Prepare("UPDATE temp.fold SET seen = 1 WHERE table_id = ? AND key = ?"));
-  for (const OriginId& origin : log->Origins()) {
-    EventReader reader = log->Read(origin, assay::Sequence{1});
-    while (true) {
-      ASSAY_ASSIGN_OR_RETURN(const StoredEvent* stored, reader.Next());
-      if (stored == nullptr) break;
-      if (stored->masked || stored->table.empty()) continue;
-      const absl::StatusOr<ResolvedChange> change = ResolveChange(stored->bytes, origin, *stores.names);
-      if (absl::IsPermissionDenied(change.status())) continue;
-      if (absl::IsInvalidArgument(change.status())) {
-        ASSAY_RETURN_IF_ERROR(NoteUnreadable(*stored, change.status(), stores.state));
-        continue;
-      }
-      ASSAY_RETURN_IF_ERROR(change.status());
-      if (!change->event.has_row()) continue;
-      ASSAY_RETURN_IF_ERROR(index->Fold(*change, origin));
-      if (visit) visit(*change);
-    }
-  }
+absl::StatusOr<std::unique_ptr<FoldIndex>> FoldIndex::Build(LogFile* file, const Stores& stores, Clock* clock,
+                                                            const Visitor& visit) {
+  std::unique_ptr<FoldIndex> index(new FoldIndex(file, stores, clock));
+  ASSAY_RETURN_IF_ERROR(stores.conflicts->Clear());
+  ASSAY_RETURN_IF_ERROR(index->Prepare());
+  ASSAY_RETURN_IF_ERROR(index->FoldAll(visit));
   ASSAY_RETURN_IF_ERROR(index->Flush());
   index->building_ = false;
   return index;
+}
+
+absl::Status FoldIndex::Prepare() {
+  ASSAY_RETURN_IF_ERROR(file_->Execute("DROP TABLE IF EXISTS temp.fold"));
+  ASSAY_RETURN_IF_ERROR(file_->Execute(
+      "CREATE TEMP TABLE fold (table_id INTEGER, key BLOB, versions BLOB, hashes BLOB, seen INTEGER DEFAULT 0, "
+      "PRIMARY KEY (table_id, key)) WITHOUT ROWID"));
+  ASSAY_ASSIGN_OR_RETURN(get_, file_->Prepare("SELECT versions, hashes FROM temp.fold WHERE table_id = ? AND key = ?"));
+  ASSAY_ASSIGN_OR_RETURN(put_, file_->Prepare("INSERT OR REPLACE INTO temp.fold (table_id, key, versions, hashes) "
+                                              "VALUES (?, ?, ?, ?)"));
+  ASSAY_ASSIGN_OR_RETURN(mark_, file_->Prepare("UPDATE temp.fold SET seen = 1 WHERE table_id = ? AND key = ?"));
+  return absl::OkStatus();
+}
+
+absl::Status FoldIndex::FoldAll(const Visitor& visit) {
+  std::map<OriginId, EventReader> readers;
+  std::map<std::pair<HlcStamp, OriginId>, const StoredEvent*> next;  // Of each chain.
+  const auto advance = [&](const OriginId& origin) -> absl::Status {
+    ASSAY_ASSIGN_OR_RETURN(const StoredEvent* event, readers.at(origin).Next());
+    if (event != nullptr) next[{event->stamp, origin}] = event;
+    return absl::OkStatus();
+  };
+  for (const OriginId& origin : stores_.log->Origins()) {
+    readers.emplace(origin, stores_.log->Read(origin, assay::Sequence{1}));
+    ASSAY_RETURN_IF_ERROR(advance(origin));
+  }
+  while (!next.empty()) {
+    const StoredEvent& event = *next.begin()->second;
+    const OriginId origin = event.origin;
+    ASSAY_RETURN_IF_ERROR(FoldEvent(event, visit));
+    next.erase(next.begin());
+    ASSAY_RETURN_IF_ERROR(advance(origin));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FoldIndex::FoldEvent(const StoredEvent& stored, const Visitor& visit) {
+  if (stored.masked) return absl::OkStatus();
+  ASSAY_ASSIGN_OR_RETURN(v1::Event event, ParseEvent(stored.bytes, stored.origin));
+  ASSAY_RETURN_IF_ERROR(NoteSeen(event, stored.origin, stores_.state));
+  if (stored.table.empty()) return absl::OkStatus();
+  const absl::StatusOr<ResolvedChange> change = ResolveChange(std::move(event), stored.origin, *stores_.names);
+  if (absl::IsPermissionDenied(change.status())) return absl::OkStatus();
+  if (absl::IsInvalidArgument(change.status())) return NoteUnreadable(stored, change.status(), stores_.state);
+  ASSAY_RETURN_IF_ERROR(change.status());
+  if (!change->event.has_row()) return absl::OkStatus();
+  ASSAY_RETURN_IF_ERROR(Fold(*change, stored.origin));
+  if (visit) visit(*change);
+  return absl::OkStatus();
 }
 
 FoldIndex::~FoldIndex() {
@@ -71,9 +96,11 @@ absl::Status FoldIndex::Fold(const ResolvedChange& change, const OriginId& origi
   empty_ = false;
   const v1::RowChange& row = change.row();
   const RowKey key(row.key().begin(), row.key().end());
-  ASSAY_ASSIGN_OR_RETURN(Entry * entry, Load(RowOf(change.schema->table, change.schema->key_columns, key)));
+  const RowRef ref = RowOf(change.schema->table, change.schema->key_columns, key);
+  ASSAY_ASSIGN_OR_RETURN(Entry * entry, Load(ref));
   const RowClaim claim = ClaimOf(change, origin);
   newest_ = std::max(newest_, claim.version.stamp);
+  ASSAY_RETURN_IF_ERROR(finder_.Take(ref, EncodeKey(key), entry->versions, VersionsOf(claim)));
   RowVersions merged = entry->versions;
   Merge(VersionsOf(claim), &merged);
   std::vector<uint64_t> hashes(merged.columns.size());
@@ -106,7 +133,7 @@ absl::StatusOr<FoldIndex::Entry*> FoldIndex::Load(const RowRef& row) {
   const absl::string_view key(reinterpret_cast<const char*>(row.key.data()), row.key.size());
   ASSAY_ASSIGN_OR_RETURN(const bool found, get_.BindInt(1, row.table.value).BindBlob(2, key).Step());
   if (!found) return &at->second;
-  ASSAY_ASSIGN_OR_RETURN(at->second.versions, RowVersions::Decode(get_.Blob(0), *log_));
+  ASSAY_ASSIGN_OR_RETURN(at->second.versions, RowVersions::Decode(get_.Blob(0), *stores_.log));
   const absl::string_view hashes = get_.Blob(1);
   at->second.hashes.resize(hashes.size() / sizeof(uint64_t));
   std::memcpy(at->second.hashes.data(), hashes.data(), hashes.size());
@@ -124,7 +151,7 @@ absl::Status FoldIndex::Flush() {
     const absl::string_view key(reinterpret_cast<const char*>(entry->first.key.data()), entry->first.key.size());
     const absl::string_view hashes(reinterpret_cast<const char*>(entry->second.hashes.data()),
                                    entry->second.hashes.size() * sizeof(uint64_t));
-    const std::string versions = entry->second.versions.Encode(*log_);
+    const std::string versions = entry->second.versions.Encode(*stores_.log);
     ASSAY_RETURN_IF_ERROR(
         put_.BindInt(1, entry->first.table.value).BindBlob(2, key).BindBlob(3, versions).BindBlob(4, hashes).Run());
   }
@@ -160,7 +187,7 @@ absl::Status FoldIndex::ForEachUnseen(TableId table,
     Entry entry;
     ASSAY_CHECK(unseen.Blob(0).size() == ref.key.size());
     std::memcpy(ref.key.data(), unseen.Blob(0).data(), ref.key.size());
-    ASSAY_ASSIGN_OR_RETURN(entry.versions, RowVersions::Decode(unseen.Blob(1), *log_));
+    ASSAY_ASSIGN_OR_RETURN(entry.versions, RowVersions::Decode(unseen.Blob(1), *stores_.log));
     const absl::string_view hashes = unseen.Blob(2);
     entry.hashes.resize(hashes.size() / sizeof(uint64_t));
     std::memcpy(entry.hashes.data(), hashes.data(), hashes.size());

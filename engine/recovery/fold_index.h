@@ -1,6 +1,6 @@
 // The fold of the whole log, to compare tables with: which versions every row should have, and which values.
 //
-//   ASSAY_ASSIGN_OR_RETURN(auto fold, FoldIndex::Build(file, stores, nullptr));
+//   ASSAY_ASSIGN_OR_RETURN(auto fold, FoldIndex::Build(file, stores, clock, nullptr));
 //   ASSAY_ASSIGN_OR_RETURN(const FoldIndex::Entry* entry, fold->Find(ref));
 //   const RowComparison comparison = CompareRow(entry, columns, is_key, tuple);
 //
@@ -16,7 +16,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine/clock.h"
 #include "engine/database.h"
+#include "engine/fold/conflict_finder.h"
 #include "engine/fold/fold_values.h"
 #include "log/event_log.h"
 #include "log/local_state/stores.h"
@@ -37,9 +39,11 @@ class FoldIndex {
   // Sees each row change as it is folded.
   using Visitor = std::function<void(const ResolvedChange&)>;
 
-  // Folds the whole log. Inside a LogFile transaction. Masked events are not there to be folded; a row that nobody can
-  // read is left out and noted (NoteUnreadable).
-  static absl::StatusOr<std::unique_ptr<FoldIndex>> Build(LogFile* file, const Stores& stores, const Visitor& visit);
+  // Folds the whole log, in the order of stamps. Inside a LogFile transaction. Masked events are not there to be
+  // folded; a row that nobody can read is left out and noted (NoteUnreadable). Makes the list of conflicts anew by all
+  // that the log has: a row that is compared takes on versions that no batch has brought.
+  static absl::StatusOr<std::unique_ptr<FoldIndex>> Build(LogFile* file, const Stores& stores, Clock* clock,
+                                                          const Visitor& visit);
   ~FoldIndex();
 
   // nullptr: nobody ever wrote this row. Valid until the next call.
@@ -54,13 +58,19 @@ class FoldIndex {
   HlcStamp newest() const { return newest_; }
 
  private:
-  FoldIndex(LogFile* file, EventLog* log) : file_(file), log_(log) {}
+  FoldIndex(LogFile* file, const Stores& stores, Clock* clock)
+      : file_(file), stores_(stores), values_(stores.log, stores.names), finder_(stores, &values_, clock) {}
+  absl::Status Prepare();
+  absl::Status FoldAll(const Visitor& visit);
+  absl::Status FoldEvent(const StoredEvent& stored, const Visitor& visit);
   absl::Status Fold(const ResolvedChange& change, const OriginId& origin);
   absl::StatusOr<Entry*> Load(const RowRef& row);
   absl::Status Flush();
 
   LogFile* file_;
-  EventLog* log_;
+  const Stores stores_;
+  FoldValues values_;
+  ConflictFinder finder_;
   Statement get_, put_, mark_;
   absl::flat_hash_map<RowRef, Entry> cache_;  // Written back and emptied when it grows: see Flush.
   bool building_ = true;

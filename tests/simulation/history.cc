@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "log/annotate.h"
 #include "log/merkle_tree.h"
+#include "tests/engine/fold/reference_conflicts.h"
 
 namespace assay {
 namespace {
@@ -53,7 +54,8 @@ std::string Show(const HistoricChange& change) {
 }
 
 absl::StatusOr<HistoricBranch> History::Read(const std::string& name, const OriginId& own, const SimDatabase* database,
-                                             EventLog& log, UnsettledRows& rows, TableNames& names) {
+                                             EventLog& log, UnsettledRows& rows, TableNames& names,
+                                             Conflicts& conflicts) {
   HistoricBranch branch;
   branch.name = name;
   branch.origin = own;
@@ -62,6 +64,7 @@ absl::StatusOr<HistoricBranch> History::Read(const std::string& name, const Orig
     HistoricChain& chain = branch.chains[origin];
     chain.origin = origin;
     std::map<uint64_t, v1::TableSchema> schemas;
+    std::map<OriginId, Sequence> seen;
     EventReader reader = log.Read(origin, Sequence{1});
     HlcStamp stamp;
     bool inside = false;
@@ -90,6 +93,11 @@ absl::StatusOr<HistoricBranch> History::Read(const std::string& name, const Orig
         return Violation("dense chain", absl::StrCat("event ", sequence, " contradicts its place"));
       }
       if (event.has_transaction()) transaction.header = event.transaction();
+      for (const v1::Seen& entry : event.transaction().seen()) {
+        ASSAY_ASSIGN_OR_RETURN(const OriginId other, OriginId::FromBytes(entry.origin()));
+        seen[other] = std::max(seen[other], Sequence{entry.sequence()});
+      }
+      transaction.seen = seen;
       if (event.has_schema()) schemas[sequence] = event.schema();
       if (!event.has_row()) continue;
       ASSAY_ASSIGN_OR_RETURN(HistoricChange change, ChangeOf(event, origin, schemas));
@@ -103,6 +111,16 @@ absl::StatusOr<HistoricBranch> History::Read(const std::string& name, const Orig
   for (const UnsettledRow& row : unsettled) {
     ASSAY_ASSIGN_OR_RETURN(RowKey key, DecodeKey(row.key));
     branch.unsettled.insert({names.NameOf(row.row.table), std::move(key)});
+  }
+  ASSAY_ASSIGN_OR_RETURN(const std::vector<Conflict> listed, conflicts.List(0, 1'000'000));
+  for (const Conflict& conflict : listed) {
+    ASSAY_ASSIGN_OR_RETURN(RowKey key, DecodeKey(conflict.key));
+    const std::string column = conflict.column ? names.ColumnNameOf(conflict.row.table, *conflict.column) : "";
+    if (!branch.conflicts
+             .insert({{names.NameOf(conflict.row.table), std::move(key)}, column, conflict.winner, conflict.loser})
+             .second) {
+      return Violation("conflicts", absl::StrCat(name, " lists one twice"));
+    }
   }
   return branch;
 }
@@ -367,6 +385,52 @@ absl::Status History::CheckEqualTables() const {
         }
       }
     }
+  }
+  return absl::OkStatus();
+}
+
+std::set<HistoricConflict> History::ConflictsIn(const HistoricBranch& branch) {
+  std::map<std::pair<SimRowName, std::string>, std::vector<ReferenceEdit>> cells;
+  HlcStamp newest;
+  for (const auto& [origin, chain] : branch.chains) {
+    for (const HistoricTransaction& transaction : chain.transactions) {
+      for (const HistoricChange& change : transaction.changes) {
+        newest = std::max(newest, change.version.stamp);
+        const bool deletes = change.operation == v1::RowChange::DELETE;
+        cells[{change.row, ""}].push_back({change.version, transaction.seen, deletes ? "delete" : "edit"});
+        for (const auto& [column, value] : change.new_values)
+          cells[{change.row, column}].push_back({change.version, transaction.seen, value});
+      }
+    }
+  }
+  const uint64_t kept = HlcStamp::FromMillis(kConflictDays * 24 * 3600 * 1000).value;
+  std::set<HistoricConflict> conflicts;
+  for (const auto& [cell, edits] : cells) {
+    for (const auto& [winner, loser] : ReferenceConflicts(edits)) {
+      if (loser.stamp.value + kept >= newest.value) conflicts.insert({cell.first, cell.second, winner, loser});
+    }
+  }
+  return conflicts;
+}
+
+absl::Status History::CheckConflicts() const {
+  for (const HistoricBranch& branch : branches_) {
+    if (branch.granted_late && !branch.denied.empty()) continue;  // engine/LIMITS.md says what it may lack.
+    const std::set<HistoricConflict> expected = ConflictsIn(branch);
+    if (branch.conflicts == expected) continue;
+    std::string differ;
+    const auto tell = [&](absl::string_view how, const std::set<HistoricConflict>& of,
+                          const std::set<HistoricConflict>& not_of) {
+      for (const HistoricConflict& conflict : of) {
+        if (not_of.contains(conflict)) continue;
+        const auto& [row, column, winner, loser] = conflict;
+        absl::StrAppend(&differ, "\n  ", how, " ", Show(row), " ", column, ": ",
+                        EventName(winner.origin, winner.sequence), " over ", EventName(loser.origin, loser.sequence));
+      }
+    };
+    tell("too many:", branch.conflicts, expected);
+    tell("missing:", expected, branch.conflicts);
+    return Violation("conflicts", absl::StrCat(branch.name, " does not list those that the log has", differ));
   }
   return absl::OkStatus();
 }

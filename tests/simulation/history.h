@@ -13,11 +13,13 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "engine/engine.h"
 #include "log/event_log.h"
+#include "log/local_state/conflicts.h"
 #include "log/local_state/unsettled_rows.h"
 #include "proto/event.pb.h"
 #include "tests/engine/fold/reference_merge.h"
@@ -42,6 +44,7 @@ std::string Show(const HistoricChange& change);
 struct HistoricTransaction {
   Sequence first, last;
   v1::TransactionHeader header;
+  std::map<OriginId, Sequence> seen;  // By all headers of the chain so far.
   std::vector<HistoricChange> changes;
 };
 
@@ -52,6 +55,9 @@ struct HistoricChain {
   std::vector<HistoricTransaction> transactions;  // Without those of masked events alone.
 };
 
+// Row, column (empty: its life), winner and loser.
+using HistoricConflict = std::tuple<SimRowName, std::string, Version, Version>;
+
 // One branch as it stands at the end.
 struct HistoricBranch {
   std::string name;
@@ -60,8 +66,9 @@ struct HistoricBranch {
   std::map<OriginId, HistoricChain> chains;
   std::map<TableName, TablePolicy> policies;
   std::set<SimRowName> unsettled;  // Rows that the engine says PostgreSQL does not hold as folded.
-  std::set<std::string> denied;    // Tables not readable here, as in SegmentPart::table.
-  bool granted_late = false;       // Until the end: then they came.
+  std::set<HistoricConflict> conflicts;
+  std::set<std::string> denied;  // Tables not readable here, as in SegmentPart::table.
+  bool granted_late = false;     // Until the end: then they came.
 };
 
 // Another branch has that column of the table in another type.
@@ -73,7 +80,7 @@ class History {
   // Reads every chain out of the log. DATA_LOSS, naming the invariant, when a chain is not what a chain must be.
   static absl::StatusOr<HistoricBranch> Read(const std::string& name, const OriginId& origin,
                                              const SimDatabase* database, EventLog& log, UnsettledRows& rows,
-                                             TableNames& names);
+                                             TableNames& names, Conflicts& conflicts);
 
   void Add(HistoricBranch branch) { branches_.push_back(std::move(branch)); }
 
@@ -82,6 +89,8 @@ class History {
   absl::Status CheckProjections();
   absl::Status CheckRowsAreTheFold() const;
   absl::Status CheckEqualTables() const;
+  // The same at each branch that has the same events, and as the slow twin has it.
+  absl::Status CheckConflicts() const;
   // A row is parked only while PostgreSQL would really not take it.
   absl::Status CheckParked() const;
 
@@ -96,6 +105,8 @@ class History {
   class Replay;
   using Writes = std::map<SimRowName, std::vector<ReferenceWrite>>;
   static Writes WritesIn(const HistoricBranch& branch);
+  // As the slow twin finds them.
+  static std::set<HistoricConflict> ConflictsIn(const HistoricBranch& branch);
 
   std::vector<HistoricBranch> branches_;
   // Per branch, WAL transaction to the chain's transaction it became.

@@ -455,8 +455,9 @@ absl::Status Simulation::CheckHistory() {
     ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<EventLog> log, EventLog::Open(file.get()));
     ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<TableNames> names, TableNames::Open(file.get(), log.get()));
     ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<UnsettledRows> unsettled, UnsettledRows::Open(file.get(), log.get()));
-    ASSAY_ASSIGN_OR_RETURN(HistoricBranch read,
-                           History::Read(name, branch->origin(), &branch->database(), *log, *unsettled, *names));
+    ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<Conflicts> conflicts, Conflicts::Open(file.get(), log.get()));
+    ASSAY_ASSIGN_OR_RETURN(HistoricBranch read, History::Read(name, branch->origin(), &branch->database(), *log,
+                                                              *unsettled, *names, *conflicts));
     read.policies = ShopPolicies();
     if (swarm_->masked_table && branch->number() == kBranches) read.denied.insert(kShopSecrets.ToString());
     read.granted_late = swarm_->granted_late;
@@ -467,6 +468,7 @@ absl::Status Simulation::CheckHistory() {
   ASSAY_RETURN_IF_ERROR(history.CheckProjections());
   ASSAY_RETURN_IF_ERROR(history.CheckRowsAreTheFold());
   ASSAY_RETURN_IF_ERROR(history.CheckEqualTables());
+  ASSAY_RETURN_IF_ERROR(history.CheckConflicts());
   ASSAY_RETURN_IF_ERROR(history.CheckParked());
   Trace(nullptr, "history", history.Fingerprint());
   for (auto& branch : branches_) {

@@ -82,6 +82,16 @@ class SmallLog {
 
   void AddConflict(const std::string& key, Sequence winner, Sequence loser) {
     Begin();
+    KeepConflict(key, winner, loser);
+    Commit();
+  }
+  // Of events that nobody holds.
+  void AddConflicts(int count) {
+    Begin();
+    for (int i = 0; i < count; ++i) KeepConflict("7", Sequence{100'000u + i}, Sequence{200'000u + i});
+    Commit();
+  }
+  void KeepConflict(const std::string& key, Sequence winner, Sequence loser) {
     Conflict conflict;
     conflict.row.table = *open_.names->IdOf({"public", "items"});
     conflict.key = EncodeKey(std::vector<std::string>{key});
@@ -91,7 +101,6 @@ class SmallLog {
     conflict.rule = "newest write of a column";
     conflict.found_ms = kStartMs;
     ASSERT_TRUE(open_.conflicts->Add(conflict).ok());
-    Commit();
   }
 
   void AppendRaw(const v1::Event& event, absl::string_view table) {

@@ -316,7 +316,7 @@ class Initialisation {
     ASSAY_ASSIGN_OR_RETURN(const ClassMap classes, StridedColumns(*admin_));
     const auto visit = [&](const ResolvedChange& change) { NoteOwnKeys(change, classes, largest); };
     ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<FoldIndex> fold,
-                           FoldIndex::Build(open_->file.get(), open_->stores(), visit));
+                           FoldIndex::Build(open_->file.get(), open_->stores(), clock_, visit));
     ASSAY_RETURN_IF_ERROR(RaiseClock(fold->newest(), fresh_chain));
     NoEcho echo;
     Recorder recorder(options_.engine, report_.origin, open_->stores(), clock_, &echo);

@@ -489,7 +489,7 @@ class Repairing {
     using ClassMap = std::map<SequenceColumn, SequenceClass>;
     ASSAY_ASSIGN_OR_RETURN(const ClassMap classes, StridedColumns(*admin_));
     ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<FoldIndex> fold,
-                           FoldIndex::Build(open.file.get(), open.stores(), [&](const ResolvedChange& change) {
+                           FoldIndex::Build(open.file.get(), open.stores(), clock_, [&](const ResolvedChange& change) {
                              NoteOwnKeys(change, classes, largest);
                            }));
     ASSAY_ASSIGN_OR_RETURN(const HlcStamp clock, open.state->Read(kClockNote));

@@ -195,7 +195,7 @@ TEST_F(BatchTest, ATransactionThatIsDamagedInsideLeavesNothingBehind) {
 
 // Goal: the list of conflicts is the same whether two writes meet in one batch or in two.
 // Method: two other branches that have not heard of each other, one of which deletes the row.
-TEST_F(BatchTest, WritesThatMeetInsideOneBatchAreConflictsAlsoWhenOneOfThemDeletesTheRow) {
+TEST_F(BatchTest, WritesThatMeetInsideOneBatchCanBeTakenOneByOne) {
   const OriginId pune{{0xcc}};
   v1::Event opened = small_.Next(pune);
   opened.mutable_origin_opened()->set_branch_name("pune");
@@ -215,11 +215,9 @@ TEST_F(BatchTest, WritesThatMeetInsideOneBatchAreConflictsAlsoWhenOneOfThemDelet
   ASSERT_TRUE(batch->Gather(100).value());
   ASSERT_EQ(batch->rows().size(), 1u);
   EXPECT_TRUE(batch->rows()[0].incoming().IsLive()) << "the newer edit brings it back";
-  ASSERT_EQ(batch->meetings().size(), 1u);
-  const Meeting& meeting = batch->meetings()[0].second;
-  EXPECT_EQ(meeting.column, std::nullopt) << "the life of the row";
-  EXPECT_EQ(meeting.winner.origin, pune);
-  EXPECT_EQ(meeting.loser.origin, small_.delhi());
+  ASSERT_EQ(batch->rows()[0].steps().size(), 2u);
+  EXPECT_EQ(batch->rows()[0].steps()[0].deleted.origin, small_.delhi());
+  EXPECT_EQ(batch->rows()[0].steps()[1].written.origin, pune);
 }
 
 }  // namespace

@@ -104,7 +104,8 @@ TEST_F(MaskedTest, ARowWhoseDeclarationIsMaskedIsAsGoodAsMaskedItself) {
   ASSERT_TRUE(batch.Gather(100).value());
   EXPECT_TRUE(batch.stopped().empty()) << batch.stopped().begin()->second;
   EXPECT_THAT(batch.rows(), SizeIs(1));
-  EXPECT_TRUE(FoldIndex::Build(pune_.file.get(), pune_.stores(), nullptr).ok());
+  test::HandClock clock;
+  EXPECT_TRUE(FoldIndex::Build(pune_.file.get(), pune_.stores(), &clock, nullptr).ok());
 }
 
 TEST_F(MaskedTest, WhatNobodyIsDeniedMayNotBeWithheld) {

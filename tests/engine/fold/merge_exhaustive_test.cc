@@ -120,54 +120,5 @@ TEST(MergeExhaustiveTest, FoldsOfPartsMergeToTheFoldOfTheWhole) {
   });
 }
 
-using Met = std::set<std::tuple<int, Version, Version>>;  // Column or -1, winner, loser.
-
-// Every pair that disagrees: same column, or a delete against a write; of different origins; neither saw the other. Of
-// the writes of the row that one origin made, a delete meets the newest that is still part of the row.
-Met ExpectedMeetings(const RowVersions& current, const RowVersions& incoming, const SawFunction& saw) {
-  Met met;
-  auto meet = [&](int column, const Version& a, const Version& b) {
-    if (a.IsNone() || b.IsNone() || a.origin == b.origin || saw(a, b) || saw(b, a)) return;
-    met.insert({column, std::max(a, b), std::min(a, b)});
-  };
-  for (const ColumnVersion& a : current.columns) {
-    for (const ColumnVersion& b : incoming.columns) {
-      if (a.column == b.column) meet(static_cast<int>(a.column.value), a.version, b.version);
-    }
-  }
-  for (const auto& [deleted, row] : {std::pair(current.deleted, incoming), std::pair(incoming.deleted, current)}) {
-    std::map<OriginId, Version> newest;
-    newest[row.written.origin] = row.written;
-    for (const ColumnVersion& column : row.columns) {
-      Version& of_origin = newest[column.version.origin];
-      of_origin = std::max(of_origin, column.version);
-    }
-    for (const auto& [origin, write] : newest) meet(-1, deleted, write);
-  }
-  return met;
-}
-
-// Goal: a conflict is found exactly where two writes met without knowing of each other.
-// Method: every case of three writes, the first two folded, and every answer to "which of the two origins had seen the
-// other".
-TEST(MergeExhaustiveTest, MeetingsAreThePairsThatHadNotSeenEachOther) {
-  ForEveryCase(3, [](const std::vector<Write>& writes) {
-    const RowVersions current = Fold({writes[0], writes[1]});
-    const RowVersions incoming = VersionsOf(writes[2].claim);
-    for (int seen = 0; seen < 4; ++seen) {
-      const SawFunction saw = [seen](const Version& later, const Version& earlier) {
-        EXPECT_NE(later.origin, earlier.origin);
-        return (seen >> later.origin.bytes[0]) & 1;
-      };
-      Met met;
-      for (const Meeting& meeting : FindMeetings(current, incoming, saw)) {
-        const int column = meeting.column ? static_cast<int>(meeting.column->value) : -1;
-        ASSERT_TRUE(met.insert({column, meeting.winner, meeting.loser}).second) << "reported twice";
-      }
-      ASSERT_EQ(met, ExpectedMeetings(current, incoming, saw));
-    }
-  });
-}
-
 }  // namespace
 }  // namespace assay

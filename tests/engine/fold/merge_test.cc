@@ -21,8 +21,6 @@ RowVersions Fold(const std::vector<RowClaim>& claims) {
   return row;
 }
 
-const SawFunction kNobodySaw = [](const Version&, const Version&) { return false; };
-
 TEST(MergeTest, TombstoneWinsOverLateInsert) {
   EXPECT_FALSE(Fold({Insert(At(1, 1)), Delete(At(2, 2))}).IsLive());
   EXPECT_FALSE(Fold({Delete(At(2, 2)), Insert(At(1, 1))}).IsLive());
@@ -51,42 +49,6 @@ TEST(MergeTest, RepetitionChangesNothing) {
   const RowVersions twice =
       Fold({Insert(At(1, 1)), Update(At(2, 2), kPrice), Insert(At(1, 1)), Update(At(2, 2), kPrice)});
   EXPECT_EQ(once, twice);
-}
-
-TEST(FindMeetingsTest, SameColumnOfTwoOriginsIsAConflict) {
-  const auto meetings = FindMeetings(Fold({Update(At(2, 1), kPrice)}), Fold({Update(At(3, 2), kPrice)}), kNobodySaw);
-  ASSERT_EQ(meetings.size(), 1u);
-  EXPECT_EQ(meetings[0].winner, At(3, 2));
-  EXPECT_EQ(meetings[0].loser, At(2, 1));
-  EXPECT_EQ(meetings[0].column, kPrice);
-}
-
-TEST(FindMeetingsTest, WhatTheWriterHadSeenIsNoConflict) {
-  const SawFunction saw = [](const Version& later, const Version& earlier) { return later > earlier; };
-  EXPECT_TRUE(FindMeetings(Fold({Update(At(2, 1), kPrice)}), Fold({Update(At(3, 2), kPrice)}), saw).empty());
-}
-
-TEST(FindMeetingsTest, DifferentColumnsAndOneOriginAreNoConflict) {
-  EXPECT_TRUE(FindMeetings(Fold({Update(At(2, 1), kPrice)}), Fold({Update(At(3, 2), kStock)}), kNobodySaw).empty());
-  EXPECT_TRUE(FindMeetings(Fold({Update(At(2, 1), kPrice)}), Fold({Update(At(3, 1), kPrice)}), kNobodySaw).empty());
-}
-
-TEST(FindMeetingsTest, DeleteAgainstAnUnseenEditIsAConflictWhoeverIsNewer) {
-  const auto deleted_later = FindMeetings(Fold({Update(At(2, 1), kPrice)}), Fold({Delete(At(3, 2))}), kNobodySaw);
-  ASSERT_EQ(deleted_later.size(), 1u);
-  EXPECT_EQ(deleted_later[0].winner, At(3, 2));
-  EXPECT_FALSE(deleted_later[0].column.has_value());
-  const auto edited_later = FindMeetings(Fold({Delete(At(2, 1))}), Fold({Update(At(3, 2), kPrice)}), kNobodySaw);
-  ASSERT_EQ(edited_later.size(), 1u);
-  EXPECT_EQ(edited_later[0].winner, At(3, 2));
-}
-
-// The incoming row was itself deleted and brought back elsewhere: that says nothing of who had seen the delete here.
-TEST(FindMeetingsTest, ADeleteMeetsTheWriteOfARowThatWasDeletedElsewhereToo) {
-  const std::vector<Meeting> meetings =
-      FindMeetings(Fold({Delete(At(1, 1))}), Fold({Update(At(2, 2), kPrice), Delete(At(3, 2))}), kNobodySaw);
-  ASSERT_EQ(meetings.size(), 1u);
-  EXPECT_EQ(meetings[0].column, std::nullopt) << "the life of the row";
 }
 
 }  // namespace

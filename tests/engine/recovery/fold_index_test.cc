@@ -77,6 +77,31 @@ TEST_F(FoldIndexTest, ARowThatNobodyCanReadIsLeftOutByName) {
   EXPECT_EQ(unreadable.begin()->first, std::pair(fleet_.own, here_.shape->name.ToString()));
 }
 
+// Goal: a shop that joins, or compares its rows, lists what the others list.
+TEST_F(FoldIndexTest, WhoJoinsListsTheConflictsThatTheLogHas) {
+  RecordedBranch other{3};
+  fleet_.Insert({"1", "a", "a"}, kNowMs);
+  other.PullFrom(fleet_);
+  ASSERT_TRUE(other.state->SetProjected(fleet_.own, fleet_.log->Head(fleet_.own).complete).ok());
+  other.Update({"1", "a", "a"}, {"1", "b", "a"}, kNowMs + 1);
+  const Version lost{other.log->Head(other.own).complete_stamp, other.own, other.log->Head(other.own).last};
+  fleet_.Update({"1", "a", "a"}, {"1", "c", "a"}, kNowMs + 2);
+  fleet_.Update({"1", "c", "a"}, {"1", "d", "a"}, kNowMs + 3);  // Stands for the one before.
+  const Version won{fleet_.log->Head(fleet_.own).complete_stamp, fleet_.own, fleet_.log->Head(fleet_.own).last};
+  here_.PullFrom(fleet_);
+  here_.PullFrom(other);
+  for (const bool once_more : {false, true}) {
+    SCOPED_TRACE(once_more);
+    here_.Fold();
+    const std::vector<Conflict> conflicts = here_.conflicts->List(0, 10).value();
+    ASSERT_EQ(conflicts.size(), 1u);
+    EXPECT_EQ(conflicts[0].row, here_.Ref("1"));
+    EXPECT_EQ(conflicts[0].column, Column("v"));
+    EXPECT_EQ(conflicts[0].winner, won);
+    EXPECT_EQ(conflicts[0].loser, lost);
+  }
+}
+
 TEST_F(FoldIndexTest, EachColumnHasTheNewestVersionOfAllChainsWithTheHashOfItsValue) {
   fleet_.Insert({"1", "a", "a"}, kNowMs);
   fleet_.Update({"1", "a", "a"}, {"1", "older", "a"}, kNowMs + 1000);

@@ -119,6 +119,7 @@ TEST_F(ReconcileTest, RowsThatWereFoundLoseAgainstEveryRealWriteWhateverTheirSta
     EXPECT_FALSE(fold->Find(branch->Ref("2")).value()->versions.IsLive())
         << "it was deleted, and nobody wrote it since";
     EXPECT_FALSE(IsEdit(Newest(fold->Find(branch->Ref("3")).value()->versions)));
+    EXPECT_EQ(branch->conflicts->count(), 0) << "nobody's edit is no side of one";
   }
   EXPECT_TRUE(here_.Fold()->Find(here_.Ref("3")).value()->versions ==
               fleet_.Fold()->Find(fleet_.Ref("3")).value()->versions)

@@ -136,7 +136,7 @@ class RecordedBranch {
   Reconciler::Parts Parts() { return {log.get(), names.get(), rows.get(), unsettled.get(), recorder.get()}; }
   // The fold of all that is here; what is recorded from now on beats it, as `assay init` and `assay repair` see to.
   std::unique_ptr<FoldIndex> Fold(const FoldIndex::Visitor& visit = nullptr) {
-    auto fold = FoldIndex::Build(file.get(), stores(), visit).value();
+    auto fold = FoldIndex::Build(file.get(), stores(), &clock_, visit).value();
     EXPECT_TRUE(state->Write(kClockNote, std::max(state->Read(kClockNote).value(), fold->newest())).ok());
     EXPECT_TRUE(recorder->Load().ok());
     return fold;

@@ -201,6 +201,23 @@ TEST_F(CliTest, ParkedAndConflictsAreTables) {
   log_.AddConflict("7", winner, loser);
   EXPECT_THAT(Assay({"conflicts"}).output, AllOf(HasSubstr("100 (mumbai/3, asha)"), HasSubstr("90 (delhi/3, ravi)")));
   EXPECT_EQ(AssayJson({"conflicts"}).fields().at("total").string_value(), "1");
+  EXPECT_THAT(Assay({"conflicts", "--table", "public.none"}).output, HasSubstr("No conflict"));
+}
+
+// Goal: there are as many as there are, and not as many as fit into one answer of the daemon.
+TEST_F(CliTest, AllConflictsCanBeListed) {
+  constexpr int kCount = 1050;
+  log_.AddConflicts(kCount);
+  EXPECT_EQ(AssayJson({"conflicts", "--limit", "0"}).fields().at("conflicts").list_value().values_size(), kCount);
+  const std::string page = Assay({"conflicts", "--limit", "1020"}).output;
+  EXPECT_THAT(page, HasSubstr("1050 in all"));
+  const std::string hint = "--before ";
+  const size_t at = page.rfind(hint);
+  ASSERT_NE(at, std::string::npos);
+  const std::string before = page.substr(at + hint.size(), page.find(',', at) - at - hint.size());
+  EXPECT_EQ(AssayJson({"conflicts", "--before", before}).fields().at("conflicts").list_value().values_size(), 30);
+  EXPECT_THAT(Assay({"conflicts", "--before", before}).output, Not(HasSubstr("For older ones")));
+  EXPECT_THAT(Assay({"conflicts", "--before", "1"}).output, HasSubstr("No older conflict"));
 }
 
 TEST_F(CliTest, ExitCodesTellUsageFromAbsenceFromTrouble) {
