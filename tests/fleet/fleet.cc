@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "absl/strings/numbers.h"
@@ -352,6 +353,25 @@ absl::Status Fleet::WaitConverged(absl::Duration timeout) {
   return absl::DeadlineExceededError(told);
 }
 
+namespace {
+
+// By table, column and the two events.
+absl::StatusOr<std::set<std::string>> ConflictsOf(const Branch& branch) {
+  ASSAY_ASSIGN_OR_RETURN(const google::protobuf::Struct listed, branch.AssayJson({"conflicts", "--limit", "0"}));
+  std::set<std::string> conflicts;
+  for (const google::protobuf::Struct* one : JsonObjects(listed, "conflicts")) {
+    const auto side = [&](absl::string_view which) {
+      return absl::StrCat(JsonText(*one, absl::StrCat(which, ".origin")), "/",
+                          JsonNumber(*one, absl::StrCat(which, ".sequence")));
+    };
+    conflicts.insert(absl::StrCat(JsonText(*one, "table"), ".", JsonText(*one, "column"), ": ", side("winner"),
+                                  " over ", side("loser")));
+  }
+  return conflicts;
+}
+
+}  // namespace
+
 bool Fleet::SaysAllIsWell() {
   for (const auto& branch : branches_) {
     if (!branch->DaemonRunning()) return false;
@@ -371,11 +391,26 @@ Fleet::~Fleet() {
   const bool differs =
       absl::IsDeadlineExceeded(difference) || absl::IsFailedPrecondition(difference) || absl::IsDataLoss(difference);
   if (differs && SaysAllIsWell())
-    ADD_FAILURE() << "every branch says that all is well, and rows differ in silence:\n" << difference.message();
+    ADD_FAILURE() << "every branch says that all is well, and they differ in silence:\n" << difference.message();
+}
+
+absl::Status Fleet::CompareConflicts() {
+  ASSAY_ASSIGN_OR_RETURN(const std::set<std::string> first, ConflictsOf(*branches_[0]));
+  for (int i = 1; i < size(); ++i) {
+    ASSAY_ASSIGN_OR_RETURN(const std::set<std::string> other, ConflictsOf(*branches_[i]));
+    std::vector<std::string> only_one;
+    std::set_symmetric_difference(first.begin(), first.end(), other.begin(), other.end(), std::back_inserter(only_one));
+    if (only_one.empty()) continue;
+    return absl::FailedPreconditionError(absl::StrCat(branches_[0]->name(), " lists ", first.size(), " conflicts, and ",
+                                                      branches_[i]->name(), " ", other.size(), "; ", only_one.size(),
+                                                      " are at one of them alone, as ", only_one.front()));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Fleet::Judge() {
   ASSAY_RETURN_IF_ERROR(Compare());
+  ASSAY_RETURN_IF_ERROR(CompareConflicts());
   ASSAY_ASSIGN_OR_RETURN(const auto hub, SqlSession::Connect(hub_->Url()));
   ASSAY_ASSIGN_OR_RETURN(const auto branch, PinnedSession(branches_[0]->AdminUrl()));
   return CompareWithHub(*hub, *branch);

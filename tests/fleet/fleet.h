@@ -112,8 +112,8 @@ class Fleet {
  public:
   // `start`: initialized, daemons running. Otherwise only servers, hub and config files are there.
   static absl::StatusOr<std::unique_ptr<Fleet>> Create(int branch_count, FleetOptions options, bool start = true);
-  // Whatever a test was about, in its end no face may say that all is well while rows differ, from each other or from
-  // what the hub's bytes say: that fails the test.
+  // Whatever a test was about, in its end no face may say that all is well while rows or lists of conflicts differ from
+  // each other, or rows from what the hub's bytes say: that fails the test.
   ~Fleet();
 
   Branch& branch(int index) { return *branches_[index]; }
@@ -136,7 +136,9 @@ class Fleet {
   explicit Fleet(FleetOptions options) : options_(std::move(options)) {}
   // Every branch runs, has nothing left to do, and says that nothing is wrong.
   bool SaysAllIsWell();
-  // Compare(), and the rows of one branch against the hub's bytes.
+  // All branches list the same conflicts. FAILED_PRECONDITION names one that only some have.
+  absl::Status CompareConflicts();
+  // Compare(), CompareConflicts(), and the rows of one branch against the hub's bytes.
   absl::Status Judge();
   absl::Status StartHub();
   absl::Status EnrolAtHub(Branch& branch);
