@@ -79,26 +79,25 @@ absl::Status ConflictFinder::TakeCell(const Cell& cell, const Version& newest, c
 }
 
 absl::Status ConflictFinder::Replace(const Cell& cell, const Version& edit) {
-  for (auto pair = cell.pairs->begin(); pair != cell.pairs->end();) {
-    if (!IsOf(*pair, cell.column) || pair->winner == edit || pair->loser == edit) {  // Its own come once more.
-      ++pair;
-      continue;
-    }
-    ASSAY_ASSIGN_OR_RETURN(const bool winner, Saw(edit, pair->winner));
-    ASSAY_ASSIGN_OR_RETURN(const bool loser, Saw(edit, pair->loser));
-    bool replaced = false;
-    if (winner != loser) {
-      // Unless the other had seen this one, which comes once more then.
-      ASSAY_ASSIGN_OR_RETURN(const bool known, Saw(winner ? pair->loser : pair->winner, edit));
-      replaced = !known;
-    }
+  const auto replaces = [&](const Conflict& pair) -> absl::StatusOr<bool> {
+    if (!IsOf(pair, cell.column) || pair.winner == edit || pair.loser == edit) return false;  // Its own come once more.
+    ASSAY_ASSIGN_OR_RETURN(const bool winner, Saw(edit, pair.winner));
+    ASSAY_ASSIGN_OR_RETURN(const bool loser, Saw(edit, pair.loser));
+    if (winner == loser) return false;
+    // Unless the other had seen this one, which comes once more then.
+    ASSAY_ASSIGN_OR_RETURN(const bool known, Saw(winner ? pair.loser : pair.winner, edit));
+    return !known;
+  };
+  size_t kept = 0;
+  for (Conflict& pair : *cell.pairs) {
+    ASSAY_ASSIGN_OR_RETURN(const bool replaced, replaces(pair));
     if (replaced) {
-      ASSAY_RETURN_IF_ERROR(conflicts_->Remove(*pair));
-      pair = cell.pairs->erase(pair);
-    } else {
-      ++pair;
+      ASSAY_RETURN_IF_ERROR(conflicts_->Remove(pair));
+    } else if (Conflict& to = (*cell.pairs)[kept++]; &to != &pair) {
+      to = std::move(pair);
     }
   }
+  cell.pairs->resize(kept);
   return absl::OkStatus();
 }
 

@@ -1,6 +1,7 @@
 #include "log/local_state/conflicts.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -130,11 +131,10 @@ absl::Status Conflicts::AddUnseen(const RowRef& row, const OriginId& origin, Seq
   ASSAY_ASSIGN_OR_RETURN(const OriginIndex index, log_->IndexOf(origin));
   unseen_.BindInt(1, row.table.value).BindBlob(2, View(row.key)).BindInt(3, index.value);
   ASSAY_ASSIGN_OR_RETURN(std::vector<Conflict> found, Read(unseen_.BindInt(4, static_cast<int64_t>(seen.value))));
-  for (Conflict& pair : found) {
-    const bool known =
-        std::any_of(pairs->begin(), pairs->end(), [&](const Conflict& one) { return one.id == pair.id; });
-    if (!known) pairs->push_back(std::move(pair));
-  }
+  pairs->insert(pairs->end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
+  std::sort(pairs->begin(), pairs->end(), [](const Conflict& a, const Conflict& b) { return a.id < b.id; });
+  const auto same = [](const Conflict& a, const Conflict& b) { return a.id == b.id; };
+  pairs->erase(std::unique(pairs->begin(), pairs->end(), same), pairs->end());
   return absl::OkStatus();
 }
 
