@@ -68,7 +68,7 @@ DO $$
 DECLARE
   target text;
 BEGIN
-  FOREACH target IN ARRAY ARRAY['branch', 'read_grant', 'origin', 'session', 'segment', 'presence', 'fork_evidence', 'migration'] LOOP
+  FOREACH target IN ARRAY ARRAY['branch', 'read_grant', 'origin', 'session', 'staged', 'segment', 'piece', 'presence', 'fork_evidence', 'migration'] LOOP
     CONTINUE WHEN to_regclass('assay_hub.' || target) IS NULL;
     EXECUTE format('ALTER TABLE assay_hub.%I ENABLE ROW LEVEL SECURITY', target);
   END LOOP;
@@ -108,11 +108,35 @@ CREATE TABLE IF NOT EXISTS assay_hub.segment (
   tables            text[] NOT NULL,
   event_counts      integer[] NOT NULL,
   payloads          bytea[] NOT NULL,
+  piece_part        integer,  -- The part, counted from 0, that is in `piece`: its payload here is empty.
+  piece_bytes       bigint,   -- Its length.
   hub_time          timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (origin, last),
   CHECK (first BETWEEN 1 AND last AND octet_length(leaf_hashes) = 32 * (last - first + 1))
 );
 ALTER TABLE assay_hub.segment ALTER leaf_hashes SET STORAGE EXTERNAL, ALTER payloads SET STORAGE EXTERNAL;
+
+-- A large part, as it was staged. In pieces, so that neither a line nor this server's memory ever has to hold all of it.
+CREATE TABLE IF NOT EXISTS assay_hub.piece (
+  origin  bytea NOT NULL REFERENCES assay_hub.origin,
+  last    bigint NOT NULL,  -- Of its segment. (A foreign key would want to lock that, which nobody may.)
+  number  integer NOT NULL,
+  bytes   bytea NOT NULL,
+  PRIMARY KEY (origin, last, number)
+);
+ALTER TABLE assay_hub.piece ALTER bytes SET STORAGE EXTERNAL;
+
+-- What has come of the one large part that a chain is being given: nobody's to read, gone once it is pushed, or a day after its last
+-- piece. `content` names it: the SHA-256 of all of it, as the branch says.
+CREATE TABLE IF NOT EXISTS assay_hub.staged (
+  origin     bytea NOT NULL REFERENCES assay_hub.origin,
+  number     integer NOT NULL CHECK (number >= 0),
+  content    bytea NOT NULL CHECK (octet_length(content) = 32),
+  bytes      bytea NOT NULL CHECK (octet_length(bytes) BETWEEN 1 AND 1048576),
+  staged_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (origin, number)
+);
+ALTER TABLE assay_hub.staged ALTER bytes SET STORAGE EXTERNAL;
 
 CREATE TABLE IF NOT EXISTS assay_hub.read_grant (
   branch      integer NOT NULL REFERENCES assay_hub.branch,
@@ -200,13 +224,14 @@ DO $$
 DECLARE
   target text;
 BEGIN
-  FOREACH target IN ARRAY ARRAY['migration', 'branch', 'origin', 'segment', 'read_grant', 'presence', 'fork_evidence', 'session'] LOOP
+  FOREACH target IN ARRAY ARRAY['migration', 'branch', 'origin', 'segment', 'piece', 'staged', 'read_grant', 'presence', 'fork_evidence',
+                              'session'] LOOP
     EXECUTE format('ALTER TABLE assay_hub.%I ENABLE ROW LEVEL SECURITY', target);
     EXECUTE format('ALTER TABLE assay_hub.%I FORCE ROW LEVEL SECURITY', target);
     EXECUTE format('DROP POLICY IF EXISTS owner_reads ON assay_hub.%I', target);
     EXECUTE format('CREATE POLICY owner_reads ON assay_hub.%I FOR SELECT TO assay_hub_owner USING (true)', target);
   END LOOP;
-  FOREACH target IN ARRAY ARRAY['segment', 'fork_evidence'] LOOP
+  FOREACH target IN ARRAY ARRAY['segment', 'piece', 'fork_evidence'] LOOP
     EXECUTE format('CREATE OR REPLACE TRIGGER never_changes BEFORE UPDATE OR DELETE OR TRUNCATE ON assay_hub.%I '
                    'EXECUTE FUNCTION assay_hub.refuse_change()', target);
     -- Also under session_replication_role = replica, which Supabase's postgres may set.
@@ -229,6 +254,16 @@ CREATE POLICY admin_migrates ON assay_hub.migration FOR INSERT TO assay_hub_owne
 DROP POLICY IF EXISTS own_chain ON assay_hub.segment;
 CREATE POLICY own_chain ON assay_hub.segment FOR INSERT TO assay_hub_owner WITH CHECK (
   (SELECT o.branch FROM assay_hub.origin o WHERE o.origin = segment.origin) = assay_hub.caller());
+DROP POLICY IF EXISTS own_piece ON assay_hub.piece;
+CREATE POLICY own_piece ON assay_hub.piece FOR INSERT TO assay_hub_owner WITH CHECK (
+  (SELECT o.branch FROM assay_hub.origin o WHERE o.origin = piece.origin) = assay_hub.caller());
+DROP POLICY IF EXISTS stage_own ON assay_hub.staged;
+CREATE POLICY stage_own ON assay_hub.staged FOR INSERT TO assay_hub_owner WITH CHECK (
+  (SELECT o.branch FROM assay_hub.origin o WHERE o.origin = staged.origin) = assay_hub.caller());
+DROP POLICY IF EXISTS unstage_own ON assay_hub.staged;
+CREATE POLICY unstage_own ON assay_hub.staged FOR DELETE TO assay_hub_owner USING (
+  staged_at < now() - interval '1 day'
+  OR (SELECT o.branch FROM assay_hub.origin o WHERE o.origin = staged.origin) = assay_hub.caller());
 DROP POLICY IF EXISTS open_own ON assay_hub.origin;
 CREATE POLICY open_own ON assay_hub.origin FOR INSERT TO assay_hub_owner WITH CHECK (branch = assay_hub.caller());
 DROP POLICY IF EXISTS extend_own ON assay_hub.origin;
@@ -404,9 +439,49 @@ BEGIN
   END IF;
 END $$;
 
+-- Takes one piece of a large part that is to be pushed to the caller's chain, and says how many of it are held: the caller goes on from
+-- there, so that no line has to last for more than a piece. Without bytes it only says. A chain has one part staged: another `content`
+-- takes its place.
+CREATE OR REPLACE FUNCTION assay_hub.stage(frame bytea) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  me     integer := assay_hub.caller();
+  id     bytea;
+  n      integer;
+  asked  bytea;
+  piece  bytea;
+  held   bigint;
+  pieces bigint;
+BEGIN
+  n := CASE WHEN octet_length(frame) > 17 THEN get_byte(frame, 17) ELSE 0 END;
+  IF octet_length(frame) < 54 + n OR get_byte(frame, 0) <> 1 OR octet_length(frame) > 54 + n + 1048576 THEN
+    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'stage: not a frame of version 1';
+  END IF;
+  id := substr(frame, 2, 16);
+  asked := substr(frame, 19 + n, 32);
+  piece := substr(frame, 55 + n);
+  PERFORM assay_hub.claim(id, me);  -- Locks the chain: one at a time.
+  PERFORM assay_hub.check_session(id, substr(frame, 19, n));
+  DELETE FROM assay_hub.staged AS s WHERE s.origin = id AND s.content <> asked;
+  SELECT count(*), coalesce(max(s.number) + 1, 0) INTO held, pieces FROM assay_hub.staged AS s WHERE s.origin = id;
+  IF held <> pieces THEN  -- Swept in part.
+    DELETE FROM assay_hub.staged AS s WHERE s.origin = id;
+    held := 0;
+  END IF;
+  IF octet_length(piece) > 0 AND assay_hub.u32(frame, 50 + n) = held THEN
+    INSERT INTO assay_hub.staged (origin, number, content, bytes) VALUES (id, held, asked, piece);
+    held := held + 1;
+  END IF;
+  IF held < 2 THEN  -- Now and then: what others have not gone on with.
+    DELETE FROM assay_hub.staged AS s WHERE s.origin IN (
+      SELECT t.origin FROM assay_hub.staged AS t GROUP BY t.origin HAVING max(t.staged_at) < now() - interval '1 day');
+  END IF;
+  RETURN jsonb_build_object('pieces', held::text);
+END $$;
+
 -- Appends segments to the caller's chain, all or none; what is there already with the same hashes is not stored again. A second
 -- content under a name is not an error here, because an error would roll the evidence back: the reply says {"fork": …} and nothing
--- else was stored. ZA001: a gap before the first segment. ZA002: no frame.
+-- else was stored. ZA001: a gap before the first segment. ZA002: no frame. ZA009: a part that is said to be staged is not, as a whole.
 -- The statements of push and pull are planned once a session: left to itself, PostgreSQL takes a plan that knows the arrays for the cheaper one, and
 -- makes it anew with every call, which is one of the 10 ms that a sale takes to the other shop.
 CREATE OR REPLACE FUNCTION assay_hub.push(frame bytea) RETURNS jsonb
@@ -432,6 +507,9 @@ DECLARE
   tables        text[];
   counts        integer[];
   payloads      bytea[];
+  staged        integer;            -- The part, counted from 0, of which the frame has only the name.
+  staged_bytes  bigint;
+  staged_name   bytea;
   overlap       bigint;
   held          bytea;
   held_first    bigint;
@@ -482,14 +560,22 @@ BEGIN
     place := place + 32 * events;
     parts := get_byte(frame, place::int);
     place := place + 1;
-    tables := '{}'; payloads := '{}';
+    tables := '{}'; payloads := '{}'; staged := NULL; staged_bytes := NULL;
     FOR part IN 1 .. parts LOOP
       n := assay_hub.u16(frame, place);
       IF n > 1024 THEN RAISE SQLSTATE 'ZA002' USING MESSAGE = 'push: no name of a table is that long'; END IF;
       tables := array_append(tables, convert_from(substr(frame, place::int + 3, n::int), 'UTF8'));
       place := place + 2 + n;
-      n := assay_hub.u32(frame, place + 1);  -- Before it the flag of a masked part, which nobody pushes.
-      payloads := array_append(payloads, substr(frame, place::int + 6, n::int));
+      n := assay_hub.u32(frame, place + 1);
+      IF get_byte(frame, place::int) = 2 THEN
+        IF n <> 40 OR staged IS NOT NULL THEN RAISE SQLSTATE 'ZA002' USING MESSAGE = 'push: no name of a staged part'; END IF;
+        staged := part - 1;
+        staged_bytes := assay_hub.u64(frame, place + 5);
+        staged_name := substr(frame, place::int + 14, 32);
+        payloads := array_append(payloads, ''::bytea);
+      ELSE
+        payloads := array_append(payloads, substr(frame, place::int + 6, n::int));
+      END IF;
       place := place + 5 + n;
     END LOOP;
     IF place > octet_length(frame) OR low < 1 OR events < 1 OR events > 16777216 OR flags NOT IN (2, 3)
@@ -525,8 +611,18 @@ BEGIN
       -- Held in part: storing the rest would need it cut, and only the branch can. It goes on from the head it is told.
       EXIT WHEN high > chain.last;
     ELSE
-      INSERT INTO assay_hub.segment (origin, first, last, ends_transaction, bytes, layout, leaf_hashes, tables, event_counts, payloads)
-      VALUES (id, low, high, flags = 3, place - begins, layout, leaves, tables, counts, payloads);
+      INSERT INTO assay_hub.segment (origin, first, last, ends_transaction, bytes, layout, leaf_hashes, tables, event_counts, payloads,
+                                     piece_part, piece_bytes)
+      VALUES (id, low, high, flags = 3, place - begins, layout, leaves, tables, counts, payloads, staged, staged_bytes);
+      IF staged IS NOT NULL THEN
+        IF staged_bytes IS DISTINCT FROM (SELECT sum(octet_length(s.bytes)) FROM assay_hub.staged AS s
+                                          WHERE s.origin = id AND s.content = staged_name) THEN
+          RAISE SQLSTATE 'ZA009' USING MESSAGE = format('of event %s of chain %s not all pieces are there', low, encode(id, 'hex'));
+        END IF;
+        INSERT INTO assay_hub.piece (origin, last, number, bytes)
+        SELECT id, high, s.number, s.bytes FROM assay_hub.staged AS s WHERE s.origin = id ORDER BY s.number;
+        DELETE FROM assay_hub.staged AS s WHERE s.origin = id;
+      END IF;
       chain.last := high;
       IF flags = 3 THEN chain.complete := high; END IF;
     END IF;
@@ -547,7 +643,8 @@ BEGIN
 END $$;
 
 -- Gives what the caller lacks, up to about the bytes it asked for: whole transactions only, each chain in order, and all chains
--- together in the order in which they came in, so that a long backlog of one does not hold up what came before it from others.
+-- together in the order in which they came in, so that a long backlog of one does not hold up what came before it from others. Of a
+-- part that is in pieces it gives the length: the caller fetches the pieces, and a chain goes on behind them with the next pull.
 -- One value and never a set, which PostgREST cuts at 1,000 rows; STABLE: all of it from one snapshot.
 CREATE OR REPLACE FUNCTION assay_hub.pull(frame bytea) RETURNS bytea
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
@@ -579,13 +676,15 @@ BEGIN
     WHERE o.complete > coalesce(h.have, 0)
   ), candidate AS (
     -- Some thousand rows at most, however long the backlog: what is beyond them comes with a later pull.
-    SELECT h.origin, h.branch, s.last, s.bytes, max(s.hub_time) OVER (PARTITION BY h.origin ORDER BY s.last) AS arrived
+    SELECT h.origin, h.branch, s.last, s.bytes, max(s.hub_time) OVER (PARTITION BY h.origin ORDER BY s.last) AS arrived,
+           count(s.piece_part) OVER (PARTITION BY h.origin ORDER BY s.last ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS behind_pieces
     FROM held AS h CROSS JOIN LATERAL (
-      SELECT t.last, t.bytes, t.hub_time FROM assay_hub.segment AS t
+      SELECT t.last, t.bytes, t.hub_time, t.piece_part FROM assay_hub.segment AS t
       WHERE t.origin = h.origin AND t.last > h.have AND t.last <= h.complete
       ORDER BY t.last LIMIT greatest(16, 8192 / h.behind)) AS s
   ), summed AS (
-    SELECT *, sum(bytes) OVER (ORDER BY arrived, origin, last ROWS UNBOUNDED PRECEDING) - bytes AS before FROM candidate
+    SELECT *, sum(bytes) OVER (ORDER BY arrived, origin, last ROWS UNBOUNDED PRECEDING) - bytes AS before
+    FROM candidate WHERE behind_pieces = 0
   ), picked AS MATERIALIZED (
     SELECT * FROM summed WHERE before = 0 OR before < bytes_max
   ), encoded AS (
@@ -594,10 +693,11 @@ BEGIN
       || CASE WHEN s.ends_transaction THEN '\x01'::bytea ELSE '\x00' END
       || int4send(octet_length(s.layout)) || s.layout || set_byte('\x00'::bytea, 0, cardinality(s.tables))
       || (SELECT string_agg(int2send(octet_length(part.name)::int2) || part.name
-                            || CASE WHEN part.readable THEN '\x00'::bytea ELSE '\x01' END
+                            || CASE WHEN NOT part.readable THEN '\x01'::bytea WHEN part.in_pieces THEN '\x02' ELSE '\x00' END
                             || int4send(octet_length(part.payload)) || part.payload, ''::bytea ORDER BY part.i)
-          FROM (SELECT u.i, convert_to(u.name, 'UTF8') AS name, r.readable,
-                       CASE WHEN r.readable THEN u.payload ELSE assay_hub.leaves_of(s.leaf_hashes, s.layout, u.i - 1) END AS payload
+          FROM (SELECT u.i, convert_to(u.name, 'UTF8') AS name, r.readable, u.i - 1 = s.piece_part AS in_pieces,
+                       CASE WHEN NOT r.readable THEN assay_hub.leaves_of(s.leaf_hashes, s.layout, u.i - 1)
+                            WHEN u.i - 1 = s.piece_part THEN int8send(s.piece_bytes) ELSE u.payload END AS payload
                 FROM unnest(s.tables, s.payloads) WITH ORDINALITY AS u (name, payload, i)
                 -- The schema events a reader needs are of no table. What a branch wrote itself is not news to it.
                 CROSS JOIN LATERAL (SELECT everything OR u.name = '' OR p.branch = me OR u.name = ANY (granted) AS readable) AS r
@@ -621,6 +721,28 @@ BEGIN
               FULL JOIN unnest(ids, sequences, roots) AS h (id, have, root) ON h.id = o.origin) AS d
         WHERE d.last IS DISTINCT FROM d.have OR d.complete <> d.last OR NOT d.known)
     || int4send(given::int) || body;
+END $$;
+
+-- One piece of a part that pull has given the length of, to whom it would give the part.
+CREATE OR REPLACE FUNCTION assay_hub.piece(frame bytea) RETURNS bytea
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  me   integer := assay_hub.caller();
+  held bytea;
+BEGIN
+  IF octet_length(frame) <> 29 OR get_byte(frame, 0) <> 1 THEN
+    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'piece: not a frame of version 1';
+  END IF;
+  SELECT p.bytes INTO held
+  FROM assay_hub.origin AS o JOIN assay_hub.segment AS s ON s.origin = o.origin
+  JOIN assay_hub.piece AS p ON p.origin = s.origin AND p.last = s.last
+  WHERE o.origin = substr(frame, 2, 16) AND s.last = assay_hub.u64(frame, 17) AND s.last <= o.complete AND p.number = assay_hub.u32(frame, 25)
+    AND (o.branch = me OR s.tables[s.piece_part + 1] = '' OR EXISTS (
+           SELECT FROM assay_hub.read_grant AS g WHERE g.branch = me AND g.table_name IN ('*', s.tables[s.piece_part + 1])));
+  IF NOT FOUND THEN
+    RAISE SQLSTATE 'ZA002' USING MESSAGE = 'piece: there is none that this branch may read';
+  END IF;
+  RETURN held;
 END $$;
 
 -- Keeps the caller's newest report and tells it everybody's: of each a few words, whatever the number of chains, since all ask twice
@@ -733,8 +855,8 @@ BEGIN
   END LOOP;
 END $$;
 GRANT USAGE ON SCHEMA assay_hub TO assay_branch, assay_hub_admin;
-GRANT EXECUTE ON FUNCTION assay_hub.whoami(), assay_hub.heads(), assay_hub.push(bytea), assay_hub.pull(bytea),
-  assay_hub.heartbeat(jsonb), assay_hub.open_session(jsonb) TO assay_branch;
+GRANT EXECUTE ON FUNCTION assay_hub.whoami(), assay_hub.heads(), assay_hub.stage(bytea), assay_hub.push(bytea),
+  assay_hub.pull(bytea), assay_hub.piece(bytea), assay_hub.heartbeat(jsonb), assay_hub.open_session(jsonb) TO assay_branch;
 GRANT EXECUTE ON FUNCTION assay_hub.register_branch(text, integer, name, text[]), assay_hub.set_grants(text, text[]),
   assay_hub.set_active(text, boolean), assay_hub.branches() TO assay_hub_admin;
 GRANT SELECT ON assay_hub.fork_evidence TO assay_hub_admin;

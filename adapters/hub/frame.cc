@@ -5,8 +5,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "log/annotate.h"
 #include "log/checkpoint.h"
+#include "log/segment_part.h"
 
 namespace assay {
 namespace {
@@ -14,7 +16,9 @@ namespace {
 constexpr uint8_t kFrameVersion = 1;
 constexpr uint8_t kMore = 1;
 enum SegmentFlag : uint8_t { kEndsTransaction = 1, kLeafHashes = 2 };
-constexpr uint8_t kMasked = 1;
+enum PartForm : uint8_t { kPlain = 0, kMasked = 1, kInPieces = 2 };
+// Nothing that decodes is larger.
+constexpr uint64_t kAwaitedBytesMax = kPartBytesMax + (kPartBytesMax >> 4);
 constexpr size_t kCheckpointBytes = 8 + 32 + 4 + 64;  // Size, root, key id, signature.
 constexpr size_t kRootBytes = 8;                      // Of a root, to name a checkpoint by.
 
@@ -49,15 +53,23 @@ absl::Status PutCheckpoint(std::string* out, const OriginId& origin, absl::strin
   return absl::OkStatus();
 }
 
-void PutSegment(std::string* out, const Segment& segment) {
+void PutSegment(std::string* out, const Segment& segment, const StagedPart* staged = nullptr) {
   Put(out, segment.last.value - segment.first.value + 1, 4);
   Put(out, (segment.ends_transaction ? kEndsTransaction : 0) | (segment.leaf_hashes.empty() ? 0 : kLeafHashes), 1);
   PutSized(out, segment.layout, 4);
   out->append(segment.leaf_hashes);
   Put(out, segment.parts.size(), 1);
-  for (const SegmentPart& part : segment.parts) {
+  for (size_t i = 0; i < segment.parts.size(); ++i) {
+    const SegmentPart& part = segment.parts[i];
     PutSized(out, part.table, 2);
-    Put(out, part.masked ? kMasked : 0, 1);
+    if (staged != nullptr && staged->part == i) {
+      Put(out, kInPieces, 1);
+      Put(out, 8 + staged->content.size(), 4);
+      Put(out, part.payload.size(), 8);
+      absl::StrAppend(out, AsBytes(staged->content));
+      continue;
+    }
+    Put(out, part.masked ? kMasked : kPlain, 1);
     PutSized(out, part.payload, 4);
   }
 }
@@ -108,7 +120,8 @@ bool ReadCheckpoint(FrameReader* reader, const OriginId& origin, std::string* te
   return true;
 }
 
-bool ReadSegment(FrameReader* reader, Segment* segment) {
+// What comes in pieces is noted in `awaited`, with the part's place.
+bool ReadSegment(FrameReader* reader, Segment* segment, std::vector<AwaitedPart>* awaited) {
   segment->origin = reader->Origin();
   segment->first = {reader->Number(8)};
   const uint64_t events = reader->Number(4), flags = reader->Number(1);
@@ -119,8 +132,17 @@ bool ReadSegment(FrameReader* reader, Segment* segment) {
   for (uint64_t left = reader->Number(1); left > 0 && reader->ok(); --left) {
     SegmentPart& part = segment->parts.emplace_back();
     part.table = std::string(reader->Sized(2));
-    part.masked = reader->Number(1) == kMasked;
-    part.payload = std::string(reader->Sized(4));
+    const uint64_t form = reader->Number(1);
+    part.masked = form == kMasked;
+    const absl::string_view payload = reader->Sized(4);
+    if (form == kInPieces) {
+      FrameReader length(payload);
+      const uint64_t bytes = length.Number(8);
+      if (!length.ok() || !length.empty() || bytes == 0 || bytes > kAwaitedBytesMax) return false;
+      awaited->push_back({.part = segment->parts.size() - 1, .bytes = bytes});
+    } else {
+      part.payload = std::string(payload);
+    }
   }
   if (!reader->ok() || segment->first.value == 0 || events == 0) return false;
   // The layout's last bytes name each event's part. Where they make no sense the segment does not decode, and its chain
@@ -135,26 +157,51 @@ bool ReadSegment(FrameReader* reader, Segment* segment) {
 
 }  // namespace
 
-absl::StatusOr<std::string> EncodePush(const PushRequest& request) {
+absl::StatusOr<std::string> EncodePush(const PushRequest& request, const StagedPart* staged) {
+  const absl::Span<const Segment> segments =
+      absl::MakeConstSpan(request.segments).subspan(0, staged == nullptr ? absl::Span<const Segment>::npos : 1);
   std::string out;
   size_t size = 256;
-  for (const Segment& segment : request.segments) size += segment.ByteSize() + 16 + 8 * segment.parts.size();
+  if (staged == nullptr) {
+    for (const Segment& segment : segments) size += segment.ByteSize() + 16 + 8 * segment.parts.size();
+  }
   out.reserve(size);
   Put(&out, kFrameVersion, 1);
   PutOrigin(&out, request.origin);
   PutSized(&out, request.session, 1);
   ASSAY_RETURN_IF_ERROR(PutCheckpoint(&out, request.origin, request.checkpoint));
-  Sequence next = request.segments.empty() ? Sequence{} : request.segments.front().first;
+  Sequence next = segments.empty() ? Sequence{} : segments.front().first;
   Put(&out, next.value, 8);
-  Put(&out, request.segments.size(), 4);
-  for (const Segment& segment : request.segments) {
+  Put(&out, segments.size(), 4);
+  for (const Segment& segment : segments) {
     // Only the first one's place is said.
     if (segment.origin != request.origin || segment.first != next) {
       return absl::InvalidArgumentError("a push of segments that do not follow each other");
     }
-    PutSegment(&out, segment);
+    PutSegment(&out, segment, staged);
     next = segment.last.Next();
   }
+  return out;
+}
+
+std::string EncodeStage(const PushRequest& request, const Hash& content, uint32_t number, absl::string_view piece) {
+  std::string out;
+  out.reserve(64 + request.session.size() + piece.size());
+  Put(&out, kFrameVersion, 1);
+  PutOrigin(&out, request.origin);
+  PutSized(&out, request.session, 1);
+  absl::StrAppend(&out, AsBytes(content));
+  Put(&out, number, 4);
+  out.append(piece.data(), piece.size());
+  return out;
+}
+
+std::string EncodePieceRequest(const OriginId& origin, Sequence last, uint32_t number) {
+  std::string out;
+  Put(&out, kFrameVersion, 1);
+  PutOrigin(&out, origin);
+  Put(&out, last.value, 8);
+  Put(&out, number, 4);
   return out;
 }
 
@@ -175,13 +222,14 @@ std::string EncodePull(const PullRequest& request) {
   return out;
 }
 
-absl::StatusOr<PullReply> DecodePullReply(absl::string_view bytes, const PullRequest& request) {
+absl::StatusOr<PulledFrame> DecodePullReply(absl::string_view bytes, const PullRequest& request) {
   FrameReader reader(bytes);
   if (const uint64_t version = reader.Number(1); version != kFrameVersion) {
     return absl::InvalidArgumentError(absl::StrCat("the hub's answer to pull is no frame of version ", kFrameVersion,
                                                    " (", bytes.size(), " bytes, beginning with ", version, ")"));
   }
-  PullReply reply;
+  PulledFrame pulled;
+  PullReply& reply = pulled.reply;
   reply.more = reader.Number(1) == kMore;
   reply.heads.hub_time = absl::FromUnixMicros(static_cast<int64_t>(reader.Number(8)));
   for (const auto& [origin, sequence] : request.have) reply.heads.heads[origin] = {sequence, sequence, ""};
@@ -196,15 +244,17 @@ absl::StatusOr<PullReply> DecodePullReply(absl::string_view bytes, const PullReq
   // It says so of what we have and it has not.
   std::erase_if(reply.heads.heads, [](const auto& head) { return head.second.last.value == 0; });
   for (uint64_t left = reader.Number(4); left > 0 && reader.ok(); --left) {
-    if (!ReadSegment(&reader, &reply.segments.emplace_back())) {
+    const size_t noted = pulled.awaited.size();
+    if (!ReadSegment(&reader, &reply.segments.emplace_back(), &pulled.awaited)) {
       return absl::InvalidArgumentError(
           absl::StrCat("the hub's answer to pull has a malformed segment, number ", reply.segments.size()));
     }
+    for (size_t i = noted; i < pulled.awaited.size(); ++i) pulled.awaited[i].segment = reply.segments.size() - 1;
   }
   if (!reader.ok() || !reader.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("the hub's answer to pull is malformed (", bytes.size(), " bytes)"));
   }
-  return reply;
+  return pulled;
 }
 
 }  // namespace assay

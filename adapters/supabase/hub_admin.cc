@@ -27,13 +27,13 @@ constexpr absl::Duration kInstallMax = absl::Minutes(5);
 constexpr absl::Duration kInstallPause = absl::Seconds(1);
 
 // A lid on what a stolen branch machine could hold here; a daemon needs three connections. PostgreSQL counts the way of
-// the bytes as a statement's time: an hour is for the largest value over a slow line. Whoever is gone, or takes nothing
-// more, is let go within two minutes.
+// the bytes as a statement's time: ten minutes are for a megabyte or two over a slow line, and what is larger comes in
+// pieces. Whoever is gone, or takes nothing more, is let go within two minutes.
 constexpr char kConnectionLimit[] = "10";
 constexpr std::pair<const char*, const char*> kLoginSettings[] = {
-    {"statement_timeout", "1h"},   {"idle_in_transaction_session_timeout", "1min"},
-    {"tcp_keepalives_idle", "30"}, {"tcp_keepalives_interval", "10"},
-    {"tcp_keepalives_count", "3"}, {"tcp_user_timeout", "60s"},
+    {"statement_timeout", "10min"}, {"idle_in_transaction_session_timeout", "1min"},
+    {"tcp_keepalives_idle", "30"},  {"tcp_keepalives_interval", "10"},
+    {"tcp_keepalives_count", "3"},  {"tcp_user_timeout", "60s"},
 };
 
 std::string TextArray(const Connection& connection, const std::vector<std::string>& texts) {

@@ -48,6 +48,7 @@ constexpr Rule kRules[] = {
     {"ZA006", "", Code::kAlreadyExists, Kind::kHubDisagrees, "", ""},
     {"ZA007", "", Code::kNotFound, Kind::kHubDisagrees, "", ""},
     {"ZA008", "", Code::kAborted, Kind::kHubBusy, "another daemon has begun with this log", ""},
+    {"ZA009", "", Code::kUnavailable, Kind::kHubBusy, "a large value has to be sent again", ""},
     {"3F000", "", Code::kFailedPrecondition, Kind::kHubNotSetUp, "",
      "the hub is not installed in this database: run `assay hub install` once"},
     {"42883", "assay_hub", Code::kFailedPrecondition, Kind::kHubOtherVersion, "", kInstall},

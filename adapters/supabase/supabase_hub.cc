@@ -1,16 +1,26 @@
 #include "adapters/supabase/supabase_hub.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "adapters/hub/frame.h"
+#include "adapters/libpq/steady_time.h"
 #include "adapters/supabase/json.h"
 #include "log/annotate.h"
+#include "log/merkle_tree.h"
 
 namespace assay {
 namespace {
+
+// How long the pieces of a large value have the line to themselves. A push has it for itself anyway, and reads the
+// value again for each turn; pulls go on with others' news and heartbeats.
+constexpr absl::Duration kPushTurn = absl::Minutes(1), kPullTurn = absl::Seconds(5);
+
+TurnIsOver Turn(absl::Duration turn) {
+  return [until = SteadyNow() + turn] { return SteadyNow() >= until; };
+}
 
 absl::StatusOr<HubHead> ReadHead(const JsonObject& json) {
   HubHead head;
@@ -96,7 +106,34 @@ absl::StatusOr<HubHeads> SupabaseHub::Heads() {
 }
 
 absl::StatusOr<PushReply> SupabaseHub::Push(const PushRequest& request) {
-  ASSAY_ASSIGN_OR_RETURN(const std::string frame, EncodePush(request));
+  const auto large = std::find_if(request.segments.begin(), request.segments.end(),
+                                  [](const Segment& segment) { return LargePart(segment).has_value(); });
+  if (large == request.segments.end()) return Push(request, /*staged=*/nullptr);
+  if (large == request.segments.begin()) return PushInPieces(request);
+  ASSAY_ASSIGN_OR_RETURN(PushReply reply, Push({request.origin, {request.segments.begin(), large}, {}, request.session},
+                                               /*staged=*/nullptr));
+  reply.last = std::min(reply.last, std::prev(large)->last);  // Of more, nothing was compared.
+  return reply;
+}
+
+absl::StatusOr<PushReply> SupabaseHub::PushInPieces(const PushRequest& request) {
+  const Segment& segment = request.segments.front();
+  StagedPart staged{.part = LargePart(segment).value_or(0)};
+  const std::string& payload = segment.parts[staged.part].payload;
+  staged.content = Sha256(payload);
+  const auto stage = [this](const std::string& frame) -> absl::StatusOr<uint32_t> {
+    ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.stage($1)::text", {frame}));
+    ASSAY_ASSIGN_OR_RETURN(const JsonObject json, ParseJsonObject(text, "stage"));
+    ASSAY_ASSIGN_OR_RETURN(const uint64_t pieces, NumberField(json, "pieces"));
+    return static_cast<uint32_t>(std::min<uint64_t>(pieces, UINT32_MAX));
+  };
+  ASSAY_ASSIGN_OR_RETURN(const bool whole, StagePayload(request, staged.content, payload, stage, Turn(kPushTurn)));
+  if (!whole) return PushReply{{segment.first.value - 1}, /*arriving=*/true};
+  return Push(request, &staged);
+}
+
+absl::StatusOr<PushReply> SupabaseHub::Push(const PushRequest& request, const StagedPart* staged) {
+  ASSAY_ASSIGN_OR_RETURN(const std::string frame, EncodePush(request, staged));
   ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.push($1)::text", {frame}));
   ASSAY_ASSIGN_OR_RETURN(const JsonObject json, ParseJsonObject(text, "push"));
   if (const JsonValue* fork = Field(json, "fork"); fork != nullptr) return Fork(fork->struct_value(), request);
@@ -107,7 +144,9 @@ absl::StatusOr<PushReply> SupabaseHub::Push(const PushRequest& request) {
 
 absl::StatusOr<PullReply> SupabaseHub::Pull(const PullRequest& request) {
   ASSAY_ASSIGN_OR_RETURN(const std::string bytes, Call("SELECT assay_hub.pull($1)", {EncodePull(request)}));
-  ASSAY_ASSIGN_OR_RETURN(PullReply reply, DecodePullReply(bytes, request));
+  ASSAY_ASSIGN_OR_RETURN(PulledFrame pulled, DecodePullReply(bytes, request));
+  const auto fetch = [this](const std::string& frame) { return Call("SELECT assay_hub.piece($1)", {frame}); };
+  ASSAY_ASSIGN_OR_RETURN(PullReply reply, arriving_.Complete(std::move(pulled), fetch, Turn(kPullTurn)));
   // Here, while the engine is at work on what came before. What does not decode is the engine's to judge.
   for (Segment& segment : reply.segments) {
     absl::StatusOr<DecodedSegment> decoded = DecodedSegment::Decode(segment);

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "adapters/hub/pieces.h"
 #include "adapters/supabase/hub_session.h"
 #include "engine/remotes/hub.h"
 
@@ -35,7 +36,13 @@ class SupabaseHub : public Hub {
   // As HubSession::Call, after having met a hub of our version once.
   absl::StatusOr<std::string> Call(absl::string_view sql, absl::Span<const absl::string_view> parameters);
 
+  // As the public one, which sees to it that no frame is large; `staged`: the first segment, of which that part is at
+  // the hub already.
+  absl::StatusOr<PushReply> Push(const PushRequest& request, const StagedPart* staged);
+  absl::StatusOr<PushReply> PushInPieces(const PushRequest& request);
+
   std::unique_ptr<HubSession> session_;
+  ArrivingParts arriving_;
   bool met_ = false;
 };
 

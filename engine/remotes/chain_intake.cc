@@ -149,7 +149,7 @@ absl::StatusOr<bool> ChainIntake::Append(const PullReply& reply) {
         const bool taken,
         AppendChain(origin, segments, head == reply.heads.heads.end() ? HubHead{} : head->second, reply));
     refused |= !taken;
-    if (!taken || origin != unmasking) continue;
+    if (!taken || origin != unmasking || (reply.arriving && segments.empty())) continue;
     ASSAY_ASSIGN_OR_RETURN(const bool unmasked, Unmask(origin, segments));
     less_masked |= unmasked;
   }

@@ -47,6 +47,8 @@ struct PushRequest {
 struct PushReply {
   Sequence last;  // Stored, after the push; what was there already counts. Below the last sequence pushed when the hub
                   // held a part of a segment: it stores no overlap, so push again from there.
+  bool arriving =
+      false;  // Nothing new is stored yet, but some of a large segment has come, and is kept: push it again.
 };
 
 struct PullRequest {
@@ -61,6 +63,9 @@ struct PullReply {
                                   // in the end: a large one comes in pieces over several pulls.
   HubHeads heads;
   bool more = false;  // Pull again at once.
+  // Some of a large segment has come, and this Hub keeps it for the next pull: its chain goes on behind it, and the
+  // others do not wait. `more` is set, too.
+  bool arriving = false;
 };
 
 // What a branch tells about itself with each heartbeat, and the hub tells everyone.

@@ -78,7 +78,7 @@ absl::Status Puller::Append(const PullReply& reply) {
   const bool unmasking = intake_.unmasking();
   ASSAY_ASSIGN_OR_RETURN(const bool news, intake_.Append(reply));
   hub_heads_ = reply.heads.heads;
-  if (reply.more && !news && !unmasking) {
+  if (reply.more && !news && !unmasking && !reply.arriving) {
     Failed(absl::InvalidArgumentError("the hub says that there is more, and gives nothing that is new"));
     return absl::OkStatus();
   }

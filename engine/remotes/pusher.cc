@@ -57,6 +57,10 @@ void Pusher::OnPushed(const absl::StatusOr<PushReply>& reply) {
     return Failed(reply.status());
   }
   const Sequence before = hub_last_.value_or(Sequence{});
+  if (reply->arriving) {  // Of one large segment: the same again, as long as some of it comes.
+    link_.Succeed(clock_->Now());
+    return;
+  }
   if (reply->last <= before) {
     // To push the same once more, at once and for ever, would be the answer.
     return Failed(absl::InvalidArgumentError(absl::StrCat("the hub took what follows event ", before.value,

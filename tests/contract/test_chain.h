@@ -22,6 +22,8 @@ class TestChain {
   // Appends one transaction of `events` events, alternately of public.products and public.salaries. Event 1 of a chain
   // is of no table.
   void Transaction(size_t events, size_t payload_bytes = 20);
+  // Appends one transaction of one event with a value of `bytes` that nothing makes smaller.
+  void Noise(size_t bytes, uint64_t seed = 0);
   // Another content under the name of event `sequence`.
   void Tamper(Sequence sequence);
 

@@ -136,8 +136,10 @@ absl::Status HubFold::Read(SqlSession& hub) {
     for (string after = "0";;) {
       auto segments = hub.Run(
           "SELECT origin, first, last, ends_transaction, layout, leaf_hashes, array_length(payloads, 1), "
-          "(SELECT string_agg(encode(p, 'hex'), ',' ORDER BY n) FROM unnest(payloads) WITH ORDINALITY u(p, n)) "
-          "FROM assay_hub.segment WHERE origin = $1::bytea AND last > $2::bigint ORDER BY last LIMIT 20",
+          "(SELECT string_agg(encode(CASE WHEN n - 1 = piece_part THEN (SELECT string_agg(bytes, '' ORDER BY number) "
+          "FROM assay_hub.piece c WHERE (c.origin, c.last) = (s.origin, s.last)) ELSE p END, 'hex'), ',' ORDER BY n) "
+          "FROM unnest(payloads) WITH ORDINALITY u(p, n)) "
+          "FROM assay_hub.segment s WHERE origin = $1::bytea AND last > $2::bigint ORDER BY last LIMIT 20",
           {origin[0], after});
       if (!segments.ok()) return segments.status();
       if (segments->empty()) break;

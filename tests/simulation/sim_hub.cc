@@ -88,6 +88,13 @@ absl::StatusOr<PushReply> SimHub::Push(uint32_t branch, const PushRequest& reque
   }
   ASSAY_RETURN_IF_ERROR(CheckSession(request.origin, request.session));
   Chain chain = found == chains_.end() ? Chain{branch, {}, 0, {}} : found->second;
+  if (!request.segments.empty()) {
+    const Segment& next = request.segments.front();
+    const bool follows = next.first.value == chain.events.size() + 1;
+    if (follows && Arriving(branch, request.origin, next.first.value, next.ByteSize())) {
+      return PushReply{HeadOf(chain).last, /*arriving=*/true};
+    }
+  }
   for (const Segment& segment : request.segments) {
     if (segment.origin != request.origin) return absl::InvalidArgumentError("a segment of another origin");
     if (segment.first.value > chain.events.size() + 1) {
@@ -123,6 +130,15 @@ absl::StatusOr<PushReply> SimHub::Push(uint32_t branch, const PushRequest& reque
   const PushReply reply{HeadOf(chain).last};
   if (!chain.events.empty()) chains_[request.origin] = std::move(chain);
   return reply;
+}
+
+bool SimHub::Arriving(uint32_t branch, const OriginId& origin, uint64_t first, size_t bytes) {
+  constexpr size_t kLargeBytes = 512 << 10;
+  if (bytes <= kLargeBytes && !(recut_ && first % 16 == 6)) return false;
+  const std::tuple segment{branch, origin, first};
+  if (arriving_.insert(segment).second) return true;
+  arriving_.erase(segment);
+  return false;
 }
 
 uint64_t SimHub::CutLength(const Chain& chain, uint64_t first, uint64_t next) {
@@ -164,6 +180,10 @@ absl::StatusOr<PullReply> SimHub::Pull(uint32_t branch, const PullRequest& reque
         return reply;
       }
       const uint64_t first = next;
+      if (Arriving(branch, origin, first + 1, chain.events[first].bytes.size())) {
+        reply.more = reply.arriving = true;
+        break;
+      }
       SegmentBuilder builder(origin);
       while (next < chain.complete) {
         const uint64_t count = CutLength(chain, first, next);

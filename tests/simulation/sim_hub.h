@@ -15,6 +15,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -81,6 +82,9 @@ class SimHub {
   absl::StatusOr<HeartbeatReply> Heartbeat(uint32_t branch, const BranchReport& report);
   absl::StatusOr<SessionReply> OpenSession(uint32_t branch, const SessionRequest& request);
   absl::Status CheckSession(const OriginId& origin, const std::string& session) const;
+  // Whether a segment that begins with this event is on its way still: a large one takes two calls, and with `recut`
+  // some others do.
+  bool Arriving(uint32_t branch, const OriginId& origin, uint64_t first, size_t bytes);
 
   SeededRandom* random_;
   Clock* clock_;
@@ -90,6 +94,7 @@ class SimHub {
   std::map<OriginId, Chain> backup_;
   std::set<std::string> tables_;  // Of all events that were ever pushed.
   std::map<OriginId, Session> sessions_, session_backup_;
+  std::set<std::tuple<uint32_t, OriginId, uint64_t>> arriving_;  // For or from whom, and its first event.
   uint64_t forks_ = 0;
 };
 

@@ -55,7 +55,7 @@ absl::StatusOr<PulledChains> PullAll(OpenLog& open, Hub& hub, Clock* clock, Rand
       return Annotate(news.status(), "append what the hub gave");
     }
     ASSAY_RETURN_IF_ERROR(open.file->Commit());
-    if (reply.more && !*news) {
+    if (reply.more && !*news && !reply.arriving) {
       return absl::InvalidArgumentError("the hub says that there is more, and gives nothing that is new");
     }
     more = reply.more;

@@ -40,16 +40,18 @@ std::string Reply() {
 PullRequest Request() { return {.have = {{OriginOf('\xa1'), {6}}, {OriginOf('\xb2'), {4}}, {OriginOf('\xc3'), {9}}}}; }
 
 TEST(FrameTest, PullReplyReadsAsDocumented) {
-  auto reply = DecodePullReply(Reply(), Request());
-  ASSERT_TRUE(reply.ok()) << reply.status();
+  auto pulled = DecodePullReply(Reply(), Request());
+  ASSERT_TRUE(pulled.ok()) << pulled.status();
+  EXPECT_TRUE(pulled->awaited.empty());
+  const PullReply* reply = &pulled->reply;
   EXPECT_TRUE(reply->more);
   const OriginId origin = OriginOf('\xa1');
   EXPECT_EQ(reply->heads.heads.size(), 2u) << "not of b2, of which the hub has nothing";
-  EXPECT_EQ(reply->heads.heads[origin].last.value, 3u);
-  EXPECT_EQ(reply->heads.heads[origin].complete.value, 2u);
-  EXPECT_EQ(reply->heads.heads[origin].checkpoint, Note('\xa1'));
-  EXPECT_EQ(reply->heads.heads[OriginOf('\xc3')].last.value, 9u) << "left out: as the request has it";
-  EXPECT_EQ(reply->heads.heads[OriginOf('\xc3')].complete.value, 9u);
+  EXPECT_EQ(pulled->reply.heads.heads[origin].last.value, 3u);
+  EXPECT_EQ(pulled->reply.heads.heads[origin].complete.value, 2u);
+  EXPECT_EQ(pulled->reply.heads.heads[origin].checkpoint, Note('\xa1'));
+  EXPECT_EQ(pulled->reply.heads.heads[OriginOf('\xc3')].last.value, 9u) << "left out: as the request has it";
+  EXPECT_EQ(pulled->reply.heads.heads[OriginOf('\xc3')].complete.value, 9u);
   EXPECT_EQ(absl::ToUnixMicros(reply->heads.hub_time), 0x0005af3107a40000);
   ASSERT_EQ(reply->segments.size(), 1u);
   const Segment& segment = reply->segments[0];
@@ -68,6 +70,47 @@ TEST(FrameTest, PullReplyReadsAsDocumented) {
   EXPECT_EQ(segment.parts[1].payload, "hash");
 }
 
+TEST(FrameTest, PartsInPiecesReadAndWriteAsDocumented) {
+  std::string bytes = Reply();
+  const size_t at = bytes.find(std::string("\0\x01t\0\0\0\0\x03pay", 11));
+  bytes.replace(at, 11, std::string("\0\x01t\x02\0\0\0\x08\0\0\0\0\0\x10\0\x01", 16));
+  auto pulled = DecodePullReply(bytes, Request());
+  ASSERT_TRUE(pulled.ok()) << pulled.status();
+  ASSERT_EQ(pulled->awaited.size(), 1u);
+  EXPECT_EQ(pulled->awaited[0].segment, 0u);
+  EXPECT_EQ(pulled->awaited[0].part, 0u);
+  EXPECT_EQ(pulled->awaited[0].bytes, 0x100001u);
+  EXPECT_EQ(pulled->reply.segments[0].parts[0].payload, "");
+  bytes[at + 8] = '\x01';  // Of 2^56 bytes: nothing that decodes is as large.
+  EXPECT_TRUE(absl::IsInvalidArgument(DecodePullReply(bytes, Request()).status()));
+
+  const OriginId origin = OriginOf('\xa1');
+  EXPECT_EQ(EncodePieceRequest(origin, {258}, 7),
+            "\x01" + std::string(16, '\xa1') + std::string("\0\0\0\0\0\0\x01\x02\0\0\0\x07", 12));
+  StagedPart staged{.part = 1};
+  staged.content.fill('c');
+  PushRequest push{.origin = origin,
+                   .segments = {{.origin = origin,
+                                 .first = {7},
+                                 .last = {7},
+                                 .layout = "L",
+                                 .leaf_hashes = std::string(32, 'h'),
+                                 .parts = {{"", 0, false, "a"}, {"t", 1, false, "load"}}}},
+                   .checkpoint = "",
+                   .session = "session"};
+  EXPECT_EQ(
+      EncodeStage(push, staged.content, 3, "piece"),
+      "\x01" + std::string(16, '\xa1') + "\x07session" + std::string(32, 'c') + std::string("\0\0\0\x03", 4) + "piece");
+  push.segments.push_back(push.segments[0]);  // What follows goes with a push of its own.
+  EXPECT_EQ(*EncodePush(push, &staged), "\x01" + std::string(16, '\xa1') + "\x07session" +
+                                            std::string("\0\0\0\0\0\0\0\0\x07\0\0\0\x01", 13) +
+                                            std::string("\0\0\0\x01\x02\0\0\0\x01L", 10) + std::string(32, 'h') +
+                                            std::string("\x02\0\0\0\0\0\0\x01"
+                                                        "a\0\x01t\x02\0\0\0\x28\0\0\0\0\0\0\0\x04",
+                                                        25) +
+                                            std::string(32, 'c'));
+}
+
 // Its chain stands still for it, when it does not decode; the reply's others must not.
 TEST(FrameTest, LayoutThatNamesNoPartIsLeftToTheReader) {
   std::string bytes = Reply();
@@ -76,13 +119,13 @@ TEST(FrameTest, LayoutThatNamesNoPartIsLeftToTheReader) {
     bytes[at + 4] = part;
     auto reply = DecodePullReply(bytes, Request());
     ASSERT_TRUE(reply.ok()) << reply.status();
-    EXPECT_FALSE(DecodedSegment::Decode(reply->segments[0]).ok());
+    EXPECT_FALSE(DecodedSegment::Decode(reply->reply.segments[0]).ok());
   }
   bytes[bytes.find(std::string("\0\0\0\x03\x01\0\0\0\x05LL", 11)) + 2] =
       '\x01';  // 259 events, and a layout of 5 bytes.
   auto reply = DecodePullReply(bytes, Request());
   ASSERT_TRUE(reply.ok()) << reply.status();
-  EXPECT_FALSE(DecodedSegment::Decode(reply->segments[0]).ok());
+  EXPECT_FALSE(DecodedSegment::Decode(reply->reply.segments[0]).ok());
 }
 
 TEST(FrameTest, EveryTruncationIsRefused) {

@@ -128,7 +128,7 @@ TEST_F(HubAdminTest, EnrolledBranchLogsInWithWhatItWasHanded) {
   EXPECT_EQ(*Sql(login->url,
                  "SELECT current_setting('statement_timeout'), current_setting('tcp_keepalives_idle'), "
                  "current_setting('tcp_user_timeout')"),
-            (Rows{{"1h", "30", "60000"}}));
+            (Rows{{"10min", "30", "60000"}}));
   EXPECT_EQ(identity->branch_name, "pune \"1\"");
   EXPECT_EQ(identity->branch_number, 7u);
   auto branches = admin_->Branches();

@@ -22,8 +22,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-const char* const kTables[] = {"migration",  "branch",   "origin",        "segment",
-                               "read_grant", "presence", "fork_evidence", "session"};
+const char* const kTables[] = {"migration",  "branch",   "origin",        "segment", "piece",
+                               "read_grant", "presence", "fork_evidence", "session", "staged"};
 
 class HubSecurityTest : public testing::Test {
  protected:
@@ -77,7 +77,7 @@ TEST_F(HubSecurityTest, NobodyBecomesAnotherRole) {
   EXPECT_EQ((*session->Run("SELECT assay_hub.whoami() ->> 'name'"))[0][0], "branch-1");
 }
 
-TEST_F(HubSecurityTest, OnlySixFunctionsAreABranchsToCall) {
+TEST_F(HubSecurityTest, OnlyEightFunctionsAreABranchsToCall) {
   const std::string can =
       "SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'assay_hub'::regnamespace AND "
       "has_function_privilege('$role', p.oid, 'EXECUTE') ORDER BY 1";
@@ -88,7 +88,8 @@ TEST_F(HubSecurityTest, OnlySixFunctionsAreABranchsToCall) {
     for (const auto& row : rows) list.push_back(row[0]);
     return list;
   };
-  EXPECT_THAT(names("assay_branch_1"), ElementsAre("heads", "heartbeat", "open_session", "pull", "push", "whoami"));
+  EXPECT_THAT(names("assay_branch_1"),
+              ElementsAre("heads", "heartbeat", "open_session", "piece", "pull", "push", "stage", "whoami"));
   EXPECT_THAT(names("postgres"), ElementsAre("branches", "register_branch", "set_active", "set_grants"));
   for (const std::string role : {"anon", "authenticated", "service_role", "authenticator", "dashboard_user"}) {
     EXPECT_THAT(names(role), IsEmpty()) << role;

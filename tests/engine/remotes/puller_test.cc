@@ -82,6 +82,28 @@ TEST_F(PullerTest, AHeartbeatThatIsRefusedIsTriedLessAndLessWhilePullsGoOn) {
   EXPECT_LE(heartbeats, 20) << "with the backoff of the pulls it would be hundreds";
 }
 
+// A large value may take an hour: others' news and the heartbeats go on beside it, and each piece is a success.
+TEST_F(PullerTest, AValueThatIsArrivingIsAskedForAtOnceAndHeartbeatsGoOn) {
+  ASSERT_EQ(Next(), "pull");
+  int heartbeats = 0;
+  for (int turn = 0; turn < 60; ++turn) {
+    puller_->OnPulled(PullReply{.segments = {}, .heads = {}, .more = true, .arriving = true}, absl::ZeroDuration());
+    clock_.now += absl::Seconds(5);
+    std::string next = Next();
+    if (next == "heartbeat running") {
+      ++heartbeats;
+      Heard();
+      next = Next();
+    }
+    ASSERT_EQ(next, "pull");
+    ASSERT_TRUE(puller_->link().status.ok()) << puller_->link().status;
+  }
+  EXPECT_GE(heartbeats, 9) << "in 5 minutes";
+  puller_->OnPulled(PullReply{.segments = {}, .heads = {}, .more = true}, absl::ZeroDuration());
+  EXPECT_EQ(Next(), "");
+  EXPECT_FALSE(puller_->link().status.ok()) << "more, and neither events nor pieces";
+}
+
 TEST_F(PullerTest, LosingTheHintsAsksWhetherTheHubIsThere) {
   Settle();
   puller_->OnHintsLost();

@@ -54,5 +54,38 @@ TEST(PusherTest, WhatHasArrivedIsNotTakenBackUntilTheHubItselfSaysSo) {
   EXPECT_EQ(pusher.hub_heard(), Sequence{1}) << "it was restored from a backup";
 }
 
+// What breaks a long push off is tried again soon, however often it has been so: it got on.
+TEST(PusherTest, ALargeSegmentIsPushedAgainAsLongAsSomeOfItArrives) {
+  test::TempDirectory directory("pusher");
+  const std::string path = directory.path() + "/log.db";
+  test::SmallLog small(path);
+  const std::unique_ptr<LogFile> file = LogFile::Open(path, {}).value();
+  const std::unique_ptr<EventLog> log = EventLog::Open(file.get()).value();
+  EngineConfig config;
+  config.has_hub = true;
+  SetClock clock;
+  NoRandom random;
+  Pusher pusher(config, small.mumbai(), log.get(), &clock, &random);
+  const auto next = [&] {
+    EXPECT_TRUE(file->Begin().ok());
+    EXPECT_TRUE(pusher.Step(/*paused=*/false).ok());
+    EXPECT_TRUE(file->Commit().ok());
+    return pusher.TakeCall();
+  };
+  HubHeads heads;
+  heads.heads[small.mumbai()].last = Sequence{1};
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(std::holds_alternative<HubGetHeads>(next().value()));
+    pusher.OnHeads(heads);
+    ASSERT_TRUE(std::holds_alternative<HubPush>(next().value()));
+    pusher.OnPushed(PushReply{.last = Sequence{1}, .arriving = true});
+    EXPECT_TRUE(pusher.link().status.ok());
+    ASSERT_TRUE(std::holds_alternative<HubPush>(next().value())) << "at once";
+    pusher.OnPushed(absl::UnavailableError("the line broke"));
+    EXPECT_LE(pusher.link().next_try, clock.now + absl::Seconds(1));
+    clock.now += absl::Seconds(1);
+  }
+}
+
 }  // namespace
 }  // namespace assay

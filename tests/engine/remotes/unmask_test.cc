@@ -100,6 +100,19 @@ TEST_F(UnmaskedTest, WhatIsSaidToBeGrantedAndDoesNotComeIsNotAskedForForEver) {
 }
 
 // Goal: nobody sees a part of a transaction, and no batch that is on its way loses what it folded without.
+TEST_F(UnmaskedTest, WhatIsStillArrivingIsAskedForAgain) {
+  mumbai_.Insert({"1", "ring", "x"});
+  ASSERT_NO_FATAL_FAILURE(PullAll(/*granted=*/false));
+  intake_.SetGrants({{"*"}});
+  PullReply reply = Answer(intake_.NextUnmaskRequest(), /*granted=*/true);
+  reply.segments.clear();
+  reply.more = reply.arriving = true;
+  ASSERT_TRUE(intake_.Append(reply).ok());
+  EXPECT_TRUE(intake_.HasMasked());
+  ASSERT_TRUE(intake_.Append(Answer(intake_.NextUnmaskRequest(), /*granted=*/true)).value());
+  EXPECT_FALSE(intake_.HasMasked());
+}
+
 TEST_F(UnmaskedTest, WhatIsNotMergedYetStaysMaskedUntilItIs) {
   mumbai_.Insert({"1", "ring", "x"});
   ASSERT_NO_FATAL_FAILURE(PullAll(false));
