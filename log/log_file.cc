@@ -173,9 +173,10 @@ absl::Status LogFile::CheckFormat() {
 }
 
 absl::Status LogFile::Configure() {
+  // Whoever only reads mostly goes through once, and there may be many.
+  ASSAY_RETURN_IF_ERROR(Execute(absl::StrCat("PRAGMA cache_size = -", read_only_ ? 2048 : 16384)));
   ASSAY_RETURN_IF_ERROR(
-      Execute("PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; "
-              "PRAGMA cell_size_check = ON"));
+      Execute("PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON"));
   if (read_only_) return absl::OkStatus();
   {
     ASSAY_ASSIGN_OR_RETURN(Statement statement, Prepare("PRAGMA journal_mode = WAL"));

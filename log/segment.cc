@@ -119,10 +119,18 @@ bool Segment::IsSmall() const {
   return last.value - first.value + 1 < kEvents && ByteSize() < kBytes;
 }
 
+// A segment of one sale takes far more than its bytes: each block of the heap has its own, and whoever keeps segments
+// keeps some 160 more for each, in a list, a map and a shared pointer.
 size_t DecodedSegment::ByteSize() const {
-  size_t size = events_.size() * sizeof(StoredEvent) + restored_.size();
-  for (const auto& payload : payloads_) size += payload->size();
-  return size;
+  constexpr size_t kBlock = 16, kKept = 160, kArenaMin = 1024;
+  const auto of = [](const std::vector<std::unique_ptr<std::string>>& strings) {
+    size_t size = strings.empty() ? 0 : kBlock + strings.capacity() * sizeof(strings[0]);
+    for (const auto& each : strings) size += sizeof(*each) + kBlock + each->capacity() + kBlock;
+    return size;
+  };
+  const size_t restored = restored_.size() == 0 ? 0 : std::max(restored_.size(), kArenaMin) + 4 * kBlock;
+  return sizeof(*this) + kKept + of(payloads_) + of(tables_) + kBlock + events_.capacity() * sizeof(StoredEvent) +
+         restored;
 }
 
 absl::StatusOr<DecodedSegment> DecodedSegment::Decode(const Segment& segment) {

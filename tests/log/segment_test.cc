@@ -1,8 +1,13 @@
 #include "log/segment.h"
 
+#include <malloc.h>
+
+#include <tuple>
+
 #include "absl/strings/match.h"
 #include "log/bytes.h"
 #include "log/merkle_tree.h"
+#include "log/segment_cache.h"
 #include "log/segment_part.h"
 #include "tests/log/test_events.h"
 
@@ -393,6 +398,26 @@ TEST(SegmentTest, SegmentInAnotherPlaceIsRefused) {
     const absl::Status status = DecodedSegment::Decode(moved).status();
     EXPECT_TRUE(absl::IsDataLoss(status)) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("another place"));
+  }
+}
+
+// Goal: a cache holds to its bound in what it takes of the heap, whatever the segments are. Method: more and more sales
+// of one row each, which take most beside their bytes; then such with many rows, and large values.
+TEST(SegmentCacheTest, WhatItTakesStaysBelowItsBound) {
+  const auto heap = [] { return mallinfo2().uordblks; };
+  for (const auto& [rows, padding, count] :
+       {std::tuple{1, 0, 15'000}, {1, 0, 45'000}, {200, 0, 900}, {1, 300'000, 150}}) {
+    SegmentCache cache;
+    const size_t before = heap();
+    uint64_t sequence = 1;
+    for (int i = 0; i < count; ++i) {
+      const TestTransaction sale = MakeTransaction(
+          kA, sequence, 1000 + sequence, std::vector<std::string>(rows, "public.sale"), std::string(padding, 'x'));
+      sequence += sale.events.size();
+      ASSERT_OK_AND_ASSIGN(DecodedSegment decoded, DecodedSegment::Decode(Pack({sale}).front()));
+      cache.Add(0, std::make_shared<const DecodedSegment>(std::move(decoded)));
+    }
+    EXPECT_LT(static_cast<double>(heap() - before) / kSegmentCacheBytes, 1.25) << count << " of " << rows << " rows";
   }
 }
 
