@@ -45,7 +45,7 @@ class LinkTest : public ::testing::Test {
       return SqlValue(b().AdminUrl(), absl::StrCat("SELECT count(*) FROM t WHERE id = ", id)) == "1";
     });
   }
-  // Everything once: in the log, and written to B.
+  // Everything once: in the log, and written to B, by whomever.
   void ExpectOnce(int rows) {
     ASSERT_OK(fleet_->WaitConverged(absl::Seconds(60)));
     absl::StatusOr<std::vector<LoggedRow>> log = ReadLog(b().state_directory());
@@ -123,6 +123,37 @@ TEST_F(LinkTest, ABadLineCostsTimeAndNothingElse) {
   std::printf("over the slow line: %llu bytes for 800 rows\n", static_cast<unsigned long long>(sent));
   a().hub_line()->Slow(0, absl::ZeroDuration());
   ExpectOnce(id);
+}
+
+// Goal: a value that takes longer than the line ever holds gets through, there and back, and sales of the other branch
+// do not wait for it. Method: 6 MB that do not shrink, over lines of 1 MB a second that break every 2.5 s.
+TEST_F(LinkTest, ALargeValuePassesLinesThatAreSlowAndBreak) {
+  Start();
+  if (IsSkipped() || HasFatalFailure()) return;
+  constexpr int kHashes = 6 * 16'384;  // Pairs of them, of 128 hexadecimal digits: 64 bytes that do not shrink.
+  for (Branch* branch : {&a(), &b()}) branch->hub_line()->Slow(1'000'000, absl::ZeroDuration());
+  const uint64_t sent = a().hub_line()->bytes_to_server(), fetched = b().hub_line()->bytes_to_client();
+  MustSql(a().Url(), absl::StrCat("INSERT INTO t SELECT 1, string_agg(encode(sha256(g::text::bytea), 'hex') || "
+                                  "encode(sha256((-g)::text::bytea), 'hex'), '') FROM generate_series(1, ",
+                                  kHashes, ") g"));
+  int sales = 0;
+  const auto is_there = [&](Branch& branch, int id) {
+    return SqlValue(branch.AdminUrl(), absl::StrCat("SELECT count(*) FROM t WHERE id = ", id)) == "1";
+  };
+  const absl::Time limit = absl::Now() + absl::Seconds(90);
+  while (absl::Now() < limit && !is_there(b(), 1)) {
+    absl::SleepFor(absl::Milliseconds(2500));
+    for (Branch* branch : {&a(), &b()}) branch->hub_line()->Set(Link::State::kCut);
+    absl::SleepFor(absl::Milliseconds(200));
+    for (Branch* branch : {&a(), &b()}) branch->hub_line()->Set(Link::State::kOpen);
+    MustSql(b().Url(), absl::StrCat("INSERT INTO t VALUES (", 100 + ++sales, ", 'x')"));
+  }
+  EXPECT_TRUE(is_there(b(), 1)) << a().Problems() << b().Problems();
+  EXPECT_TRUE(is_there(a(), 101)) << "it waited for the value";
+  EXPECT_LT(a().hub_line()->bytes_to_server() - sent, 2 * kHashes * 64u) << "the same was sent over and over";
+  EXPECT_LT(b().hub_line()->bytes_to_client() - fetched, 2 * kHashes * 64u) << "the same was fetched over and over";
+  for (Branch* branch : {&a(), &b()}) branch->hub_line()->Slow(0, absl::ZeroDuration());
+  ExpectOnce(1 + sales);
 }
 
 TEST_F(LinkTest, ADaemonThatWasStoppedForAWhileGoesOn) {
