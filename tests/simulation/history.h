@@ -102,6 +102,8 @@ class History {
   uint64_t parked_rows() const;
 
  private:
+  // Of which somebody has captured the beginning. Of others no branch makes a row.
+  std::set<SimRowName> RowsSeenWhole() const;
   class Replay;
   using Writes = std::map<SimRowName, std::vector<ReferenceWrite>>;
   static Writes WritesIn(const HistoricBranch& branch);

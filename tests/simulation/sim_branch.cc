@@ -156,6 +156,8 @@ void SimBranch::MakeDatabaseCall(Outstanding& outstanding, bool faults) {
       database_.set_between_read_and_fence(
           [this, near = RowsOf(read->request)] { outcomes_["wrote inside a read"] += workload_.ActAtOnce(near); });
     }
+    if (faults && random_->Chance(faults_.commit_unseen))
+      outcomes_["committed unseen"] += workload_.CommitUnseen(RowsOf(read->request));
     outstanding.database_reply = database_.Read(read->request);
     if (read->request.lock) ++outcomes_["locked"];
     database_.set_between_read_and_fence(nullptr);

@@ -57,6 +57,7 @@ struct FaultOptions {
   double read_before_log = 0;          // A read that may be made before the log is durable is made then.
   double power_before_log = 0;         // The power fails when the database has been asked and the log is not durable.
   double write_inside_read = 0;        // The app commits between a read and its fence.
+  double commit_unseen = 0;            // An app's commit is in the WAL, and not to be seen yet, when rows are read.
   double write_before_projection = 0;  // The app commits between a plan and its projection.
   double gives_way = 0;                // The app waits for a projection, which gives way.
   double hub_call = 0;                 // Request or reply lost.

@@ -96,6 +96,13 @@ bool SimDatabase::AddColumn(const TableName& name, TableColumn column) {
   return true;
 }
 
+void SimDatabase::PutUnheard(const TableName& name, SimValues values) {
+  SimTable& table = tables_.at(name);
+  const RowKey key = KeyOf(*table.shape, values);
+  unheard_.insert({name, key});
+  table.rows[key] = {std::move(values), next_xid_++};
+}
+
 const SimTable* SimDatabase::Find(const TableName& name) const {
   auto it = tables_.find(name);
   return it == tables_.end() ? nullptr : &it->second;
@@ -263,7 +270,14 @@ SimDatabase::Result SimDatabase::InsertRow(Open& open, const TableName& name, Si
   if (Result refusal = CheckUniques(open, table, row.second, values)) return refusal;
   open.items.push_back({CaptureItem::Kind::kInsert, table.shape, {}, values});
   open.written[row] = std::move(values);
+  if (table.writes_aside) InsertAside(open);
   return std::nullopt;
+}
+
+void SimDatabase::InsertAside(Open& open) {
+  const std::string id = absl::StrCat("aside-", end_of_wal_.value, "-", open.xid, "-", open.items.size());
+  // Nobody else has that key, but the table may be closed: the trigger does without then.
+  if (!InsertRow(open, {"public", "invoices"}, {id, id, std::nullopt})) open.items.back().aside = open.projected;
 }
 
 // The row for an update or a delete: one that nobody has committed yet is not there, and nobody waits for it.
@@ -298,6 +312,7 @@ SimDatabase::Result SimDatabase::UpdateRow(Open& open, const TableName& name, co
   }
   open.items.push_back({CaptureItem::Kind::kUpdate, table.shape, std::move(old_values), values});
   open.written[new_row] = std::move(values);
+  if (table.writes_aside) InsertAside(open);
   return std::nullopt;
 }
 
@@ -313,7 +328,9 @@ SimDatabase::Result SimDatabase::DeleteRow(Open& open, const TableName& name, co
 void SimDatabase::Record(Open& open) {
   open.recorded = true;
   if (open.batch != 0) last_batch_ = open.batch;
-  const Lsn commit_lsn{end_of_wal_.value + 0x40 * (1 + open.items.size())};
+  // What it wrote may be in the WAL from before: then its commit record is right behind the last one.
+  const bool adjacent = random_->Chance(10);
+  const Lsn commit_lsn{end_of_wal_.value + (adjacent ? 0 : 0x40 * (1 + open.items.size()))};
   end_of_wal_ = Lsn{commit_lsn.value + 0x30};
   if (open.items.empty()) return;  // pgoutput says nothing about a transaction without changes of ours.
   if (open.projected && plant_ == Plant::kNoTag) open.items.erase(open.items.begin());

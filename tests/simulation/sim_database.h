@@ -46,6 +46,7 @@ struct SimTable {
   std::shared_ptr<const TableShape> shape;
   std::vector<uint32_t> unique;  // Columns that are UNIQUE, each by itself.
   SimTrigger trigger;            // Null: none.
+  bool writes_aside = false;     // See WriteAside.
   std::map<RowKey, SimRow> rows;
   uint32_t last_number = 0;  // Of a column, ever.
 };
@@ -58,6 +59,7 @@ struct WalItem {
   SimValues new_values;
   std::string prefix;
   std::string content;
+  bool aside = false;  // Of a projection, and not from it: see WriteAside.
 };
 
 struct WalTransaction {
@@ -92,6 +94,12 @@ class SimDatabase : public Database {
   bool DropColumn(const TableName& name, const std::string& column);
   bool RenameColumn(const TableName& name, const std::string& column, const std::string& to);
   void CreateTrigger(const TableName& name, SimTrigger trigger) { tables_.at(name).trigger = std::move(trigger); }
+  // AFTER INSERT OR UPDATE, ENABLE ALWAYS: for each row of `name`, one into public.invoices, as an audit trigger has
+  // it.
+  void WriteAside(const TableName& name) { tables_.at(name).writes_aside = true; }
+  // A row that the WAL says nothing of, as in a partition that is attached with its rows.
+  void PutUnheard(const TableName& name, SimValues values);
+  bool IsUnheard(const SimRowName& row) const { return unheard_.contains(row); }
   const SimTable* Find(const TableName& name) const;
   const std::map<TableName, SimTable>& tables() const { return tables_; }
   const std::vector<WalTransaction>& wal() const { return wal_; }
@@ -177,6 +185,7 @@ class SimDatabase : public Database {
   Result CheckUnique(const Open& open, const SimTable& table, const RowKey& key, uint32_t column,
                      const ColumnText& value) const;
   Result InsertRow(Open& open, const TableName& name, SimValues values);
+  void InsertAside(Open& open);
   Result UpdateRow(Open& open, const TableName& name, const RowKey& key, SimValues values);
   Result DeleteRow(Open& open, const TableName& name, const RowKey& key);
   Result SetValues(const SimTable& table, const TableWrites& writes, const RowWrite& write, SimValues* values) const;
@@ -222,6 +231,7 @@ class SimDatabase : public Database {
   Plant plant_ = Plant::kNone;
   std::function<void()> between_read_and_fence_;
   std::set<SimRowName> refused_;
+  std::set<SimRowName> unheard_;
 };
 
 // The key texts of a row.
@@ -242,6 +252,8 @@ class SimTransaction {
   absl::Status Update(const TableName& table, const RowKey& key, const std::map<std::string, ColumnText>& sets);
   absl::Status Delete(const TableName& table, const RowKey& key);
   absl::Status Truncate(const TableName& table);
+  // A change that comes in capture as one that makes no sense.
+  absl::Status WriteUnreadable(const TableName& table);
   void Message(absl::string_view prefix, absl::string_view content);
   // As this transaction sees it.
   std::optional<SimValues> Get(const TableName& table, const RowKey& key) const;

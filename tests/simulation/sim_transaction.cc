@@ -84,6 +84,12 @@ absl::Status SimTransaction::Truncate(const TableName& name) {
   return absl::OkStatus();
 }
 
+absl::Status SimTransaction::WriteUnreadable(const TableName& table) {
+  if (absl::Status status = Check(); !status.ok()) return status;
+  open_->items.push_back({CaptureItem::Kind::kUnreadable, database_->Find(table)->shape, {}, {}});
+  return absl::OkStatus();
+}
+
 void SimTransaction::Message(absl::string_view prefix, absl::string_view content) {
   if (!Check().ok() || !absl::StartsWith(prefix, "assay.")) return;
   open_->items.push_back({CaptureItem::Kind::kMessage, nullptr, {}, {}, std::string(prefix), std::string(content)});

@@ -42,14 +42,15 @@ enum Action : size_t {
   kHubIsRestored,
   kCommands,
   kColumnIsAdded,
+  kRunsOn,
   kActions,
 };
 
 constexpr const char* kActionNames[] = {
-    "app writes",    "engine steps",   "captures",       "database lane",  "push lane",      "pull lane",
-    "hint",          "time passes",    "process dies",   "power fails",    "database crash", "stream breaks",
-    "slot is saved", "server settles", "partition",      "duplicate push", "clock jumps",    "hub backup",
-    "hub restore",   "commands",       "column is added"};
+    "app writes",    "engine steps",   "captures",        "database lane",  "push lane",      "pull lane",
+    "hint",          "time passes",    "process dies",    "power fails",    "database crash", "stream breaks",
+    "slot is saved", "server settles", "partition",       "duplicate push", "clock jumps",    "hub backup",
+    "hub restore",   "commands",       "column is added", "runs on"};
 
 }  // namespace
 
@@ -62,6 +63,8 @@ struct Simulation::Swarm {
   bool late_column = false;
   bool narrow_email = false;
   bool answering_trigger = false;
+  bool aside_trigger = false;
+  bool unheard_rows = false;
   bool masked_table = false;
   bool granted_late = false;  // In the end; masked until then.
   bool wild_clocks = false;
@@ -93,6 +96,7 @@ struct Simulation::Swarm {
     weights[kClockJumps] = sometimes(35, 2);
     weights[kHubIsBackedUp] = weights[kHubIsRestored] = sometimes(25, 1);
     weights[kCommands] = sometimes(40, 2);
+    weights[kRunsOn] = random.Chance(70) ? static_cast<uint32_t>(random.Between(5, 30)) : 0;
     for (uint32_t i = 0; i < kBranches; ++i) branch_weights.push_back(static_cast<uint32_t>(random.Between(1, 10)));
 
     workload.rows = static_cast<uint32_t>(random.Between(2, 12));
@@ -103,10 +107,16 @@ struct Simulation::Swarm {
     workload.open_percent = random.Chance(60) ? 40 : 0;
     workload.forged_tag_percent = random.Chance(20) ? 10 : 0;
     workload.equal_percent = random.Chance(50) ? static_cast<double>(random.Between(10, 60)) : 0;
+    workload.undo = random.Chance(50) ? static_cast<uint32_t>(random.Between(2, 8)) : 0;
+    workload.unreadable = random.Chance(15) ? 1 : 0;
     answering_trigger = random.Chance(20);
+    aside_trigger = random.Chance(10);
+    unheard_rows = random.Chance(15);
+    workload.existing_percent = unheard_rows || random.Chance(20) ? 20 : 0;
     skewed_clocks = random.Chance(50);
     faults.database_call = random.Chance(50) ? static_cast<double>(random.Between(2, 30)) : 0;
     faults.write_inside_read = random.Chance(70) ? static_cast<double>(random.Between(20, 100)) : 0;
+    faults.commit_unseen = random.Chance(40) ? static_cast<double>(random.Between(10, 90)) : 0;
     faults.write_before_projection = random.Chance(50) ? static_cast<double>(random.Between(10, 90)) : 0;
     faults.read_before_log = random.Chance(50) ? static_cast<double>(random.Between(10, 90)) : 0;
     faults.power_before_log =
@@ -118,6 +128,17 @@ struct Simulation::Swarm {
       faults.write_inside_read = 100;
       if (random.Chance(50)) workload.equal_percent = 70;
       skewed_clocks = random.Chance(50);
+    }
+    if (random.Chance(10)) {
+      // What is done at one branch is undone before it comes to another, whose clock is behind, and which is just
+      // writing the same row: nothing is to be written there, and nothing may be overlooked.
+      workload.rows = static_cast<uint32_t>(random.Between(1, 3));
+      workload.undo = workload.edit = 12;
+      workload.sale = workload.insert = workload.erase = 1;
+      weights[kAppWrites] = 40;
+      weights[kRunsOn] = 20;
+      faults.commit_unseen = 80;
+      skewed_clocks = true;
     }
     faults.gives_way = random.Chance(30) ? static_cast<double>(random.Between(10, 60)) : 0;
     faults.hub_call = random.Chance(50) ? static_cast<double>(random.Between(2, 30)) : 0;
@@ -163,6 +184,8 @@ Simulation::Simulation(const SimulationOptions& options) : options_(options), ra
     if (swarm_->skewed_clocks)
       branches_.back()->clock().SetOffset(absl::Seconds(random_.Between(0, 1200)) - absl::Minutes(10));
   }
+  if (swarm_->aside_trigger) AddAsideTrigger(&branches_[1]->database());
+  if (swarm_->unheard_rows) AddUnheardRows(&branches_[0]->database());
   if (swarm_->answering_trigger) AddAnsweringTrigger(&branches_[1]->database());
   if (swarm_->masked_table) hub_->Deny(kBranches, kShopSecrets.ToString());
   swarm_->granted_late = swarm_->masked_table && options.seed % 2 == 0;
@@ -275,6 +298,18 @@ absl::Status Simulation::StepEngine(SimBranch& branch) {
   return Annotate(status, absl::StrCat("unexpected: step ", branch.name()));
 }
 
+absl::Status Simulation::RunOn(SimBranch& branch) {
+  for (uint64_t rounds = 1 + random_.Below(4); rounds > 0 && branch.IsRunning(); --rounds) {
+    branch.Capture();
+    ASSAY_RETURN_IF_ERROR(StepEngine(branch));
+    for (Lane lane : {Lane::kDatabase, Lane::kHubPush, Lane::kHubPull}) {
+      if (branch.HasCallToMake(lane)) branch.MakeCall(lane, /*faults=*/true);
+      if (branch.HasReplyToGive(lane)) branch.GiveReply(lane);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Simulation::ActOn(SimBranch& branch, size_t action) {
   uint64_t detail = 0;
   absl::Status status;
@@ -362,6 +397,9 @@ absl::Status Simulation::ActOn(SimBranch& branch, size_t action) {
         default:
           branch.engine().RetryParked(std::nullopt);
       }
+      break;
+    case kRunsOn:
+      status = RunOn(branch);
       break;
     default:
       detail = AddLateColumn(&branch.database());

@@ -57,6 +57,9 @@ class Simulation {
   absl::Status Act();
   absl::Status ActOn(SimBranch& branch, size_t action);
   absl::Status StepEngine(SimBranch& branch);
+  // Some rounds of capture, a step, calls and their replies: enough of them, and a change comes from one branch to
+  // another while faults and the app go on.
+  absl::Status RunOn(SimBranch& branch);
   absl::Status Restart(SimBranch& branch);
   void Trace(const SimBranch* branch, absl::string_view what, uint64_t detail = 0);
 

@@ -1,4 +1,5 @@
-// Many seeds in every run. To see one again: simulation_test --first-seed=N --seeds=1 [--trace].
+// Many seeds in every run. To see one again: simulation_test --first-seed=N --seeds=1 [--trace]. PLANTED.md tells which
+// faults they find.
 #include "tests/simulation/simulation.h"
 
 #include <sys/wait.h>
@@ -24,22 +25,32 @@ namespace assay {
 namespace {
 
 uint64_t first_seed = 1;
-uint64_t seeds = 2000;
+uint64_t seeds = 1700;
 bool trace = false;
 uint32_t plant = 0;  // SimDatabase::Plant: how many of the seeds find it.
+bool naive_projection = false;
+bool confirm_early = false;
+int failures_max = 5;  // Of each worker.
 
 struct Outcome {
   std::vector<std::string> failures;  // One line a seed.
   std::map<std::string, uint64_t> counters;
 };
 
-// Runs every `stride`th seed from `first` on, and writes what came of it: "failed <line>" and "count <number> <what>".
+// Runs every `stride`th seed from `first` on, and writes what came of it: "begin <seed>", "failed <line>" and
+// "count <number> <what>".
 void RunSeeds(uint64_t first, uint64_t end, uint64_t stride, std::FILE* out) {
   std::map<std::string, uint64_t> counters;
   int failures = 0;
-  for (uint64_t seed = first; seed < end && failures < 5; seed += stride) {
-    const SimulationResult result =
-        Simulation({.seed = seed, .plant = static_cast<SimDatabase::Plant>(plant), .trace = trace}).Run();
+  for (uint64_t seed = first; seed < end && failures < failures_max; seed += stride) {
+    std::fprintf(out, "begin %llu\n", static_cast<unsigned long long>(seed));
+    std::fflush(out);
+    const SimulationResult result = Simulation({.seed = seed,
+                                                .naive_projection = naive_projection,
+                                                .plant = static_cast<SimDatabase::Plant>(plant),
+                                                .confirm_early = confirm_early,
+                                                .trace = trace})
+                                        .Run();
     for (const auto& [what, count] : result.counters) counters[what] += count;
     if (result.status.ok()) continue;
     ++failures;
@@ -76,7 +87,7 @@ Outcome RunInParallel(uint64_t first, uint64_t count) {
   }
   Outcome outcome;
   for (Worker& worker : running) {
-    std::string text;
+    std::string text, begun;
     for (int c; (c = std::fgetc(worker.in)) != EOF;) text.push_back(static_cast<char>(c));
     std::fclose(worker.in);
     for (absl::string_view line : absl::StrSplit(text, '\n')) {
@@ -84,13 +95,17 @@ Outcome RunInParallel(uint64_t first, uint64_t count) {
       uint64_t number = 0;
       if (absl::StartsWith(line, "failed ")) {
         outcome.failures.push_back(absl::StrReplaceAll(line.substr(7), {{"\\n", "\n"}}));
+      } else if (absl::StartsWith(line, "begin ")) {
+        begun = std::string(line.substr(6));
       } else if (words.size() == 3 && absl::SimpleAtoi(words[1], &number)) {
         outcome.counters[std::string(words[2])] += number;
       }
     }
     int status = 0;
     waitpid(worker.pid, &status, 0);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) outcome.failures.push_back("a worker crashed; see above");
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
+    outcome.failures.push_back(
+        absl::StrCat("reproduce with --first-seed=", begun, " --seeds=1: crash: its worker ended; see above"));
   }
   return outcome;
 }
@@ -118,6 +133,7 @@ TEST(SimulationTest, EverySeedHolds) {
                            "moved",
                            "kept rows",
                            "wrote inside a read",
+                           "committed unseen",
                            "wrote before a projection",
                            "gave way",
                            "refused",
@@ -182,12 +198,16 @@ int main(int argc, char** argv) {
     if (absl::StartsWith(flag, "--first-seed=") && absl::SimpleAtoi(flag.substr(13), &assay::first_seed)) continue;
     if (absl::StartsWith(flag, "--seeds=") && absl::SimpleAtoi(flag.substr(8), &assay::seeds)) continue;
     if (absl::StartsWith(flag, "--plant=") && absl::SimpleAtoi(flag.substr(8), &assay::plant)) continue;
-    if (flag == "--trace") {
-      assay::trace = true;
+    if (absl::StartsWith(flag, "--failures=") && absl::SimpleAtoi(flag.substr(11), &assay::failures_max)) continue;
+    if (flag == "--naive-projection" || flag == "--confirm-early" || flag == "--trace") {
+      (flag == "--trace"           ? assay::trace
+       : flag == "--confirm-early" ? assay::confirm_early
+                                   : assay::naive_projection) = true;
       continue;
     }
     std::cerr << "unknown: " << argv[i]
-              << "\nusage: simulation_test [--first-seed=N] [--seeds=N] [--trace] [--plant=N]\n";
+              << "\nusage: simulation_test [--first-seed=N] [--seeds=N] [--failures=N] [--trace]\n"
+              << "       [--plant=N] [--naive-projection] [--confirm-early]\n";
     return 2;
   }
   return RUN_ALL_TESTS();

@@ -48,6 +48,15 @@ bool AddLateColumn(SimDatabase* database) {
          database->AddColumn(kShopProducts, kGrade);
 }
 
+void AddUnheardRows(SimDatabase* database) {
+  for (int i = 0; i < 4; ++i) {
+    const std::string id = absl::StrCat("unheard-", i);
+    database->PutUnheard(kInvoices, {id, absl::StrCat(id, "-customer"), absl::StrCat(id, "-total")});
+  }
+}
+
+void AddAsideTrigger(SimDatabase* database) { database->WriteAside(kStock); }
+
 void AddAnsweringTrigger(SimDatabase* database) {
   database->CreateTrigger(kSettings, [](SimValues* row) {
     if (row->at(1) == "same-0") row->at(3) = "touched";
@@ -62,6 +71,11 @@ const SimTable& Workload::AnyTable() {
 }
 
 RowKey Workload::AnyKey(const SimTable& table) {
+  if (!table.rows.empty() && random_->Chance(options_.existing_percent)) {
+    auto it = table.rows.begin();
+    std::advance(it, random_->Below(table.rows.size()));
+    return it->first;
+  }
   const std::string id = absl::StrCat("k", random_->Below(options_.rows));
   if (table.shape->key.size() == 1) return {id};
   return {id, absl::StrCat(1 + random_->Below(3))};
@@ -103,6 +117,26 @@ absl::Status Workload::Sale(SimTransaction& transaction) {
   return status;
 }
 
+absl::Status Workload::Edit(SimTransaction& transaction, const TableShape& shape, const RowKey& key,
+                            uint64_t columns_max) {
+  std::map<std::string, ColumnText> sets;
+  const std::optional<SimValues> row = transaction.Get(shape.name, key);
+  const uint64_t count = 1 + random_->Below(columns_max);
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint32_t column = random_->Below(shape.columns.size());
+    if (std::count(shape.key.begin(), shape.key.end(), column) > 0) continue;
+    const std::string& name = shape.columns[column].name;
+    if (row && edited_ != SimRowName(shape.name, key)) {
+      edited_ = {shape.name, key};
+      before_.clear();
+    }
+    if (row) before_[name] = (*row)[column];
+    // Now and then an update that changes nothing: applications do that.
+    sets[name] = row && random_->Chance(5) ? (*row)[column] : NewValue(shape.columns[column]);
+  }
+  return transaction.Update(shape.name, key, sets);
+}
+
 absl::Status Workload::Statement(SimTransaction& transaction, bool at_once) {
   const SimRowName* near = near_.empty() || random_->Chance(30) ? nullptr : &near_[random_->Below(near_.size())];
   const SimTable& table = near == nullptr ? AnyTable() : *database_->Find(near->first);
@@ -110,20 +144,12 @@ absl::Status Workload::Statement(SimTransaction& transaction, bool at_once) {
   const RowKey key = near == nullptr ? AnyKey(table) : near->second;
   const uint32_t elsewhere = near == nullptr ? 1 : 0;
   switch (random_->Weighted({options_.sale * elsewhere, options_.edit, options_.insert, options_.erase, options_.rename,
-                             at_once ? options_.truncate * elsewhere : 0, options_.entry * elsewhere})) {
+                             at_once ? options_.truncate * elsewhere : 0, options_.entry * elsewhere,
+                             options_.unreadable, before_.empty() ? 0 : options_.undo})) {
     case 0:
       return Sale(transaction);
     case 1: {
-      std::map<std::string, ColumnText> sets;
-      const uint64_t count = 1 + random_->Below(2);
-      for (uint64_t i = 0; i < count; ++i) {
-        const uint32_t column = random_->Below(shape.columns.size());
-        if (std::count(shape.key.begin(), shape.key.end(), column) > 0) continue;
-        // Now and then an update that changes nothing: applications do that.
-        const std::optional<SimValues> row = random_->Chance(5) ? transaction.Get(shape.name, key) : std::nullopt;
-        sets[shape.columns[column].name] = row ? (*row)[column] : NewValue(shape.columns[column]);
-      }
-      absl::Status status = transaction.Update(shape.name, key, sets);
+      absl::Status status = Edit(transaction, shape, key, 2);
       if (!absl::IsNotFound(status)) return status;
       return transaction.Insert(shape.name, NewRow(table, key));
     }
@@ -138,6 +164,12 @@ absl::Status Workload::Statement(SimTransaction& transaction, bool at_once) {
     }
     case 5:
       return transaction.Truncate(shape.name);
+    case 7:
+      return transaction.WriteUnreadable(shape.name);
+    case 8: {
+      const std::map<std::string, ColumnText> before = std::exchange(before_, {});
+      return transaction.Update(edited_.first, edited_.second, before);
+    }
     default: {
       const std::string invoice = absl::StrCat(branch_, "-invoice-", ++counter_);
       return transaction.Insert(kInvoices, {invoice, absl::StrCat(branch_, "-c", counter_), absl::StrCat(counter_)});
@@ -169,6 +201,20 @@ int Workload::ActAtOnce(std::vector<SimRowName> near) {
   const int commits = ActAtOnce();
   near_.clear();
   return commits;
+}
+
+int Workload::CommitUnseen(const std::vector<SimRowName>& rows) {
+  if (rows.empty() || sessions_.size() > kSessionsMax) return 0;
+  const size_t first = random_->Below(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto& [table, key] = rows[(first + i) % rows.size()];
+    if (database_->Find(table) == nullptr || !database_->Find(table)->rows.contains(key)) continue;
+    std::unique_ptr<SimTransaction> transaction = Begin();
+    if (!Edit(*transaction, *database_->Find(table)->shape, key, 6).ok() || !transaction->CommitRecord().ok()) continue;
+    sessions_.push_back({std::move(transaction), 0, /*committed=*/true});
+    return 1;
+  }
+  return 0;
 }
 
 int Workload::ActAtOnce() {

@@ -26,6 +26,9 @@ struct WorkloadOptions {
   double attributed_percent = 30;
   double forged_tag_percent = 0;  // Transactions under a tag that Assay never wrote, or wrote before.
   double equal_percent = 0;       // Values that others write, too.
+  double existing_percent = 0;    // Rows that are there, whoever made them, instead of the keys that all fight for.
+  uint32_t undo = 0;              // Weight of what sets a column back to what it was before the last edit.
+  uint32_t unreadable = 0;        // Weight of rows that nobody can make sense of.
   bool long_values = true;        // Some values are TOASTed.
 };
 
@@ -34,6 +37,10 @@ inline constexpr char kLateColumn[] = "grade";
 // `email_width`: of public.people.email, in characters; a branch may have it narrower than another.
 void CreateShopTables(SimDatabase* database, bool late_column, int email_width);
 std::map<TableName, TablePolicy> ShopPolicies();
+// Rows that no log has heard of: what is changed of them later can be made a row by nobody.
+void AddUnheardRows(SimDatabase* database);
+// Each row of public.stock, projected or not, makes another in public.invoices.
+void AddAsideTrigger(SimDatabase* database);
 // A trigger on public.settings that answers projections, too: of values that several write it changes one row, and
 // skips another.
 void AddAnsweringTrigger(SimDatabase* database);
@@ -51,6 +58,9 @@ class Workload {
   // A whole small transaction at once, as another session would slip it in between two of the engine's statements.
   // Mostly on the rows of `near`, if there are any.
   int ActAtOnce(std::vector<SimRowName> near);
+  // Edits one of `rows`, of which only the commit record is written: it is captured, and nobody sees it until Act goes
+  // on with it, or somebody waits for the row.
+  int CommitUnseen(const std::vector<SimRowName>& rows);
   // Rolls back what is open and shows what was committed.
   void EndAll();
 
@@ -65,6 +75,8 @@ class Workload {
   // `at_once`: the transaction commits before anybody else does anything.
   absl::Status Statement(SimTransaction& transaction, bool at_once);
   absl::Status Sale(SimTransaction& transaction);
+  // Of up to so many columns.
+  absl::Status Edit(SimTransaction& transaction, const TableShape& shape, const RowKey& key, uint64_t columns_max);
   const SimTable& AnyTable();
   RowKey AnyKey(const SimTable& table);
   ColumnText NewValue(const TableColumn& column);
@@ -76,6 +88,9 @@ class Workload {
   SeededRandom* random_;
   std::vector<Session> sessions_;
   std::vector<SimRowName> near_;
+  // The last edit, and what there was before it.
+  SimRowName edited_;
+  std::map<std::string, ColumnText> before_;
   uint64_t counter_ = 0;
 };
 
