@@ -349,6 +349,11 @@ class History::Replay {
       }) || std::any_of(by_row_[change.row].begin(), by_row_[change.row].end(), brought_back);
     }
     if (!row.live) {
+      // No row is made of what was never seen whole, whoever makes one of that key later.
+      const bool begun = std::any_of(by_row_[change.row].begin(), by_row_[change.row].end(), [&](const EventRef& ref) {
+        return ref.change->operation == v1::RowChange::INSERT && ref.change->version <= change.version;
+      });
+      if (!begun) return true;
       // A row that was written and deleted between two projections never shows.
       return std::any_of(by_row_[change.row].begin(), by_row_[change.row].end(), [&](const EventRef& ref) {
         return ref.change->operation == v1::RowChange::DELETE && ref.change->version > change.version;

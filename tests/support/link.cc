@@ -126,6 +126,7 @@ void Link::Serve(int client) {
       continue;
     }
     if (poll(ends, 2, static_cast<int>(absl::ToInt64Milliseconds(kTick))) <= 0) continue;
+    if (state_ == State::kCut || state_ == State::kDead) continue;  // Since the wait began.
     if (ends[0].revents != 0) {
       if (!Pump(client, server, &to_server_, &seen)) break;
       if (TakeMarker(seen)) {
