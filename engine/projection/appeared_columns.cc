@@ -11,7 +11,9 @@ namespace assay {
 absl::StatusOr<bool> AppearedColumns::MakeRowsDue(TableId table, const TableShape& shape, absl::Time now) {
   ASSAY_ASSIGN_OR_RETURN(const auto appeared, history_->TakeAppeared(table, shape));
   for (const auto& [column, since] : appeared) {
-    const auto wrote_null = [&](const Version& version) { return WroteNull(table, column, version, shape); };
+    const auto wrote_null = [&, named = column](const Version& version) {
+      return WroteNull(table, named, version, shape);
+    };
     ASSAY_RETURN_IF_ERROR(MakeDue(table, column, since, wrote_null, now));
   }
   ASSAY_ASSIGN_OR_RETURN(const auto remade, history_->TakeRemade(table));

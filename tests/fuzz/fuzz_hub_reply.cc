@@ -1,5 +1,6 @@
-// What a hub answers: the frame of a pull with its segments, and the JSON of the rest.
+// What a hub answers: the frame of a pull with its segments, pieces of them, and the JSON of the rest.
 #include "adapters/hub/frame.h"
+#include "adapters/hub/pieces.h"
 #include "adapters/supabase/json.h"
 #include "log/segment.h"
 #include "proto/event.pb.h"
@@ -20,7 +21,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     return 0;
   }
-  const absl::StatusOr<PullReply> reply = DecodePullReply(bytes, {.have = {{OriginId{}, {3}}}});
+  absl::StatusOr<PulledFrame> pulled = DecodePullReply(bytes, {.have = {{OriginId{}, {3}}}});
+  if (!pulled.ok()) return 0;
+  ArrivingParts arriving;
+  int calls = 0;  // Each piece is the reply once more.
+  const absl::StatusOr<PullReply> reply = arriving.Complete(
+      *std::move(pulled), [&](const std::string&) { return std::string(bytes); }, [&] { return ++calls > 8; });
   if (!reply.ok()) return 0;
   for (const Segment& segment : reply->segments) {
     const absl::StatusOr<DecodedSegment> decoded = DecodedSegment::Decode(segment);
