@@ -3,10 +3,8 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "engine/fold/fold_values.h"
 #include "engine/fold/unreadable_rows.h"
 #include "log/annotate.h"
-#include "log/bytes.h"
 #include "log/check.h"
 
 namespace assay {
@@ -55,7 +53,8 @@ std::map<OriginId, Sequence> Batch::End() const {
 bool Batch::Full() const {
   // Of rows that change, many events become one write if only enough of them are gathered. New ones are mostly written
   // once, and gain nothing by it.
-  return rows_.size() >= rows_max_ || new_rows_ >= new_rows_cap_ || event_count_ >= kEventsMax || bytes_ >= kBytesMax;
+  return rows().size() >= rows_max_ || rows_.new_rows() >= new_rows_cap_ || event_count_ >= kEventsMax ||
+         rows_.bytes() >= kBytesMax;
 }
 
 uint64_t Batch::Pending() const {
@@ -76,22 +75,19 @@ void Batch::Clear(std::map<OriginId, Sequence> after) {
 void Batch::Seal() {
   sealed_ = true;
   sources_.clear();
-  index_ = {};
+  rows_.Seal();
 }
 
 void Batch::Forget() {
   sealed_ = false;
   sources_.clear();
   in_transaction_.reset();
-  index_.clear();
-  rows_.clear();
+  rows_.Clear();
   to_.clear();
   declared_.clear();
-  schemas_.clear();
-  schema_.reset();
   epochs_.clear();
   stamp_ = {};
-  new_rows_ = event_count_ = bytes_ = 0;
+  event_count_ = 0;
 }
 
 void Batch::Stop(const OriginId& origin, absl::Status status) {
@@ -234,7 +230,9 @@ absl::Status Batch::Fold(const OriginId& origin, const StoredEvent& stored) {
   if (!event.ok()) return named(event.status());
   if (!(*event)->header.empty()) ASSAY_RETURN_IF_ERROR(named(TakeHeader(stored, **event)));
   if ((*event)->body == RowEvent::Body::kRow) {
-    const absl::Status folded = FoldRow(stored, **event);
+    uint32_t& epoch = epochs_[stored.origin];
+    if (epoch == 0) epoch = ++epochs_given_;
+    const absl::Status folded = rows_.Fold(stored, **event, epoch);
     return named(absl::IsInvalidArgument(folded) ? NoteUnreadable(stored, folded, state_) : folded);
   }
   if ((*event)->body == RowEvent::Body::kSchema) {
@@ -256,54 +254,6 @@ absl::Status Batch::TakeHeader(const StoredEvent& stored, const RowEvent& event)
     if (known.value == seen.sequence()) continue;
     ASSAY_RETURN_IF_ERROR(state_->AddSeen(stored.origin, stored.sequence, other, Sequence{seen.sequence()}));
   }
-  return absl::OkStatus();
-}
-
-absl::Status Batch::TakeSchema(const StoredEvent& stored, Sequence schema) {
-  if (schema_ != nullptr && schema_sequence_ == schema && schema_origin_ == stored.origin) return absl::OkStatus();
-  ASSAY_ASSIGN_OR_RETURN(schema_, SchemaOfRow(stored.origin, schema, *names_));
-  schema_origin_ = stored.origin;
-  schema_sequence_ = schema;
-  schemas_.insert(schema_);
-  return absl::OkStatus();
-}
-
-absl::Status Batch::FoldRow(const StoredEvent& stored, const RowEvent& event) {
-  if (const absl::Status status = TakeSchema(stored, event.schema); !status.ok())
-    return absl::IsPermissionDenied(status) ? absl::OkStatus() : status;  // As good as masked.
-  ASSAY_RETURN_IF_ERROR(CheckKeySize(event.key.size(), schema_->key.size()));
-  writes_.clear();
-  for (const RowEvent::Column& column : event.columns) {
-    ASSAY_RETURN_IF_ERROR(CheckOrdinal(column.ordinal, schema_->columns.size()));
-    if (event.kind == ChangeKind::kDelete) continue;
-    PendingRow::Write& write = writes_.emplace_back();
-    write.column = schema_->columns[column.ordinal];
-    if (!column.has_value && !column.is_null) continue;
-    write.kind = column.is_null ? PendingRow::Kind::kNull : PendingRow::Kind::kText;
-    if (!column.is_null) write.text = column.value;
-  }
-  const auto not_before = [](const PendingRow::Write& a, const PendingRow::Write& b) { return a.column >= b.column; };
-  if (std::adjacent_find(writes_.begin(), writes_.end(), not_before) != writes_.end()) {
-    std::reverse(writes_.begin(), writes_.end());  // Of a column that is named twice, the last counts.
-    std::stable_sort(writes_.begin(), writes_.end(), [](const auto& a, const auto& b) { return a.column < b.column; });
-    const auto same = [](const auto& a, const auto& b) { return a.column == b.column; };
-    writes_.erase(std::unique(writes_.begin(), writes_.end(), same), writes_.end());
-  }
-
-  key_.clear();
-  for (const absl::string_view text : event.key) PutSized(&key_, text);
-  const auto found = index_.find(Place(*schema_, key_));
-  const bool is_new = found == index_.end();
-  if (is_new && event.kind == ChangeKind::kInsert) ++new_rows_;
-  if (!is_new) bytes_ -= (*found)->ByteSize();
-  PendingRow& row =
-      is_new ? rows_.emplace_back(RowOf(schema_->table, schema_->key_columns, key_), key_, writes_) : **found;
-  const Version version{StampThatCounts(event.standing, stored.stamp), stored.origin, stored.sequence};
-  uint32_t& epoch = epochs_[stored.origin];
-  if (epoch == 0) epoch = ++epochs_given_;
-  row.Fold(version, event.kind, writes_, *schema_, epoch);
-  if (is_new) index_.insert(&row);
-  bytes_ += row.ByteSize();
   return absl::OkStatus();
 }
 

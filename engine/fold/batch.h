@@ -16,12 +16,10 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "engine/database.h"
 #include "engine/fold/merge.h"
-#include "engine/fold/pending_row.h"
-#include "engine/fold/pieces.h"
+#include "engine/fold/pending_rows.h"
 #include "engine/fold/row_event.h"
 #include "log/event_log.h"
 #include "log/local_state/local_state.h"
@@ -33,7 +31,7 @@ namespace assay {
 class Batch {
  public:
   Batch(const OriginId& own, EventLog* log, TableNames* names, LocalState* state)
-      : own_(own), log_(log), names_(names), state_(state) {}
+      : own_(own), log_(log), names_(names), state_(state), rows_(names) {}
 
   // Folds in up to about `events_max` further events. True: the batch is as large as it gets (at a transaction's end),
   // or there is nothing more to take now.
@@ -61,7 +59,7 @@ class Batch {
   bool Empty() const { return to_.empty(); }
   bool Full() const;
   // In the order in which they came.
-  const Pieces<PendingRow>& rows() const { return rows_; }
+  const Pieces<PendingRow>& rows() const { return rows_.rows(); }
   // Where the cursors go when the batch is merged.
   const std::map<OriginId, Sequence>& to() const { return to_; }
   // The last event of the chain that it has not got, because it was projected before.
@@ -97,8 +95,6 @@ class Batch {
   // Notes what the transaction's header says that it had seen.
   absl::Status TakeHeader(const StoredEvent& stored, const RowEvent& event);
   absl::Status Fold(const OriginId& origin, const StoredEvent& event);
-  absl::Status FoldRow(const StoredEvent& stored, const RowEvent& event);
-  absl::Status TakeSchema(const StoredEvent& stored, Sequence schema);
   void Forget();
   Sequence Reached(const OriginId& origin) const;
   void Stop(const OriginId& origin, absl::Status status);
@@ -108,34 +104,13 @@ class Batch {
   TableNames* names_;
   LocalState* state_;
 
-  // A row is found by its table, KeyColumns and EncodeKey, without the cost of hashing the key for its RowRef.
-  struct Place {
-    Place(const ResolvedSchema& schema, absl::string_view key)
-        : table(schema.table), key_columns(schema.key_columns), key(key) {}
-    Place(const PendingRow* row) : Place(row->declared(), row->key()) {}  // NOLINT: it is where the row is.
-    bool operator==(const Place&) const = default;
-    TableId table;
-    uint64_t key_columns;
-    absl::string_view key;
-  };
-  struct PlaceHash {
-    using is_transparent = void;
-    size_t operator()(const Place& place) const { return absl::HashOf(place.table.value, place.key); }
-  };
-  struct PlaceEqual {
-    using is_transparent = void;
-    bool operator()(const Place& a, const Place& b) const { return a == b; }
-  };
-
   bool sealed_ = false;
   std::map<OriginId, Source> sources_;
   std::optional<OriginId> in_transaction_;  // Of this chain: not between two transactions.
-  Pieces<PendingRow> rows_;
-  absl::flat_hash_set<PendingRow*, PlaceHash, PlaceEqual> index_;
+  PendingRows rows_;
   std::map<OriginId, Sequence> after_;
   std::map<OriginId, Sequence> to_;
   std::map<std::pair<OriginId, TableId>, Sequence> declared_;
-  std::set<std::shared_ptr<const ResolvedSchema>> schemas_;  // rows_ point at them.
   std::map<OriginId, uint32_t> epochs_;  // Of each writer, the number of what it had seen of others.
   uint32_t epochs_given_ = 0;
   std::map<OriginId, absl::Status> stopped_;
@@ -143,21 +118,10 @@ class Batch {
   std::set<OriginId> given_up_;
   HlcStamp stamp_;
   size_t event_count_ = 0;
-  size_t new_rows_ = 0;
-  size_t bytes_ = 0;
   size_t rows_max_ = 0;  // Of this batch.
   size_t rows_cap_ = std::numeric_limits<size_t>::max();
   size_t new_rows_cap_ = std::numeric_limits<size_t>::max();
-
-  // The schema of the event that was folded last.
-  OriginId schema_origin_;
-  Sequence schema_sequence_;
-  std::shared_ptr<const ResolvedSchema> schema_;
-
-  // Of the event being folded; members, so that their memory is used again.
   RowEventReader reader_;
-  std::string key_;
-  std::vector<PendingRow::Write> writes_;
 };
 
 }  // namespace assay
