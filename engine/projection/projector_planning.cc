@@ -77,6 +77,7 @@ void Projector::ChooseReads(std::vector<TargetRow>* targets) const {
 std::optional<ReadReply> Projector::NothingToRead(const std::vector<TargetRow>& targets) const {
   if (!idle_ || flight_->locked || flight_->job == Flight::Job::kProbe || targets.empty() || !flight_->refused.empty())
     return std::nullopt;
+  if (answer_rate_.TooOften(clock_->Now())) return std::nullopt;  // What answers may have been made since.
   ReadReply reply;
   for (size_t i = 0; i < targets.size(); ++i) {
     if (targets[i].read) return std::nullopt;

@@ -53,5 +53,29 @@ TEST(AnsweringTest, WhatTurnsInACircleIsSetAsideByName) {
   EXPECT_THAT(aside.Problems(), HasSubstr("mark-forged"));
 }
 
+// New rows are written without being looked for, by what their tables were known to be: before the triggers were made.
+TEST(AnsweringTest, NewRowsThatTurnInACircleAreSetAsideToo) {
+  ASSAY_START_FLEET(fleet, 2,
+                    {.schema = "CREATE TABLE ping (id int PRIMARY KEY); CREATE TABLE pong (id int PRIMARY KEY)"});
+  Branch &a = fleet->branch(0), &b = fleet->branch(1);
+  MustSql(a.Url(), "INSERT INTO ping VALUES (1)");
+  MustSql(b.Url(), "INSERT INTO pong VALUES (1)");
+  ASSERT_OK(fleet->WaitConverged(kPatience));
+  const auto answer = [](const std::string& table, const std::string& other) {
+    return absl::StrCat("CREATE FUNCTION answer() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.",
+                        other, " VALUES (NEW.id + 1); RETURN NULL; END $$; CREATE TRIGGER answer AFTER INSERT ON ",
+                        table, " FOR EACH ROW EXECUTE FUNCTION answer(); ALTER TABLE ", table,
+                        " ENABLE ALWAYS TRIGGER answer");
+  };
+  MustSql(a.AdminUrl(), answer("pong", "ping"));
+  MustSql(b.AdminUrl(), answer("ping", "pong"));
+  MustSql(a.Url(), "INSERT INTO ping VALUES (1000)");
+  const auto set_aside = [](Branch& branch) {
+    return branch.Assay({"parked"}).output.find("again and again") != std::string::npos;
+  };
+  EXPECT_TRUE(Eventually(absl::Seconds(30), [&] { return set_aside(a) || set_aside(b); }))
+      << a.Problems() << b.Problems();
+}
+
 }  // namespace
 }  // namespace assay::test
