@@ -21,19 +21,24 @@ class NoRandom : public Random {
   uint64_t Next() override { return 0; }
 };
 
-// A pull that was answered before the last push, and a line that fails, make it ask again, but progress that was shown
-// is not taken back.
-TEST(PusherTest, WhatHasArrivedIsNotTakenBackUntilTheHubItselfSaysSo) {
-  test::TempDirectory directory("pusher");
+class PusherTest : public ::testing::Test {
+ protected:
+  PusherTest() { config.has_hub = true; }
+
+  test::TempDirectory directory{"pusher"};
   const std::string path = directory.path() + "/log.db";
-  test::SmallLog small(path);
+  test::SmallLog small{path};
   const std::unique_ptr<LogFile> file = LogFile::Open(path, {}).value();
   const std::unique_ptr<EventLog> log = EventLog::Open(file.get()).value();
   EngineConfig config;
-  config.has_hub = true;
   SetClock clock;
   NoRandom random;
-  Pusher pusher(config, small.mumbai(), log.get(), &clock, &random);
+  Pusher pusher{config, small.mumbai(), log.get(), &clock, &random};
+};
+
+// A pull that was answered before the last push, and a line that fails, make it ask again, but progress that was shown
+// is not taken back.
+TEST_F(PusherTest, WhatHasArrivedIsNotTakenBackUntilTheHubItselfSaysSo) {
   const auto told = [&](uint64_t last) {
     HubHeads heads;
     heads.heads[small.mumbai()].last = Sequence{last};
@@ -55,17 +60,7 @@ TEST(PusherTest, WhatHasArrivedIsNotTakenBackUntilTheHubItselfSaysSo) {
 }
 
 // What breaks a long push off is tried again soon, however often it has been so: it got on.
-TEST(PusherTest, ALargeSegmentIsPushedAgainAsLongAsSomeOfItArrives) {
-  test::TempDirectory directory("pusher");
-  const std::string path = directory.path() + "/log.db";
-  test::SmallLog small(path);
-  const std::unique_ptr<LogFile> file = LogFile::Open(path, {}).value();
-  const std::unique_ptr<EventLog> log = EventLog::Open(file.get()).value();
-  EngineConfig config;
-  config.has_hub = true;
-  SetClock clock;
-  NoRandom random;
-  Pusher pusher(config, small.mumbai(), log.get(), &clock, &random);
+TEST_F(PusherTest, ALargeSegmentIsPushedAgainAsLongAsSomeOfItArrives) {
   const auto next = [&] {
     EXPECT_TRUE(file->Begin().ok());
     EXPECT_TRUE(pusher.Step(/*paused=*/false).ok());
