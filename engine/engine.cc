@@ -58,6 +58,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config,
   ASSAY_RETURN_IF_ERROR(p.session->Load());
   p.capture_link.status = absl::UnavailableError("capture has not started yet");
   p.capture_link.since = clock->Now();
+  ASSAY_ASSIGN_OR_RETURN(p.enrolled_tables, p.state->Read(kEnrolledTablesNote));
   p.processed = p.confirmed = p.recorder->captured().position;
   p.NoteDurable();
   // A restart is a good time to try what is parked: the times of the next tries may be of a clock that was wrong.
@@ -93,6 +94,13 @@ void Engine::OnHubReply(Lane lane, HubReply reply, absl::Duration round_trip) {
     parts_->pull_round_trip = round_trip;
   }
 }
+
+void Engine::OnSurvey(absl::StatusOr<SurveyReport> report) {
+  parts_->survey_status = report.status();
+  if (report.ok()) parts_->survey_news = *std::move(report);
+}
+
+const std::set<std::string>& Engine::enrolled_tables() const { return parts_->enrolled_tables; }
 
 void Engine::OnHubHint() { parts_->puller->OnHint(); }
 void Engine::OnHintsChanged(const absl::Status& status) {
@@ -262,6 +270,15 @@ absl::Status Engine::Parts::RetryParkedRows() {
   return absl::OkStatus();
 }
 
+// Of a database that does not belong to this log, nothing is noted.
+absl::Status Engine::Parts::TakeSurvey() {
+  if (gate->state() != RestoreState::kNormal || recorder->InTransaction() || !survey_news.has_value())
+    return absl::OkStatus();
+  SurveyReport report = *std::exchange(survey_news, std::nullopt);
+  survey_problems = SurveyProblems(report.problems);
+  return recorder->OnSurvey(report.missed, std::move(report.identities));
+}
+
 // Up to the pull: the push reads what is there when everything else has been done.
 absl::Status Engine::Parts::StepHub() {
   for (std::optional<HubReply>* reply : {&push_reply, &pull_reply}) {
@@ -305,6 +322,7 @@ absl::Status Engine::Parts::Work() {
   // it, since the stream may break off and all of it be forgotten.
   if (!recorder->MayCommit()) return absl::OkStatus();
   ASSAY_RETURN_IF_ERROR(KeepPosition());
+  ASSAY_RETURN_IF_ERROR(TakeSurvey());
 
   for (const std::string& nonce : recorder->TakeFences()) projector->OnFence(nonce);
   ASSAY_RETURN_IF_ERROR(TakeDatabaseReply());

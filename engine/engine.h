@@ -20,6 +20,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,7 @@
 #include "engine/database.h"
 #include "engine/remotes/hub.h"
 #include "engine/status.h"
+#include "engine/survey.h"
 #include "log/event_log.h"
 #include "log/local_state/local_state.h"
 #include "log/log_file.h"
@@ -58,6 +60,8 @@ class Engine {
   void OnDatabaseReply(DatabaseReply reply);
   // `lane` as in the call; `round_trip` for the clock offset.
   void OnHubReply(Lane lane, HubReply reply, absl::Duration round_trip);
+  // What a look at the catalog found, or why it failed; each takes the place of the one before.
+  void OnSurvey(absl::StatusOr<SurveyReport> report);
   // Somebody pushed: pull soon.
   void OnHubHint();
   // `status` of the hint connection: OK while hints work.
@@ -88,6 +92,9 @@ class Engine {
   bool WantsCapture() const;
 
   EngineStatus Status() const;
+  // The tables that the log has a baseline of: what a survey is to find. As it was when the engine was opened, which is
+  // as it stays: only init and repair change it, and no engine runs then.
+  const std::set<std::string>& enrolled_tables() const;
 
  private:
   struct Parts;

@@ -58,6 +58,11 @@ struct Engine::Parts {
   std::optional<HubReply> push_reply, pull_reply;
   absl::Duration pull_round_trip;
   std::vector<std::optional<TableName>> retry_requests;
+  std::optional<SurveyReport> survey_news;
+
+  std::set<std::string> enrolled_tables;
+  std::vector<Problem> survey_problems;  // Of the last survey that could be taken.
+  absl::Status survey_status;            // Of the last one.
 
   // Durable; the log itself may also hold a part of a captured transaction that the stream may yet forget.
   ChainHead own_head;
@@ -94,6 +99,7 @@ struct Engine::Parts {
   absl::Status TakeDatabaseReply();
   absl::Status TakeHubReply(HubReply reply);
   absl::Status RetryParkedRows();
+  absl::Status TakeSurvey();
   absl::Status StepHub();
   // The database's next call, if it may be made now. `early`: before the log is durable.
   std::optional<DatabaseCall> TakeDatabaseCall(bool early);

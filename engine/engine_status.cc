@@ -101,6 +101,13 @@ std::vector<Problem> Engine::Parts::Problems() const {
   add(ValueProblems(recorder->withheld(), config.row_bytes_max));
   add(UnrecordedProblems(recorder->unrecorded()));
   add(IdentityProblems(recorder->identities()));
+  add(survey_problems);
+  // A database that is away is named already.
+  if (!survey_status.ok() && !absl::IsUnavailable(survey_status)) {
+    problems.push_back({.kind = ProblemKind::kSurveyFailed,
+                        .subject = config.branch_name,
+                        .cause = std::string(survey_status.message())});
+  }
   if (const absl::StatusOr<UnreadableTables> unreadable = state->Read(kUnreadableNote); unreadable.ok())
     add(UnreadableProblems(*unreadable, [this](const OriginId& origin) { return NameOf(origin); }));
   add(AheadProblems(config.branch_name, own, log->Head(own).complete_stamp, recorder->counters(), BelievedNow()));

@@ -1,6 +1,7 @@
 #include "engine/problem_findings.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -183,6 +184,19 @@ std::vector<Problem> IdentityProblems(const std::map<std::string, ReplicaIdentit
                                                                          : "its key alone"});
   }
   CountTheRest(ProblemKind::kIdentityNotFull, identities.size(), &problems);
+  return problems;
+}
+
+std::vector<Problem> SurveyProblems(absl::Span<const Problem> found) {
+  std::vector<Problem> problems;
+  for (size_t first = 0, last = 0; first < found.size(); first = last) {
+    std::vector<Problem> of_kind;
+    for (; last < found.size() && found[last].kind == found[first].kind; ++last) {
+      if (of_kind.size() < kTablesListed) of_kind.push_back(found[last]);
+    }
+    CountTheRest(found[first].kind, last - first, &of_kind);
+    std::move(of_kind.begin(), of_kind.end(), std::back_inserter(problems));
+  }
   return problems;
 }
 

@@ -55,6 +55,8 @@ std::vector<Problem> UnrecordedProblems(const UnrecordedTables& tables);
 // Of tables whose old tuples are not whole, by TableName::ToString.
 std::vector<Problem> IdentityProblems(const std::map<std::string, ReplicaIdentity>& identities);
 // `name`: ChainName of each chain.
+// `found`: SurveyReport::problems, sorted by kind.
+std::vector<Problem> SurveyProblems(absl::Span<const Problem> found);
 std::vector<Problem> UnreadableProblems(const UnreadableTables& tables,
                                         const std::function<ChainName(const OriginId&)>& name);
 

@@ -37,10 +37,11 @@ CREATE TABLE IF NOT EXISTS assay.enrolled (
   replica_identity "char" NOT NULL,    -- pg_class.relreplident before.
   identity_index name);                -- Of REPLICA IDENTITY USING INDEX.
 
--- Sequences that step by the stride, and their increment before.
+-- Sequences that step by the stride, and their increment and start before.
 CREATE TABLE IF NOT EXISTS assay.sequences (
   sequence regclass PRIMARY KEY,
   increment bigint NOT NULL,
+  start bigint NOT NULL,
   stride bigint NOT NULL,
   number bigint NOT NULL);
 

@@ -158,6 +158,12 @@ void Recorder::Relation(const CaptureItem& item) {
     identities_[table] = item.identity;
 }
 
+absl::Status Recorder::OnSurvey(const UnrecordedTables& missed, std::map<std::string, ReplicaIdentity> identities) {
+  ASSAY_CHECK(!in_transaction_);
+  identities_ = std::move(identities);
+  return unrecorded_.Missed(missed);
+}
+
 absl::Status Recorder::Change(const CaptureItem& item) {
   if (item.kind == CaptureItem::Kind::kUnreadable) return absl::InvalidArgumentError("a row came that makes no sense");
   if (item.kind == CaptureItem::Kind::kTruncate) return Truncate(item);

@@ -95,7 +95,10 @@ class Recorder {
 
   const std::vector<WithheldValue>& withheld() const { return withheld_.values(); }
   const UnrecordedTables& unrecorded() const { return unrecorded_.tables(); }
-  // The tables whose old tuples are not whole, as the stream described them last in this process.
+  // What a look at the catalog found: tables of which changes may have been missed, and, of all that take part, those
+  // whose old tuples are not whole. Not inside a captured transaction.
+  absl::Status OnSurvey(const UnrecordedTables& missed, std::map<std::string, ReplicaIdentity> identities);
+  // The tables whose old tuples are not whole, as the stream or the catalog told last.
   const std::map<std::string, ReplicaIdentity>& identities() const { return identities_; }
   // A table of this database as its rows are recorded. Good until Load.
   absl::StatusOr<const DeclaredTable*> Describe(const std::shared_ptr<const TableShape>& shape) {

@@ -16,6 +16,20 @@ void Unrecorded::Note(const std::string& table, uint64_t rows, absl::string_view
   noted.cause = std::string(cause);
 }
 
+absl::Status Unrecorded::Missed(const UnrecordedTables& tables) {
+  return Add(tables) ? state_->Write(kUnrecordedNote, tables_) : absl::OkStatus();
+}
+
+bool Unrecorded::Add(const UnrecordedTables& tables) {
+  bool news = false;
+  for (const auto& [table, missed] : tables) {
+    const auto [kept, added] = tables_.try_emplace(table, missed);
+    news |= added || (missed.made_anew && !kept->second.made_anew);
+    kept->second.made_anew |= missed.made_anew;
+  }
+  return news;
+}
+
 absl::StatusOr<bool> Unrecorded::Commit() {
   if (noted_.empty()) return false;
   for (const auto& [table, noted] : noted_) {

@@ -29,6 +29,11 @@ class Unrecorded {
   void Begin() { noted_.clear(); }
   // It has left out `rows` rows of `table`; none: something else of the table is not as the log says.
   void Note(const std::string& table, uint64_t rows, absl::string_view cause);
+  // Outside of a captured transaction: changes of these may have been missed. A table that is noted already keeps its
+  // rows and its cause.
+  absl::Status Missed(const UnrecordedTables& tables);
+  // The same in memory alone. True: that was news.
+  bool Add(const UnrecordedTables& tables);
   // It commits. True: it has left something out.
   absl::StatusOr<bool> Commit();
 

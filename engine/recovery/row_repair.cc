@@ -69,7 +69,7 @@ bool RowRepair::Written(const RowRef& ref, uint32_t ordinal, const TupleValue& v
 }
 
 absl::Status RowRepair::Deleted(const ComparedRow& row) {
-  ASSAY_ASSIGN_OR_RETURN(const bool held, held_(row.ref, std::nullopt, row.entry->versions.deleted));
+  ASSAY_ASSIGN_OR_RETURN(const bool held, IsHeld(row.ref, std::nullopt, row.entry->versions.deleted));
   bool stale = !held;
   for (uint32_t i = 0; i < row.tuple.size() && stale; ++i) stale = IsKey(i) || Written(row.ref, i, row.tuple[i]);
   List(row.key, "", "present", "deleted", stale ? "an older row: deleted again" : kKept);
@@ -84,7 +84,7 @@ absl::Status RowRepair::Differs(const ComparedRow& row) {
   bool stale = false;
   for (uint32_t ordinal : row.comparison.differing) {
     const Version version = *row.entry->versions.Find(ColumnAt(ordinal));
-    ASSAY_ASSIGN_OR_RETURN(const bool held, held_(row.ref, ColumnAt(ordinal), version));
+    ASSAY_ASSIGN_OR_RETURN(const bool held, IsHeld(row.ref, ColumnAt(ordinal), version));
     const bool older = !held && Written(row.ref, ordinal, row.tuple[ordinal]);
     stale |= older;
     if (!older) changed.push_back(ordinal);
@@ -104,7 +104,7 @@ absl::Status RowRepair::EndTable() {
 absl::Status RowRepair::Absent(const RowRef& ref, const FoldIndex::Entry& entry) {
   if (!entry.versions.IsLive()) return absl::OkStatus();
   const Version written = entry.versions.written;
-  ASSAY_ASSIGN_OR_RETURN(const bool held, held_(ref, std::nullopt, written));
+  ASSAY_ASSIGN_OR_RETURN(const bool held, IsHeld(ref, std::nullopt, written));
   ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, values().Change(written));
   const RowKey key(change->row().key().begin(), change->row().key().end());
   // Of a table with another key than ours: it cannot be here.
@@ -169,7 +169,7 @@ absl::Status RowRepair::LookForOlderValues() {
 
 absl::Status RowRepair::Stale(const RowRef& ref, const RowKey& key, const FoldIndex::Entry& entry, bool there) {
   report_.stale += there;
-  return options_.make_due ? MakeDue(ref, key, entry.versions, there) : absl::OkStatus();
+  return options_.make_due || MadeAnew() ? MakeDue(ref, key, entry.versions, there) : absl::OkStatus();
 }
 
 absl::Status RowRepair::KeepInsert(absl::Span<const TupleValue> tuple) {

@@ -20,6 +20,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,6 +35,9 @@ struct RowRepairOptions {
   // Rows whose fold is to be written again are noted as due; otherwise the cursors, which stand before their versions,
   // bring them.
   bool make_due = false;
+  // Tables that are others than those whose rows the log knows: PostgreSQL is known to have held nothing of them, and
+  // what they lack is due.
+  std::set<std::string> made_anew;  // By TableName::ToString.
 };
 
 struct RowRepairReport {
@@ -82,6 +86,10 @@ class RowRepair : public TableComparer {
   absl::Status Absent(const RowRef& ref, const FoldIndex::Entry& entry);
   absl::Status LookForOlderValues();
   bool Written(const RowRef& ref, uint32_t ordinal, const TupleValue& value) const;
+  bool MadeAnew() const { return options_.made_anew.contains(shape().name.ToString()); }
+  absl::StatusOr<bool> IsHeld(const RowRef& ref, std::optional<ColumnId> column, const Version& version) const {
+    return MadeAnew() ? false : held_(ref, column, version);
+  }
   absl::Status Stale(const RowRef& ref, const RowKey& key, const FoldIndex::Entry& entry, bool there);
   // `edited`: what was changed here. Of the columns that nobody in the log has written it is only known that they are
   // there.

@@ -219,17 +219,19 @@ bool DecodeNote(absl::string_view bytes, std::vector<WithheldValue>* value) {
 std::string EncodeNote(const UnrecordedTables& value) {
   std::vector<std::string> texts;
   for (const auto& [table, unrecorded] : value)
-    texts.insert(texts.end(), {table, absl::StrCat(unrecorded.rows), unrecorded.cause});
+    texts.insert(texts.end(),
+                 {table, absl::StrCat(unrecorded.rows), unrecorded.cause, unrecorded.made_anew ? "1" : "0"});
   return EncodeKey(texts);
 }
 
 bool DecodeNote(absl::string_view bytes, UnrecordedTables* value) {
-  auto texts = Texts(bytes, 3);
+  auto texts = Texts(bytes, 4);
   if (!texts.has_value()) return false;
-  for (size_t i = 0; i < texts->size(); i += 3) {
+  for (size_t i = 0; i < texts->size(); i += 4) {
     UnrecordedRows& one = (*value)[(*texts)[i]];
     if (!absl::SimpleAtoi((*texts)[i + 1], &one.rows)) return false;
     one.cause = std::move((*texts)[i + 2]);
+    one.made_anew = (*texts)[i + 3] == "1";
   }
   return true;
 }

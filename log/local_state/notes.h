@@ -78,10 +78,13 @@ struct WithheldValue {
   bool operator==(const WithheldValue&) const = default;
 };
 
-// What of a table has come by in capture and is not in the log.
+// What of a table is not in the log: it came by in capture and could not be recorded, or it may never have come by.
 struct UnrecordedRows {
-  uint64_t rows = 0;
+  uint64_t rows = 0;  // That came by.
   std::string cause;  // Of the last, for people.
+  // The database has another table of this name than the one whose rows the log knows: a row that is not in it was
+  // deleted by nobody.
+  bool made_anew = false;
   bool operator==(const UnrecordedRows&) const = default;
 };
 using UnrecordedTables = std::map<std::string, UnrecordedRows>;  // By TableName::ToString.
@@ -126,7 +129,7 @@ inline constexpr Note<ClockAhead> kClockAheadNote{"clock_ahead", "its clock"};
 inline constexpr Note<CapturedPosition> kCapturedNote{"captured", "the last captured transaction"};
 // By Recorder: the values that it has left out, the newest hundred.
 inline constexpr Note<std::vector<WithheldValue>> kWithheldNote{"withheld", "large values"};
-// By Recorder, until repair has compared them: the tables of which something is not in the log.
+// By Recorder and init, until repair has compared them: the tables of which something is not in the log.
 inline constexpr Note<UnrecordedTables> kUnrecordedNote{"unrecorded", "tables to compare"};
 // By Batch: what it leaves out of the other chains.
 inline constexpr Note<UnreadableTables> kUnreadableNote{"unreadable", "rows that cannot be read"};

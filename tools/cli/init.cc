@@ -62,6 +62,12 @@ void PrintInitJson(const InitReport& report) {
     row["table"] = JsonText(table.name.ToString());
     row["reason"] = JsonText(table.reason);
   }
+  auto* missed = fields["missed"].mutable_list_value();
+  for (const auto& [table, cause] : report.missed) {
+    auto& row = *missed->add_values()->mutable_struct_value()->mutable_fields();
+    row["table"] = JsonText(table);
+    row["cause"] = JsonText(cause);
+  }
   fields["sequences"] = JsonTexts(report.sequences.strided);
   fields["sequence_problems"] = JsonTexts(report.sequences.problems);
   fields["warnings"] = JsonTexts(report.warnings);
@@ -95,6 +101,17 @@ void PrintChoice(const InitReport& report, const std::string& config_path) {
             << " init --differences fleet   what the fleet holds; what was here stays in the log\n";
 }
 
+void PrintMissed(const InitReport& report) {
+  if (report.missed.empty()) return;
+  std::cout << "\n";
+  for (const auto& [table, cause] : report.missed)
+    std::cout << "Changes of " << Printable(table) << " had been missed: " << Printable(cause) << ".\n";
+  const RowRepairReport& rows = report.compared;
+  std::cout << Grouped(rows.rows) << " rows were compared with the log: " << Grouped(rows.inserted + rows.updated)
+            << " were new or changed here and are recorded, " << Grouped(rows.deleted) << " were deleted here, "
+            << Grouped(rows.stale + rows.absent) << " come back from the log when assayd runs.";
+}
+
 void PrintInit(const InitReport& report, const std::string& config_path) {
   for (const RefusedTable& table : report.refused) {
     std::cout << "Not enrolled: " << table.name.ToString() << " (" << table.reason << ")\n";
@@ -108,6 +125,7 @@ void PrintInit(const InitReport& report, const std::string& config_path) {
     std::cout << " " << Count(report.rows.rows, "row") << " there: " << Grouped(report.rows.written)
               << " went into the log, " << Grouped(report.rows.equal) << " the fleet had already.";
   }
+  PrintMissed(report);
   std::cout << "\nNext: start the daemon, assayd --config " << config_path << "\n";
 }
 

@@ -20,11 +20,14 @@
 #include "tools/host/logging.h"
 #include "tools/setup/enrolment.h"
 #include "tools/setup/repair.h"
+#include "tools/survey/survey.h"
 #include "tools/system.h"
 #include "tools/version.h"
 
 namespace assay {
 namespace {
+
+constexpr absl::Duration kSurveyMax = absl::Seconds(30);
 
 // That the log is there and is this branch's: a config copied from another shop must not go on with this one's chain.
 absl::Status CheckLog(const Config& config) {
@@ -78,6 +81,19 @@ absl::Status AddAdapters(const Config& config, HostParts* parts) {
   parts->capture = std::move(capture);
   parts->database =
       std::make_unique<PostgresDatabase>(ProjectionOptions{.conninfo = config.postgres.url, .interrupt = interrupt});
+  const SurveyOptions survey{.patterns = {config.postgres.tables, config.postgres.exclude},
+                             .stride = config.branch.stride,
+                             .number = config.branch.number};
+  parts->survey = [survey, interrupt,
+                   url = config.postgres.url](const std::set<std::string>& enrolled) -> absl::StatusOr<SurveyReport> {
+    SurveyOptions options = survey;
+    options.enrolled = enrolled;
+    ASSAY_ASSIGN_OR_RETURN(
+        const std::unique_ptr<Connection> connection,
+        Connection::Open(url,
+                         {.application_name = "assay survey", .call_timeout = kSurveyMax, .interrupt = interrupt}));
+    return TakeSurvey(*connection, options);
+  };
   if (!config.has_hub()) return absl::OkStatus();
   HubOptions hub{.url = config.hub.url,
                  .allow_insecure = config.hub.allow_insecure,

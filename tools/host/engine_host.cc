@@ -24,6 +24,9 @@ constexpr absl::Duration kWorksAgainAfter =
     absl::Seconds(30);  // An engine that ran so long begins a new count of failures.
 constexpr absl::Duration kCaptureWait = absl::Seconds(1);
 constexpr absl::Duration kHintWait = absl::Seconds(5);
+// The catalog is looked at so often, and sooner when something asks for it.
+constexpr absl::Duration kSurveyEvery = absl::Minutes(1);
+constexpr absl::Duration kSurveyAtMostEvery = absl::Seconds(2);
 // So short a pause, after so many messages, delays nobody.
 constexpr absl::Duration kShortPause = absl::Milliseconds(3);
 constexpr size_t kShortPauseItems = 100;
@@ -96,6 +99,7 @@ void EngineHost::Start() {
   if (parts_.push_hub != nullptr) Spawn([this] { push_calls_.Run(); });
   if (parts_.pull_hub != nullptr) Spawn([this] { pull_calls_.Run(); });
   if (parts_.hints != nullptr) Spawn([this] { HintLoop(); });
+  if (parts_.survey != nullptr) Spawn([this] { SurveyLoop(); });
 }
 
 bool EngineHost::Stop(absl::Duration patience) {
@@ -195,6 +199,7 @@ absl::Status EngineHost::RunEngine() {
   {
     MutexLock lock(&mutex_);
     generation_ = generation;
+    enrolled_tables_ = engine->enrolled_tables();
     wake_.NotifyAll();
   }
   Publish(*engine);
@@ -369,6 +374,8 @@ absl::Status EngineHost::StreamCapture(uint64_t generation) {
     }
     const absl::Time now = SteadyNow();
     const size_t items = batch->items.size();
+    const auto describes = [](const CaptureItem& item) { return item.kind == CaptureItem::Kind::kRelation; };
+    if (std::any_of(batch->items.begin(), batch->items.end(), describes)) WantSurvey();
     const bool due = gatherer.Add(*std::move(batch), now);
     if (gatherer.saw_echo()) echo_due_ = false;
     if (due) post();
@@ -397,6 +404,32 @@ void EngineHost::HintLoop() {
   }
 }
 
+// ---- The survey's thread ----
+
+void EngineHost::WantSurvey() {
+  MutexLock lock(&mutex_);
+  survey_wanted_ = true;
+  wake_.NotifyAll();
+}
+
+void EngineHost::SurveyLoop() {
+  while (const uint64_t generation = AwaitEngine()) {
+    std::set<std::string> enrolled;
+    {
+      MutexLock lock(&mutex_);
+      survey_wanted_ = false;
+      enrolled = enrolled_tables_;
+    }
+    auto report = std::make_shared<absl::StatusOr<SurveyReport>>(parts_.survey(enrolled));
+    inbox_.Post(generation, [report](Engine& engine) { engine.OnSurvey(std::move(*report)); });
+    Sleep(absl::Now() + kSurveyAtMostEvery, generation);
+    MutexLock lock(&mutex_);
+    wake_.WaitFor(&mutex_, kSurveyEvery, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return stopping_ || generation_ != generation || survey_wanted_;
+    });
+  }
+}
+
 // ---- Commands ----
 
 absl::Status EngineHost::Tell(Inbox::Input command) {
@@ -411,6 +444,7 @@ absl::Status EngineHost::Tell(Inbox::Input command) {
 }
 
 absl::Status EngineHost::SyncNow() {
+  WantSurvey();
   return Tell([](Engine& engine) { engine.SyncNow(); });
 }
 

@@ -2,6 +2,7 @@
 //
 //   capture ──▶ inbox ──▶ engine ──▶ calls ──▶ database · push · pull   (a thread each)
 //   hints   ──▶   ▲                               │
+//   survey  ──▶   │                               │
 //   commands ──▶  └──────────── replies ──────────┘
 //
 // When the engine fails (log disk full, damaged file) it is thrown away together with its log file and opened again
@@ -17,6 +18,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -46,7 +48,9 @@ struct HostParts {
   std::unique_ptr<Database> database;
   std::unique_ptr<Hub> push_hub, pull_hub;  // Null without a hub.
   std::unique_ptr<HubHints> hints;          // Null without realtime.
-  std::function<void()> interrupt;          // Ends every blocking call of the above; may be null.
+  // Looks at the catalog, beside the tables that the log has enrolled. On a thread of its own; may be null.
+  std::function<absl::StatusOr<SurveyReport>(const std::set<std::string>& enrolled)> survey;
+  std::function<void()> interrupt;  // Ends every blocking call of the above; may be null.
   StatusBoard::Changed on_change = [](const DaemonStatus&, const DaemonStatus&) {};
 };
 
@@ -90,6 +94,8 @@ class EngineHost : public Operator {
   void PauseCapture(absl::Duration pause, size_t items, uint64_t generation);
   void AwaitEcho();
   void HintLoop();
+  void SurveyLoop();
+  void WantSurvey();
   // UNAVAILABLE, with the cause, when there is no engine to be told.
   absl::Status Tell(Inbox::Input command);
   // Waits for an engine; 0 when stopping.
@@ -112,7 +118,9 @@ class EngineHost : public Operator {
   CondVar wake_;                       // Something of the below has changed.
   std::atomic<bool> stopping_{false};  // Set with mutex_ held, so that nobody who waits misses it; read without.
   std::atomic<bool> echo_due_{false};  // The fence of a read, or a projection itself, is to come by in capture.
-  uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;  // Of the engine that runs; 0: none.
+  uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;                // Of the engine that runs; 0: none.
+  std::set<std::string> enrolled_tables_ ABSL_GUARDED_BY(mutex_);  // Of that engine.
+  bool survey_wanted_ ABSL_GUARDED_BY(mutex_) = false;             // Before its time.
   bool engine_ended_ ABSL_GUARDED_BY(mutex_) = true;
   int running_ ABSL_GUARDED_BY(mutex_) = 0;  // Threads not yet ended.
   std::vector<std::thread> threads_;         // Of the thread that owns this.

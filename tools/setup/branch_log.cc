@@ -6,6 +6,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "engine/capture/unrecorded.h"
 #include "engine/own_chain.h"
 #include "engine/remotes/chain_intake.h"
 #include "engine/remotes/pusher.h"
@@ -119,6 +120,24 @@ absl::StatusOr<uint64_t> PushAll(OpenLog& open, EngineConfig config, const Origi
     ASSAY_RETURN_IF_ERROR(pusher.link().status);
   }
   return open.log->Head(own).last.value - before.value_or(Sequence{}).value;
+}
+
+absl::StatusOr<std::set<std::string>> EnrolledTables(const std::string& path) {
+  const absl::StatusOr<std::unique_ptr<LogFile>> file = LogFile::Open(path, {.read_only = true});
+  if (absl::IsNotFound(file.status())) return std::set<std::string>();
+  ASSAY_RETURN_IF_ERROR(file.status());
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<EventLog> log, EventLog::Open(file->get()));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LocalState> state, LocalState::Open(file->get(), log.get()));
+  return state->Read(kEnrolledTablesNote);
+}
+
+absl::StatusOr<UnrecordedTables> MissedChanges(OpenLog& open, Connection& admin, SurveyOptions options) {
+  ASSAY_ASSIGN_OR_RETURN(options.enrolled, open.state->Read(kEnrolledTablesNote));
+  ASSAY_ASSIGN_OR_RETURN(const SurveyReport survey, TakeSurvey(admin, options));
+  Unrecorded unrecorded(open.state.get());
+  ASSAY_RETURN_IF_ERROR(unrecorded.Load());
+  unrecorded.Add(survey.missed);
+  return unrecorded.tables();
 }
 
 // Two branches of one number would hand out the same keys.

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "log/row_versions/row_versions.h"
 #include "log/table_names.h"
 #include "tools/setup/sequences.h"
+#include "tools/survey/survey.h"
 
 namespace assay {
 
@@ -64,6 +66,14 @@ absl::StatusOr<PulledChains> PullAll(OpenLog& open, Hub& hub, Clock* clock, Rand
 // this chain, or has more of it.
 absl::StatusOr<uint64_t> PushAll(OpenLog& open, EngineConfig config, const OriginId& own, Hub& hub, Clock* clock,
                                  Random* random);
+
+// The tables that the log in `path` has a baseline of; none where there is no log, or none that is enrolled. Also while
+// a daemon has it open.
+absl::StatusOr<std::set<std::string>> EnrolledTables(const std::string& path);
+
+// The tables of which something is not in the log: what the log has noted, and what a survey of the database finds.
+// Nothing is written.
+absl::StatusOr<UnrecordedTables> MissedChanges(OpenLog& open, Connection& admin, SurveyOptions options);
 
 // Two branches of one number would hand out the same keys: INVALID_ARGUMENT, naming the other.
 absl::Status CheckNumberIsFree(OpenLog& open, const std::string& branch_name, uint32_t branch_number);

@@ -8,7 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <optional>
+#include <iterator>
+#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -16,8 +17,10 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "adapters/libpq/sqlstate.h"
-#include "tools/setup/enrolled_tables.h"
+#include "engine/problem_findings.h"
+#include "tools/setup/branch_log.h"
 #include "tools/setup/server_checks.h"
+#include "tools/survey/survey.h"
 
 namespace assay {
 namespace {
@@ -38,74 +41,58 @@ std::string Bytes(double bytes) {
   return absl::StrFormat("%.1f GB", bytes / 1e9);
 }
 
-// The tables that the configuration means; nullopt after a failed check.
-std::optional<TableSelection> CheckSelection(Connection& admin, const DoctorOptions& options, Findings& found) {
-  absl::StatusOr<TableSelection> selection = SelectTables(admin, options.tables, options.exclude);
-  if (!selection.ok()) {
-    found.Failed("tables", selection.status(), kLookCloser);
-    return std::nullopt;
-  }
-  for (const RefusedTable& refused : selection->refused) {
-    const std::string name = refused.name.ToString();
-    const std::string remedy =
-        absl::StrCat("that, or add \"", refused.name.schema, ".", refused.name.table, "\" to postgres.exclude");
-    if (refused.by_name)
-      found.Fail("table " + name, absl::StrCat("cannot be enrolled: ", refused.reason), remedy);
-    else
-      found.Warn("table " + name, absl::StrCat("cannot be enrolled: ", refused.reason), remedy);
-  }
-  if (selection->tables.empty()) {
-    found.Fail("tables",
-               absl::StrCat("postgres.tables (", absl::StrJoin(options.tables, ", "),
-                            ") matches no table that can be enrolled"),
-               "name the application's schema in postgres.tables, such as [\"public.*\"]");
-    return std::nullopt;
-  }
-  for (const SelectedTable& table : selection->tables) {
+void CheckWarnings(const TableSelection& selection, Findings& found) {
+  for (const SelectedTable& table : selection.tables) {
     if (!table.warning.empty())
       found.Warn("table " + table.name().ToString(), table.warning, "ALTER TABLE … ENABLE TRIGGER … for each");
   }
-  found.Ok("tables", absl::StrCat(selection->tables.size(), " can be enrolled"));
-  return *std::move(selection);
 }
 
-// A partition made after init has neither; nor has a table that was created anew under the same name.
-void CheckIdentity(Connection& admin, Findings& found) {
-  absl::StatusOr<Result> bare = admin.Execute(
-      "SELECT pg_catalog.string_agg(DISTINCT c.oid::pg_catalog.regclass::text, ', ') AS tables FROM pg_catalog.pg_publication p "
-      "JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid "
-      "CROSS JOIN LATERAL (SELECT r.prrelid AS relid UNION SELECT relid FROM pg_catalog.pg_partition_tree(r.prrelid)) "
-      "t "
-      "JOIN pg_catalog.pg_class c ON c.oid = t.relid WHERE p.pubname = 'assay' AND (c.relreplident <> 'f' OR NOT "
-      "EXISTS "
-      "(SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = 'assay_attribution'))");
-  if (!bare.ok()) return found.Failed("replica identity", bare.status(), "assay init");
-  if (bare->IsNull(0, "tables"))
-    found.Ok("replica identity", "FULL everywhere");
-  else
-    found.Fail("replica identity",
-               absl::StrCat("REPLICA IDENTITY FULL or the attribution trigger is missing on ", bare->Text(0, "tables")),
-               "assay init");
+// The tables that the configuration means, before anything is enrolled.
+void CheckSelection(const TableSelection& selection, const TablePatterns& patterns, Findings& found) {
+  for (const RefusedTable& refused : selection.refused) {
+    const std::string remedy =
+        absl::StrCat("that, or add \"", refused.name.schema, ".", refused.name.table, "\" to postgres.exclude");
+    const CheckResult result = refused.by_name ? CheckResult::kFail : CheckResult::kWarn;
+    found.Add("table " + refused.name.ToString(), result, absl::StrCat("cannot be enrolled: ", refused.reason), remedy);
+  }
+  if (selection.tables.empty()) {
+    return found.Fail("tables",
+                      absl::StrCat("postgres.tables (", absl::StrJoin(patterns.tables, ", "),
+                                   ") matches no table that can be enrolled"),
+                      "name the application's schema in postgres.tables, such as [\"public.*\"]");
+  }
+  found.Ok("tables", absl::StrCat(selection.tables.size(), " can be enrolled"));
 }
 
-void CheckPublication(Connection& admin, const TableSelection& selection, Findings& found) {
-  absl::StatusOr<Result> installed =
-      admin.Execute("SELECT pg_catalog.to_regclass('assay.enrolled') IS NOT NULL AS enrolled");
-  if (!installed.ok() || !installed->Bool(0, "enrolled")) {
+CheckResult ResultOf(ProblemKind kind) {
+  return SeverityOf(kind) == Severity::kBad ? CheckResult::kFail : CheckResult::kWarn;
+}
+
+// What the survey says, each finding by the name of its kind.
+void CheckTables(Connection& admin, const DoctorOptions& options, Findings& found) {
+  const TablePatterns patterns{options.tables, options.exclude};
+  const absl::StatusOr<Result> installed =
+      admin.Execute("SELECT pg_catalog.to_regclass('assay.enrolled') IS NOT NULL AS installed");
+  if (!installed.ok()) return found.Failed("tables", installed.status(), kLookCloser);
+  const absl::StatusOr<TableSelection> selection = SelectTables(admin, patterns);
+  if (!selection.ok()) return found.Failed("tables", selection.status(), kLookCloser);
+  CheckWarnings(*selection, found);
+  if (!installed->Bool(0, "installed")) {
+    CheckSelection(*selection, patterns, found);
     return found.Warn("enrolment", "this database is not enrolled yet", "assay init");
   }
-  absl::StatusOr<std::vector<TableName>> published = PublishedTables(admin);
-  if (!published.ok()) return found.Failed("publication", published.status(), "assay init");
-  std::vector<std::string> missing;
-  for (const SelectedTable& table : selection.tables) {
-    if (std::find(published->begin(), published->end(), table.name()) == published->end())
-      missing.push_back(table.name().ToString());
+  const absl::StatusOr<std::set<std::string>> enrolled = EnrolledTables(options.state_dir + "/log.db");
+  if (!enrolled.ok()) return found.Failed("tables", enrolled.status(), "mend the log first: `assay repair`");
+  const absl::StatusOr<SurveyReport> survey = TakeSurvey(admin, {patterns, options.stride, options.number, *enrolled});
+  if (!survey.ok()) return found.Failed("tables", survey.status(), "assay init");
+  std::vector<Problem> problems = UnrecordedProblems(survey->missed);
+  for (std::vector<Problem> more : {IdentityProblems(survey->identities), survey->problems})
+    std::move(more.begin(), more.end(), std::back_inserter(problems));
+  for (const Problem& problem : problems) {
+    found.Add(ProblemName(problem.kind), ResultOf(problem.kind), SentenceOf(problem), RemedyOf(problem));
   }
-  if (missing.empty())
-    found.Ok("publication", absl::StrCat(published->size(), " tables"));
-  else
-    found.Warn("publication", absl::StrCat("not enrolled yet: ", absl::StrJoin(missing, ", ")), "assay init");
-  CheckIdentity(admin, found);
+  if (problems.empty()) found.Ok("tables", absl::StrCat(enrolled->size(), " are recorded, each as it should be"));
 }
 
 void CheckSlot(Connection& admin, Findings& found) {
@@ -302,8 +289,7 @@ std::vector<Check> Doctor(const DoctorOptions& options, Hub* hub, const absl::St
   } else {
     CheckServer(**admin, found);
     CheckLogin(options.url, found);
-    const std::optional<TableSelection> selection = CheckSelection(**admin, options, found);
-    if (selection.has_value()) CheckPublication(**admin, *selection, found);
+    CheckTables(**admin, options, found);
     CheckSlot(**admin, found);
     CheckMessages(options.url, found);
   }

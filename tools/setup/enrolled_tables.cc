@@ -20,8 +20,9 @@ SELECT r.root, c.oid, n.nspname, c.relname, c.relreplident <> 'f' AS identity,
          AND pg_catalog.has_table_privilege('assay_projector', c.oid, 'INSERT')
          AND pg_catalog.has_table_privilege('assay_projector', c.oid, 'UPDATE')
          AND pg_catalog.has_table_privilege('assay_projector', c.oid, 'DELETE')) AS rights,
-       c.oid = r.root AND $2 AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication_rel x JOIN pg_catalog.pg_publication p
-         ON p.oid = x.prpubid WHERE p.pubname = 'assay' AND x.prrelid = c.oid) AS unpublished,
+       c.oid = r.root AND $2 AND x.prrelid IS NULL AS unpublished,
+       c.oid = r.root AND $2 AND (pg_catalog.to_jsonb(x) ->> 'prqual' IS NOT NULL
+         OR pg_catalog.to_jsonb(x) ->> 'prattrs' IS NOT NULL) AS narrowed,
        NOT EXISTS (SELECT FROM assay.enrolled e WHERE e.relation = c.oid) AS unsaved,
        (SELECT pg_catalog.string_agg(pg_catalog.format('ALTER TABLE ONLY %I.%I ENABLE ALWAYS TRIGGER %I;', n.nspname, c.relname, g.tgname), '')
         FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND g.tgfoid = 'pg_catalog.unique_key_recheck'::pg_catalog.regproc
@@ -30,6 +31,8 @@ FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS r (root)
 CROSS JOIN LATERAL (SELECT r.root AS relid UNION SELECT t.relid FROM pg_catalog.pg_partition_tree(r.root) t) AS m
 JOIN pg_catalog.pg_class c ON c.oid = m.relid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_publication p ON p.pubname = 'assay'
+LEFT JOIN pg_catalog.pg_publication_rel x ON x.prpubid = p.oid AND x.prrelid = c.oid
 ORDER BY r.root, c.oid)sql";
 
 // The statements that give one table (rows `first` to `last` of kMissing) what it lacks; empty when it lacks nothing.
@@ -55,7 +58,10 @@ std::string PreparationOf(const Connection& admin, const Result& missing, int fi
       absl::StrAppend(&statements, "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE ", quoted, " TO ", kProjectorRole,
                       ";");
     }
-    if (missing.Bool(row, "unpublished"))
+    // A row filter or a column list goes only with the entry itself.
+    if (missing.Bool(row, "narrowed"))
+      absl::StrAppend(&statements, "ALTER PUBLICATION ", kPublication, " DROP TABLE ONLY ", quoted, ";");
+    if (missing.Bool(row, "unpublished") || missing.Bool(row, "narrowed"))
       absl::StrAppend(&statements, "ALTER PUBLICATION ", kPublication, " ADD TABLE ONLY ", quoted, ";");
     if (missing.Bool(row, "unsaved")) absl::StrAppend(&statements, " ");  // Only the note of how it was, below.
     absl::StrAppend(&statements, missing.Text(row, "rechecks"));
@@ -89,12 +95,6 @@ std::string HoldersOf(Connection& admin, const std::vector<uint32_t>& relations)
 }
 
 }  // namespace
-
-std::string OidArray(const std::vector<uint32_t>& oids) { return absl::StrCat("{", absl::StrJoin(oids, ","), "}"); }
-
-std::string Quoted(const Connection& connection, const TableName& name) {
-  return absl::StrCat(connection.QuoteIdentifier(name.schema), ".", connection.QuoteIdentifier(name.table));
-}
 
 absl::Status ExecuteWithShortLocks(Connection& admin, absl::string_view script, const std::vector<uint32_t>& relations,
                                    absl::string_view what, absl::Time deadline) {

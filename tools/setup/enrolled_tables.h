@@ -9,7 +9,7 @@
 // which changes nothing for the application. Dumps forget it, so a restored database is enrolled again; until then the
 // projection refuses such a table.
 //
-//   ASSAY_ASSIGN_OR_RETURN(TableSelection selection, SelectTables(admin, {"public.*"}, {"public.session*"}));
+//   ASSAY_ASSIGN_OR_RETURN(TableSelection selection, SelectTables(admin, {{"public.*"}, {"public.session*"}}));
 //   ASSAY_RETURN_IF_ERROR(PrepareTables(admin, selection.tables, ...));
 //
 // Each table is prepared in a transaction of its own that waits at most kLockWait for its lock, and is tried again
@@ -27,15 +27,10 @@
 #include "absl/time/time.h"
 #include "adapters/libpq/connection.h"
 #include "log/table_names.h"
-#include "tools/setup/table_selection.h"
+#include "tools/survey/sql_names.h"
+#include "tools/survey/table_selection.h"
 
 namespace assay {
-
-inline constexpr char kAssaySchema[] = "assay";
-inline constexpr char kPublication[] = "assay";
-inline constexpr char kSlot[] = "assay";
-inline constexpr char kProjectorRole[] = "assay_projector";
-inline constexpr char kAttributionTrigger[] = "assay_attribution";
 
 // An application that holds a table's lock longer than this makes us try again; one that comes after us waits this long
 // at most.
@@ -54,12 +49,6 @@ absl::StatusOr<std::vector<TableName>> PublishedTables(Connection& admin);
 
 // Undoes PrepareTables on everything in assay.enrolled that still exists. As above about locks.
 absl::Status RestoreTables(Connection& admin, absl::Time deadline);
-
-// "{1,2,3}": an oid[] as a parameter.
-std::string OidArray(const std::vector<uint32_t>& oids);
-
-// schema.table, both quoted.
-std::string Quoted(const Connection& connection, const TableName& name);
 
 // Runs `script` (one implicit transaction) until it gets its locks. ABORTED once `deadline` has passed, with who is in
 // the way of `what`.

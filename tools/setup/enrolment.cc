@@ -70,6 +70,7 @@ class Initialisation {
     ASSAY_RETURN_IF_ERROR(Install());
     ASSAY_RETURN_IF_ERROR(fresh_ ? Begin() : JoinLater());
     if (!report_.waits_for_choice) {
+      ASSAY_RETURN_IF_ERROR(Mend());
       ASSAY_RETURN_IF_ERROR(Push());
       for (const SelectedTable& table : selection_.tables) report_.enrolled.push_back(table.name());
     }
@@ -85,7 +86,7 @@ class Initialisation {
     ASSAY_ASSIGN_OR_RETURN(admin_, Connection::Open(options_.admin_url, {.application_name = "assay init"}));
     ASSAY_RETURN_IF_ERROR(TakeInstallationLock(*admin_));
     ASSAY_RETURN_IF_ERROR(CheckServerIsFit(*admin_, options_.url, /*installed=*/false));
-    ASSAY_ASSIGN_OR_RETURN(selection_, SelectTables(*admin_, options_.tables, options_.exclude));
+    ASSAY_ASSIGN_OR_RETURN(selection_, SelectTables(*admin_, {options_.tables, options_.exclude}));
     std::vector<std::string> wrong;
     for (const RefusedTable& refused : selection_.refused) {
       if (refused.by_name)
@@ -143,6 +144,41 @@ class Initialisation {
     return absl::OkStatus();
   }
 
+  // What was missed is noted before its cause is taken away.
+  absl::Status NoteMissed() {
+    if (fresh_) return absl::OkStatus();
+    ASSAY_ASSIGN_OR_RETURN(missed_, MissedChanges(*open_, *admin_, {.patterns = {options_.tables, options_.exclude}}));
+    ASSAY_RETURN_IF_ERROR(open_->file->Begin());
+    ASSAY_RETURN_IF_ERROR(open_->state->Write(kUnrecordedNote, missed_));
+    return open_->file->Commit();
+  }
+
+  // Compares what was missed, by this run's survey or one before. The rows go into the log and to the hub with it.
+  absl::Status Mend() {
+    if (missed_.empty()) return absl::OkStatus();
+    for (const auto& [table, missed] : missed_) report_.missed[table] = missed.cause;
+    open_.reset();
+    admin_.reset();  // And with it the installation's lock.
+    RepairOptions repair;
+    repair.engine = options_.engine;
+    repair.stride = options_.stride;
+    repair.url = options_.url;
+    repair.admin_url = options_.admin_url;
+    repair.tables = options_.tables;
+    repair.exclude = options_.exclude;
+    repair.state_dir = std::filesystem::path(options_.log_path).parent_path();
+    repair.apply = true;
+    repair.without_hub = options_.without_hub || hub_ == nullptr;
+    repair.lock_wait = options_.lock_wait;
+    repair.slot_wait = options_.slot_wait;
+    if (options_.progress)
+      repair.progress = [this](absl::string_view stage, uint64_t done) { options_.progress(stage, done, 0); };
+    ASSAY_ASSIGN_OR_RETURN(RepairReport repaired, Repair(repair, hub_, clock_, random_));
+    report_.compared = std::move(repaired.rows);
+    ASSAY_ASSIGN_OR_RETURN(open_, OpenLog::Open(options_.log_path));
+    return absl::OkStatus();
+  }
+
   absl::Status Pull() {
     const bool joins =
         fresh_ || std::any_of(selection_.tables.begin(), selection_.tables.end(),
@@ -195,6 +231,7 @@ class Initialisation {
 
   absl::Status Install() {
     ASSAY_RETURN_IF_ERROR(InstallSchema(*admin_));
+    ASSAY_RETURN_IF_ERROR(NoteMissed());
     ASSAY_RETURN_IF_ERROR(InstallRole(*admin_, options_.url));
     ASSAY_RETURN_IF_ERROR(CheckServerIsFit(*admin_, options_.url, /*installed=*/true));
     ASSAY_RETURN_IF_ERROR(GrantAround(*admin_, selection_.tables));
@@ -203,7 +240,11 @@ class Initialisation {
       if (options_.progress) options_.progress("enrol tables", done, total);
     };
     // A table that joins a running branch is published when its snapshot is taken, not before.
-    ASSAY_RETURN_IF_ERROR(PrepareTables(*admin_, selection_.tables, /*publish=*/fresh_, Deadline(), progress).status());
+    std::vector<SelectedTable> to_publish, to_join;
+    for (const SelectedTable& table : selection_.tables)
+      (fresh_ || already_.contains(table.name().ToString()) ? to_publish : to_join).push_back(table);
+    ASSAY_RETURN_IF_ERROR(PrepareTables(*admin_, to_publish, /*publish=*/true, Deadline(), progress).status());
+    ASSAY_RETURN_IF_ERROR(PrepareTables(*admin_, to_join, /*publish=*/false, Deadline(), progress).status());
     ASSAY_RETURN_IF_ERROR(StrideAll({}));
     ASSAY_ASSIGN_OR_RETURN(const std::vector<TableName> published, PublishedTables(*admin_));
     for (const TableName& name : published) {
@@ -376,6 +417,7 @@ class Initialisation {
   bool fresh_ = true;              // No baseline was ever finished.
   bool unknown_ = true;            // Nor begun.
   std::set<std::string> already_;  // Tables with a finished baseline.
+  UnrecordedTables missed_;        // Of tables that take part already.
   Lsn compared_at_;                // Of the table that joins a running branch: later commits are of after that.
   InitReport report_;
 };

@@ -7,6 +7,9 @@
 // written in one log transaction. A crash before that leaves an orphan slot, which the next init knows by *begun* and
 // replaces. *Pushed*: the hub has it all, so that whoever is enrolled next knows of it.
 //
+// A later init takes the survey first (tools/survey). A table that took part and was made anew, unpublished or filtered
+// meanwhile is put right, noted as missed, and compared as a repair compares it: *Mended*.
+//
 //   ASSAY_ASSIGN_OR_RETURN(InitReport report, Init(options, hub.get(), &clock, &random));
 //   if (report.waits_for_choice) ...   // list report.rows.differences; run again with options.differences
 //
@@ -14,6 +17,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,6 +28,7 @@
 #include "engine/clock.h"
 #include "engine/config.h"
 #include "engine/recovery/reconcile.h"
+#include "engine/recovery/row_repair.h"
 #include "engine/remotes/hub.h"
 #include "log/local_state/local_state.h"
 #include "log/types.h"
@@ -58,7 +63,10 @@ struct InitReport {
   uint64_t pushed = 0;            // Events of this branch's own, given to the hub.
   bool waits_for_choice = false;  // rows.differences must be decided first; no row and no event was written.
   ReconcileReport rows;           // Of the tables whose baseline was taken.
-  Lsn captured;                   // Streaming goes on from here.
+  // Tables that took part before and of which changes had been missed, each with the cause; and what comparing found.
+  std::map<std::string, std::string> missed;
+  RowRepairReport compared;
+  Lsn captured;  // Streaming goes on from here.
 };
 
 // FAILED_PRECONDITION: something to be put right first, with the remedy; INVALID_ARGUMENT: the configuration;

@@ -38,10 +38,11 @@ class Findings {
     Fail(name, std::string(status.message()), std::move(remedy));
   }
 
- private:
   void Add(absl::string_view name, CheckResult result, std::string detail, std::string remedy) {
     checks_->push_back({std::string(name), result, std::move(detail), std::move(remedy)});
   }
+
+ private:
   std::vector<Check>* checks_;
 };
 

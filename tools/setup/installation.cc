@@ -48,10 +48,12 @@ absl::Status InstallRole(Connection& admin, const std::string& url) {
                     absl::StrCat("create the role ", kProjectorRole, " (a superuser can: CREATE ROLE ", kProjectorRole,
                                  " NOLOGIN)")));
   }
-  ASSAY_RETURN_IF_ERROR(admin
-                            .ExecuteScript(absl::StrCat("GRANT USAGE ON SCHEMA assay TO ", kProjectorRole,
-                                                        "; GRANT SELECT, UPDATE ON assay.progress TO ", kProjectorRole))
-                            .status());
+  ASSAY_RETURN_IF_ERROR(
+      admin
+          .ExecuteScript(absl::StrCat("GRANT USAGE ON SCHEMA assay TO ", kProjectorRole,
+                                      "; GRANT SELECT, UPDATE ON assay.progress TO ", kProjectorRole,
+                                      "; GRANT SELECT ON assay.enrolled, assay.sequences TO ", kProjectorRole))
+          .status());
   if (admin.server_version() >= 150000) {
     ASSAY_ASSIGN_OR_RETURN(
         const Result may,

@@ -40,14 +40,14 @@ class Repairing {
     ASSAY_ASSIGN_OR_RETURN(const bool finished, FinishSwap());
     if (finished) return std::move(report_);
     ASSAY_RETURN_IF_ERROR(Examine());
-    if (report_.state == RestoreState::kNormal) ASSAY_RETURN_IF_ERROR(LookForUnrecorded());
+    ASSAY_RETURN_IF_ERROR(LookForUnrecorded());
     if (report_.state == RestoreState::kNormal) return std::move(report_);
     if (report_.state == RestoreState::kOtherDatabase) {
       return absl::FailedPreconditionError(
           absl::StrCat(RestoreStateName(report_.state), ": ", report_.cause, ". ",
                        RemedyOf(*HazardProblem(report_.state, options_.engine.branch_name, report_.cause))));
     }
-    ASSAY_ASSIGN_OR_RETURN(selection_, SelectTables(*admin_, options_.tables, options_.exclude));
+    ASSAY_ASSIGN_OR_RETURN(selection_, SelectTables(*admin_, {options_.tables, options_.exclude}));
     if (selection_.tables.empty()) {
       return absl::FailedPreconditionError("postgres.tables matches no table in this database: is it the right one?");
     }
@@ -166,11 +166,13 @@ class Repairing {
     return absl::OkStatus();
   }
 
-  // What came by in capture and could not be recorded is missing as if the slot had lost it.
+  // What came by in capture and could not be recorded, or never came by, is missing as if the slot had lost it.
   absl::Status LookForUnrecorded() {
     if (old_ == nullptr) return absl::OkStatus();
-    ASSAY_ASSIGN_OR_RETURN(const UnrecordedTables tables, old_->state->Read(kUnrecordedNote));
-    for (const auto& [table, unrecorded] : tables) {
+    ASSAY_ASSIGN_OR_RETURN(unrecorded_,
+                           MissedChanges(*old_, *admin_, {.patterns = {options_.tables, options_.exclude}}));
+    if (report_.state != RestoreState::kNormal) return absl::OkStatus();  // All tables are compared anyhow.
+    for (const auto& [table, unrecorded] : unrecorded_) {
       report_.state = RestoreState::kGap;
       absl::StrAppend(&report_.cause, report_.cause.empty() ? "" : "; ", "not all that was written to ", table,
                       " is in the log: ", unrecorded.cause);
@@ -184,6 +186,7 @@ class Repairing {
     if (options_.apply) {
       ASSAY_RETURN_IF_ERROR(old_->file->Begin());
       ASSAY_RETURN_IF_ERROR(NoteRepair(report_.state, old_->state.get()));
+      ASSAY_RETURN_IF_ERROR(old_->state->Write(kUnrecordedNote, unrecorded_));
       ASSAY_RETURN_IF_ERROR(old_->file->Commit());
       ASSAY_RETURN_IF_ERROR(Install(old_origin_, evidence_.batch_asked));
     }
@@ -497,8 +500,9 @@ class Repairing {
     NoEcho echo;
     Recorder recorder(options_.engine, own, open.stores(), clock_, &echo);
     ASSAY_RETURN_IF_ERROR(recorder.Load());
-    RowRepair repair({open.log.get(), open.names.get(), open.rows.get(), open.unsettled.get(), &recorder}, fold.get(),
-                     held, {.make_due = report_.state == RestoreState::kDatabaseBehind && !new_origin_});
+    RowRepair repair(
+        {open.log.get(), open.names.get(), open.rows.get(), open.unsettled.get(), &recorder}, fold.get(), held,
+        {.make_due = report_.state == RestoreState::kDatabaseBehind && !new_origin_, .made_anew = MadeAnew()});
     uint64_t done = 0;
     for (const RowRepair::Pass pass : {RowRepair::Pass::kCompare, RowRepair::Pass::kWrite}) {
       ASSAY_RETURN_IF_ERROR(repair.BeginPass(pass, at, absl::ToUnixMicros(clock_->Now())));
@@ -514,6 +518,14 @@ class Repairing {
     }
     report_.rows = repair.report();
     return NoteMended(open, at);
+  }
+
+  std::set<std::string> MadeAnew() const {
+    std::set<std::string> tables;
+    for (const auto& [table, unrecorded] : unrecorded_) {
+      if (unrecorded.made_anew) tables.insert(table);
+    }
+    return tables;
   }
 
   absl::Status NoteMended(OpenLog& open, Lsn at) {
@@ -546,6 +558,7 @@ class Repairing {
   std::string old_name_;
   uint64_t old_number_ = 0;
   TableSelection selection_;
+  UnrecordedTables unrecorded_;
   RepairReport report_;
 };
 

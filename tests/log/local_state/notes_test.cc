@@ -55,7 +55,8 @@ TEST(NotesTest, WhatWasEncodedIsDecoded) {
   EXPECT_EQ(RoundTrip(nulls), nulls);
   const std::vector<WithheldValue> withheld{{"public.t", std::string("\x01\0", 2), "photo", 300'000'000}};
   EXPECT_EQ(RoundTrip(withheld), withheld);
-  const UnrecordedTables unrecorded{{"public.t", {3, "it has no primary key"}}, {"public.u", {}}};
+  const UnrecordedTables unrecorded{
+      {"public.t", {3, "it has no primary key"}}, {"public.u", {}}, {"public.v", {0, "", true}}};
   EXPECT_EQ(RoundTrip(unrecorded), unrecorded);
   const UnreadableTables unreadable{{{kA, "public.t"}, {{7}, "a table without a primary key"}}, {{kB, ""}, {{8}, ""}}};
   EXPECT_EQ(RoundTrip(unreadable), unreadable);

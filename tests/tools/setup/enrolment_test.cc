@@ -478,28 +478,6 @@ TEST_F(EnrolmentTest, SequencesStepByTheStrideInTheBranchsOwnClass) {
                           HasSubstr("public.wheel is not strided: it starts over")));
 }
 
-TEST(StrideTest, TheNextValueIsTheSmallestOfTheClassAboveAll) {
-  for (int64_t stride : {1, 2, 7, 64}) {
-    for (int64_t number = 1; number <= stride; ++number) {
-      for (int64_t above : {-70, -1, 0, 1, 63, 64, 65, 1000}) {
-        SequenceState state;
-        state.minimum = -100;
-        state.above = above;
-        const StridedSequence strided = StrideSequence(state, stride, number).value();
-        EXPECT_GT(strided.next, above);
-        EXPECT_LE(strided.next, above + stride);
-        EXPECT_EQ(((strided.next - number) % stride + stride) % stride, 0);
-      }
-    }
-  }
-  SequenceState last;
-  last.above = INT64_MAX - 1;
-  EXPECT_TRUE(StrideSequence(last, 64, 63).ok());
-  EXPECT_TRUE(absl::IsFailedPrecondition(StrideSequence(last, 64, 62).status()));
-  last.increment = INT64_MAX;
-  EXPECT_TRUE(absl::IsFailedPrecondition(StrideSequence(last, 64, 1).status()));
-}
-
 TEST_F(EnrolmentTest, LeavePutsTheDatabaseBackAsItWas) {
   branch_->Sql(R"(
     CREATE TABLE t (id serial PRIMARY KEY, u int NOT NULL, v text); CREATE UNIQUE INDEX t_u ON t (u); ALTER TABLE t REPLICA IDENTITY USING INDEX t_u;

@@ -1,4 +1,4 @@
-#include "tools/setup/table_selection.h"
+#include "tools/survey/table_selection.h"
 
 #include <algorithm>
 #include <map>
@@ -11,7 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "adapters/postgres/type_definition.h"
 #include "log/annotate.h"
-#include "tools/setup/enrolled_tables.h"
+#include "tools/survey/sql_names.h"
 
 namespace assay {
 namespace {
@@ -74,7 +74,7 @@ bool IsSystemSchema(absl::string_view schema) {
 }
 
 // Why relation `row` of kRelations cannot take part; empty when it can.
-std::string RefusalOf(const Result& relations, int row) {
+std::string RefusalOf(const Result& relations, int row, SelectFor purpose) {
   const absl::string_view kind = relations.Text(row, "relkind");
   const absl::string_view persistence = relations.Text(row, "relpersistence");
   if (persistence == "t") return "it is a temporary table";
@@ -102,11 +102,11 @@ std::string RefusalOf(const Result& relations, int row) {
   if (!relations.IsNull(row, "local_key")) {
     return absl::StrCat("its key column ", relations.Text(row, "local_key"), " means something only inside one server");
   }
-  if (!relations.Bool(row, "owned")) {
+  if (purpose == SelectFor::kEnrolling && !relations.Bool(row, "owned")) {
     return absl::StrCat("it is owned by ", relations.Text(row, "owner"),
                         ": run as that role or as a superuser (postgres.admin_url)");
   }
-  if (!relations.IsNull(row, "unchecked")) {
+  if (purpose == SelectFor::kEnrolling && !relations.IsNull(row, "unchecked")) {
     return absl::StrCat(
         "it has a deferrable constraint that PostgreSQL does not check for rows from other branches: run as a "
         "superuser (postgres.admin_url), or let one say, for ",
@@ -166,22 +166,24 @@ bool MatchesGlob(absl::string_view pattern, absl::string_view text) {
   return p == pattern.size();
 }
 
-absl::StatusOr<TableSelection> SelectTables(Connection& admin, const std::vector<std::string>& tables,
-                                            const std::vector<std::string>& exclude) {
+bool TablePatterns::Mean(const TableName& name) const {
+  const std::string text = absl::StrCat(name.schema, ".", name.table);
+  const auto matches = [&](const std::string& pattern) { return MatchesGlob(pattern, text); };
+  return std::any_of(tables.begin(), tables.end(), matches) && std::none_of(exclude.begin(), exclude.end(), matches);
+}
+
+absl::StatusOr<TableSelection> SelectTables(Connection& admin, const TablePatterns& patterns, SelectFor purpose) {
   ASSAY_ASSIGN_OR_RETURN(const Result relations, admin.Execute(kRelations));
   TableSelection selection;
-  std::set<std::string> unmatched;
-  for (const std::string& pattern : tables) {
-    if (!IsWildcard(pattern)) unmatched.insert(pattern);
-  }
+  std::set<std::string> unmatched(patterns.tables.begin(), patterns.tables.end());
   for (int row = 0; row < relations.rows(); ++row) {
     const TableName name{relations.String(row, "nspname"), relations.String(row, "relname")};
     const std::string text = absl::StrCat(name.schema, ".", name.table);
-    const auto matches = [&](const std::string& pattern) { return MatchesGlob(pattern, text); };
     const bool by_name = unmatched.erase(text) > 0;
-    if (std::none_of(tables.begin(), tables.end(), matches) || std::any_of(exclude.begin(), exclude.end(), matches))
-      continue;
-    const std::string refusal = RefusalOf(relations, row);
+    if (!IsSystemSchema(name.schema))
+      std::erase_if(unmatched, [&](const std::string& pattern) { return MatchesGlob(pattern, text); });
+    if (!patterns.Mean(name)) continue;
+    const std::string refusal = RefusalOf(relations, row, purpose);
     if (!refusal.empty()) {
       // A wildcard does not mean the system's own tables, and a partition comes in with its root.
       if (by_name || (!IsSystemSchema(name.schema) && !relations.Bool(row, "relispartition"))) {
@@ -201,6 +203,10 @@ absl::StatusOr<TableSelection> SelectTables(Connection& admin, const std::vector
     selection.tables.push_back(std::move(table));
   }
   for (const std::string& pattern : unmatched) {
+    if (IsWildcard(pattern)) {
+      selection.unmatched.push_back(pattern);
+      continue;
+    }
     const std::pair<std::string, std::string> parts = absl::StrSplit(pattern, absl::MaxSplits('.', 1));
     selection.refused.push_back({{parts.first, parts.second}, "there is no such table", true});
   }

@@ -1,6 +1,6 @@
 // Which tables of a database the configuration means, and why some of them cannot take part.
 //
-//   ASSAY_ASSIGN_OR_RETURN(TableSelection selection, SelectTables(admin, {"public.*"}, {"public.session*"}));
+//   ASSAY_ASSIGN_OR_RETURN(TableSelection selection, SelectTables(admin, {{"public.*"}, {"public.session*"}}));
 //
 // Nothing is changed here. Partitions come with their root.
 #pragma once
@@ -36,13 +36,23 @@ struct RefusedTable {
   bool by_name = false;  // The configuration names it, without a wildcard.
 };
 
-struct TableSelection {
-  std::vector<SelectedTable> tables;  // Sorted by name.
-  std::vector<RefusedTable> refused;  // Sorted by name.
+// The patterns of a configuration, over "schema.table".
+struct TablePatterns {
+  std::vector<std::string> tables, exclude;
+  bool Mean(const TableName& name) const;
 };
 
-// Looks through the catalog with the rights of `admin`. `tables` and `exclude` are patterns over "schema.table".
-absl::StatusOr<TableSelection> SelectTables(Connection& admin, const std::vector<std::string>& tables,
-                                            const std::vector<std::string>& exclude);
+struct TableSelection {
+  std::vector<SelectedTable> tables;   // Sorted by name.
+  std::vector<RefusedTable> refused;   // Sorted by name.
+  std::vector<std::string> unmatched;  // Patterns of `tables`, with a wildcard, that no table of this database has.
+};
+
+// Who asks: whoever changes tables must own them, and whoever only looks need not.
+enum class SelectFor : uint8_t { kEnrolling, kLooking };
+
+// Looks through the catalog with the rights of `admin`.
+absl::StatusOr<TableSelection> SelectTables(Connection& admin, const TablePatterns& patterns,
+                                            SelectFor purpose = SelectFor::kEnrolling);
 
 }  // namespace assay
