@@ -58,6 +58,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config,
   ASSAY_RETURN_IF_ERROR(p.session->Load());
   p.capture_link.status = absl::UnavailableError("capture has not started yet");
   p.capture_link.since = clock->Now();
+  ASSAY_ASSIGN_OR_RETURN(p.paused, p.state->Read(kPausedNote));
+  p.paused_noted = p.paused;
   ASSAY_ASSIGN_OR_RETURN(p.enrolled_tables, p.state->Read(kEnrolledTablesNote));
   p.processed = p.confirmed = p.recorder->captured().position;
   p.NoteDurable();
@@ -131,6 +133,7 @@ absl::Status Engine::Parts::Reset() {
   ASSAY_RETURN_IF_ERROR(recorder->Load());
   ASSAY_RETURN_IF_ERROR(projector->Load());
   ASSAY_RETURN_IF_ERROR(session->Load());
+  ASSAY_ASSIGN_OR_RETURN(paused_noted, state->Read(kPausedNote));
   database.Forget();
   processed = confirmed;
   return absl::OkStatus();
@@ -323,6 +326,7 @@ absl::Status Engine::Parts::Work() {
   if (!recorder->MayCommit()) return absl::OkStatus();
   ASSAY_RETURN_IF_ERROR(KeepPosition());
   ASSAY_RETURN_IF_ERROR(TakeSurvey());
+  if (paused != std::exchange(paused_noted, paused)) ASSAY_RETURN_IF_ERROR(state->Write(kPausedNote, paused));
 
   for (const std::string& nonce : recorder->TakeFences()) projector->OnFence(nonce);
   ASSAY_RETURN_IF_ERROR(TakeDatabaseReply());

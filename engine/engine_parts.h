@@ -73,6 +73,7 @@ struct Engine::Parts {
   absl::Time position_at = absl::InfinitePast();
 
   bool paused = false;
+  bool paused_noted = false;  // What the log has of it.
   Link capture_link{absl::ZeroDuration(), absl::ZeroDuration()};  // The host says when it is tried again.
   absl::Status hints = absl::UnavailableError("not listening yet");
   bool hints_told = false;

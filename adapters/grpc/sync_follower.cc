@@ -19,6 +19,17 @@ absl::Status Failed(const LinkStatus& link, uint32_t failures_before, absl::Time
   return Annotate(link.status, what);
 }
 
+// A branch that is halted or stopped is in step with nobody, however little there is to do. `state`: which of the two.
+absl::Status NotInStep(const DaemonStatus& status, absl::string_view state) {
+  if (status.state != state) return absl::OkStatus();
+  for (const Problem& problem : status.problems) {
+    if (EntryOf(problem.kind).state != state) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("not in step: ", SentenceOf(problem), " ", RemedyOf(problem)));
+  }
+  return absl::FailedPreconditionError(absl::StrCat("not in step: the branch is ", state));
+}
+
 }  // namespace
 
 absl::StatusOr<SyncFollower> SyncFollower::Begin(const DaemonStatus& status, absl::Time now) {
@@ -29,6 +40,7 @@ absl::StatusOr<SyncFollower> SyncFollower::Begin(const DaemonStatus& status, abs
     return absl::FailedPreconditionError(
         "no hub is configured, everything stays local: add [hub] url = … to the config");
   if (engine.paused) return absl::FailedPreconditionError("sync is paused: run assay sync resume first");
+  ASSAY_RETURN_IF_ERROR(NotInStep(status, "halted"));
   SyncFollower out;
   out.begun_ = out.moved_ = now;
   out.push_failures_ = engine.hub_push.failures;
@@ -48,6 +60,7 @@ absl::StatusOr<SyncFollower> SyncFollower::Begin(const DaemonStatus& status, abs
 absl::StatusOr<admin::v1::SyncProgress> SyncFollower::Look(const DaemonStatus& status, absl::Time now) {
   const EngineStatus& engine = status.engine;
   ASSAY_RETURN_IF_ERROR(Annotate(status.engine_link.status, "stopped"));
+  ASSAY_RETURN_IF_ERROR(NotInStep(status, "halted"));
   ASSAY_RETURN_IF_ERROR(Failed(engine.hub_push, push_failures_, begun_, "push"));
   ASSAY_RETURN_IF_ERROR(Failed(engine.hub_pull, pull_failures_, begun_, "pull"));
   ASSAY_RETURN_IF_ERROR(Failed(engine.projection, projection_failures_, begun_, "project"));
@@ -87,8 +100,10 @@ absl::StatusOr<admin::v1::SyncProgress> SyncFollower::Look(const DaemonStatus& s
   out.set_pulled_per_second(stage(out.pull_total() - out.pulled(), status.pull));
   out.set_projected_per_second(stage(out.projected_total() - out.projected(), status.projection));
   if (heard_ && left < absl::InfiniteDuration()) *out.mutable_time_left() = ToProto(left);
-  out.set_done(heard_ && out.pushed() == out.push_total() && out.pulled() == out.pull_total() &&
-               out.projected() == out.projected_total());
+  // Without PostgreSQL the hub is reached all the same, and nothing more.
+  const bool hub_is_done = heard_ && out.pushed() == out.push_total() && out.pulled() == out.pull_total();
+  out.set_done(hub_is_done && out.projected() == out.projected_total());
+  if (hub_is_done) ASSAY_RETURN_IF_ERROR(NotInStep(status, "stopped"));
   const uint64_t sum = out.pushed() + out.pulled() + out.projected() + (heard_ ? 1 : 0);
   if (sum != moved_sum_) moved_sum_ = sum, moved_ = now;
   if (!out.done() && now - moved_ > kPatience) {

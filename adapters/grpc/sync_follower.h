@@ -17,11 +17,11 @@ namespace assay {
 
 class SyncFollower {
  public:
-  // FAILED_PRECONDITION: no hub, or paused. UNAVAILABLE: the engine is down.
+  // FAILED_PRECONDITION: no hub, paused, or halted. UNAVAILABLE: the engine is down.
   static absl::StatusOr<SyncFollower> Begin(const DaemonStatus& status, absl::Time now);
 
-  // How far it is. The link's own error when a try since Begin failed; DEADLINE_EXCEEDED when nothing moved for a
-  // minute.
+  // How far it is. The link's own error when a try since Begin failed; FAILED_PRECONDITION when the branch was halted,
+  // or all is done that can be done without its PostgreSQL; DEADLINE_EXCEEDED when nothing moved for a minute.
   absl::StatusOr<admin::v1::SyncProgress> Look(const DaemonStatus& status, absl::Time now);
 
  private:

@@ -160,6 +160,8 @@ inline constexpr Note<std::string> kRefusalNote{"hub_session_refused", "the hub'
 inline constexpr Note<EnrolmentState> kEnrolmentNote{"enrolment", "its enrolment"};
 // By init and repair: the tables whose baseline is in the log, by TableName::ToString.
 inline constexpr Note<std::set<std::string>> kEnrolledTablesNote{"enrolled_tables", "the enrolled tables"};
+// By Engine: a person has paused pushing and pulling, until a person resumes it.
+inline constexpr Note<bool> kPausedNote{"paused", "whether it is paused"};
 
 // Every one of them.
 inline constexpr absl::string_view kNoteNames[] = {
@@ -167,7 +169,7 @@ inline constexpr absl::string_view kNoteNames[] = {
     kUnrecordedNote.name,    kUnreadableNote.name, kShapeNote.name,      kBatchAskedNote.name, kBatchLandedNote.name,
     kColumnNumbersNote.name, kDeclaredNote.name,   kRenamesNote.name,    kNullsNote.name,      kRemadeNote.name,
     kServerNote.name,        kRepairNote.name,     kSessionsNote.name,   kRefusalNote.name,    kEnrolmentNote.name,
-    kEnrolledTablesNote.name};
+    kEnrolledTablesNote.name, kPausedNote.name};
 
 // ---- Their bytes ----
 

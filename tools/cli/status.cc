@@ -19,7 +19,11 @@ using admin::v1::Status;
 
 struct StatusOptions {
   bool watch = false;
+  bool check = false;
 };
+
+// As monitoring programs take them from a plugin.
+enum MonitorCode { kMonitorOk = 0, kMonitorWarning = 1, kMonitorCritical = 2, kMonitorUnknown = 3 };
 
 // `problems` has most messages in full already.
 std::string LinkText(const Link& link, const google::protobuf::RepeatedPtrField<Problem>& problems) {
@@ -136,24 +140,53 @@ std::string StatusText(const Status& status) {
   return text + "\n";
 }
 
+Problem::Severity WorstSeverity(const Status& status) {
+  Problem::Severity worst = Problem::NOTE;
+  for (const Problem& problem : status.problems()) worst = std::max(worst, problem.severity());
+  return worst;
+}
+
 int ShowStatus(const CliContext& context, const Status& status) {
   if (context.json) {
     PrintJson(status);
   } else {
     std::cout << StatusText(status) << std::flush;
   }
-  return kExitOk;
+  return WorstSeverity(status) == Problem::NOTE ? kExitOk : kExitProblem;
+}
+
+// One line for a monitoring program, and a code it knows: what could not be looked at is unknown, and not well.
+int CheckStatus(const grpc::Status& answer, const Status& status) {
+  if (!answer.ok()) {
+    std::cout << "UNKNOWN: " << Printable(answer.error_message()) << "\n";
+    return kMonitorUnknown;
+  }
+  const Problem::Severity worst = WorstSeverity(status);
+  const MonitorCode code = worst == Problem::BAD    ? kMonitorCritical
+                           : worst == Problem::WARN ? kMonitorWarning
+                                                    : kMonitorOk;
+  uint64_t to_send = 0;
+  for (const admin::v1::Origin& origin : status.origins()) {
+    if (origin.own() && origin.head() > origin.hub_head()) to_send = origin.head() - origin.hub_head();
+  }
+  std::cout << (code == kMonitorCritical ? "CRITICAL" : code == kMonitorWarning ? "WARNING" : "OK") << ": "
+            << Printable(status.sentence().headline()) << " | to_send=" << (status.has_hub() ? to_send : 0)
+            << " rows_waiting=" << status.parked_rows() << "\n";
+  return code;
 }
 
 int ShowOrWatchStatus(const CliContext& context, const StatusOptions& options) {
   auto stub = CliConnect(context);
+  Status status;
+  if (!stub.ok() && options.check)
+    return CheckStatus(grpc::Status(grpc::StatusCode::UNAVAILABLE, std::string(stub.status().message())), status);
   if (!stub.ok()) return CliNoDaemon(context, stub.status());
   grpc::ClientContext call;
-  Status status;
   if (!options.watch) {
     call.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
-    if (grpc::Status answer = (*stub)->GetStatus(&call, {}, &status); !answer.ok()) return CliFail(context, answer);
-    return ShowStatus(context, status);
+    const grpc::Status answer = (*stub)->GetStatus(&call, {}, &status);
+    if (options.check) return CheckStatus(answer, status);
+    return answer.ok() ? ShowStatus(context, status) : CliFail(context, answer);
   }
   auto reader = (*stub)->WatchStatus(&call, {});
   while (reader->Read(&status)) {
@@ -167,9 +200,13 @@ int ShowOrWatchStatus(const CliContext& context, const StatusOptions& options) {
 
 void AddStatus(CommandLine& line) {
   auto options = std::make_shared<StatusOptions>();
-  line.AddVerb({"status", "How this branch is: what is stuck, why, and what comes next", "assay status --watch"},
-               [options](const CliContext& context) { return ShowOrWatchStatus(context, *options); })
-      ->add_flag("-w,--watch", options->watch, "Again whenever it changes, until Ctrl-C");
+  CLI::App* verb =
+      line.AddVerb({"status", "How this branch is: what is stuck, why, and what comes next", "assay status --watch"},
+                   [options](const CliContext& context) { return ShowOrWatchStatus(context, *options); });
+  CLI::Option* watch = verb->add_flag("-w,--watch", options->watch, "Again whenever it changes, until Ctrl-C");
+  verb->add_flag("--check", options->check,
+                 "One line for a monitoring program; exit code 0 OK, 1 warning, 2 critical, 3 unknown")
+      ->excludes(watch);
 }
 
 }  // namespace assay

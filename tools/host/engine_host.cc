@@ -188,7 +188,11 @@ absl::Status EngineHost::RunEngine() {
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                          Engine::Open(parts_.engine, file.get(), &clock, &random));
   if (const int64_t us = interval_us_; us != 0) engine->SetInterval(absl::Microseconds(us));
-  if (paused_) engine->Pause();
+  if (const PauseWish wish = pause_wish_; wish == PauseWish::kPause) {
+    engine->Pause();
+  } else if (wish == PauseWish::kResume) {
+    engine->Resume();
+  }
   if (parts_.engine.has_hub && parts_.hints == nullptr) {
     engine->OnHintsChanged(absl::CancelledError("off (hub.realtime = false)"));
   }
@@ -454,13 +458,13 @@ absl::Status EngineHost::RetryParked(std::optional<TableName> table) {
 
 // These are remembered, and hold for the next engine if there is none now.
 absl::Status EngineHost::Pause() {
-  paused_ = true;
+  pause_wish_ = PauseWish::kPause;
   inbox_.Post(inbox_.generation(), [](Engine& engine) { engine.Pause(); });
   return absl::OkStatus();
 }
 
 absl::Status EngineHost::Resume() {
-  paused_ = false;
+  pause_wish_ = PauseWish::kResume;
   inbox_.Post(inbox_.generation(), [](Engine& engine) { engine.Resume(); });
   return absl::OkStatus();
 }

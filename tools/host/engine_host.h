@@ -110,7 +110,8 @@ class EngineHost : public Operator {
   Inbox inbox_;
   CallQueue database_calls_, push_calls_, pull_calls_;
   std::atomic<bool> status_asked_{false};
-  std::atomic<bool> paused_{false};
+  enum class PauseWish : uint8_t { kNone, kPause, kResume };
+  std::atomic<PauseWish> pause_wish_{PauseWish::kNone};  // What was said last here: for an engine that does not run yet.
   std::atomic<bool> capture_wanted_{true};
   std::atomic<int64_t> interval_us_{0};  // Set by a person; 0: as configured.
 

@@ -329,6 +329,36 @@ TEST_F(AdminTest, SyncNowEndsWithTheErrorOfItsOwnTryNotOfAnEarlierOne) {
   EXPECT_TRUE(absl::IsFailedPrecondition(finish()));
 }
 
+TEST_F(AdminTest, SyncNowSaysThatABranchWhichCannotGoOnIsNotInStep) {
+  const auto finish = [&] {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+    auto reader = stub_->SyncNow(&context, pb::SyncNowRequest());
+    pb::SyncProgress progress;
+    while (reader->Read(&progress)) {
+    }
+    return FromGrpc(reader->Finish());
+  };
+  const auto in = [&](absl::string_view state, ProblemKind kind) {
+    daemon_.Set([&](DaemonStatus& status) {
+      status.engine.has_hub = true;
+      status.engine.last_pull = absl::Now() + absl::Minutes(1);
+      status.state = std::string(state);
+      status.problems = {{.kind = kind}};
+    });
+  };
+  in("halted", ProblemKind::kGap);
+  absl::Status answer = finish();
+  EXPECT_TRUE(absl::IsFailedPrecondition(answer)) << answer;
+  EXPECT_THAT(std::string(answer.message()), AllOf(HasSubstr("not in step: Some changes"), HasSubstr("assay repair")));
+  in("stopped", ProblemKind::kDatabaseAway);
+  answer = finish();
+  EXPECT_TRUE(absl::IsFailedPrecondition(answer)) << answer;
+  EXPECT_THAT(std::string(answer.message()), HasSubstr("not in step: PostgreSQL cannot be reached"));
+  in("running", ProblemKind::kHubHintsMissing);
+  EXPECT_TRUE(finish().ok());
+}
+
 TEST_F(AdminTest, BranchesShowWhoIsOnlineAndHowFarBehind) {
   daemon_.Set([&](DaemonStatus& status) {
     status.as_of = absl::FromUnixSeconds(10'000);

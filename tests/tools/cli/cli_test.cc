@@ -30,6 +30,7 @@ using test::SmallLog;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 constexpr char kCanary[] = "hunter2canary";
 
@@ -80,7 +81,7 @@ TEST_F(CliTest, StatusSaysInWordsWhatIsWrong) {
                               absl::Now() + absl::Seconds(30), 3};
   });
   const RunResult people = Assay({"status"});
-  EXPECT_EQ(people.exit_code, 0);
+  EXPECT_EQ(people.exit_code, 1);
   EXPECT_THAT(
       people.output,
       AllOf(HasSubstr("mumbai  The hub refuses the login of mumbai.\n"),
@@ -98,6 +99,35 @@ TEST_F(CliTest, StatusSaysInWordsWhatIsWrong) {
   EXPECT_EQ(problem.at("severity").string_value(), "BAD");
   EXPECT_EQ(json.fields().at("push").struct_value().fields().at("code").string_value(), "UNAVAILABLE");
   EXPECT_EQ(json.fields().at("parked_rows").string_value(), "0") << "also what is zero is printed";
+}
+
+TEST_F(CliTest, StatusExitsByWhatIsWrongAndAMonitorGetsItsOwnCodesAndOneLine) {
+  const auto with = [&](std::vector<Problem> problems) {
+    daemon_.Set([&](DaemonStatus& status) {
+      status.engine.has_hub = true;
+      status.problems = problems;
+      status.engine.parked = 2;
+    });
+  };
+  with({});
+  EXPECT_EQ(Assay({"status"}).exit_code, 0);
+  EXPECT_EQ(Assay({"status", "--check"}).exit_code, 0);
+  EXPECT_THAT(Assay({"status", "--check"}).output, StartsWith("OK: "));
+  with({{.kind = ProblemKind::kHubHintsMissing, .cause = "5 min"}});
+  EXPECT_EQ(Assay({"status"}).exit_code, 0) << "a note is for reading";
+  with({{.kind = ProblemKind::kHubUnreachable, .cause = "nobody answers"}});
+  EXPECT_EQ(Assay({"status"}).exit_code, 1);
+  const RunResult warning = Assay({"status", "--check"});
+  EXPECT_EQ(warning.exit_code, 1);
+  EXPECT_THAT(warning.output, AllOf(StartsWith("WARNING: "), HasSubstr(" | to_send="), HasSubstr(" rows_waiting=2\n")));
+  EXPECT_EQ(std::count(warning.output.begin(), warning.output.end(), '\n'), 1);
+  with({{.kind = ProblemKind::kHubUnreachable, .cause = "nobody answers"}, {.kind = ProblemKind::kGap}});
+  EXPECT_EQ(Assay({"status"}).exit_code, 1);
+  EXPECT_EQ(Assay({"status", "--check"}).exit_code, 2);
+  server_ = nullptr;
+  const RunResult unknown = Assay({"status", "--check"});
+  EXPECT_EQ(unknown.exit_code, 3);
+  EXPECT_THAT(unknown.output, StartsWith("UNKNOWN: "));
 }
 
 TEST_F(CliTest, StatusShowsHowCatchingUpGoesAndNothingOfItWhenThereIsNoneOrItIsNotKnown) {

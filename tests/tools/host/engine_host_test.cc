@@ -193,6 +193,7 @@ class HostTest : public ::testing::Test {
     parts.database = std::make_unique<FakeDatabase>(&world_);
     if (has_hub) parts.push_hub = std::make_unique<FakeHub>(&world_);
     if (has_hub) parts.pull_hub = std::make_unique<FakeHub>(&world_);
+    parts.survey = survey_;
     parts.interrupt = [this] { world_.With([this] { world_.interrupted = true; }); };
     parts.on_change = [this](const DaemonStatus& before, const DaemonStatus& after) {
       for (const LogLine& line : NewsBetween(before, after)) news_.push_back(line.text);
@@ -215,6 +216,7 @@ class HostTest : public ::testing::Test {
   std::string log_vfs_;
   World world_;
   std::vector<std::string> news_;
+  std::function<absl::StatusOr<SurveyReport>(const std::set<std::string>&)> survey_;
   std::unique_ptr<EngineHost> host_;
 };
 
@@ -238,6 +240,49 @@ TEST_F(HostTest, AStatusThatIsAskedForIsOfNow) {
     ASSERT_TRUE(host_->Resume().ok());
     ASSERT_FALSE(host_->Status().engine.paused);
   }
+}
+
+TEST_F(HostTest, APauseLastsUntilAPersonEndsItAlsoThroughARestart) {
+  MakeLog();
+  StartHost();
+  Await([](const DaemonStatus& s) { return s.engine.state == "local-only"; });
+  for (const bool paused : {true, false}) {
+    ASSERT_TRUE((paused ? host_->Pause() : host_->Resume()).ok());
+    ASSERT_EQ(host_->Status().engine.paused, paused);
+    host_->Stop(absl::Seconds(5));
+    world_.With([&] { world_.interrupted = false; });
+    StartHost();
+    Await([](const DaemonStatus& s) { return s.engine.state == "local-only"; });
+    EXPECT_EQ(host_->Status().engine.paused, paused);
+  }
+}
+
+TEST_F(HostTest, ASurveyIsTakenAtTheStartAndWhenTheStreamDescribesATable) {
+  MakeLog();
+  std::atomic<int> surveys{0};
+  survey_ = [&](const std::set<std::string>&) -> absl::StatusOr<SurveyReport> {
+    if (++surveys == 2) return absl::PermissionDeniedError("nobody may look");
+    SurveyReport report;
+    report.missed["public.t"] = {.cause = "it was made anew since it was enrolled"};
+    report.problems.push_back({.kind = ProblemKind::kTableNotEnrolled, .subject = "public.later"});
+    return report;
+  };
+  StartHost();
+  const auto has = [](const DaemonStatus& status, ProblemKind kind) {
+    return std::any_of(status.problems.begin(), status.problems.end(),
+                       [&](const Problem& problem) { return problem.kind == kind; });
+  };
+  Await([&](const DaemonStatus& s) {
+    return has(s, ProblemKind::kTableUnrecorded) && has(s, ProblemKind::kTableNotEnrolled);
+  });
+  EXPECT_EQ(surveys, 1) << "nothing asks for another one so soon";
+  world_.With([&] {
+    CaptureBatch batch;
+    batch.items.push_back({.kind = CaptureItem::Kind::kRelation, .relation = Insert(79).items[1].relation});
+    world_.batches.push_back(std::move(batch));
+  });
+  const DaemonStatus status = Await([&](const DaemonStatus& s) { return has(s, ProblemKind::kSurveyFailed); });
+  EXPECT_TRUE(has(status, ProblemKind::kTableNotEnrolled)) << "what was found stands until somebody has looked again";
 }
 
 TEST_F(HostTest, LostStreamIsTriedAgainAndTheStatusSaysWhen) {
