@@ -87,41 +87,42 @@ absl::Status EventLog::Load() {
 
 // A damaged page may take rows away without SQLite's notice: the heads and the segments must tell the same story.
 absl::Status EventLog::CheckSegmentEnds() {
-  ASSAY_ASSIGN_OR_RETURN(Statement newest, file_->Prepare("SELECT max(last) FROM segment WHERE origin = ?1"));
+  ASSAY_ASSIGN_OR_RETURN(Statement newest,
+                         file_->Prepare("SELECT coalesce(max(last), 0) FROM segment WHERE origin = ?1"));
   for (const auto& [origin, chain] : chains_) {
     newest.BindInt(1, chain.index.value);
     ASSAY_RETURN_IF_ERROR(newest.Step().status());
-    const uint64_t last = newest.IsNull(0) ? 0 : Unsigned(newest.Int(0));
+    const uint64_t last = Unsigned(newest.OnlyInt());
     newest.Reset();
     if (last != chain.head.last.value) {
       return absl::DataLossError(absl::StrCat("the head of chain ", origin.Hex(), " is at ", chain.head.last.value,
                                               " and its segments end at ", last));
     }
   }
-  ASSAY_ASSIGN_OR_RETURN(Statement stray, file_->Prepare("SELECT max(origin) FROM segment"));
+  ASSAY_ASSIGN_OR_RETURN(Statement stray, file_->Prepare("SELECT max(origin) AS origin FROM segment"));
   ASSAY_RETURN_IF_ERROR(stray.Step().status());
-  if (!stray.IsNull(0) && !HasIndex(Unsigned(stray.Int(0))))
+  if (!stray.IsNull("origin") && !HasIndex(Unsigned(stray.Int("origin"))))
     return absl::DataLossError("there are segments of a chain without a head");
   return absl::OkStatus();
 }
 
 absl::Status EventLog::LoadChain(const Statement& row) {
-  const absl::StatusOr<OriginId> id = OriginId::FromBytes(row.Blob(1));
+  const absl::StatusOr<OriginId> id = OriginId::FromBytes(row.Blob("origin"));
   if (!id.ok()) return absl::DataLossError("an origin that is not 16 bytes");
   const OriginId origin = *id;
   Chain* chain = FindOrAdd(origin);
-  if (chain->index.value != Unsigned(row.Int(0)))
+  if (chain->index.value != Unsigned(row.Int("id")))
     return absl::DataLossError("the log's origins are not numbered from 0");
-  chain->head = {{Unsigned(row.Int(2))}, {Unsigned(row.Int(4))}, {Unsigned(row.Int(5))}};
-  chain->last_stamp = {Unsigned(row.Int(3))};
+  chain->head = {{Unsigned(row.Int("last"))}, {Unsigned(row.Int("complete"))}, {Unsigned(row.Int("complete_stamp"))}};
+  chain->last_stamp = {Unsigned(row.Int("last_stamp"))};
   chain->stored = chain->head.last;
-  ASSAY_ASSIGN_OR_RETURN(chain->tree, MerkleTree::Decode(row.Blob(6)));
+  ASSAY_ASSIGN_OR_RETURN(chain->tree, MerkleTree::Decode(row.Blob("tree")));
   if (chain->tree.size() != chain->head.last.value || chain->head.complete > chain->head.last) {
     return absl::DataLossError(absl::StrCat("the head of chain ", origin.Hex(), " does not fit its Merkle tree"));
   }
   chain->builder = SegmentBuilder(origin, chain->InTransaction());
-  chain->checkpoint = std::string(row.Blob(7));
-  if (chain->Checksum() != row.Blob(8))
+  chain->checkpoint = std::string(row.Blob("checkpoint"));
+  if (chain->Checksum() != row.Blob("checksum"))
     return absl::DataLossError(absl::StrCat("the head of chain ", origin.Hex(), " fails its checksum"));
   if (!chain->checkpoint.empty()) {
     ASSAY_ASSIGN_OR_RETURN(chain->claim, ParseCheckpoint(chain->checkpoint));

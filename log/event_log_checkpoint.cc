@@ -29,7 +29,7 @@ absl::StatusOr<Hash> EventLog::RootAt(const OriginId& origin, uint64_t size) {
   nearest.BindInt(1, chain.index.value).BindInt(2, static_cast<int64_t>(size));
   ASSAY_ASSIGN_OR_RETURN(const bool row, nearest.Step());
   if (row) {
-    ASSAY_ASSIGN_OR_RETURN(tree, MerkleTree::Decode(nearest.Blob(0)));
+    ASSAY_ASSIGN_OR_RETURN(tree, MerkleTree::Decode(nearest.OnlyBlob()));
     if (tree.size() > size) return absl::DataLossError("a stored Merkle tree is larger than its name says");
   }
   while (tree.size() < size) {

@@ -24,10 +24,10 @@ absl::StatusOr<std::optional<Segment>> EventLog::LoadSegment(const Chain& chain,
   if (!row) return std::nullopt;
   Segment segment;
   segment.origin = chain.origin;
-  segment.first = {static_cast<uint64_t>(select_segment_.Int(0))};
-  segment.last = {static_cast<uint64_t>(select_segment_.Int(1))};
-  segment.ends_transaction = select_segment_.Int(2) != 0;
-  const absl::Status status = DecodeSegmentBody(select_segment_.Blob(3), &segment);
+  segment.first = {static_cast<uint64_t>(select_segment_.Int("first"))};
+  segment.last = {static_cast<uint64_t>(select_segment_.Int("last"))};
+  segment.ends_transaction = select_segment_.Int("ends") != 0;
+  const absl::Status status = DecodeSegmentBody(select_segment_.Blob("body"), &segment);
   select_segment_.Reset();
   ASSAY_RETURN_IF_ERROR(status);
   if (segment.first > sequence) {
@@ -55,7 +55,7 @@ absl::StatusOr<bool> EventLog::ContinuesAt(const Chain& chain, Sequence sequence
   if (!row)
     return absl::DataLossError(
         absl::StrCat("the log has no segment that ends at ", EventName(chain.origin, {sequence.value - 1})));
-  const bool ends = select_end_.Int(0) != 0;
+  const bool ends = select_end_.OnlyInt() != 0;
   select_end_.Reset();
   return !ends;
 }

@@ -113,7 +113,7 @@ absl::Status EventLog::LoadRepacked() {
   select.BindText(1, kRepacked);
   ASSAY_ASSIGN_OR_RETURN(const bool row, select.Step());
   if (!row) return absl::OkStatus();
-  ByteReader reader(select.Blob(0));
+  ByteReader reader(select.OnlyBlob());
   for (const OriginId& origin : origins_by_index_) {
     Chain& chain = chains_.at(origin);
     uint64_t repacked = 0;

@@ -103,10 +103,11 @@ absl::Status EventLog::LoadMasked() {
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, rows.Step());
     if (!row) return absl::OkStatus();
-    if (!HasIndex(static_cast<uint64_t>(rows.Int(0)))) return absl::DataLossError("a chain without a head is masked");
-    Chain& chain = chains_.at(origins_by_index_[static_cast<size_t>(rows.Int(0))]);
-    chain.masked[std::string(rows.Blob(1))] = {{static_cast<uint64_t>(rows.Int(2))},
-                                               {static_cast<uint64_t>(rows.Int(3))}};
+    const uint64_t origin = static_cast<uint64_t>(rows.Int("origin"));
+    if (!HasIndex(origin)) return absl::DataLossError("a chain without a head is masked");
+    Chain& chain = chains_.at(origins_by_index_[origin]);
+    chain.masked[std::string(rows.Blob("table_name"))] = {{static_cast<uint64_t>(rows.Int("first"))},
+                                                          {static_cast<uint64_t>(rows.Int("last"))}};
   }
 }
 

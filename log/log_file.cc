@@ -1,8 +1,11 @@
 #include "log/log_file.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "log/annotate.h"
 #include "log/check.h"
 #include "log/even_vfs.h"
@@ -48,14 +51,31 @@ absl::Status SqliteError(sqlite3* db, int rc, absl::string_view what, absl::stri
   }
 }
 
+absl::string_view BytesOf(sqlite3_stmt* statement, int column) {
+  const void* bytes = sqlite3_column_blob(statement, column);
+  return {static_cast<const char*>(bytes), static_cast<size_t>(sqlite3_column_bytes(statement, column))};
+}
+
 }  // namespace
 
+Statement::Statement(sqlite3* db, sqlite3_stmt* statement) : db_(db), statement_(statement) {
+  const int count = sqlite3_column_count(statement);
+  columns_.reserve(static_cast<size_t>(count));
+  for (int number = 0; number < count; ++number) {
+    const char* name = sqlite3_column_name(statement, number);
+    columns_.emplace_back(name == nullptr ? "" : name);  // Null: there is no memory.
+  }
+}
+
 Statement::Statement(Statement&& other) noexcept
-    : db_(std::exchange(other.db_, nullptr)), statement_(std::exchange(other.statement_, nullptr)) {}
+    : db_(std::exchange(other.db_, nullptr)),
+      statement_(std::exchange(other.statement_, nullptr)),
+      columns_(std::move(other.columns_)) {}
 
 Statement& Statement::operator=(Statement&& other) noexcept {
   std::swap(db_, other.db_);
   std::swap(statement_, other.statement_);
+  std::swap(columns_, other.columns_);
   return *this;
 }
 
@@ -103,14 +123,30 @@ absl::StatusOr<bool> Statement::Step() {
 
 void Statement::Reset() { sqlite3_reset(statement_); }
 
-int64_t Statement::Int(int column) const { return sqlite3_column_int64(statement_, column); }
-
-absl::string_view Statement::Blob(int column) const {
-  const void* bytes = sqlite3_column_blob(statement_, column);
-  return {static_cast<const char*>(bytes), static_cast<size_t>(sqlite3_column_bytes(statement_, column))};
+int Statement::NumberOf(absl::string_view column) const {
+  for (size_t number = 0; number < columns_.size(); ++number) {
+    if (columns_[number] == column) return static_cast<int>(number);
+  }
+  const std::string name(column), names = absl::StrJoin(columns_, " ");
+  std::fprintf(stderr, "CHECK failed: no column of a statement is named \"%s\"; it has: %s\n", name.c_str(),
+               names.c_str());
+  std::abort();
 }
 
-bool Statement::IsNull(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+int Statement::NumberOfOnly() const {
+  ASSAY_CHECK(columns_.size() == 1);
+  return 0;
+}
+
+int64_t Statement::Int(absl::string_view column) const { return sqlite3_column_int64(statement_, NumberOf(column)); }
+int64_t Statement::OnlyInt() const { return sqlite3_column_int64(statement_, NumberOfOnly()); }
+
+absl::string_view Statement::Blob(absl::string_view column) const { return BytesOf(statement_, NumberOf(column)); }
+absl::string_view Statement::OnlyBlob() const { return BytesOf(statement_, NumberOfOnly()); }
+
+bool Statement::IsNull(absl::string_view column) const {
+  return sqlite3_column_type(statement_, NumberOf(column)) == SQLITE_NULL;
+}
 
 absl::StatusOr<std::unique_ptr<LogFile>> LogFile::Open(const std::string& path, const Options& options) {
   std::unique_ptr<LogFile> file(new LogFile);
@@ -148,7 +184,7 @@ absl::StatusOr<int64_t> LogFile::Number(const std::string& sql) {
   ASSAY_ASSIGN_OR_RETURN(Statement statement, Prepare(sql));
   ASSAY_ASSIGN_OR_RETURN(const bool row, statement.Step());
   if (!row) return absl::InternalError(absl::StrCat("no answer to ", sql));
-  return statement.Int(0);
+  return statement.OnlyInt();
 }
 
 absl::Status LogFile::CheckFormat() {
@@ -181,7 +217,7 @@ absl::Status LogFile::Configure() {
   {
     ASSAY_ASSIGN_OR_RETURN(Statement statement, Prepare("PRAGMA journal_mode = WAL"));
     ASSAY_ASSIGN_OR_RETURN(const bool row, statement.Step());
-    if (!row || statement.Blob(0) != "wal") {
+    if (!row || statement.OnlyBlob() != "wal") {
       return absl::FailedPreconditionError(absl::StrCat(
           path_, ": SQLite cannot use its write-ahead log here (a network file system?): use a local disk"));
     }

@@ -26,11 +26,15 @@
 
 namespace assay {
 
-// A prepared statement that resets itself. Parameters are 1-based, columns 0-based, as in SQLite.
+// A prepared statement that resets itself. Parameters are 1-based, as in SQLite.
+//
+// A row is read by the names of its columns, since a SELECT list is written and changed by people: a plain column has
+// its own name, and an expression wants an alias. A name that no column has is a mistake in our own SQL: a CHECK fails
+// and tells it.
 class Statement {
  public:
   Statement() = default;
-  Statement(sqlite3* db, sqlite3_stmt* statement) : db_(db), statement_(statement) {}
+  Statement(sqlite3* db, sqlite3_stmt* statement);
   Statement(Statement&& other) noexcept;
   Statement& operator=(Statement&& other) noexcept;
   ~Statement();
@@ -45,13 +49,23 @@ class Statement {
   absl::StatusOr<bool> Step();
   void Reset();
 
-  int64_t Int(int column) const;
-  absl::string_view Blob(int column) const;  // Valid until the next Step, Reset or Bind.
-  bool IsNull(int column) const;
+  int64_t Int(absl::string_view column) const;
+  absl::string_view Blob(absl::string_view column) const;  // Valid until the next Step, Reset or Bind.
+  bool IsNull(absl::string_view column) const;
+  int64_t Int(int) const = delete;  // A literal 0 would pass for a name.
+  absl::string_view Blob(int) const = delete;
+  bool IsNull(int) const = delete;
+  // Of a statement with one column, under whatever name.
+  int64_t OnlyInt() const;
+  absl::string_view OnlyBlob() const;  // Valid as Blob.
 
  private:
+  int NumberOf(absl::string_view column) const;
+  int NumberOfOnly() const;
+
   sqlite3* db_ = nullptr;
   sqlite3_stmt* statement_ = nullptr;
+  std::vector<std::string> columns_;  // Their names: SQLite's own go when it prepares the statement anew.
 };
 
 // "ASSY" in SQLite's application_id; the format of tables and blobs, in user_version. See FORMAT.md.

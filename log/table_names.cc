@@ -79,20 +79,20 @@ absl::Status TableNames::Load() {
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, tables.Step());
     if (!row) break;
-    if (tables.Int(0) != static_cast<int64_t>(tables_.size()))
+    if (tables.Int("id") != static_cast<int64_t>(tables_.size()))
       return absl::DataLossError("the log's tables are not numbered from 0");
-    AddTable({std::string(tables.Blob(1)), std::string(tables.Blob(2))});
+    AddTable({std::string(tables.Blob("schema_name")), std::string(tables.Blob("table_name"))});
   }
   ASSAY_ASSIGN_OR_RETURN(Statement columns,
                          file_->Prepare("SELECT table_id, id, name FROM column_name ORDER BY table_id, id"));
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, columns.Step());
     if (!row) return absl::OkStatus();
-    const uint64_t table = static_cast<uint64_t>(columns.Int(0));
-    if (table >= tables_.size() || columns.Int(1) != static_cast<int64_t>(tables_[table].columns.size())) {
+    const uint64_t table = static_cast<uint64_t>(columns.Int("table_id"));
+    if (table >= tables_.size() || columns.Int("id") != static_cast<int64_t>(tables_[table].columns.size())) {
       return absl::DataLossError("the log's columns are not numbered from 0");
     }
-    AddColumn(tables_[table], columns.Blob(2));
+    AddColumn(tables_[table], columns.Blob("name"));
   }
 }
 

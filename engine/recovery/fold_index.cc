@@ -133,8 +133,8 @@ absl::StatusOr<FoldIndex::Entry*> FoldIndex::Load(const RowRef& row) {
   const absl::string_view key(reinterpret_cast<const char*>(row.key.data()), row.key.size());
   ASSAY_ASSIGN_OR_RETURN(const bool found, get_.BindInt(1, row.table.value).BindBlob(2, key).Step());
   if (!found) return &at->second;
-  ASSAY_ASSIGN_OR_RETURN(at->second.versions, RowVersions::Decode(get_.Blob(0), *stores_.log));
-  const absl::string_view hashes = get_.Blob(1);
+  ASSAY_ASSIGN_OR_RETURN(at->second.versions, RowVersions::Decode(get_.Blob("versions"), *stores_.log));
+  const absl::string_view hashes = get_.Blob("hashes");
   at->second.hashes.resize(hashes.size() / sizeof(uint64_t));
   std::memcpy(at->second.hashes.data(), hashes.data(), hashes.size());
   get_.Reset();
@@ -185,10 +185,11 @@ absl::Status FoldIndex::ForEachUnseen(TableId table,
     if (!row) return absl::OkStatus();
     RowRef ref{table, {}};
     Entry entry;
-    ASSAY_CHECK(unseen.Blob(0).size() == ref.key.size());
-    std::memcpy(ref.key.data(), unseen.Blob(0).data(), ref.key.size());
-    ASSAY_ASSIGN_OR_RETURN(entry.versions, RowVersions::Decode(unseen.Blob(1), *stores_.log));
-    const absl::string_view hashes = unseen.Blob(2);
+    const absl::string_view key = unseen.Blob("key");
+    ASSAY_CHECK(key.size() == ref.key.size());
+    std::memcpy(ref.key.data(), key.data(), key.size());
+    ASSAY_ASSIGN_OR_RETURN(entry.versions, RowVersions::Decode(unseen.Blob("versions"), *stores_.log));
+    const absl::string_view hashes = unseen.Blob("hashes");
     entry.hashes.resize(hashes.size() / sizeof(uint64_t));
     std::memcpy(entry.hashes.data(), hashes.data(), hashes.size());
     ASSAY_RETURN_IF_ERROR(visit(ref, entry));

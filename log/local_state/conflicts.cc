@@ -17,9 +17,11 @@ constexpr absl::string_view kSelect =
     "SELECT id, table_id, key_hash, key, column_id, winner_stamp, winner_origin, winner_sequence, loser_stamp, "
     "loser_origin, loser_sequence, rule, found_ms, listed FROM conflict ";
 
-absl::StatusOr<Version> ReadVersion(const Statement& row, int column, const EventLog& log) {
-  ASSAY_ASSIGN_OR_RETURN(const OriginId origin, ReadOrigin(row, column + 1, log, "conflict"));
-  return Version{{static_cast<uint64_t>(row.Int(column))}, origin, {static_cast<uint64_t>(row.Int(column + 2))}};
+// By the names of its columns.
+absl::StatusOr<Version> ReadVersion(const Statement& row, absl::string_view stamp, absl::string_view origin,
+                                    absl::string_view sequence, const EventLog& log) {
+  ASSAY_ASSIGN_OR_RETURN(const OriginId id, ReadOrigin(row, origin, log, "conflict"));
+  return Version{{static_cast<uint64_t>(row.Int(stamp))}, id, {static_cast<uint64_t>(row.Int(sequence))}};
 }
 
 }  // namespace
@@ -49,7 +51,7 @@ absl::Status Conflicts::Load() {
   ASSAY_ASSIGN_OR_RETURN(Statement count, file_->Prepare("SELECT count(*) FROM conflict WHERE listed"));
   ASSAY_ASSIGN_OR_RETURN(const bool row, count.Step());
   if (!row) return MalformedTable("conflict");
-  count_ = count.Int(0);
+  count_ = count.OnlyInt();
   rows_.clear();
   if (file_->read_only()) return absl::OkStatus();
   ASSAY_RETURN_IF_ERROR(FindOldest());
@@ -57,7 +59,7 @@ absl::Status Conflicts::Load() {
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool more, rows.Step());
     if (!more) return absl::OkStatus();
-    ASSAY_ASSIGN_OR_RETURN(const RowRef ref, ReadRowRef(rows, 0, "conflict"));
+    ASSAY_ASSIGN_OR_RETURN(const RowRef ref, ReadRowRef(rows, "conflict"));
     rows_.insert(ref);
   }
 }
@@ -112,7 +114,7 @@ absl::Status Conflicts::Prune() {
                          file_->Prepare("SELECT count(*) FROM conflict WHERE listed AND loser_stamp < ?1"));
   ASSAY_ASSIGN_OR_RETURN(const bool row, listed.BindInt(1, before).Step());
   if (!row) return MalformedTable("conflict");
-  count_ -= listed.Int(0);
+  count_ -= listed.OnlyInt();
   listed.Reset();
   ASSAY_ASSIGN_OR_RETURN(Statement erase, file_->Prepare("DELETE FROM conflict WHERE loser_stamp < ?1"));
   ASSAY_RETURN_IF_ERROR(erase.BindInt(1, before).Run());
@@ -122,7 +124,7 @@ absl::Status Conflicts::Prune() {
 absl::Status Conflicts::FindOldest() {
   ASSAY_ASSIGN_OR_RETURN(Statement oldest, file_->Prepare("SELECT loser_stamp FROM conflict ORDER BY 1 LIMIT 1"));
   ASSAY_ASSIGN_OR_RETURN(const bool any, oldest.Step());
-  oldest_ = {any ? static_cast<uint64_t>(oldest.Int(0)) : std::numeric_limits<uint64_t>::max()};
+  oldest_ = {any ? static_cast<uint64_t>(oldest.OnlyInt()) : std::numeric_limits<uint64_t>::max()};
   return absl::OkStatus();
 }
 
@@ -158,15 +160,16 @@ absl::StatusOr<std::vector<Conflict>> Conflicts::Read(Statement& rows) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, rows.Step());
     if (!row) return conflicts;
     Conflict& conflict = conflicts.emplace_back();
-    conflict.id = rows.Int(0);
-    ASSAY_ASSIGN_OR_RETURN(conflict.row, ReadRowRef(rows, 1, "conflict"));
-    conflict.key = std::string(rows.Blob(3));
-    if (!rows.IsNull(4)) conflict.column = ColumnId{static_cast<uint32_t>(rows.Int(4))};
-    ASSAY_ASSIGN_OR_RETURN(conflict.winner, ReadVersion(rows, 5, *log_));
-    ASSAY_ASSIGN_OR_RETURN(conflict.loser, ReadVersion(rows, 8, *log_));
-    conflict.rule = std::string(rows.Blob(11));
-    conflict.found_ms = rows.Int(12);
-    conflict.listed = rows.Int(13) != 0;
+    conflict.id = rows.Int("id");
+    ASSAY_ASSIGN_OR_RETURN(conflict.row, ReadRowRef(rows, "conflict"));
+    conflict.key = std::string(rows.Blob("key"));
+    if (!rows.IsNull("column_id")) conflict.column = ColumnId{static_cast<uint32_t>(rows.Int("column_id"))};
+    ASSAY_ASSIGN_OR_RETURN(conflict.winner,
+                           ReadVersion(rows, "winner_stamp", "winner_origin", "winner_sequence", *log_));
+    ASSAY_ASSIGN_OR_RETURN(conflict.loser, ReadVersion(rows, "loser_stamp", "loser_origin", "loser_sequence", *log_));
+    conflict.rule = std::string(rows.Blob("rule"));
+    conflict.found_ms = rows.Int("found_ms");
+    conflict.listed = rows.Int("listed") != 0;
   }
 }
 

@@ -43,8 +43,8 @@ absl::Status LocalState::Load() {
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, projected.Step());
     if (!row) break;
-    ASSAY_ASSIGN_OR_RETURN(const OriginId origin, ReadOrigin(projected, 0, *log_, "projected"));
-    projected_[origin] = {Unsigned(projected.Int(1))};
+    ASSAY_ASSIGN_OR_RETURN(const OriginId origin, ReadOrigin(projected, "origin", *log_, "projected"));
+    projected_[origin] = {Unsigned(projected.Int("sequence"))};
   }
   return absl::OkStatus();
 }
@@ -59,7 +59,7 @@ absl::StatusOr<std::optional<std::string>> LocalState::ReadBytes(const std::stri
   read_note_.BindText(1, name);
   ASSAY_ASSIGN_OR_RETURN(const bool row, read_note_.Step());
   if (!row) return std::nullopt;
-  std::string bytes(read_note_.Blob(0));
+  std::string bytes(read_note_.OnlyBlob());
   read_note_.Reset();
   return bytes;
 }
@@ -107,7 +107,7 @@ absl::StatusOr<Sequence> LocalState::Seen(const OriginId& by, Sequence sequence,
   seen_.BindInt(1, by_index->value).BindInt(2, of_index->value).BindInt(3, Signed(sequence.value));
   ASSAY_ASSIGN_OR_RETURN(const bool row, seen_.Step());
   if (!row) return Sequence{};
-  const Sequence seen{Unsigned(seen_.Int(0))};
+  const Sequence seen{Unsigned(seen_.OnlyInt())};
   seen_.Reset();
   return seen;
 }
@@ -118,7 +118,7 @@ absl::StatusOr<std::vector<std::string>> LocalState::Intents() {
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, select.Step());
     if (!row) return intents;
-    intents.emplace_back(select.Blob(0));
+    intents.emplace_back(select.OnlyBlob());
   }
 }
 

@@ -14,9 +14,10 @@ namespace assay {
 // DATA_LOSS: the table holds what no Assay writes.
 absl::Status MalformedTable(absl::string_view table);
 
-// `row` has a table's number in `column` and a key's hash in the next one.
-absl::StatusOr<RowRef> ReadRowRef(const Statement& row, int column, absl::string_view table);
+// `row` has a table's number in `table_id` and a key's hash in `key_hash`.
+absl::StatusOr<RowRef> ReadRowRef(const Statement& row, absl::string_view table);
 // `row` has an origin's index in `column`.
-absl::StatusOr<OriginId> ReadOrigin(const Statement& row, int column, const EventLog& log, absl::string_view table);
+absl::StatusOr<OriginId> ReadOrigin(const Statement& row, absl::string_view column, const EventLog& log,
+                                    absl::string_view table);
 
 }  // namespace assay

@@ -60,13 +60,13 @@ absl::StatusOr<std::unique_ptr<UnsettledRows>> UnsettledRows::Open(LogFile* file
 absl::Status UnsettledRows::Refresh() { return file_->read_only() ? Load() : absl::OkStatus(); }
 
 absl::Status UnsettledRows::Load() {
-  ASSAY_ASSIGN_OR_RETURN(
-      Statement counts,
-      file_->Prepare("SELECT (SELECT count(*) FROM unsettled), (SELECT count(*) FROM unsettled WHERE cause <> '')"));
+  ASSAY_ASSIGN_OR_RETURN(Statement counts,
+                         file_->Prepare("SELECT (SELECT count(*) FROM unsettled) AS all_rows, "
+                                        "(SELECT count(*) FROM unsettled WHERE cause <> '') AS parked"));
   ASSAY_ASSIGN_OR_RETURN(const bool row, counts.Step());
   if (!row) return MalformedTable(kTable);
-  count_ = counts.Int(0);
-  parked_count_ = counts.Int(1);
+  count_ = counts.Int("all_rows");
+  parked_count_ = counts.Int("parked");
   settled_.clear();
   failed_ = false;
   portion_ = kPortionMin;
@@ -75,20 +75,20 @@ absl::Status UnsettledRows::Load() {
 
 absl::StatusOr<UnsettledRow> UnsettledRows::Decode(const Statement& row) const {
   UnsettledRow result;
-  ASSAY_ASSIGN_OR_RETURN(result.row, ReadRowRef(row, 0, kTable));
-  result.key = std::string(row.Blob(2));
-  result.held_known = row.Int(3) != 0;
-  if (!row.IsNull(4)) {
-    ASSAY_ASSIGN_OR_RETURN(result.held, RowVersions::Decode(row.Blob(4), *log_));
+  ASSAY_ASSIGN_OR_RETURN(result.row, ReadRowRef(row, kTable));
+  result.key = std::string(row.Blob("key"));
+  result.held_known = row.Int("held_known") != 0;
+  if (!row.IsNull("held")) {
+    ASSAY_ASSIGN_OR_RETURN(result.held, RowVersions::Decode(row.Blob("held"), *log_));
   }
-  result.cause = std::string(row.Blob(5));
-  result.sqlstate = std::string(row.Blob(6));
-  ASSAY_ASSIGN_OR_RETURN(result.origin, ReadOrigin(row, 7, *log_, kTable));
-  result.sequence = {static_cast<uint64_t>(row.Int(8))};
-  result.since_ms = row.Int(9);
-  result.retry_at_ms = row.Int(10);
-  result.attempts = static_cast<uint32_t>(row.Int(11));
-  result.revision = static_cast<uint64_t>(row.Int(12));
+  result.cause = std::string(row.Blob("cause"));
+  result.sqlstate = std::string(row.Blob("sqlstate"));
+  ASSAY_ASSIGN_OR_RETURN(result.origin, ReadOrigin(row, "origin", *log_, kTable));
+  result.sequence = {static_cast<uint64_t>(row.Int("sequence"))};
+  result.since_ms = row.Int("since_ms");
+  result.retry_at_ms = row.Int("retry_at_ms");
+  result.attempts = static_cast<uint32_t>(row.Int("attempts"));
+  result.revision = static_cast<uint64_t>(row.Int("revision"));
   return result;
 }
 
@@ -286,7 +286,7 @@ absl::StatusOr<int64_t> UnsettledRows::RetryNow(std::optional<TableId> table) {
                          file_->Prepare("UPDATE unsettled SET retry_at_ms = 0 WHERE ?1 IS NULL OR table_id = ?1"));
   for (Statement* each : {&count, &retry}) table ? each->BindInt(1, table->value) : each->BindNull(1);
   ASSAY_ASSIGN_OR_RETURN(const bool row, count.Step());
-  const int64_t rows = row ? count.Int(0) : 0;
+  const int64_t rows = row ? count.OnlyInt() : 0;
   count.Reset();
   ASSAY_RETURN_IF_ERROR(retry.Run());
   return rows;
@@ -317,10 +317,10 @@ absl::StatusOr<std::vector<UnsettledRow>> UnsettledRows::List(bool parked_only, 
 
 absl::StatusOr<std::optional<int64_t>> UnsettledRows::NextRetryMs() {
   if (count_ == 0) return std::nullopt;
-  ASSAY_ASSIGN_OR_RETURN(Statement select, file_->Prepare("SELECT min(retry_at_ms) FROM unsettled"));
+  ASSAY_ASSIGN_OR_RETURN(Statement select, file_->Prepare("SELECT min(retry_at_ms) AS at_ms FROM unsettled"));
   ASSAY_ASSIGN_OR_RETURN(const bool row, select.Step());
-  if (!row || select.IsNull(0)) return std::nullopt;
-  return select.Int(0);
+  if (!row || select.IsNull("at_ms")) return std::nullopt;
+  return select.Int("at_ms");
 }
 
 absl::Duration RetryDelay(uint32_t attempts) {

@@ -19,8 +19,9 @@ constexpr uint64_t kFilterBitsARow = 20;
 absl::StatusOr<std::unique_ptr<RowVersionRuns>> RowVersionRuns::Open(LogFile* file) {
   std::unique_ptr<RowVersionRuns> runs(new RowVersionRuns(file));
   ASSAY_ASSIGN_OR_RETURN(runs->get_, file->Prepare("SELECT rows FROM row_version_run WHERE id = ?1"));
-  ASSAY_ASSIGN_OR_RETURN(runs->find_ends_,
-                         file->Prepare("SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM row_version_run"));
+  ASSAY_ASSIGN_OR_RETURN(
+      runs->find_ends_,
+      file->Prepare("SELECT coalesce(min(id), 0) AS first, coalesce(max(id), 0) AS last FROM row_version_run"));
   if (!file->read_only()) {
     ASSAY_ASSIGN_OR_RETURN(runs->put_,
                            file->Prepare("INSERT INTO row_version_run (run, rows) VALUES (?1, ?2) RETURNING id"));
@@ -44,14 +45,14 @@ absl::Status RowVersionRuns::Load() {
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool more, blocks.Step());
     if (!more) break;
-    if (runs_.empty() || runs_.back().number != blocks.Int(1)) {
+    if (const int64_t run = blocks.Int("run"); runs_.empty() || runs_.back().number != run) {
       fill_filter();
-      runs_.push_back({blocks.Int(1), {}, nullptr});
+      runs_.push_back({run, {}, nullptr});
     }
-    ASSAY_ASSIGN_OR_RETURN(PackedRowsReader reader, PackedRowsReader::Open(blocks.Blob(2)));
+    ASSAY_ASSIGN_OR_RETURN(PackedRowsReader reader, PackedRowsReader::Open(blocks.Blob("rows")));
     ASSAY_ASSIGN_OR_RETURN(bool row, reader.Next());
     if (!row) return absl::DataLossError("a block of row versions is empty");
-    runs_.back().blocks.push_back({reader.row(), blocks.Int(0)});
+    runs_.back().blocks.push_back({reader.row(), blocks.Int("id")});
     while (row && !file_->read_only()) {
       rows.push_back(reader.row());
       ASSAY_ASSIGN_OR_RETURN(row, reader.Next());
@@ -63,7 +64,7 @@ absl::Status RowVersionRuns::Load() {
 
 absl::StatusOr<std::pair<int64_t, int64_t>> RowVersionRuns::Ends() {
   ASSAY_RETURN_IF_ERROR(find_ends_.Step().status());
-  const std::pair<int64_t, int64_t> ends{find_ends_.Int(0), find_ends_.Int(1)};
+  const std::pair<int64_t, int64_t> ends{find_ends_.Int("first"), find_ends_.Int("last")};
   find_ends_.Reset();
   return ends;
 }
@@ -83,7 +84,7 @@ absl::Status RowVersionRuns::Add(absl::Span<const std::pair<RowRef, absl::string
   const auto flush = [&]() -> absl::Status {
     put_.BindInt(1, run.number).BindBlob(2, block.bytes());
     ASSAY_RETURN_IF_ERROR(put_.Step().status());
-    run.blocks.push_back({first, put_.Int(0)});
+    run.blocks.push_back({first, put_.OnlyInt()});
     put_.Reset();
     block.Clear();
     return absl::OkStatus();
@@ -109,7 +110,7 @@ size_t RowVersionRuns::BlockOf(const Run& run, const RowRef& row) {
 absl::StatusOr<std::string> RowVersionRuns::ReadBlock(int64_t id) {
   get_.BindInt(1, id);
   ASSAY_ASSIGN_OR_RETURN(const bool there, get_.Step());
-  std::string block(there ? get_.Blob(0) : absl::string_view());
+  std::string block(there ? get_.OnlyBlob() : absl::string_view());
   get_.Reset();
   return block;
 }
@@ -120,7 +121,7 @@ absl::StatusOr<std::string> RowVersionRuns::FindInBlock(int64_t id, const RowRef
   const auto find = [&]() -> absl::StatusOr<std::string> {
     ASSAY_ASSIGN_OR_RETURN(const bool there, get_.Step());
     if (!there) return std::string();
-    ASSAY_ASSIGN_OR_RETURN(PackedRowsReader rows, PackedRowsReader::Open(get_.Blob(0)));
+    ASSAY_ASSIGN_OR_RETURN(PackedRowsReader rows, PackedRowsReader::Open(get_.OnlyBlob()));
     ASSAY_ASSIGN_OR_RETURN(const bool found, rows.Find(row));
     return found ? std::string(rows.versions()) : std::string();
   };

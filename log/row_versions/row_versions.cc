@@ -140,8 +140,8 @@ absl::Status RowVersionStore::Load() {
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool entry, list.Step());
     if (!entry) break;
-    list_end_ = list.Int(0);
-    ASSAY_ASSIGN_OR_RETURN(PackedRowsReader reader, PackedRowsReader::Open(list.Blob(1)));
+    list_end_ = list.Int("id");
+    ASSAY_ASSIGN_OR_RETURN(PackedRowsReader reader, PackedRowsReader::Open(list.Blob("rows")));
     for (;;) {
       ASSAY_ASSIGN_OR_RETURN(const bool row, reader.Next());
       if (!row) break;
@@ -156,14 +156,15 @@ absl::Status RowVersionStore::Load() {
 absl::Status RowVersionStore::FillFilter() {
   ASSAY_ASSIGN_OR_RETURN(Statement count, file_->Prepare("SELECT count(*) FROM row_version"));
   ASSAY_RETURN_IF_ERROR(count.Step().status());
-  filter_ = KeyFilter(std::max(kFilterRowsMin, 2 * static_cast<uint64_t>(count.Int(0))));
+  filter_ = KeyFilter(std::max(kFilterRowsMin, 2 * static_cast<uint64_t>(count.OnlyInt())));
   ASSAY_ASSIGN_OR_RETURN(Statement keys, file_->Prepare("SELECT table_id, key_hash FROM row_version"));
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, keys.Step());
     if (!row) break;
-    RowRef ref{{static_cast<uint32_t>(keys.Int(0))}, {}};
-    if (keys.Blob(1).size() != ref.key.size()) return Malformed();
-    std::memcpy(ref.key.data(), keys.Blob(1).data(), ref.key.size());
+    RowRef ref{{static_cast<uint32_t>(keys.Int("table_id"))}, {}};
+    const absl::string_view key = keys.Blob("key_hash");
+    if (key.size() != ref.key.size()) return Malformed();
+    std::memcpy(ref.key.data(), key.data(), key.size());
     filter_.Add(ref);
   }
   for (RowVersionRuns::Cursor& run : runs_->From({})) {
@@ -179,7 +180,7 @@ absl::Status RowVersionStore::FillFilter() {
 absl::Status RowVersionStore::Refresh() {
   if (!file_->read_only()) return absl::OkStatus();
   ASSAY_RETURN_IF_ERROR(newest_.Step().status());
-  const int64_t newest = newest_.Int(0);
+  const int64_t newest = newest_.OnlyInt();
   newest_.Reset();
   ASSAY_ASSIGN_OR_RETURN(const bool sorted, runs_->Refresh());
   if (newest == list_end_ && !sorted) return absl::OkStatus();
@@ -219,7 +220,7 @@ absl::StatusOr<const RowVersionStore::Entry*> RowVersionStore::Find(const RowRef
     if (entry.versions.empty()) {
       get_.BindInt(1, row.table.value).BindBlob(2, View(row.key));
       ASSAY_ASSIGN_OR_RETURN(const bool stored, get_.Step());
-      if (stored) entry.versions = std::string(get_.Blob(0));
+      if (stored) entry.versions = std::string(get_.OnlyBlob());
       get_.Reset();
       if (stored && entry.versions.empty()) return Malformed();
     }
@@ -349,9 +350,10 @@ absl::Status RowVersionStore::ForEach(TableId table,
   add([&rows](Source& source) -> absl::StatusOr<bool> {
     ASSAY_ASSIGN_OR_RETURN(const bool row, rows.Step());
     if (!row) return false;
-    if (rows.Blob(0).size() != source.key.size()) return Malformed();
-    std::memcpy(source.key.data(), rows.Blob(0).data(), source.key.size());
-    source.versions = rows.Blob(1);
+    const absl::string_view key = rows.Blob("key_hash");
+    if (key.size() != source.key.size()) return Malformed();
+    std::memcpy(source.key.data(), key.data(), key.size());
+    source.versions = rows.Blob("versions");
     return true;
   });
 

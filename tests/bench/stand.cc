@@ -73,7 +73,7 @@ absl::StatusOr<int64_t> LogWatch::BytesInUse() {
                          file_->Prepare("SELECT (page_count - freelist_count) * page_size "
                                         "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"));
   ASSAY_RETURN_IF_ERROR(bytes.Step().status());
-  return bytes.Int(0);
+  return bytes.OnlyInt();
 }
 
 absl::StatusOr<bool> LogWatch::Repacked() {

@@ -54,10 +54,10 @@ TEST_F(EvenVfsTest, APieceThatCannotBeSyncedFailsTheCommit) {
   file_.reset();
   disk_.PowerLoss();
   file_ = LogFile::Open("log.db", {.vfs = "even-test"}).value();
-  Statement count = file_->Prepare("SELECT count(*), max(length(bytes)) FROM t").value();
+  Statement count = file_->Prepare("SELECT count(*) AS rows, max(length(bytes)) AS longest FROM t").value();
   ASSERT_TRUE(count.Step().value());
-  EXPECT_EQ(count.Int(0), 2);
-  EXPECT_EQ(count.Int(1), 100);
+  EXPECT_EQ(count.Int("rows"), 2);
+  EXPECT_EQ(count.Int("longest"), 100);
 }
 
 }  // namespace

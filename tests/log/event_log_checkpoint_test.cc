@@ -28,7 +28,7 @@ class KeptCheckpointTest : public ::testing::Test {
   int64_t EvidenceCount(TestLog& log) {
     Statement count = *log.file->Prepare("SELECT count(*) FROM evidence");
     EXPECT_TRUE(*count.Step());
-    return count.Int(0);
+    return count.OnlyInt();
   }
 
   const SigningKey key_ = *SigningKey::Generate();

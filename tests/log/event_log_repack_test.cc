@@ -25,7 +25,7 @@ class RepackTest : public ::testing::Test {
   }
   static int64_t Number(TestLog& log, const std::string& sql) {
     absl::StatusOr<Statement> statement = log.file->Prepare(sql);
-    return statement.ok() && statement->Step().ok() ? statement->Int(0) : -1;
+    return statement.ok() && statement->Step().ok() ? statement->OnlyInt() : -1;
   }
   static int64_t SegmentCount(TestLog& log) { return Number(log, "SELECT count(*) FROM segment"); }
   static int64_t Bytes(TestLog& log) { return Number(log, "SELECT sum(length(body)) FROM segment"); }

@@ -155,7 +155,7 @@ TEST_F(EventLogTest, OverlappingPullAppendsOnlyWhatIsNew) {
                        b_.file->Prepare("SELECT count(*) FROM (SELECT first, lag(last, 1, 0) OVER (ORDER BY last) AS "
                                         "before FROM segment) WHERE first <> before + 1"));
   ASSERT_OK(gaps.Step().status());
-  EXPECT_EQ(gaps.Int(0), 0);
+  EXPECT_EQ(gaps.OnlyInt(), 0);
 }
 
 TEST_F(EventLogTest, GapIsOutOfRange) {
@@ -182,9 +182,9 @@ TEST_F(EventLogTest, ForkIsRefusedAndKeptAsEvidence) {
   EXPECT_EQ(*ReadAll(*b_.log, kA), *ReadAll(*a_.log, kA)) << "nothing was appended";
   ASSERT_OK_AND_ASSIGN(Statement evidence, b_.file->Prepare("SELECT sequence, held, offered FROM evidence"));
   ASSERT_TRUE(*evidence.Step());
-  EXPECT_EQ(evidence.Int(0), 3);
-  EXPECT_THAT(std::string(evidence.Blob(1)), HasSubstr("one-3"));
-  EXPECT_THAT(std::string(evidence.Blob(2)), HasSubstr("another-3"));
+  EXPECT_EQ(evidence.Int("sequence"), 3);
+  EXPECT_THAT(std::string(evidence.Blob("held")), HasSubstr("one-3"));
+  EXPECT_THAT(std::string(evidence.Blob("offered")), HasSubstr("another-3"));
 }
 
 TEST_F(EventLogTest, StampThatDoesNotRiseIsRefused) {
@@ -307,7 +307,7 @@ TEST_F(EventLogTest, PeersOddCutsAreMended) {
   EXPECT_EQ(*ReadAll(*b_.log, kA), *ReadAll(*a_.log, kA));
   std::vector<std::string> cuts;
   ASSERT_OK_AND_ASSIGN(Statement rows, b_.file->Prepare("SELECT first, last FROM segment ORDER BY last"));
-  while (*rows.Step()) cuts.push_back(absl::StrCat(rows.Int(0), "-", rows.Int(1)));
+  while (*rows.Step()) cuts.push_back(absl::StrCat(rows.Int("first"), "-", rows.Int("last")));
   EXPECT_THAT(cuts, ElementsAre("1-500", "501-1000", "1001-1001"));
 }
 

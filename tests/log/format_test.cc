@@ -72,8 +72,8 @@ TEST_F(FormatTest, WorkedExampleIsWhatTheCodeWrites) {
 
   ASSERT_OK_AND_ASSIGN(Statement chain, log.file->Prepare("SELECT tree, checksum FROM chain"));
   ASSERT_TRUE(*chain.Step());
-  ExpectHexOnPage("the stored tree", chain.Blob(0));
-  ExpectHexOnPage("the chain's checksum", chain.Blob(1));
+  ExpectHexOnPage("the stored tree", chain.Blob("tree"));
+  ExpectHexOnPage("the chain's checksum", chain.Blob("checksum"));
 
   RowVersions row;
   row.written = {{0x018cc251f4010000}, origin, {3}};
@@ -123,11 +123,13 @@ TEST_F(FormatTest, PartOfTheDictionaryIsUnpackedAsThePageSays) {
 // A column that nobody explains is one that nobody can read.
 TEST_F(FormatTest, EveryColumnOfEveryTableIsOnThePage) {
   TestLog log;
-  ASSERT_OK_AND_ASSIGN(Statement columns,
-                       log.file->Prepare("SELECT t.name, c.name FROM sqlite_schema t, pragma_table_info(t.name) c "
-                                         "WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%'"));
+  ASSERT_OK_AND_ASSIGN(
+      Statement columns,
+      log.file->Prepare(
+          "SELECT t.name AS table_name, c.name AS column_name FROM sqlite_schema t, pragma_table_info(t.name) c "
+          "WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%'"));
   while (*columns.Step()) {
-    const std::string table(columns.Blob(0)), column(columns.Blob(1));
+    const std::string table(columns.Blob("table_name")), column(columns.Blob("column_name"));
     ExpectOnPage("table " + table, "`" + table + "`");
     ExpectOnPage("column " + table + "." + column, "`" + column + "`");
   }

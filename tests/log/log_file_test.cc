@@ -1,6 +1,7 @@
 #include "log/log_file.h"
 
 #include <fstream>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "tests/log/test_events.h"
@@ -19,7 +20,7 @@ class LogFileTest : public ::testing::Test {
   absl::StatusOr<int64_t> Number(LogFile& file, const char* sql) {
     ASSAY_ASSIGN_OR_RETURN(Statement statement, file.Prepare(sql));
     ASSAY_ASSIGN_OR_RETURN(const bool row, statement.Step());
-    return row ? statement.Int(0) : -1;
+    return row ? statement.OnlyInt() : -1;
   }
   // Runs `sql` with nothing but SQLite.
   void Raw(const char* sql) {
@@ -161,6 +162,35 @@ TEST_F(LogFileTest, ReaderSeesCommitsAndCannotWrite) {
   ASSERT_OK(writer->Commit());
   EXPECT_EQ(*Number(*reader, "SELECT count(*) FROM value"), 1);
   EXPECT_FALSE(reader->Execute("DELETE FROM value").ok());
+}
+
+TEST_F(LogFileTest, RowIsReadByTheNamesOfItsColumns) {
+  ASSERT_OK_AND_ASSIGN(const auto file, LogFile::Open(path_, {}));
+  ASSERT_OK(file->Execute("INSERT INTO value VALUES ('kept', x'01')"));
+  ASSERT_OK_AND_ASSIGN(Statement statement,
+                       file->Prepare("SELECT v.value, name, length(name) AS length, NULL AS missing FROM value v"));
+  // SQLite prepares the statement anew, and its own names go with that.
+  ASSERT_OK(file->Execute("CREATE TABLE another (x)"));
+  ASSERT_OK_AND_ASSIGN(const bool row, statement.Step());
+  ASSERT_TRUE(row);
+  EXPECT_EQ(statement.Blob("name"), "kept");
+  EXPECT_EQ(statement.Blob("value"), "\x01");
+  EXPECT_EQ(statement.Int("length"), 4);
+  EXPECT_TRUE(statement.IsNull("missing"));
+  EXPECT_FALSE(statement.IsNull("name"));
+  Statement moved = std::move(statement);
+  EXPECT_EQ(moved.Blob("name"), "kept");
+  Statement assigned;
+  assigned = std::move(moved);
+  EXPECT_EQ(assigned.Blob("name"), "kept");
+}
+
+TEST_F(LogFileTest, ColumnThatIsNotThereIsAMistakeOfOurs) {
+  ASSERT_OK_AND_ASSIGN(const auto file, LogFile::Open(path_, {}));
+  ASSERT_OK_AND_ASSIGN(Statement two, file->Prepare("SELECT 1 AS one, 2 AS two"));
+  ASSERT_OK(two.Step().status());
+  EXPECT_DEATH((void)two.Int("three"), "named \"three\"; it has: one two");
+  EXPECT_DEATH((void)two.OnlyInt(), "CHECK failed");
 }
 
 TEST_F(LogFileTest, StatementMayOutliveItsFile) {

@@ -123,7 +123,7 @@ class InterleavingTest : public ::testing::Test {
     }
     absl::StatusOr<Statement> events = b().file()->Prepare("SELECT last FROM chain WHERE origin = ?1");
     ASSERT_TRUE(events.ok() && events->BindBlob(1, b().origin().AsBytes()).Step().ok());
-    EXPECT_EQ(events->Int(0), own_events_of_b_);
+    EXPECT_EQ(events->OnlyInt(), own_events_of_b_);
   }
   void PushFrom(SimBranch& branch) {
     for (int round = 0; round < 20; ++round) {
@@ -142,7 +142,7 @@ class InterleavingTest : public ::testing::Test {
   static int64_t Parked(SimBranch& branch) {
     absl::StatusOr<Statement> rows = branch.file()->Prepare("SELECT count(*) FROM unsettled");
     EXPECT_TRUE(rows.ok() && rows->Step().ok());
-    return rows->Int(0);
+    return rows->OnlyInt();
   }
   static bool WasProjected(const SimBranch& branch, CaptureItem::Kind kind, const TableName& table,
                            const std::string& key) {
@@ -363,7 +363,7 @@ TEST_F(InterleavingTest, OfTwoProjectionsOnTheirWayTheSecondMayNotHaveCommitted)
 TEST_F(InterleavingTest, CursorsDoNotPassAProjectionThatIsStillToLand) {
   const auto cursor = [this] {
     absl::StatusOr<Statement> projected = b().file()->Prepare("SELECT max(sequence) FROM projected");
-    return projected.ok() && projected->Step().ok() ? projected->Int(0) : -1;
+    return projected.ok() && projected->Step().ok() ? projected->OnlyInt() : -1;
   };
   RunToCallForNewRow(kSettings, {"k1", "a1", "a2", "a3"}, {"k2", "a1", "a2", "a3"});
   b().clock().SetOffset(absl::Hours(1));

@@ -191,7 +191,7 @@ class LyingHubTest : public ::testing::Test {
   static absl::Time StampOf(SimBranch& branch) {
     Statement stamp = *branch.file()->Prepare("SELECT complete_stamp FROM chain WHERE origin = ?1");
     EXPECT_TRUE(*stamp.BindBlob(1, branch.origin().AsBytes()).Step());
-    return absl::FromUnixMillis(HlcStamp{static_cast<uint64_t>(stamp.Int(0))}.millis());
+    return absl::FromUnixMillis(HlcStamp{static_cast<uint64_t>(stamp.OnlyInt())}.millis());
   }
   Sequence HeadOf(const OriginId& origin) const {
     for (const OriginStatus& one : branches_[0]->engine().Status().origins) {
@@ -211,7 +211,7 @@ class LyingHubTest : public ::testing::Test {
   int64_t EvidenceCount() {
     Statement count = *a().file()->Prepare("SELECT count(*) FROM evidence");
     EXPECT_TRUE(*count.Step());
-    return count.Int(0);
+    return count.OnlyInt();
   }
   // Every row at `a` is as somebody sold it.
   void ExpectNothingFalse() {

@@ -54,7 +54,7 @@ class RestingTest : public ::testing::Test {
   }
   int64_t Count(const std::string& sql) {
     absl::StatusOr<Statement> statement = branch_->file()->Prepare("SELECT count(*) FROM " + sql);
-    return statement.ok() && statement->Step().ok() ? statement->Int(0) : -1;
+    return statement.ok() && statement->Step().ok() ? statement->OnlyInt() : -1;
   }
 
   WorldClock world_;

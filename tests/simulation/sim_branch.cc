@@ -142,7 +142,7 @@ void SimBranch::MakeCall(Lane which, bool faults) {
 
 int64_t SimBranch::IntentsOpen() {
   absl::StatusOr<Statement> count = file_->Prepare("SELECT count(*) FROM intent");
-  return count.ok() && count->Step().ok() ? count->Int(0) : 0;
+  return count.ok() && count->Step().ok() ? count->OnlyInt() : 0;
 }
 
 void SimBranch::MakeDatabaseCall(Outstanding& outstanding, bool faults) {
