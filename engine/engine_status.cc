@@ -18,11 +18,11 @@ BranchReport Engine::Parts::Report() {
   report.name = config.branch_name;
   report.number = config.branch_number;
   report.origin = own;
-  report.head = log->Head(own).last;
-  for (const OriginId& origin : log->Origins()) {
-    if (origin != own) report.written += state->Projected(origin).value;
+  report.head = stores.log->Head(own).last;
+  for (const OriginId& origin : stores.log->Origins()) {
+    if (origin != own) report.written += stores.state->Projected(origin).value;
   }
-  report.parked = unsettled->parked_count();
+  report.parked = stores.unsettled->parked_count();
   report.state = State();
   const absl::Time now = clock->Now();
   behind_since = report.state == "running" ? absl::InfiniteFuture() : std::min(behind_since, now);
@@ -33,18 +33,19 @@ BranchReport Engine::Parts::Report() {
 std::string Engine::Parts::State() const {
   const absl::string_view wrong = StateFrom(StateProblems());
   if (wrong == "halted" || wrong == "stopped") return std::string(wrong);
-  if (!capture_link.status.ok() || gate->state() == RestoreState::kUnverified) return "starting";
+  if (!stream.running() || gate->state() == RestoreState::kUnverified) return "starting";
   if (!config.has_hub) return "local-only";
-  if (paused) return "paused";
+  if (remote->paused()) return "paused";
   if (!wrong.empty()) return std::string(wrong);
-  if (puller->last_pull() == absl::InfinitePast()) return "starting";
-  const bool behind = puller->Behind() > 0 || projector->Pending() > 0 ||
-                      (pusher->hub_last().has_value() && *pusher->hub_last() < log->Head(own).complete);
+  if (remote->puller().last_pull() == absl::InfinitePast()) return "starting";
+  const std::optional<Sequence> pushed = remote->pusher().hub_last();
+  const bool behind = remote->puller().Behind() > 0 || projector->Pending() > 0 ||
+                      (pushed.has_value() && *pushed < stores.log->Head(own).complete);
   return behind ? "catching-up" : "running";
 }
 
 ChainName Engine::Parts::NameOf(const OriginId& origin) const {
-  const absl::StatusOr<v1::OriginOpened> opened = log->Opening(origin);
+  const absl::StatusOr<v1::OriginOpened> opened = stores.log->Opening(origin);
   return {origin, opened.ok() ? opened->branch_name() : ""};
 }
 
@@ -53,17 +54,18 @@ std::vector<Problem> Engine::Parts::StateProblems() const {
   const auto add = [&](std::vector<Problem> found) {
     for (Problem& problem : found) problems.push_back(std::move(problem));
   };
+  const SessionGate& session = remote->session();
   if (std::optional<Problem> hazard =
-          HazardProblem(Hazard(), config.branch_name, gate->Halts() ? gate->cause() : session->refusal())) {
+          HazardProblem(Hazard(), config.branch_name, gate->Halts() ? gate->cause() : session.refusal())) {
     problems.push_back(*std::move(hazard));
   }
-  add(DatabaseProblems(capture_link, projector->link(), gate->Halts()));
+  add(DatabaseProblems(stream.link(), projector->link(), gate->Halts()));
   // A link that nobody tries now, as when the branch is paused, says nothing of how the hub is.
-  if (!MayAskHub() || paused) return problems;
-  if (!session->link().status.ok()) {
-    add(HubProblems(config.branch_name, {session->link()}));
-  } else if (session->open()) {
-    add(HubProblems(config.branch_name, {pusher->link(), puller->link()}));
+  if (!MayAskHub() || remote->paused()) return problems;
+  if (!session.link().status.ok()) {
+    add(HubProblems(config.branch_name, {session.link()}));
+  } else if (session.open()) {
+    add(HubProblems(config.branch_name, {remote->pusher().link(), remote->puller().link()}));
   }
   return problems;
 }
@@ -73,19 +75,18 @@ std::vector<Problem> Engine::Parts::Problems() const {
   const auto add = [&](std::vector<Problem> found) {
     for (Problem& problem : found) problems.push_back(std::move(problem));
   };
-  // CANCELLED: turned off on purpose.
-  const bool hub_works = MaySync() && !paused && pusher->link().status.ok() && puller->link().status.ok();
-  if (hub_works && hints_told && !hints.ok() && !absl::IsCancelled(hints)) {
+  const Puller& puller = remote->puller();
+  if (MayAskHub() && remote->MissesHints()) {
     problems.push_back({.kind = ProblemKind::kHubHintsMissing,
                         .subject = config.branch_name,
-                        .cause = absl::FormatDuration(puller->interval()),
-                        .detail = std::string(hints.message())});
+                        .cause = absl::FormatDuration(puller.interval()),
+                        .detail = std::string(remote->hints().message())});
   }
   std::vector<std::pair<ChainName, LinkStatus>> troubles;
-  for (const auto& [origin, trouble] : puller->troubles()) {
+  for (const auto& [origin, trouble] : puller.troubles()) {
     if (troubles.size() < kChainsListed || origin == own) troubles.emplace_back(NameOf(origin), trouble);
   }
-  add(ChainProblems(troubles, own, puller->troubles().size()));
+  add(ChainProblems(troubles, own, puller.troubles().size()));
   for (const auto& [origin, status] : projector->stopped()) {
     problems.push_back({.kind = ProblemKind::kChainUnreadable,
                         .subject = NameOf(origin).ForPeople(),
@@ -97,28 +98,52 @@ std::vector<Problem> Engine::Parts::Problems() const {
                         .detail = absl::StrCat("waits for event ", EventName(awaited.first, awaited.second), " of ",
                                                NameOf(awaited.first).ForPeople())});
   }
-  add(RowProblems(static_cast<uint64_t>(unsettled->parked_count()), recorder->counters().false_tags));
+  add(RowProblems(static_cast<uint64_t>(stores.unsettled->parked_count()), recorder->counters().false_tags));
   add(ValueProblems(recorder->withheld(), config.row_bytes_max));
   add(UnrecordedProblems(recorder->unrecorded()));
   add(IdentityProblems(recorder->identities()));
-  add(survey_problems);
+  add(survey.problems);
   // A database that is away is named already.
-  if (!survey_status.ok() && !absl::IsUnavailable(survey_status)) {
+  if (!survey.status.ok() && !absl::IsUnavailable(survey.status)) {
     problems.push_back({.kind = ProblemKind::kSurveyFailed,
                         .subject = config.branch_name,
-                        .cause = std::string(survey_status.message())});
+                        .cause = std::string(survey.status.message())});
   }
-  if (const absl::StatusOr<UnreadableTables> unreadable = state->Read(kUnreadableNote); unreadable.ok())
+  if (const absl::StatusOr<UnreadableTables> unreadable = stores.state->Read(kUnreadableNote); unreadable.ok())
     add(UnreadableProblems(*unreadable, [this](const OriginId& origin) { return NameOf(origin); }));
-  add(AheadProblems(config.branch_name, own, log->Head(own).complete_stamp, recorder->counters(), BelievedNow()));
-  if (std::optional<Problem> clock_off = ClockProblem(puller->clock_offset())) {
+  add(AheadProblems(config.branch_name, own, stores.log->Head(own).complete_stamp, recorder->counters(),
+                    BelievedNow()));
+  if (std::optional<Problem> clock_off = ClockProblem(puller.clock_offset())) {
     problems.push_back(*std::move(clock_off));
   }
   return problems;
 }
 
+OriginStatus Engine::Parts::StatusOf(const OriginId& origin) const {
+  const Pusher& pusher = remote->pusher();
+  const Puller& puller = remote->puller();
+  OriginStatus one;
+  one.origin = origin;
+  one.own = origin == own;
+  const ChainHead head = one.own ? own_head : stores.log->Head(origin);
+  one.head = head.last;
+  one.complete = head.complete;
+  one.projected = one.own ? head.complete : stores.state->Projected(origin);
+  if (absl::StatusOr<v1::OriginOpened> opened = stores.log->Opening(origin); opened.ok()) {
+    one.branch_name = opened->branch_name();
+  }
+  if (auto it = puller.hub_heads().find(origin); it != puller.hub_heads().end()) one.hub_head = it->second.complete;
+  if (one.own && pusher.hub_heard().has_value()) one.hub_head = *pusher.hub_heard();
+  if (auto it = puller.troubles().find(origin); it != puller.troubles().end()) one.status = it->second.status;
+  const auto& stopped = projector->stopped();
+  if (auto it = stopped.find(origin); it != stopped.end()) one.status = it->second;
+  return one;
+}
+
 EngineStatus Engine::Status() const {
   const Parts& p = *parts_;
+  const Pusher& pusher = p.remote->pusher();
+  const Puller& puller = p.remote->puller();
   EngineStatus status;
   status.branch_name = p.config.branch_name;
   status.branch_number = p.config.branch_number;
@@ -126,52 +151,37 @@ EngineStatus Engine::Status() const {
   status.state = p.State();
   status.restore = p.Hazard();
   status.problems = p.Problems();
-  status.capture = p.capture_link;
+  status.capture = p.stream.link();
   status.projection = p.projector->link();
-  status.hub_push = p.session->link().status.ok() ? p.pusher->link() : p.session->link();
-  status.hub_pull = p.session->link().status.ok() ? p.puller->link() : p.session->link();
-  status.hints = p.hints;
+  status.hub_push = p.remote->push_link();
+  status.hub_pull = p.remote->pull_link();
+  status.hints = p.remote->hints();
   status.has_hub = p.config.has_hub;
-  status.paused = p.paused;
-  status.hub_interval = p.puller->interval();
-  status.last_push = p.pusher->last_push();
-  status.last_pull = p.puller->last_pull();
-  status.next_pull = p.puller->next_pull();
-  status.hub_clock_offset = p.puller->clock_offset();
-  status.captured = p.confirmed;
+  status.paused = p.remote->paused();
+  status.hub_interval = puller.interval();
+  status.last_push = pusher.last_push();
+  status.last_pull = puller.last_pull();
+  status.next_pull = puller.next_pull();
+  status.hub_clock_offset = puller.clock_offset();
+  status.captured = p.position.confirmed();
   status.last_captured_commit = absl::FromUnixMicros(p.recorder->counters().last_commit_us);
   status.events_captured = p.recorder->events();
   status.unattributed_transactions = p.recorder->counters().unattributed_transactions;
   status.false_tags = p.recorder->counters().false_tags;
   status.events_total = p.events_total;
-  status.unsettled = p.unsettled->count();
-  status.parked = p.unsettled->parked_count();
-  status.conflicts = p.conflicts->count();
+  status.unsettled = p.stores.unsettled->count();
+  status.parked = p.stores.unsettled->parked_count();
+  status.conflicts = p.stores.conflicts->count();
   status.log_bytes = p.file->SizeOnDisk();
-  status.branches = p.puller->branches();
-  status.branches_heard = p.puller->heard();
-  for (const OriginId& origin : p.log->Origins()) {
-    OriginStatus one;
-    one.origin = origin;
-    one.own = origin == p.own;
-    const ChainHead head = one.own ? p.own_head : p.log->Head(origin);
-    one.head = head.last;
-    one.complete = head.complete;
-    one.projected = one.own ? head.complete : p.state->Projected(origin);
-    if (absl::StatusOr<v1::OriginOpened> opened = p.log->Opening(origin); opened.ok()) {
-      one.branch_name = opened->branch_name();
-    }
-    if (auto it = p.puller->hub_heads().find(origin); it != p.puller->hub_heads().end())
-      one.hub_head = it->second.complete;
-    if (one.own && p.pusher->hub_heard().has_value()) one.hub_head = *p.pusher->hub_heard();
-    if (auto it = p.puller->troubles().find(origin); it != p.puller->troubles().end()) one.status = it->second.status;
-    const auto& stopped = p.projector->stopped();
-    if (auto it = stopped.find(origin); it != stopped.end()) one.status = it->second;
+  status.branches = puller.branches();
+  status.branches_heard = puller.heard();
+  for (const OriginId& origin : p.stores.log->Origins()) {
+    OriginStatus one = p.StatusOf(origin);
     if (one.own) {
-      if (p.pusher->hub_heard().has_value()) status.push_position = {one.hub_head.value, head.last.value};
+      if (pusher.hub_heard().has_value()) status.push_position = {one.hub_head.value, one.head.value};
     } else if (one.status.ok()) {
-      const uint64_t newest = std::max(head.last, one.hub_head).value;
-      status.pull_position.at += head.last.value;
+      const uint64_t newest = std::max(one.head, one.hub_head).value;
+      status.pull_position.at += one.head.value;
       status.pull_position.goal += newest;
       // What is still to be pulled is still to be written, too: who waits for the rows waits for all of it.
       status.projection_position.at += one.projected.value;

@@ -31,12 +31,7 @@ std::string NameOf(EventLog& log, const OriginId& origin) {
 absl::StatusOr<std::unique_ptr<OpenLog>> OpenLog::Open(const std::string& path) {
   auto open = std::make_unique<OpenLog>();
   ASSAY_ASSIGN_OR_RETURN(open->file, LogFile::Open(path, {}));
-  ASSAY_ASSIGN_OR_RETURN(open->log, EventLog::Open(open->file.get()));
-  ASSAY_ASSIGN_OR_RETURN(open->names, TableNames::Open(open->file.get(), open->log.get()));
-  ASSAY_ASSIGN_OR_RETURN(open->rows, RowVersionStore::Open(open->file.get(), open->log.get()));
-  ASSAY_ASSIGN_OR_RETURN(open->state, LocalState::Open(open->file.get(), open->log.get()));
-  ASSAY_ASSIGN_OR_RETURN(open->unsettled, UnsettledRows::Open(open->file.get(), open->log.get()));
-  ASSAY_ASSIGN_OR_RETURN(open->conflicts, Conflicts::Open(open->file.get(), open->log.get()));
+  ASSAY_ASSIGN_OR_RETURN(static_cast<OpenStores&>(*open), OpenStores::Open(open->file.get()));
   return open;
 }
 

@@ -14,31 +14,18 @@
 #include "engine/clock.h"
 #include "engine/config.h"
 #include "engine/remotes/hub.h"
-#include "log/event_log.h"
-#include "log/local_state/conflicts.h"
-#include "log/local_state/local_state.h"
-#include "log/local_state/stores.h"
-#include "log/local_state/unsettled_rows.h"
+#include "log/local_state/open_stores.h"
 #include "log/log_file.h"
-#include "log/row_versions/row_versions.h"
-#include "log/table_names.h"
 #include "tools/setup/sequences.h"
 #include "tools/survey/survey.h"
 
 namespace assay {
 
-// Opened together because one knows nothing of what another instance appends.
-struct OpenLog {
+// A log file of which nobody else has anything open, with its stores.
+struct OpenLog : OpenStores {
   std::unique_ptr<LogFile> file;
-  std::unique_ptr<EventLog> log;
-  std::unique_ptr<TableNames> names;
-  std::unique_ptr<RowVersionStore> rows;
-  std::unique_ptr<LocalState> state;
-  std::unique_ptr<UnsettledRows> unsettled;
-  std::unique_ptr<Conflicts> conflicts;
 
   static absl::StatusOr<std::unique_ptr<OpenLog>> Open(const std::string& path);
-  Stores stores() const { return {log.get(), names.get(), rows.get(), state.get(), unsettled.get(), conflicts.get()}; }
 };
 
 // Rows that are read from tables are nobody's projection.
