@@ -142,18 +142,55 @@ pb::Status StatusToProto(const DaemonStatus& status, absl::Time now) {
   return out;
 }
 
-pb::ListBranchesReply BranchesToProto(const DaemonStatus& status) {
-  const EngineStatus& engine = status.engine;
-  std::map<OriginId, uint64_t> heads, projected_here;  // The longest anybody is known to have, and ours.
-  for (const OriginStatus& origin : engine.origins) {
-    heads[origin.origin] = std::max(origin.head.value, origin.hub_head.value);
-    projected_here[origin.origin] = origin.projected.value;
+namespace {
+
+// How far the chains of a fleet have come, as far as this branch knows.
+struct KnownHeads {
+  explicit KnownHeads(const EngineStatus& engine) {
+    for (const OriginStatus& origin : engine.origins) {
+      last[origin.origin] = std::max(origin.head.value, origin.hub_head.value);
+      projected_here[origin.origin] = origin.projected.value;
+    }
+    for (const BranchPresence& branch : engine.branches) {
+      uint64_t& head = last[branch.report.origin];
+      head = std::max(head, branch.report.head.value);
+    }
   }
-  for (const BranchPresence& branch : engine.branches) {
-    uint64_t& head = heads[branch.report.origin];
-    head = std::max(head, branch.report.head.value);
+  // Of all but `own`.
+  uint64_t Others(const OriginId& own) const {
+    uint64_t others = 0;
+    for (const auto& [origin, head] : last) others += origin == own ? 0 : head;
+    return others;
+  }
+  uint64_t ProjectedHere(const OriginId& origin) const {
+    const auto found = projected_here.find(origin);
+    return found == projected_here.end() ? 0 : found->second;
   }
 
+  std::map<OriginId, uint64_t> last;  // The longest anybody is known to have.
+  std::map<OriginId, uint64_t> projected_here;
+};
+
+// What the hub knows of this branch is what it told last; this is how it is.
+void TellSelf(const DaemonStatus& status, const KnownHeads& heads, pb::Branch* self) {
+  const EngineStatus& engine = status.engine;
+  uint64_t behind = 0;
+  for (const auto& [origin, head] : heads.last) {
+    if (origin != engine.origin) behind += head - std::min(head, heads.ProjectedHere(origin));
+  }
+  const auto own = heads.last.find(engine.origin);
+  self->set_state(status.state);
+  self->set_version(status.version);
+  self->set_head(own == heads.last.end() ? 0 : own->second);
+  self->set_behind(behind);
+  self->set_parked_rows(engine.parked);
+}
+
+}  // namespace
+
+pb::ListBranchesReply BranchesToProto(const DaemonStatus& status) {
+  const EngineStatus& engine = status.engine;
+  const KnownHeads heads(engine);
   pb::ListBranchesReply out;
   const absl::Time hub_now = status.as_of + engine.hub_clock_offset;
   bool self_told = false;
@@ -172,12 +209,10 @@ pb::ListBranchesReply BranchesToProto(const DaemonStatus& status) {
     to->set_version(CleanText(report.version, 64));
     to->set_head(report.head.value);
     to->set_parked_rows(report.parked);
-    uint64_t others = 0;
-    for (const auto& [origin, head] : heads) others += origin == report.origin ? 0 : head;
+    const uint64_t others = heads.Others(report.origin);
     to->set_behind(others - std::min(others, report.written));
     if (!to->self()) {
-      auto it = projected_here.find(report.origin);
-      const uint64_t has = it == projected_here.end() ? 0 : it->second;
+      const uint64_t has = heads.ProjectedHere(report.origin);
       to->set_unreceived(report.head.value > has ? report.head.value - has : 0);
     }
   }
@@ -189,18 +224,8 @@ pb::ListBranchesReply BranchesToProto(const DaemonStatus& status) {
     self->set_active(true);
     if (engine.origin != OriginId{}) self->set_origin(engine.origin.Hex());
   }
-  // What the hub knows of this branch is what it told last; this is how it is.
-  for (pb::Branch& self : *out.mutable_branches()) {
-    if (!self.self()) continue;
-    uint64_t behind = 0;
-    for (const auto& [origin, head] : heads) {
-      if (origin != engine.origin) behind += head - std::min(head, projected_here[origin]);
-    }
-    self.set_state(status.state);
-    self.set_version(status.version);
-    self.set_head(heads[engine.origin]);
-    self.set_behind(behind);
-    self.set_parked_rows(engine.parked);
+  for (pb::Branch& branch : *out.mutable_branches()) {
+    if (branch.self()) TellSelf(status, heads, &branch);
   }
   if (!engine.branches.empty()) SetTime(engine.branches_heard, &out, &pb::ListBranchesReply::mutable_heard);
   std::sort(out.mutable_branches()->begin(), out.mutable_branches()->end(),

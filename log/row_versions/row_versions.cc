@@ -25,6 +25,36 @@ constexpr size_t kListBytesMax = 256 << 10;  // Of one entry of the list.
 
 absl::Status Malformed() { return absl::DataLossError("the stored versions of a row are malformed"); }
 
+// A place where rows are, in the order of their keys.
+struct Source {
+  std::function<absl::StatusOr<bool>(Source&)> next;  // Goes on to a row. False: the end.
+  KeyHash key{};
+  absl::string_view versions;
+  bool more = true;
+};
+
+// Visits each key once, in order, with the versions that the first of the sources has of it.
+absl::Status MergeSources(std::vector<Source>& sources,
+                          const std::function<absl::Status(const KeyHash&, absl::string_view)>& visit) {
+  // From the oldest on, so that a reader that meets a run which has been moved since finds it in the table.
+  for (auto source = sources.rbegin(); source != sources.rend(); ++source) {
+    ASSAY_ASSIGN_OR_RETURN(source->more, source->next(*source));
+  }
+  for (;;) {
+    const Source* first = nullptr;
+    for (const Source& source : sources) {
+      if (source.more && (first == nullptr || source.key < first->key)) first = &source;
+    }
+    if (first == nullptr) return absl::OkStatus();
+    const KeyHash key = first->key;
+    ASSAY_RETURN_IF_ERROR(visit(key, first->versions));
+    for (Source& source : sources) {
+      if (!source.more || source.key != key) continue;
+      ASSAY_ASSIGN_OR_RETURN(source.more, source.next(source));
+    }
+  }
+}
+
 }  // namespace
 
 std::string RowVersions::Encode(EventLog& log) const {
@@ -309,18 +339,9 @@ absl::StatusOr<size_t> RowVersionStore::MoveToTable(size_t rows_max) {
 absl::Status RowVersionStore::ForEach(TableId table,
                                       const std::function<absl::Status(const KeyHash&, const RowVersions&)>& visit) {
   ASSAY_RETURN_IF_ERROR(Refresh());
-  // Where the rows are, the newest place first, each in the order of their keys.
-  struct Source {
-    std::function<absl::StatusOr<bool>()> next;  // False: the end.
-    KeyHash key{};
-    absl::string_view versions;
-    bool more = true;
-  };
+  // The newest place first.
   std::vector<Source> sources;
-  const auto add = [&](std::function<absl::StatusOr<bool>(Source&)> next) {
-    const size_t index = sources.size();
-    sources.push_back({[&sources, index, next = std::move(next)] { return next(sources[index]); }});
-  };
+  const auto add = [&](std::function<absl::StatusOr<bool>(Source&)> next) { sources.push_back({std::move(next)}); };
 
   std::vector<std::pair<KeyHash, const std::string*>> listed;
   for (const auto& [row, entry] : cache_) {
@@ -356,27 +377,10 @@ absl::Status RowVersionStore::ForEach(TableId table,
     source.versions = rows.Blob("versions");
     return true;
   });
-
-  // From the oldest on, so that a reader that meets a run which has been moved since finds it in the table.
-  for (auto source = sources.rbegin(); source != sources.rend(); ++source) {
-    ASSAY_ASSIGN_OR_RETURN(source->more, source->next());
-  }
-  for (;;) {
-    const Source* first = nullptr;
-    for (const Source& source : sources) {
-      if (source.more && (first == nullptr || source.key < first->key)) first = &source;
-    }
-    if (first == nullptr) return absl::OkStatus();
-    const KeyHash key = first->key;
-    {
-      ASSAY_ASSIGN_OR_RETURN(const RowVersions versions, RowVersions::Decode(first->versions, *log_));
-      ASSAY_RETURN_IF_ERROR(visit(key, versions));
-    }
-    for (Source& source : sources) {
-      if (!source.more || source.key != key) continue;
-      ASSAY_ASSIGN_OR_RETURN(source.more, source.next());
-    }
-  }
+  return MergeSources(sources, [&](const KeyHash& key, absl::string_view stored) -> absl::Status {
+    ASSAY_ASSIGN_OR_RETURN(const RowVersions versions, RowVersions::Decode(stored, *log_));
+    return visit(key, versions);
+  });
 }
 
 }  // namespace assay

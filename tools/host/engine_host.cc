@@ -228,7 +228,7 @@ absl::Status EngineHost::RunEngine() {
       dirty = true;
       wake = engine->HasWork() ? absl::InfinitePast() : std::max(engine->NextWake(), absl::Now() + kStepAtMostEvery);
     }
-    if (status_asked_.exchange(false) || (dirty && SteadyNow() >= published + kPublishInterval)) {
+    if (std::exchange(status_asked_, false) || (dirty && SteadyNow() >= published + kPublishInterval)) {
       Publish(*engine);
       published = SteadyNow();
       dirty = false;
@@ -252,9 +252,10 @@ absl::Status EngineHost::Step(Engine& engine, uint64_t generation) {
 // No Step commits while a picture is made: the next one has all that was in the log when it was asked for.
 DaemonStatus EngineHost::Status() {
   DaemonStatus status = board_.Get();
-  if (inbox_.generation() == 0) return status;
-  status_asked_ = true;
-  inbox_.Wake();
+  const uint64_t generation = inbox_.generation();
+  if (generation == 0) return status;
+  // In its turn: a flag beside the inbox could be met by a picture that does not show the commands before it.
+  inbox_.Post(generation, [this](Engine&) { status_asked_ = true; });
   return board_.WaitForChange(status.change, kStatusMax);
 }
 

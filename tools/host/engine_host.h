@@ -109,7 +109,7 @@ class EngineHost : public Operator {
   ProgressMeter push_meter_, pull_meter_, projection_meter_;  // The engine's thread's.
   Inbox inbox_;
   CallQueue database_calls_, push_calls_, pull_calls_;
-  std::atomic<bool> status_asked_{false};
+  bool status_asked_ = false;  // Of the engine's thread.
   enum class PauseWish : uint8_t { kNone, kPause, kResume };
   std::atomic<PauseWish> pause_wish_{PauseWish::kNone};  // What was said last here: for an engine that does not run yet.
   std::atomic<bool> capture_wanted_{true};

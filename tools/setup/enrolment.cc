@@ -86,6 +86,11 @@ class Initialisation {
     ASSAY_ASSIGN_OR_RETURN(admin_, Connection::Open(options_.admin_url, {.application_name = "assay init"}));
     ASSAY_RETURN_IF_ERROR(TakeInstallationLock(*admin_));
     ASSAY_RETURN_IF_ERROR(CheckServerIsFit(*admin_, options_.url, /*installed=*/false));
+    ASSAY_RETURN_IF_ERROR(CheckTables());
+    return CheckLog();
+  }
+
+  absl::Status CheckTables() {
     ASSAY_ASSIGN_OR_RETURN(selection_, SelectTables(*admin_, {options_.tables, options_.exclude}));
     std::vector<std::string> wrong;
     for (const RefusedTable& refused : selection_.refused) {
@@ -107,6 +112,11 @@ class Initialisation {
       if (!table.warning.empty())
         report_.warnings.push_back(absl::StrCat(table.name().ToString(), ": ", table.warning));
     }
+    return absl::OkStatus();
+  }
+
+  // That it is this branch's, and how far an enrolment has come in it: the slot has to be as the log says.
+  absl::Status CheckLog() {
     ASSAY_ASSIGN_OR_RETURN(open_, OpenLog::Open(options_.log_path));
     ASSAY_ASSIGN_OR_RETURN(const EnrolmentState state, open_->state->Read(kEnrolmentNote));
     if (state == EnrolmentState::kLeft) {
