@@ -448,36 +448,6 @@ TEST_F(EnrolmentTest, AnOwnerWhoIsNotSuperuserCanEnrolOnceASuperuserHasPreparedT
   MustSql(server_->Url(), "DROP ROLE assay_projector");
 }
 
-TEST_F(EnrolmentTest, SequencesStepByTheStrideInTheBranchsOwnClass) {
-  branch_->Sql(R"(
-    CREATE TABLE s (id serial PRIMARY KEY);  INSERT INTO s SELECT FROM generate_series(1, 100);
-    CREATE TABLE ahead (id serial PRIMARY KEY);  INSERT INTO ahead VALUES (1000);
-    CREATE TABLE ident (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, number int);
-    CREATE SEQUENCE shared; CREATE TABLE d (id int PRIMARY KEY DEFAULT nextval('shared'));
-    CREATE SEQUENCE blocks INCREMENT BY 50 START 1; CREATE TABLE orm (id bigint PRIMARY KEY DEFAULT nextval('blocks'));
-    CREATE TABLE small (id smallserial PRIMARY KEY);
-    CREATE TABLE full_up (id smallserial PRIMARY KEY); INSERT INTO full_up VALUES (32760);
-    CREATE SEQUENCE wheel CYCLE; CREATE TABLE w (id int PRIMARY KEY DEFAULT nextval('wheel'));
-    CREATE SEQUENCE own;)");
-  MakeClerk();
-  const InitReport report = MustInit();
-  const auto next = [&](const std::string& sequence) { return branch_->Value("SELECT nextval('" + sequence + "')"); };
-  EXPECT_EQ(next("s_id_seq"), "131");
-  EXPECT_EQ(next("s_id_seq"), "195");
-  EXPECT_EQ(next("ahead_id_seq"), "1027");
-  EXPECT_EQ(branch_->Value("INSERT INTO ident (number) VALUES (1) RETURNING id"), "3");
-  EXPECT_EQ(next("shared"), "3");
-  EXPECT_EQ(next("blocks"), "151") << "blocks of 50 beginning at 1: 1, 51, 101, 151 is the third branch's";
-  EXPECT_EQ(next("blocks"), "3351");
-  EXPECT_EQ(next("wheel"), "1");
-  EXPECT_EQ(next("own"), "1") << "no column uses it";
-  MustSql(branch_->url_as("clerk"), "INSERT INTO s DEFAULT VALUES");
-  EXPECT_THAT(report.sequences.problems,
-              ElementsAre(HasSubstr("public.full_up_id_seq is not strided: it ends at 32767"),
-                          HasSubstr("public.small_id_seq has 512 values left"),
-                          HasSubstr("public.wheel is not strided: it starts over")));
-}
-
 TEST_F(EnrolmentTest, LeavePutsTheDatabaseBackAsItWas) {
   branch_->Sql(R"(
     CREATE TABLE t (id serial PRIMARY KEY, u int NOT NULL, v text); CREATE UNIQUE INDEX t_u ON t (u); ALTER TABLE t REPLICA IDENTITY USING INDEX t_u;

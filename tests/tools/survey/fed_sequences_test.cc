@@ -2,6 +2,8 @@
 #include "tools/survey/fed_sequences.h"
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -9,6 +11,7 @@
 namespace assay {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(StrideTest, TheNextValueIsTheSmallestOfTheClassAboveAll) {
@@ -33,6 +36,34 @@ TEST(StrideTest, TheNextValueIsTheSmallestOfTheClassAboveAll) {
   EXPECT_TRUE(absl::IsFailedPrecondition(StrideSequence(last, 64, 62).status()));
   last.increment = INT64_MAX;
   EXPECT_TRUE(absl::IsFailedPrecondition(StrideSequence(last, 64, 1).status()));
+}
+
+TEST(StrideTest, ASequenceInBlocksKeepsItsAlignment) {
+  SequenceState blocks{.increment = 50, .start = 1, .above = 1234};
+  std::vector<int64_t> heads;
+  for (int64_t number = 1; number <= 4; ++number) {
+    const StridedSequence strided = StrideSequence(blocks, 4, number).value();
+    EXPECT_EQ(strided.increment, 200);
+    EXPECT_EQ(strided.next % 50, 1) << "the ORM's blocks begin at 1, 51, 101, ...";
+    heads.push_back(strided.next);
+  }
+  EXPECT_THAT(heads, ElementsAre(1251, 1301, 1351, 1401)) << "no two branches have one block";
+}
+
+TEST(StrideTest, WhatIsLeftCountsTheNextValueToo) {
+  SequenceState small{.maximum = 100};
+  EXPECT_EQ(StrideSequence(small, 10, 3)->left, 10);  // 3, 13, ..., 93.
+  small.above = 92;
+  EXPECT_EQ(StrideSequence(small, 10, 3)->left, 1);
+  small.above = 93;
+  const absl::Status none = StrideSequence(small, 10, 3).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(none));
+  EXPECT_THAT(std::string(none.message()), HasSubstr("larger type"));
+}
+
+TEST(StrideTest, WhatCannotBeStridedIsRefusedWithItsReason) {
+  EXPECT_THAT(std::string(StrideSequence({.cycles = true}, 64, 1).status().message()), HasSubstr("CYCLE"));
+  EXPECT_THAT(std::string(StrideSequence({.increment = -1}, 64, 1).status().message()), HasSubstr("counts down"));
 }
 
 // As ListSequences would find what StrideSequence made for branch 3 of 64.

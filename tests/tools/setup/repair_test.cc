@@ -1,0 +1,157 @@
+// Goal: a repair changes nothing where nothing has happened or nobody has said --apply, brings log and rows together
+// where something has, and never goes on with a chain that another may have gone on with. Method: a branch without its
+// daemon, of which the slot, the log or the database is taken away.
+#include "tools/setup/repair.h"
+
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "engine/own_chain.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "log/local_state/local_state.h"
+#include "tests/tools/setup/branch_harness.h"
+
+namespace assay {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+class RepairTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    auto server = test::PostgresServer::Create();
+    if (!test::MaySkipWithoutPostgres(server.status())) server_ = std::move(server).value().release();
+  }
+  static void TearDownTestSuite() {
+    delete server_;
+    server_ = nullptr;
+  }
+  void SetUp() override {
+    if (server_ == nullptr) GTEST_SKIP() << "no PostgreSQL";
+    static int count = 0;
+    branch_ = std::make_unique<test::TestBranch>(*server_, absl::StrCat("b", ++count), 3);
+    branch_->Sql("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'ring')");
+    ASSERT_TRUE(branch_->Init().ok());
+    branch_->Sql("INSERT INTO t VALUES (2, 'chain')");
+    ASSERT_TRUE(branch_->CatchUp().ok());
+  }
+  void TearDown() override {
+    if (branch_ == nullptr) return;
+    EXPECT_TRUE(branch_->Leave().ok());
+  }
+
+  absl::StatusOr<RepairReport> TryRepair(bool apply) {
+    RepairOptions options;
+    options.engine = branch_->options.engine;
+    options.url = branch_->options.url;
+    options.admin_url = branch_->options.admin_url;
+    options.tables = branch_->options.tables;
+    options.state_dir = branch_->state_dir();
+    options.apply = apply;
+    return Repair(options, nullptr, &branch_->clock(), &random_);
+  }
+  RepairReport MustRepair(bool apply) {
+    absl::StatusOr<RepairReport> report = TryRepair(apply);
+    EXPECT_TRUE(report.ok()) << report.status();
+    return report.value_or(RepairReport());
+  }
+  OriginId Own() {
+    const auto file = LogFile::Open(branch_->log_path(), {.read_only = true}).value();
+    const auto log = EventLog::Open(file.get()).value();
+    return OwnOrigin(*LocalState::Open(file.get(), log.get()).value()).value();
+  }
+  // What the slot had to keep is gone, and two rows are written that nobody captures.
+  void LoseTheSlot() {
+    branch_->Sql("SELECT pg_drop_replication_slot('assay')");
+    branch_->Sql("INSERT INTO t VALUES (3, 'unseen'); UPDATE t SET v = 'sold' WHERE id = 1");
+  }
+
+  inline static test::PostgresServer* server_ = nullptr;
+  std::unique_ptr<test::TestBranch> branch_;
+  test::TestRandom random_;
+};
+
+TEST_F(RepairTest, WhereNothingHasHappenedNothingIsChanged) {
+  const std::vector<std::string> before = branch_->Changes();
+  const RepairReport report = MustRepair(/*apply=*/true);
+  EXPECT_EQ(report.state, RestoreState::kNormal);
+  EXPECT_FALSE(report.applied);
+  EXPECT_EQ(report.new_origin, std::nullopt);
+  EXPECT_THAT(report.lost, IsEmpty());
+  EXPECT_EQ(branch_->Changes(), before);
+}
+
+TEST_F(RepairTest, APreviewTellsWhatItWouldDoAndDoesNothing) {
+  LoseTheSlot();
+  const std::vector<std::string> before = branch_->Changes();
+  const RepairReport report = MustRepair(/*apply=*/false);
+  EXPECT_EQ(report.state, RestoreState::kGap);
+  EXPECT_FALSE(report.applied);
+  EXPECT_EQ(report.rows.inserted, 1u);
+  EXPECT_EQ(report.rows.updated, 1u);
+  EXPECT_THAT(report.lost, Not(IsEmpty()));
+  EXPECT_EQ(branch_->Changes(), before);
+  EXPECT_EQ(branch_->Value("SELECT count(*) FROM pg_replication_slots"), "0");
+}
+
+TEST_F(RepairTest, AfterAGapTheLogGoesOnWithWhatTheTablesHave) {
+  LoseTheSlot();
+  const OriginId own = Own();
+  const RepairReport report = MustRepair(/*apply=*/true);
+  EXPECT_EQ(report.state, RestoreState::kGap);
+  EXPECT_TRUE(report.applied);
+  EXPECT_EQ(report.new_origin, std::nullopt);
+  EXPECT_EQ(Own(), own);
+  EXPECT_THAT(branch_->Changes(), Contains("reconcile insert public.t (3) v=unseen"));
+  EXPECT_THAT(branch_->Changes(), Contains("reconcile update public.t (1) v=sold"));
+  branch_->Sql("INSERT INTO t VALUES (4, 'live')");
+  ASSERT_TRUE(branch_->CatchUp().ok()) << "it is captured again";
+  EXPECT_EQ(branch_->Changes().back(), "live insert public.t (4) v=live");
+  EXPECT_EQ(MustRepair(/*apply=*/true).state, RestoreState::kNormal) << "once is enough";
+}
+
+// Another machine may have the log, and go on with its chain.
+TEST_F(RepairTest, ALogThatIsLostIsFollowedByAChainOfItsOwn) {
+  const OriginId own = Own();
+  ASSERT_TRUE(std::filesystem::remove(branch_->log_path()));
+  std::filesystem::remove(branch_->log_path() + "-wal");
+  std::filesystem::remove(branch_->log_path() + "-shm");
+  EXPECT_EQ(EnrolledOrigin(branch_->url()), own) << "the database knows";
+  EXPECT_EQ(MustRepair(/*apply=*/false).state, RestoreState::kLogBehind);
+  EXPECT_FALSE(std::filesystem::exists(branch_->log_path()));
+  const RepairReport report = MustRepair(/*apply=*/true);
+  EXPECT_TRUE(report.applied);
+  EXPECT_EQ(report.old_origin, own);
+  ASSERT_TRUE(report.new_origin.has_value());
+  EXPECT_NE(*report.new_origin, own);
+  EXPECT_EQ(Own(), *report.new_origin);
+  EXPECT_EQ(EnrolledOrigin(branch_->url()), report.new_origin);
+  EXPECT_EQ(branch_->Changes().size(), 2u) << "the rows that are there";
+  branch_->Sql("INSERT INTO t VALUES (4, 'live')");
+  ASSERT_TRUE(branch_->CatchUp().ok());
+  EXPECT_EQ(branch_->Changes().back(), "live insert public.t (4) v=live");
+}
+
+TEST_F(RepairTest, WithoutTheHubThatIsConfiguredNothingIsTriedUnlessSomebodySaysSo) {
+  LoseTheSlot();
+  branch_->options.engine.has_hub = true;
+  const absl::Status status = TryRepair(/*apply=*/true).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("--without-hub"));
+  branch_->options.engine.has_hub = false;
+}
+
+TEST_F(RepairTest, ABranchThatIsNoneIsToldToInit) {
+  ASSERT_TRUE(branch_->Leave().ok());
+  EXPECT_EQ(EnrolledOrigin(branch_->url()), std::nullopt);
+  const absl::Status left = TryRepair(/*apply=*/true).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(left)) << left;
+  EXPECT_THAT(std::string(left.message()), HasSubstr("assay init"));
+}
+
+}  // namespace
+}  // namespace assay
