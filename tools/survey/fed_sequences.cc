@@ -68,10 +68,11 @@ absl::StatusOr<StridedSequence> StrideSequence(const SequenceState& state, int64
         absl::StrCat("it ends at ", state.maximum, ", which leaves no value above ", state.above,
                      " for this branch: give it and its column a larger type (ALTER SEQUENCE … AS bigint)"));
   }
-  const int64_t left = static_cast<int64_t>((state.maximum - next) / own.modulus);
+  // From the smallest number to the largest there are more than fit one.
+  const __int128 left = std::min<__int128>((state.maximum - next) / own.modulus + 1, INT64_MAX);
   const __int128 start = std::min(next, first_from(std::max(state.start, state.minimum)));
   return StridedSequence{own.modulus, static_cast<int64_t>(start), static_cast<int64_t>(next),
-                         left == INT64_MAX ? left : left + 1};
+                         static_cast<int64_t>(left)};
 }
 
 absl::StatusOr<std::vector<FedSequence>> ListSequences(Connection& connection) {

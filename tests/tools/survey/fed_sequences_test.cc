@@ -59,6 +59,7 @@ TEST(StrideTest, WhatIsLeftCountsTheNextValueToo) {
   const absl::Status none = StrideSequence(small, 10, 3).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(none));
   EXPECT_THAT(std::string(none.message()), HasSubstr("larger type"));
+  EXPECT_EQ(StrideSequence({.minimum = INT64_MIN + 1, .above = INT64_MIN}, 1, 1)->left, INT64_MAX);
 }
 
 TEST(StrideTest, WhatCannotBeStridedIsRefusedWithItsReason) {
