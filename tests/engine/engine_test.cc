@@ -13,16 +13,20 @@
 #include "engine/own_chain.h"
 #include "tests/support/hand_clock.h"
 #include "tests/support/origins.h"
+#include "tests/support/small_log.h"
 #include "tests/support/temp_directory.h"
 
 namespace assay {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
 
 class EngineTest : public ::testing::Test {
  protected:
@@ -394,6 +398,65 @@ TEST_F(EngineTest, AHubThatOpensNoSessionIsPulledFrom) {
   EXPECT_FALSE(under_way_.contains(Lane::kHubPull)) << "nor is it told how this branch is";
   EXPECT_THAT(engine_->Status().problems, Contains(Field(&Problem::detail, HasSubstr("read-only"))));
   EXPECT_EQ(engine_->Status().last_pull, clock_.now);
+}
+
+// Capture works, so PostgreSQL is there: what keeps rows from being written is a problem of its own.
+TEST_F(EngineTest, ADatabaseThatCannotBeWrittenToIsNamedUntilItCan) {
+  StartCapture();
+  Step();
+  ASSERT_TRUE(Take<DatabaseRead>(Lane::kDatabase).has_value());
+  engine_->OnDatabaseReply(absl::StatusOr<ReadReply>(absl::PermissionDeniedError("permission denied for table items")));
+  Step();
+  ASSERT_THAT(engine_->Status().problems, ElementsAre(Field(&Problem::kind, ProblemKind::kRowsNotWritten)));
+  const Problem problem = engine_->Status().problems[0];
+  EXPECT_THAT(problem.detail, HasSubstr("permission denied for table items"));
+  EXPECT_GT(problem.next_try, clock_.now) << "it is tried again by itself";
+  clock_.now = problem.next_try;
+  LetTheFirstProjectionPass();
+  EXPECT_THAT(engine_->Status().problems, IsEmpty());
+}
+
+// The disk has damaged what came from one of two branches. That one's name is still to be read.
+TEST_F(EngineTest, AChainThatIsDamagedHereStandsStillByNameAndTheOthersGoOn) {
+  UseHub();
+  clock_.now = absl::FromUnixMillis(test::SmallLog::kStartMs) + absl::Hours(1);
+  test::SmallLog others(directory_.path() + "/others.db");
+  const auto pull = [&](Sequence from) {
+    StartCapture();
+    OpenSession();
+    ASSERT_TRUE(Take<HubPull>(Lane::kHubPull).has_value());
+    PullReply reply;
+    reply.heads.hub_time = clock_.now;
+    for (const OriginId& origin : {others.mumbai(), others.delhi()}) {
+      std::vector<Segment> segments =
+          others.open().log->ReadSegments(origin, from, 1 << 20, /*complete_only=*/true).value();
+      for (Segment& segment : segments) reply.segments.push_back(std::move(segment));
+      const ChainHead head = others.open().log->Head(origin);
+      reply.heads.heads[origin] = {.last = head.last, .complete = head.complete};
+    }
+    Answer(Lane::kHubPull, absl::StatusOr<PullReply>(std::move(reply)));
+    Step();
+    Restart();
+  };
+  pull(Sequence{1});
+  for (const OriginId& origin : {others.mumbai(), others.delhi()})
+    others.Write(origin, v1::RowChange::INSERT, "1", {{std::nullopt, "1"}, {std::nullopt, "ring"}});
+  pull(Sequence{3});
+  engine_.reset();
+  ASSERT_EQ(file_->Execute("UPDATE segment SET body = x'00' WHERE first = 3 AND origin = "
+                           "(SELECT id FROM chain WHERE origin = x'" +
+                           others.delhi().Hex() + "')"),
+            absl::OkStatus());
+  Restart();
+  StartCapture();
+  OpenSession();
+  EXPECT_THAT(engine_->Status().problems,
+              Contains(AllOf(Field(&Problem::kind, ProblemKind::kChainUnreadable), Field(&Problem::subject, "delhi"))));
+  EXPECT_THAT(engine_->Status().problems, Not(Contains(Field(&Problem::subject, "mumbai"))));
+  const std::optional<DatabaseRead> read = Take<DatabaseRead>(Lane::kDatabase);
+  ASSERT_TRUE(read.has_value());
+  ASSERT_THAT(read->request.tables, SizeIs(1));
+  EXPECT_EQ(read->request.tables[0].name, (TableName{"public", "items"})) << "mumbai's row is to be written";
 }
 
 // With every change that comes by a branch is behind for a moment. Who stays behind is not in step.

@@ -123,6 +123,19 @@ TEST(ProblemCatalogueTest, WhatOnlySpeaksOfAKindRaisesNone) {
   }
 }
 
+constexpr const char* kEnumerators[] = {
+#define ASSAY_PROBLEM(enumerator, name, severity, state, sentence, remedy) #enumerator,
+#include "engine/problem_kinds.def"
+#undef ASSAY_PROBLEM
+};
+
+std::string TextOf(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  std::stringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
 // An entry that nobody raises is a promise that nobody keeps.
 TEST(ProblemCatalogueTest, EveryKindIsRaisedSomewhere) {
   std::set<std::string> raised;
@@ -130,19 +143,60 @@ TEST(ProblemCatalogueTest, EveryKindIsRaisedSomewhere) {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(std::string(ASSAY_SOURCE_DIR) + folder)) {
       // What reads problems, as the sentence does, raises none.
       if (entry.path().extension() != ".cc" || entry.path().stem() == "status_sentence") continue;
-      std::ifstream in(entry.path());
-      std::stringstream text;
-      text << in.rdbuf();
+      const std::string text = TextOf(entry.path());
       // Only there can `Kind` be short for it.
-      if (absl::StrContains(text.str(), "ProblemKind")) raised.merge(KindsRaisedIn(text.str()));
+      if (absl::StrContains(text, "ProblemKind")) raised.merge(KindsRaisedIn(text));
     }
   }
-  static constexpr const char* kEnumerators[] = {
-#define ASSAY_PROBLEM(enumerator, name, severity, state, sentence, remedy) #enumerator,
-#include "engine/problem_kinds.def"
-#undef ASSAY_PROBLEM
-  };
   for (const char* kind : kEnumerators) EXPECT_TRUE(raised.contains(kind)) << kind;
+}
+
+// The kinds that `test` expects, by their enumerators or by their names, in the catalogue's order.
+std::vector<std::string> KindsExpectedIn(std::string test) {
+  static const std::regex comment(R"(//[^\n]*)");
+  static const std::regex absent(R"re(Not\(HasSubstr\("[^"]*"\)\))re");
+  test = std::regex_replace(std::regex_replace(test, comment, ""), absent, "");
+  std::set<std::string> words;
+  static const std::regex enumerator(R"(\bKind::(k[A-Z]\w*)|ProblemKind::(k[A-Z]\w*))"), text(R"re("[^"\n]*")re"),
+      name("[a-z]+(-[a-z]+)*");
+  for (std::sregex_iterator it(test.begin(), test.end(), enumerator), end; it != end; ++it)
+    words.insert((*it)[1].matched ? (*it)[1].str() : (*it)[2].str());
+  for (std::sregex_iterator it(test.begin(), test.end(), text), end; it != end; ++it) {
+    const std::string literal = it->str();
+    for (std::sregex_iterator word(literal.begin(), literal.end(), name); word != end; ++word)
+      words.insert(word->str());
+  }
+  std::vector<std::string> expected;
+  for (const ProblemEntry& entry : ProblemCatalogue()) {
+    const char* const kind = kEnumerators[static_cast<size_t>(entry.kind)];
+    if (words.contains(kind) || words.contains(std::string(entry.name))) expected.push_back(kind);
+  }
+  return expected;
+}
+
+TEST(ProblemCatalogueTest, ATestExpectsWhatItNamesUnlessItIsNotToBeThere) {
+  EXPECT_THAT(KindsExpectedIn("EXPECT_EQ(problem.kind, ProblemKind::kGap);"), ElementsAre("kGap"));
+  EXPECT_THAT(KindsExpectedIn("EXPECT_EQ(problem.kind, Kind::kGap);"), ElementsAre("kGap"));
+  EXPECT_THAT(KindsExpectedIn("EXPECT_EQ(Told(), \"halted: gap, rows-wait\");"), ElementsAre("kGap", "kRowsWait"));
+  EXPECT_THAT(KindsExpectedIn("HasSubstr(\"not-a-gap\")  // \"clone\""), IsEmpty());
+  EXPECT_THAT(KindsExpectedIn("EXPECT_THAT(Problems(), Not(HasSubstr(\"clone\")));"), IsEmpty());
+}
+
+// A problem that no test brings about may be one that nobody can meet, or that everybody meets.
+TEST(ProblemCatalogueTest, EveryKindIsExpectedByATestThatBringsItAbout) {
+  // Here a test makes the problem, or the status that it follows from, by hand.
+  const std::set<std::string> by_hand = {"engine/problem_test.cc",         "engine/problem_findings_test.cc",
+                                         "engine/status_sentence_test.cc", "tools/host/change_log_test.cc",
+                                         "tools/cli/cli_test.cc",          "adapters/grpc/admin_test.cc"};
+  const std::filesystem::path tests = std::string(ASSAY_SOURCE_DIR) + "/tests";
+  std::set<std::string> expected;
+  for (const std::string& made : by_hand) ASSERT_TRUE(std::filesystem::exists(tests / made)) << made;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(tests)) {
+    if (!entry.path().filename().string().ends_with("_test.cc")) continue;
+    if (by_hand.contains(std::filesystem::relative(entry.path(), tests).generic_string())) continue;
+    for (const std::string& kind : KindsExpectedIn(TextOf(entry.path()))) expected.insert(kind);
+  }
+  for (const char* kind : kEnumerators) EXPECT_TRUE(expected.contains(kind)) << kind;
 }
 
 TEST(ProblemTest, ASentenceTakesWhatIsKnownAndDoesWithoutTheRest) {
