@@ -9,8 +9,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr absl::Duration kPatience = absl::Seconds(90);
-
 // Writes the row of that id in `other` whenever one of `table` is written, by whomever.
 std::string Answering(const std::string& table, const std::string& other) {
   return absl::StrCat("CREATE FUNCTION answer() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE public.", other,
@@ -43,7 +41,7 @@ TEST(AnsweringTest, WhatTurnsInACircleIsSetAsideByName) {
   MustSql(a.Url(), "INSERT INTO sales VALUES (1)");
   MustSql(b.Url(), "INSERT INTO sales VALUES (2)");
   for (Branch* branch : {&a, &b}) {
-    EXPECT_TRUE(Eventually(kPatience, [&] { return SqlValue(branch->Url(), "SELECT count(*) FROM sales") == "2"; }));
+    EXPECT_TRUE(Shows(*branch, "SELECT count(*) FROM sales", "2"));
   }
   absl::SleepFor(absl::Seconds(3));
   EXPECT_LE(Count(a, "ping") + Count(b, "pong"), before + 10) << "it goes on";

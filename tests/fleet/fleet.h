@@ -154,6 +154,14 @@ class Fleet {
 bool Eventually(absl::Duration timeout, const std::function<bool()>& met,
                 absl::Duration every = absl::Milliseconds(20));
 
+// For what takes a second, on a machine that does much else.
+inline constexpr absl::Duration kPatience = absl::Seconds(90);
+// Sooner or later PostgreSQL answers `query` with `value` there.
+inline bool Shows(Branch& branch, const std::string& query, const std::string& value,
+                  absl::Duration timeout = kPatience) {
+  return Eventually(timeout, [&] { return SqlValue(branch.Url(), query) == value; });
+}
+
 }  // namespace assay::test
 
 #define EXPECT_OK(expression)                               \

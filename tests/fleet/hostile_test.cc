@@ -45,7 +45,7 @@ TEST(HostileTest, AValueOfAHundredMegabytes) {
   Branch &a = fleet->branch(0), &b = fleet->branch(1);
   MustSql(a.Url(), "INSERT INTO documents VALUES (1, repeat('assay ', 17000000), NULL)");
   MustSql(a.Url(), "INSERT INTO sales VALUES (1, 1)");
-  EXPECT_TRUE(Eventually(absl::Seconds(240), [&] { return SqlValue(b.Url(), "SELECT count(*) FROM sales") == "1"; }))
+  EXPECT_TRUE(Shows(b, "SELECT count(*) FROM sales", "1", absl::Seconds(240)))
       << a.Problems() << b.Problems() << a.DaemonLog();
   EXPECT_TRUE(a.DaemonRunning());
   EXPECT_TRUE(b.DaemonRunning());
@@ -58,7 +58,7 @@ TEST(HostileTest, AValueOfAHundredMegabytes) {
                          }))
       << a.Problems() << b.Problems();
   MustSql(a.Url(), "INSERT INTO sales VALUES (2, 1)");
-  EXPECT_TRUE(Eventually(absl::Seconds(45), [&] { return SqlValue(b.Url(), "SELECT count(*) FROM sales") == "2"; }));
+  EXPECT_TRUE(Shows(b, "SELECT count(*) FROM sales", "2"));
 }
 
 // Whoever lists processes or reads logs learns no password.

@@ -10,8 +10,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr absl::Duration kPatience = absl::Seconds(90);
-
 // Monthly partitions are made every month, and have PostgreSQL's own replica identity.
 TEST(ReplicaIdentityTest, EditsOfDifferentColumnsSurviveInAPartitionThatWasMadeLater) {
   ASSAY_START_FLEET(

@@ -17,7 +17,6 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr char kSchema[] = "CREATE TABLE items (id int PRIMARY KEY, v text, n int)";
-constexpr absl::Duration kPatience = absl::Seconds(60);
 
 void Copy(const std::string& from, const std::string& to) {
   std::filesystem::remove_all(to);

@@ -11,12 +11,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr absl::Duration kPatience = absl::Seconds(90);
-
-bool Shows(Branch& branch, const std::string& query, const std::string& value) {
-  return Eventually(kPatience, [&] { return SqlValue(branch.Url(), query) == value; });
-}
-
 TEST(UnrecordedTest, WhatBecomesOfKeysAndIdentitiesStopsNobody) {
   ASSAY_START_FLEET(fleet, 2,
                     {.schema = "CREATE TABLE items (id int PRIMARY KEY, code int NOT NULL UNIQUE, v text);"

@@ -107,6 +107,13 @@ class ProjectionPlanTest : public ::testing::Test {
     plan_ = planner.Plan(targets, reply, {}, [this](const RowRef& ref) { return rows_->Get(ref); }).value();
     ASSERT_EQ(plan_.rows.size(), 1u);
   }
+  // Delhi writes NULL into a column that is not here. Returns its table.
+  TableId PassANullOver() {
+    Declare({{"name", 2}});
+    Write(1, std::nullopt);
+    Plan({});
+    return names_->IdOf(kItems).value();
+  }
   std::vector<std::string> Written() const {
     std::vector<std::string> written;
     for (const TableWrites& writes : plan_.writes) {
@@ -221,11 +228,8 @@ TEST_F(ProjectionPlanTest, AColumnOfTheSameNameMadeAnewIsAnotherOne) {
 }
 
 TEST_F(ProjectionPlanTest, ANullForAColumnThatIsNotHereIsRememberedUntilItAppears) {
-  Declare({{"name", 2}});
-  Write(1, std::nullopt);
-  Plan({});
+  const TableId table = PassANullOver();
   EXPECT_EQ(plan_.rows[0].remark().missing.size(), 0u);
-  const TableId table = names_->IdOf(kItems).value();
   EXPECT_THAT(history_->TablesWithNulls().value(), ElementsAre(table));
   history_->Clear();  // What was noted is in the log file.
   EXPECT_THAT(history_->TakeAppeared(table, ShapeOf({{"price", 2}})).value(), IsEmpty());
@@ -234,10 +238,7 @@ TEST_F(ProjectionPlanTest, ANullForAColumnThatIsNotHereIsRememberedUntilItAppear
 }
 
 TEST_F(ProjectionPlanTest, ARowWhoseNullWasPassedOverIsDueWhenItsColumnAppears) {
-  Declare({{"name", 2}});
-  Write(1, std::nullopt);
-  Plan({});
-  const TableId table = names_->IdOf(kItems).value();
+  const TableId table = PassANullOver();
   const RowRef row = plan_.rows[0].ref;
   Batch batch(small_.mumbai(), log_.get(), names_.get(), state_.get());
   ASSERT_TRUE(batch.Gather(100).ok());
