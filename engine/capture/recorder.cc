@@ -70,7 +70,7 @@ absl::Status Recorder::Load() {
   hybrid_ = HybridClock(std::max(clock, log_->Head(own_).complete_stamp));
   ASSAY_ASSIGN_OR_RETURN(clock_ahead_, state_->Read(kClockAheadNote));
   ASSAY_ASSIGN_OR_RETURN(captured_, state_->Read(kCapturedNote));
-  passed_ = captured_.commit_lsn;
+  OnStreamRestart();
   ASSAY_RETURN_IF_ERROR(withheld_.Load());
   ASSAY_RETURN_IF_ERROR(unrecorded_.Load());
   tables_.Clear();
@@ -79,6 +79,8 @@ absl::Status Recorder::Load() {
   in_transaction_ = false;
   return absl::OkStatus();
 }
+
+void Recorder::OnStreamRestart() { passed_ = captured_.commit_lsn; }
 
 void Recorder::SetSource(v1::TransactionHeader::Source source, v1::RowChange::Standing standing) {
   source_ = source;

@@ -84,7 +84,7 @@ class Recorder {
   const CapturedPosition& captured() const { return captured_; }
   // The stream begins again where the server likes: what it brings is judged by what the log has, and by nothing else.
   // Not inside a captured transaction.
-  void OnStreamRestart() { passed_ = captured_.commit_lsn; }
+  void OnStreamRestart();
   // Nothing of ours is before `position` that is not in the log.
   absl::Status MovePosition(Lsn position);
   // Nonces of the fences seen since the last call.
