@@ -1,6 +1,7 @@
 #include "engine/fold/batch.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/fold/unreadable_rows.h"
@@ -174,20 +175,28 @@ absl::StatusOr<bool> Batch::Gather(size_t events_max) {
 
 absl::Status Batch::Regather(const std::map<OriginId, Sequence>& to) {
   Clear();
+  std::map<OriginId, Source> left;
   for (const auto& [origin, last] : to) {
-    EventReader reader = log_->Read(origin, state_->Projected(origin).Next());
-    for (;;) {
-      if (Reached(origin) >= last) break;
-      ASSAY_ASSIGN_OR_RETURN(const StoredEvent* event, reader.Next());
-      if (event == nullptr) {
+    if (Reached(origin) < last) left.try_emplace(origin);
+  }
+  while (!left.empty()) {
+    // In stamp order, as they were gathered: nobody comes before what he had seen.
+    auto earliest = left.end();
+    for (auto it = left.begin(); it != left.end(); ++it) {
+      ASSAY_RETURN_IF_ERROR(Peek(it->first, it->second));
+      if (it->second.next == nullptr) {
         return absl::DataLossError(
-            absl::StrCat("the log ends before ", EventName(origin, last),
+            absl::StrCat("the log ends before ", EventName(it->first, to.at(it->first)),
                          ", which a projection had reached; put the newest copy of the log file back"));
       }
-      ASSAY_RETURN_IF_ERROR(Fold(origin, *event));
-      to_[origin] = event->sequence;
-      stamp_ = std::max(stamp_, event->stamp);
+      if (earliest == left.end() || it->second.next->stamp < earliest->second.next->stamp) earliest = it;
     }
+    const OriginId origin = earliest->first;
+    const StoredEvent event = *std::exchange(earliest->second.next, nullptr);
+    ASSAY_RETURN_IF_ERROR(Fold(origin, event));
+    to_[origin] = event.sequence;
+    stamp_ = std::max(stamp_, event.stamp);
+    if (event.sequence >= to.at(origin)) left.erase(earliest);
   }
   return absl::OkStatus();
 }

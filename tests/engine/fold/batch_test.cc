@@ -20,6 +20,23 @@ class BatchTest : public ::testing::Test {
     test::SmallLog::Fill(operation, key, {{{}, name}}, event.mutable_row());
     small_.AppendRaw(event, "public.items");
   }
+  // The chain of a third branch, which has the same table.
+  void OpenPune() {
+    v1::Event opened = small_.Next(pune_);
+    opened.mutable_origin_opened()->set_branch_name("pune");
+    small_.AppendRaw(opened, "");
+    v1::Event schema = small_.Next(pune_);
+    schema.mutable_schema()->set_schema_name("public");
+    schema.mutable_schema()->set_table_name("items");
+    for (const char* name : {"id", "name", "price"}) schema.mutable_schema()->add_columns()->set_name(name);
+    schema.mutable_schema()->add_key(0);
+    small_.AppendRaw(schema, "public.items");
+  }
+  void EditAtPune(const std::string& key, const std::string& name) {
+    v1::Event event = small_.Next(pune_);
+    test::SmallLog::Fill(v1::RowChange::UPDATE, key, {{"ring", name}}, event.mutable_row());
+    small_.AppendRaw(event, "public.items");
+  }
   // What was written is there to fold from now on.
   void Open() {
     file_ = LogFile::Open(path_, {}).value();
@@ -35,6 +52,7 @@ class BatchTest : public ::testing::Test {
   test::TempDirectory directory_{"batch"};
   const std::string path_ = directory_.path() + "/log.db";
   test::SmallLog small_{path_};
+  const OriginId pune_{{0xcc}};
   std::unique_ptr<LogFile> file_;
   std::unique_ptr<EventLog> log_;
   std::unique_ptr<TableNames> names_;
@@ -196,20 +214,9 @@ TEST_F(BatchTest, ATransactionThatIsDamagedInsideLeavesNothingBehind) {
 // Goal: the list of conflicts is the same whether two writes meet in one batch or in two.
 // Method: two other branches that have not heard of each other, one of which deletes the row.
 TEST_F(BatchTest, WritesThatMeetInsideOneBatchCanBeTakenOneByOne) {
-  const OriginId pune{{0xcc}};
-  v1::Event opened = small_.Next(pune);
-  opened.mutable_origin_opened()->set_branch_name("pune");
-  small_.AppendRaw(opened, "");
-  v1::Event schema = small_.Next(pune);
-  schema.mutable_schema()->set_schema_name("public");
-  schema.mutable_schema()->set_table_name("items");
-  for (const char* name : {"id", "name", "price"}) schema.mutable_schema()->add_columns()->set_name(name);
-  schema.mutable_schema()->add_key(0);
-  small_.AppendRaw(schema, "public.items");
+  OpenPune();
   Write(v1::RowChange::DELETE, "7", "ring");
-  v1::Event edit = small_.Next(pune);
-  test::SmallLog::Fill(v1::RowChange::UPDATE, "7", {{"ring", "chain"}}, edit.mutable_row());
-  small_.AppendRaw(edit, "public.items");
+  EditAtPune("7", "chain");
   ASSERT_NO_FATAL_FAILURE(Open());
   const std::unique_ptr<Batch> batch = NewBatch();
   ASSERT_TRUE(batch->Gather(100).value());
@@ -217,7 +224,26 @@ TEST_F(BatchTest, WritesThatMeetInsideOneBatchCanBeTakenOneByOne) {
   EXPECT_TRUE(batch->rows()[0].incoming().IsLive()) << "the newer edit brings it back";
   ASSERT_EQ(batch->rows()[0].steps().size(), 2u);
   EXPECT_EQ(batch->rows()[0].steps()[0].deleted.origin, small_.delhi());
-  EXPECT_EQ(batch->rows()[0].steps()[1].written.origin, pune);
+  EXPECT_EQ(batch->rows()[0].steps()[1].written.origin, pune_);
+}
+
+// Goal: the list of conflicts does not depend on a restart, after which a batch is gathered again.
+// Method: delhi, whose chain is the first by its name, deletes what pune wrote before.
+TEST_F(BatchTest, WhatIsGatheredAgainComesInTheSameOrder) {
+  OpenPune();
+  EditAtPune("7", "chain");
+  Write(v1::RowChange::DELETE, "7", "chain");
+  ASSERT_NO_FATAL_FAILURE(Open());
+  const std::unique_ptr<Batch> gathered = NewBatch(), again = NewBatch();
+  ASSERT_TRUE(gathered->Gather(100).value());
+  ASSERT_TRUE(again->Regather(gathered->to()).ok());
+  EXPECT_EQ(again->to(), gathered->to());
+  for (const Batch* batch : {gathered.get(), again.get()}) {
+    ASSERT_EQ(batch->rows().size(), 1u);
+    ASSERT_EQ(batch->rows()[0].steps().size(), 2u);
+    EXPECT_EQ(batch->rows()[0].steps()[0].written.origin, pune_);
+    EXPECT_EQ(batch->rows()[0].steps()[1].deleted.origin, small_.delhi());
+  }
 }
 
 }  // namespace
