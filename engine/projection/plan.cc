@@ -400,17 +400,13 @@ absl::Status ProjectionPlanner::PlanRow(const TargetRow& target, const RowVersio
 }
 
 absl::Status ProjectionPlanner::PlanFoundRow(PlannedRow& row, ProjectionPlan* plan) {
-  if (row.merged.IsLive()) {
-    return PlanLiveRow(row, plan);
-  } else if (row.read.exists) {
-    row.intent.write = IntentRow::Write::kDelete;
-    return AddWrite(row.target, row.table, RowWrite::Operation::kDelete, {}, row.read.xmin, plan);
-  }
-  // Nothing can stand guard over a row that is not there: what was read is true of the versions of that moment, and the
-  // echo compares with those.
-  row.intent.versions = row.target.versions_at_read;
-  plan->outdated |= row.IsToBeThere();
-  return absl::OkStatus();
+  // Nothing can stand guard over a row that is not there: the log must say so, too. What comes after that, the echo
+  // finds.
+  plan->outdated |= !row.read.exists && row.IsToBeThere();
+  if (row.merged.IsLive()) return PlanLiveRow(row, plan);
+  if (!row.read.exists) return absl::OkStatus();
+  row.intent.write = IntentRow::Write::kDelete;
+  return AddWrite(row.target, row.table, RowWrite::Operation::kDelete, {}, row.read.xmin, plan);
 }
 
 absl::Status ProjectionPlanner::PlanLiveRow(PlannedRow& row, ProjectionPlan* plan) {
@@ -433,7 +429,6 @@ absl::Status ProjectionPlanner::PlanLiveRow(PlannedRow& row, ProjectionPlan* pla
     return AddWrite(row.target, row.table, RowWrite::Operation::kKeep, {}, row.read.xmin, plan);
   }
   row.intent.write = exists ? IntentRow::Write::kUpdate : IntentRow::Write::kInsert;
-  plan->outdated |= !exists && row.intent.versions != row.target.versions_at_read;
   return AddWrite(row.target, row.table, exists ? RowWrite::Operation::kUpdate : RowWrite::Operation::kInsert,
                   row.written, row.read.xmin, plan);
 }

@@ -26,14 +26,12 @@ namespace assay {
 
 // A row to be brought to the fold, with what is known of it: it has news in the batch, or is unsettled, or both.
 //
-// The log is asked for it twice: when it becomes a target (or is to be read again), and when it is planned. What was
-// found stays here for everybody in between.
+// The log is asked for it twice: when it becomes a target (or is to be read again), and when it is planned.
 struct TargetRow {
   RowRef ref;
   const PendingRow* pending = nullptr;      // Null: only unsettled.
   std::unique_ptr<UnsettledRow> unsettled;  // Null: it is not; then there is something pending.
   bool unknown = false;                     // The log had never heard of the row, and nothing on its way is about it.
-  uint64_t versions_at_read = 0;            // VersionsDigest of what the log had.
   bool read = true;                         // False: it is taken not to be there.
 
   absl::string_view key() const { return pending != nullptr ? pending->key() : unsettled->key; }
@@ -50,9 +48,8 @@ struct ProjectionPlan {
   std::vector<std::vector<uint32_t>> targets;  // Parallel to `writes` and their rows: which target it is.
   std::deque<IntentRow> rows;                  // One per target.
   std::vector<std::vector<uint32_t>> columns;  // What rows' `columns` are about.
-  // Of a row that was not there when it was read, the log knows something else. It has heard of a change since, and the
-  // row is to be inserted: it may have come and gone, which nothing in PostgreSQL would show. Or the row is there by
-  // what the log knows: a commit is decoded before it is visible. Read again.
+  // A row was not there when it was read, and is by what the log knows: the application has inserted it since, or a
+  // commit was decoded before it was visible. Or other rows were read than were meant. Read again.
   bool outdated = false;
   HlcStamp newest;  // Of all that the log had of the targets.
   // Rows that were unknown to the log and were read, and those of them that were there.

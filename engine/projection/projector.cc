@@ -234,7 +234,7 @@ absl::Status Projector::Retry() {
     TargetRow& target = flight_->targets.emplace_back(
         TargetRow{.ref = row.row, .unsettled = std::make_unique<UnsettledRow>(std::move(row))});
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
-    NoteVersions(stored, &target);
+    NoteKnown(stored, &target);
   }
   std::sort(flight_->targets.begin(), flight_->targets.end(),
             [](const TargetRow& a, const TargetRow& b) { return a.ref < b.ref; });

@@ -117,7 +117,7 @@ class Projector : public ProjectionEcho {
   // What unsettled_ has of the target now.
   absl::StatusOr<std::unique_ptr<UnsettledRow>> Unsettled(const TargetRow& target);
   // The log has `stored` of the target now.
-  void NoteVersions(const RowVersions* stored, TargetRow* target) const;
+  void NoteKnown(const RowVersions* stored, TargetRow* target) const;
   // Time has gone by since they became targets.
   absl::Status LookAgain(std::vector<TargetRow>* targets);
   // Which of them need no read.

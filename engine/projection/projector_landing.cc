@@ -42,16 +42,7 @@ absl::Status Projector::Landed() {
   ASSAY_RETURN_IF_ERROR(state_->Write(kBatchLandedNote, landed.batch()));
   activity_ = false;
   anchor_at_ = clock_->Now() + kAnchorInterval;
-  // What is read meanwhile was read after this had committed: what it writes is no change that came in between.
-  std::vector<TargetRow*> reread;
-  for (TargetRow& target : flight_->targets) {
-    if (replied && landed.Concerns(target.ref)) reread.push_back(&target);
-  }
   ASSAY_RETURN_IF_ERROR(Settle(std::move(landed).TakeRows(), batch));
-  for (TargetRow* target : reread) {
-    ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target->ref));
-    target->versions_at_read = VersionsDigest(stored);
-  }
   if (!replied) Finish();
   if (flight_->stage == Stage::kCommitted) Committed();
   return absl::OkStatus();

@@ -6,7 +6,6 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "engine/projection/projector.h"
-#include "engine/projection/row_digest.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -31,7 +30,7 @@ absl::StatusOr<std::vector<TargetRow>> Projector::Targets(const Batch& batch) {
       Merge(pending.incoming(), &merged);
       if (merged == *stored) continue;
     }
-    NoteVersions(stored, &target);
+    NoteKnown(stored, &target);
     targets.push_back(std::move(target));
   }
   std::sort(targets.begin(), targets.end(), [](const TargetRow& a, const TargetRow& b) { return a.ref < b.ref; });
@@ -46,11 +45,10 @@ absl::StatusOr<std::unique_ptr<UnsettledRow>> Projector::Unsettled(const TargetR
   return std::make_unique<UnsettledRow>(UnsettledRow{target.ref, target.unsettled->key, false});
 }
 
-void Projector::NoteVersions(const RowVersions* stored, TargetRow* target) const {
+void Projector::NoteKnown(const RowVersions* stored, TargetRow* target) const {
   const auto concerns = [target](const Flight& flight) {
     return flight.intent.has_value() && flight.intent->Concerns(target->ref);
   };
-  target->versions_at_read = VersionsDigest(stored);
   target->unknown = stored == nullptr && target->unsettled == nullptr && !concerns(*landing_) && !concerns(*flight_);
 }
 
@@ -58,7 +56,7 @@ absl::Status Projector::LookAgain(std::vector<TargetRow>* targets) {
   for (TargetRow& target : *targets) {
     ASSAY_ASSIGN_OR_RETURN(target.unsettled, Unsettled(target));
     ASSAY_ASSIGN_OR_RETURN(const RowVersions* stored, rows_->Get(target.ref));
-    NoteVersions(stored, &target);
+    NoteKnown(stored, &target);
   }
   return absl::OkStatus();
 }
