@@ -117,7 +117,10 @@ struct ProjectionPlanner::PlannedRow {
   }
 
   // By what the log knows, PostgreSQL has the row.
-  bool IsToBeThere() const { return target.unsettled == nullptr ? stored.IsLive() : target.unsettled->IsThere(); }
+  bool IsToBeThere() const {
+    const bool settled = target.unsettled == nullptr || target.unsettled->revision == 0;  // Perhaps since it was read.
+    return settled ? stored.IsLive() : target.unsettled->IsThere();
+  }
 
   // What to say of it when it is parked.
   IntentRow::Remark& Name() {

@@ -246,8 +246,8 @@ TEST_F(InterleavingTest, ARowThatMovedUnderOneProjectionIsNotPlannedUponByTheNex
 }
 
 // The first projection makes a row without looking for it; the app makes it, too, and takes it back before that, which
-// comes by in capture. The second projection, of another column, is planned on what the log will know when the first has
-// landed, and that is not what PostgreSQL has. What the first then finds out must not be forgotten by the second.
+// comes by in capture. The second projection, of another column, is planned on what the log will know when the first
+// has landed, and that is not what PostgreSQL has. What the first then finds out must not be forgotten by the second.
 TEST_F(InterleavingTest, ARowThatCameAndWentUnderOneProjectionIsNotSettledByTheNext) {
   RunToCallForNewRow(kSettings, {"k1", "a1", "a2", "a3"}, {"k2", "a1", "a2", "a3"});
   world_.Advance(absl::Seconds(1));
@@ -306,6 +306,23 @@ TEST_F(InterleavingTest, ARowDeletedBeforeItIsWrittenIsNotBroughtBack) {
   Settle();
   EXPECT_FALSE(WasProjected(b(), CaptureItem::Kind::kInsert, kSettings, "k"));
   EXPECT_EQ(Row(a(), kSettings, "k"), std::nullopt);
+}
+
+// The same of a row that was parked, and that the app's insert has settled before the plan.
+TEST_F(InterleavingTest, AParkedRowDeletedBeforeItIsWrittenIsNotBroughtBack) {
+  Insert(b(), kPeople, {"other", "b1", "6@x"});
+  Insert(a(), kPeople, {"k", "a1", "6@x"});
+  Settle();
+  ASSERT_EQ(Parked(b()), 1);
+  b().engine().RetryParked(std::nullopt);
+  RunToDatabaseCall(b());
+  b().database().set_between_read_and_fence([&] { Insert(b(), kPeople, {"k", "b1", std::nullopt}); });
+  Answer(b(), Lane::kDatabase);
+  StepAndCapture(b());
+  Delete(b(), kPeople, "k");
+  Settle();
+  EXPECT_FALSE(WasProjected(b(), CaptureItem::Kind::kInsert, kPeople, "k"));
+  EXPECT_EQ(Row(b(), kPeople, "k"), std::nullopt);
 }
 
 // Rows of a table that was read before, and that nobody here has heard of, are in PostgreSQL after one call.
