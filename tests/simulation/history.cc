@@ -40,6 +40,27 @@ absl::StatusOr<HistoricChange> ChangeOf(const v1::Event& event, const OriginId& 
   return change;
 }
 
+// Each segment has whole transactions, or a piece of one and nothing else: the hub takes no others.
+absl::Status CheckSegments(LogFile* file, EventLog& log, const HistoricChain& chain) {
+  ASSAY_ASSIGN_OR_RETURN(const OriginIndex origin, log.IndexOf(chain.origin));
+  ASSAY_ASSIGN_OR_RETURN(Statement segments,
+                         file->Prepare("SELECT first, last FROM segment WHERE origin = ?1 ORDER BY last"));
+  segments.BindInt(1, origin.value);
+  auto transaction = chain.transactions.begin();
+  for (;;) {
+    ASSAY_ASSIGN_OR_RETURN(const bool row, segments.Step());
+    if (!row) return absl::OkStatus();
+    const Sequence first{static_cast<uint64_t>(segments.Int("first"))}, last{static_cast<uint64_t>(segments.Int("last"))};
+    while (transaction != chain.transactions.end() && transaction->last < first) ++transaction;
+    auto end = transaction;
+    while (end != chain.transactions.end() && end->last < last) ++end;
+    if (end == chain.transactions.end()) return Violation("dense chain", "a segment is of no transaction");
+    if (transaction == end || (transaction->first == first && end->last == last)) continue;
+    return Violation("dense chain", absl::StrCat("the segment of ", first.value, " to ", last.value,
+                                                 " has a piece of a transaction, and more"));
+  }
+}
+
 }  // namespace
 
 std::string Show(const SimRowName& row) {
@@ -54,7 +75,7 @@ std::string Show(const HistoricChange& change) {
 }
 
 absl::StatusOr<HistoricBranch> History::Read(const std::string& name, const OriginId& own, const SimDatabase* database,
-                                             EventLog& log, UnsettledRows& rows, TableNames& names,
+                                             LogFile* file, EventLog& log, UnsettledRows& rows, TableNames& names,
                                              Conflicts& conflicts) {
   HistoricBranch branch;
   branch.name = name;
@@ -106,6 +127,7 @@ absl::StatusOr<HistoricBranch> History::Read(const std::string& name, const Orig
     if (inside) return Violation("dense chain", "a reader is shown the beginning of a transaction");
     if (chain.bytes.size() != log.Head(origin).complete.value)
       return Violation("dense chain", "the head is not the last event");
+    ASSAY_RETURN_IF_ERROR(CheckSegments(file, log, chain));
   }
   ASSAY_ASSIGN_OR_RETURN(const std::vector<UnsettledRow> unsettled, rows.List(false, 1'000'000));
   for (const UnsettledRow& row : unsettled) {
@@ -315,6 +337,24 @@ absl::Status History::CheckCapturedOnce() {
   return absl::OkStatus();
 }
 
+absl::Status History::CheckHeaders() const {
+  for (const HistoricBranch& owner : branches_) {
+    const std::vector<HistoricTransaction>& own = owner.chains.at(owner.origin).transactions;
+    for (const HistoricBranch& reader : branches_) {
+      const auto chain = reader.chains.find(owner.origin);
+      if (&reader == &owner || chain == reader.chains.end()) continue;
+      for (size_t i = 0; i < std::min(own.size(), chain->second.transactions.size()); ++i) {
+        const HistoricTransaction& given = chain->second.transactions[i];
+        if (given.changes.empty()) continue;  // Withheld.
+        if (given.seen == own[i].seen && given.header.commit_lsn() == own[i].header.commit_lsn()) continue;
+        return Violation("who had seen what", absl::StrCat(reader.name, " was not given what ",
+                                                           EventName(owner.origin, given.first), " had seen"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 // ---- The fold ----
 
 History::Writes History::WritesIn(const HistoricBranch& branch) {
@@ -364,6 +404,7 @@ absl::Status History::CheckRowsAreTheFold() const {
         auto value = fold.values.find(table->shape->columns[i].name);
         const ColumnText expected = value == fold.values.end() ? ColumnText() : value->second;
         if (here->second.values[i] == expected) continue;
+        if (value == fold.values.end() && IsFill(table->shape->columns[i].name, here->second.values[i])) continue;
         return differs(row, absl::StrCat("has ", table->shape->columns[i].name, " = ", Show(here->second.values[i]),
                                          ", the fold says ", Show(expected)));
       }
@@ -402,7 +443,16 @@ absl::Status History::CheckEqualTables() const {
         if (a.unsettled.contains({name, key}) || b.unsettled.contains({name, key})) continue;
         auto in_a = table.rows.find(key);
         auto in_b = other.rows.find(key);
-        if (in_a == table.rows.end() || in_b == other.rows.end() || in_a->second.values != in_b->second.values) {
+        const auto same = [&](const SimValues& one, const SimValues& another) {
+          for (size_t i = 0; i < one.size(); ++i) {
+            const std::string& column = table.shape->columns[i].name;
+            if (one[i] == another[i]) continue;
+            // Of a column that nobody has written.
+            if (!(IsFill(column, one[i]) && !another[i]) && !(IsFill(column, another[i]) && !one[i])) return false;
+          }
+          return one.size() == another.size();
+        };
+        if (in_a == table.rows.end() || in_b == other.rows.end() || !same(in_a->second.values, in_b->second.values)) {
           return Violation("equal tables",
                            absl::StrCat(Show({name, key}), " differs between ", a.name, " and ", b.name));
         }

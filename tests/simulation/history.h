@@ -21,6 +21,7 @@
 #include "log/event_log.h"
 #include "log/local_state/conflicts.h"
 #include "log/local_state/unsettled_rows.h"
+#include "log/log_file.h"
 #include "proto/event.pb.h"
 #include "tests/engine/fold/reference_merge.h"
 #include "tests/simulation/sim_database.h"
@@ -67,9 +68,13 @@ struct HistoricBranch {
   std::map<TableName, TablePolicy> policies;
   std::set<SimRowName> unsettled;  // Rows that the engine says PostgreSQL does not hold as folded.
   std::set<HistoricConflict> conflicts;
-  std::set<std::string> denied;  // Tables not readable here, as in SegmentPart::table.
-  bool granted_late = false;     // Until the end: then they came.
+  std::set<std::string> denied;                   // Tables not readable here, as in SegmentPart::table.
+  bool granted_late = false;                      // Until the end: then they came.
+  std::map<std::string, Lsn> known_when_planned;  // As SimBranch has it.
 };
+
+// What a column has that came to the rows that were there, and that nobody wrote.
+bool IsFill(absl::string_view column, const ColumnText& value);
 
 // Another branch has that column of the table in another type.
 bool IsAnotherTypeElsewhere(const std::vector<HistoricBranch>& branches, const HistoricBranch& branch,
@@ -79,13 +84,15 @@ class History {
  public:
   // Reads every chain out of the log. DATA_LOSS, naming the invariant, when a chain is not what a chain must be.
   static absl::StatusOr<HistoricBranch> Read(const std::string& name, const OriginId& origin,
-                                             const SimDatabase* database, EventLog& log, UnsettledRows& rows,
-                                             TableNames& names, Conflicts& conflicts);
+                                             const SimDatabase* database, LogFile* file, EventLog& log,
+                                             UnsettledRows& rows, TableNames& names, Conflicts& conflicts);
 
   void Add(HistoricBranch branch) { branches_.push_back(std::move(branch)); }
 
   absl::Status CheckOneHistory(const SimHub& hub) const;
   absl::Status CheckCapturedOnce();
+  // Whoever is given an event is given what its transaction's header says, whatever else of it is withheld.
+  absl::Status CheckHeaders() const;
   absl::Status CheckProjections();
   absl::Status CheckRowsAreTheFold() const;
   absl::Status CheckEqualTables() const;

@@ -25,7 +25,8 @@ struct RowState {
   std::map<std::string, Version> local;  // The same, per column.
   Lsn born;                              // The commit of the app that made it.
   Lsn local_change;                      // The newest commit of the app that touched it.
-  Lsn went;                              // The commit of the app that made it when the app deleted it last.
+  Lsn gone;                              // The commit of the app that deleted it last,
+  Lsn went;                              // and the one that had made it.
 };
 
 struct EventRef {
@@ -35,6 +36,8 @@ struct EventRef {
 };
 
 }  // namespace
+
+bool IsFill(absl::string_view column, const ColumnText& value) { return column == kLateColumn && value == kLateFill; }
 
 bool IsAnotherTypeElsewhere(const std::vector<HistoricBranch>& branches, const HistoricBranch& branch,
                             const TableName& table, const std::string& column) {
@@ -94,7 +97,6 @@ class History::Replay {
       if (item.kind != CaptureItem::Kind::kMessage || item.prefix != kFencePrefix) continue;
       looked_ = ours_;
       ours_ = wal.commit_lsn;
-      fences_.push_back(wal.commit_lsn);
     }
     auto captured = captured_.find(wal.commit_lsn);
     if (captured == captured_.end()) return absl::OkStatus();
@@ -108,6 +110,7 @@ class History::Replay {
         row.live = false;
         row.local_deleted = change.version;
         row.went = row.born;
+        row.gone = wal.commit_lsn;
         continue;
       }
       if (!row.live) row.born = wal.commit_lsn;
@@ -186,16 +189,16 @@ class History::Replay {
   absl::Status Write(const SimRowName& name, const std::map<std::string, ColumnText>& values, bool insert,
                      std::vector<EventRef>* touched) {
     RowState& row = rows_[name];
-    // The one thing that nothing stands guard over (RowWrite::xmin): the echo finds it, and what was deleted goes
-    // again. A projection may rest on the fence of the read before the one before its own, which came by before that
-    // one's batch could be asked for.
-    const bool unnoticed = insert && row.went > (fences_.size() < 3 ? Lsn{} : fences_[fences_.size() - 3]);
+    // The one thing that nothing stands guard over (RowWrite::xmin): a row that came after the projection was planned,
+    // and went before it was written. The echo finds it, and what was deleted goes again. The next one may be planned
+    // upon that.
+    const bool unnoticed = row.went >= known_ && row.local_change == row.gone;
     Version newest;
     for (const auto& [column, value] : values) {
       if (!insert && row.values[column] == value) continue;
       const Version writer = Writer(name, column, value, touched);
       ASSAY_RETURN_IF_ERROR(CheckType(name, column, value));
-      if (writer.IsNone() && value.has_value())
+      if (writer.IsNone() && value.has_value() && !IsFill(column, value))
         return Violation("projection = fold", absl::StrCat("nobody wrote ", *value));
       if (writer < row.local[column] && !unnoticed) {
         return Violation("no stale overwrite", absl::StrCat(name.first.ToString(), "(", absl::StrJoin(name.second, ","),
@@ -233,6 +236,8 @@ class History::Replay {
 
   absl::Status Projected(const WalTransaction& wal) {
     ours_ = wal.commit_lsn;
+    const auto known = branch_.known_when_planned.find(wal.items.empty() ? "" : wal.items[0].content);
+    known_ = known == branch_.known_when_planned.end() ? Lsn{} : known->second;
     // Rows that exchange a unique value are taken out and put back: that is an update.
     std::set<SimRowName> inserted, put_back;
     for (const WalItem& item : wal.items) {
@@ -365,6 +370,7 @@ class History::Replay {
       auto version = row.versions.find(column);
       const Version since = version == row.versions.end() ? Version{} : version->second;
       // A column added since, and due to be written.
+      if (IsFill(column, shown->second)) continue;
       if ((since.IsNone() || column == kLateColumn) && !shown->second.has_value()) continue;
       if (shown->second == value || since >= change.version) continue;
       std::vector<EventRef> ignored;
@@ -381,9 +387,9 @@ class History::Replay {
   std::map<SimRowName, std::vector<EventRef>> by_row_;
   std::map<SimRowName, RowState> rows_;
   std::map<OriginId, size_t> checked_;  // Transactions known to show, from the first on.
-  std::vector<Lsn> fences_;
   Lsn ours_;                            // The newest fence or projection.
   Lsn looked_;                          // The one before the newest fence: the rows were read after this.
+  Lsn known_;                           // What had been captured when the projection was planned.
   HlcStamp projected_stamp_;            // Newest that came in by projection.
   std::map<OriginId, Sequence> shown_;  // The newest event of each that came in by projection.
   std::map<OriginId, Sequence> said_;   // What the own chain has said of that,

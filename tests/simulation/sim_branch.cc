@@ -50,6 +50,7 @@ SimBranch::SimBranch(uint32_t number, const EngineConfig& config, const Workload
       hub_(hub->Connect(number)),
       vfs_(random->Next()) {
   CreateShopTables(&database_, late_column, email_width);
+  capture_.set_small_portions(faults.small_portions);
 }
 
 // ---- The daemon ----
@@ -77,6 +78,7 @@ absl::Status SimBranch::Step() {
     const bool reads = read != nullptr;
     ASSAY_CHECK(!reads || !read->request.lock);  // If the log fails, nobody knows of the locks.
     if (!reads) std::get<DatabaseProject>(database_call).request.gate = gate;
+    NoteWhenPlanned(call);
     ++outcomes_[reads ? "asked to read before the log was durable" : "asked to project before the log was durable"];
     lane(call.lane).push_back({std::move(call)});
     // A projection waits with its commit in any case.
@@ -95,10 +97,22 @@ absl::Status SimBranch::Step() {
   ASSAY_RETURN_IF_ERROR(status);
   for (Call& call : engine_->TakeCalls()) {
     if (AsksAhead(call)) ++outcomes_["asked before the last pull was appended"];
+    NoteWhenPlanned(call);
     lane(call.lane).push_back({std::move(call)});
   }
   capture_.Confirm(engine_->ConfirmedLsn());
   return absl::OkStatus();
+}
+
+// A projection is planned in the step that asks for it, and not before: but for one that waits for the reply to the one
+// before it, whose echo has come by already. That is planned after that one was asked for.
+void SimBranch::NoteWhenPlanned(const Call& call) {
+  if (call.lane != Lane::kDatabase) return;
+  if (const auto* project = std::get_if<DatabaseProject>(&std::get<DatabaseCall>(call.call))) {
+    known_when_planned_[project->request.tag] =
+        std::exchange(echo_came_first_, false) ? known_when_asked_ : capture_.delivered();
+  }
+  known_when_asked_ = capture_.delivered();
 }
 
 bool SimBranch::AsksAhead(const Call& call) const {
@@ -147,6 +161,7 @@ int64_t SimBranch::IntentsOpen() {
 
 void SimBranch::MakeDatabaseCall(Outstanding& outstanding, bool faults) {
   const DatabaseCall& call = std::get<DatabaseCall>(outstanding.call.call);
+  echo_ends_ = std::holds_alternative<DatabaseLastBatch>(call) ? Lsn{} : Lsn{UINT64_MAX};
   if (faults && random_->Chance(faults_.database_call)) {
     const bool project = std::holds_alternative<DatabaseProject>(call);
     database_.set_fault(static_cast<DatabaseFault>(1 + random_->Below(project ? 4 : 2)));
@@ -164,6 +179,7 @@ void SimBranch::MakeDatabaseCall(Outstanding& outstanding, bool faults) {
   } else if (const auto* project = std::get_if<DatabaseProject>(&call)) {
     if (faults && random_->Chance(faults_.write_before_projection))
       outcomes_["wrote before a projection"] += workload_.ActAtOnce(RowsOf(project->request));
+    if (faults) ComeAndGo();
     if (faults && random_->Chance(faults_.gives_way)) database_.set_fault(DatabaseFault::kGaveWay);
     if (IntentsOpen() > 1) ++outcomes_["asked before the last one landed"];
     for (const TableWrites& writes : project->request.writes) {
@@ -173,6 +189,8 @@ void SimBranch::MakeDatabaseCall(Outstanding& outstanding, bool faults) {
     ProjectReply reply = database_.Project(project->request);
     constexpr const char* kOutcomes[] = {"committed", "moved", "gave way", "refused", "in doubt", "unavailable"};
     ++outcomes_[kOutcomes[static_cast<int>(reply.outcome)]];
+    if (reply.outcome == ProjectReply::Outcome::kCommitted) echo_ends_ = database_.end_of_wal();
+    if (reply.outcome == ProjectReply::Outcome::kInDoubt) echo_ends_ = {};
     outstanding.database_reply = std::move(reply);
   } else if (std::holds_alternative<DatabaseLastBatch>(call)) {
     outstanding.database_reply = database_.LastBatch();
@@ -209,10 +227,24 @@ void SimBranch::MakeHubCall(Outstanding& outstanding, bool faults) {
   }
 }
 
+int SimBranch::ComeAndGo() {
+  if (!random_->Chance(faults_.come_and_go)) return 0;
+  std::vector<SimRowName> rows;
+  if (std::optional<SimRowName> news = news_ == nullptr ? std::nullopt : news_()) rows.push_back(*std::move(news));
+  const bool asks = !lane(Lane::kDatabase).empty() && random_->Chance(60);
+  const auto* project =
+      asks ? std::get_if<DatabaseProject>(&std::get<DatabaseCall>(lane(Lane::kDatabase).front().call.call)) : nullptr;
+  if (project != nullptr && !project->request.writes.empty()) rows = RowsOf(project->request);
+  const int commits = rows.empty() ? 0 : workload_.ComeAndGo(rows[random_->Below(rows.size())]);
+  outcomes_["came and went"] += commits;
+  return commits;
+}
+
 void SimBranch::GiveReply(Lane which) {
   Outstanding outstanding = std::move(lane(which).front());
   lane(which).pop_front();
   if (which == Lane::kDatabase) {
+    echo_came_first_ = capture_.delivered() >= echo_ends_;
     engine_->OnDatabaseReply(*std::move(outstanding.database_reply));
   } else {
     engine_->OnHubReply(which, *std::move(outstanding.hub_reply), absl::Milliseconds(20));
@@ -256,6 +288,7 @@ void SimBranch::CrashDatabase() {
 
 void SimBranch::Heal() {
   faults_ = {};
+  capture_.set_small_portions(faults_.small_portions);
   partitioned_ = false;
   clock_.SetOffset(absl::ZeroDuration());
   workload_.EndAll();

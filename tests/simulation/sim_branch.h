@@ -59,7 +59,9 @@ struct FaultOptions {
   double write_inside_read = 0;        // The app commits between a read and its fence.
   double commit_unseen = 0;            // An app's commit is in the WAL, and not to be seen yet, when rows are read.
   double write_before_projection = 0;  // The app commits between a plan and its projection.
+  double come_and_go = 0;              // A row of another branch's comes and goes here before that, or at any time.
   double gives_way = 0;                // The app waits for a projection, which gives way.
+  double small_portions = 20;          // Capture brings a few items at a time: it is far behind.
   double hub_call = 0;                 // Request or reply lost.
   double hub_duplicate = 0;            // A push is delivered once more, later.
 };
@@ -81,6 +83,9 @@ class SimBranch {
   bool HasReplyToGive(Lane lane) const;
   void MakeCall(Lane lane, bool faults);
   void GiveReply(Lane lane);
+  // The app makes a row and takes it back, if chance has it so: one that is to be projected, or that another branch
+  // has. Returns how often.
+  int ComeAndGo();
   // The process dies; `power`: the machine with it.
   void Kill(bool power);
   // Delivers a push once more that was delayed on the way.
@@ -88,6 +93,11 @@ class SimBranch {
 
   // Puts what `wrap` makes of it in the place of this branch's line to the hub.
   void WrapHub(const std::function<std::unique_ptr<Hub>(std::unique_ptr<Hub>)>& wrap) { hub_ = wrap(std::move(hub_)); }
+
+  // Where a row comes from that another branch has just made, and that is not here.
+  void set_news(std::function<std::optional<SimRowName>()> news) { news_ = std::move(news); }
+  // By a projection's tag, until where capture had brought the changes when it was planned, at least.
+  const std::map<std::string, Lsn>& known_when_planned() const { return known_when_planned_; }
 
   // A planted fault: what capture has brought is confirmed at once.
   void ConfirmEarly() { confirm_early_ = true; }
@@ -124,6 +134,7 @@ class SimBranch {
     std::optional<HubReply> hub_reply;
   };
   int64_t IntentsOpen();  // In the log.
+  void NoteWhenPlanned(const Call& call);
   // A pull of what follows something that is still to be appended.
   bool AsksAhead(const Call& call) const;
   void MakeDatabaseCall(Outstanding& outstanding, bool faults);
@@ -149,6 +160,11 @@ class SimBranch {
   std::unique_ptr<LogFile> file_;
   std::unique_ptr<Engine> engine_;
   OriginId origin_;
+  std::function<std::optional<SimRowName>()> news_;
+  std::map<std::string, Lsn> known_when_planned_;
+  Lsn known_when_asked_;          // At the database's last call.
+  Lsn echo_ends_;                 // Of the last call, where its echo ends in the WAL; the highest: it has none.
+  bool echo_came_first_ = false;  // Before the last reply: the next projection may have been planned before that.
   std::array<std::deque<Outstanding>, 3> lanes_;
   std::vector<PushRequest> delayed_;
   uint64_t acknowledged_ = 0;

@@ -95,7 +95,7 @@ absl::StatusOr<CaptureBatch> SimCapture::Next(absl::Duration) {
   const std::vector<WalTransaction>& wal = database_->wal();
   CaptureBatch batch;
   const size_t first = transaction_, first_item = item_;
-  size_t budget = random_->Chance(20) ? 1 + random_->Below(4) : 200;
+  size_t budget = random_->Chance(small_portions_) ? 1 + random_->Below(4) : 200;
   size_t bytes = 0;
   std::vector<std::pair<const WalTransaction*, size_t>> sent;
   while (budget-- > 0 && transaction_ < wal.size()) {

@@ -30,7 +30,11 @@ class SimCapture : public CaptureSource {
   bool IsStarted() const { return started_; }
   // PostgreSQL writes the slot to disk now and then; after a crash it goes on from there.
   void SaveSlot() { saved_ = confirmed_; }
+  // How many of the portions have a few items only.
+  void set_small_portions(double percent) { small_portions_ = percent; }
   Lsn confirmed() const { return confirmed_; }
+  // End of the newest transaction that was delivered whole.
+  Lsn delivered() const { return delivered_; }
   // Every transaction was delivered whole.
   bool AllSent() const { return started_ && transaction_ == database_->wal().size(); }
 
@@ -40,6 +44,7 @@ class SimCapture : public CaptureSource {
   const SimDatabase* database_;
   SeededRandom* random_;
   bool started_ = false;
+  double small_portions_ = 20;
   uint64_t crashes_ = 0;    // Of the server when the stream started.
   size_t transaction_ = 0;  // Next to send.
   size_t item_ = 0;         // Of that transaction: 0 is its begin, items() + 1 its commit.

@@ -85,14 +85,14 @@ bool SimDatabase::RenameColumn(const TableName& name, const std::string& column,
   return true;
 }
 
-bool SimDatabase::AddColumn(const TableName& name, TableColumn column) {
+bool SimDatabase::AddColumn(const TableName& name, TableColumn column, ColumnText fill) {
   if (IsInUse(name)) return false;
   SimTable& table = tables_.at(name);
   TableShape shape = *table.shape;
   column.number = ++table.last_number;
   shape.columns.push_back(std::move(column));
   table.shape = std::make_shared<const TableShape>(std::move(shape));
-  for (auto& [key, row] : table.rows) row.values.resize(table.shape->columns.size());
+  for (auto& [key, row] : table.rows) row.values.resize(table.shape->columns.size(), fill);
   return true;
 }
 

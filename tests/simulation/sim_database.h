@@ -90,7 +90,8 @@ class SimDatabase : public Database {
   // Columns are numbered as PostgreSQL does.
   void CreateTable(TableShape shape, std::vector<uint32_t> unique);
   // ALTER TABLE. False: somebody holds a lock on the table, which it would wait for.
-  bool AddColumn(const TableName& name, TableColumn column);  // NULL in the rows that are there.
+  // `fill`: in the rows that are there.
+  bool AddColumn(const TableName& name, TableColumn column, ColumnText fill = std::nullopt);
   bool DropColumn(const TableName& name, const std::string& column);
   bool RenameColumn(const TableName& name, const std::string& column, const std::string& to);
   void CreateTrigger(const TableName& name, SimTrigger trigger) { tables_.at(name).trigger = std::move(trigger); }

@@ -180,7 +180,8 @@ absl::StatusOr<PullReply> SimHub::Pull(uint32_t branch, const PullRequest& reque
         return reply;
       }
       const uint64_t first = next;
-      if (Arriving(branch, origin, first + 1, chain.events[first].bytes.size())) {
+      if (Arriving(branch, origin, first + 1, chain.events[first].bytes.size()) ||
+          (recut_ && random_->Chance(held_back_))) {
         reply.more = reply.arriving = true;
         break;
       }

@@ -53,6 +53,8 @@ class SimHub {
   void Enrol(uint32_t branch, const std::string& name) { branches_[branch].name = name; }
   // `table` as in SegmentPart::table: `branch` gets leaf hashes instead of its events, unless it wrote them.
   void Deny(uint32_t branch, const std::string& table) { branches_[branch].denied.insert(table); }
+  // So many percent of what a chain has new is told and not given yet, as what is large. (With `recut`.)
+  void set_held_back(double percent) { held_back_ = percent; }
   // From now on also what is there already.
   void Grant(uint32_t branch, const std::string& table) { branches_[branch].denied.erase(table); }
   // A connection with the rights of that branch's role.
@@ -89,6 +91,7 @@ class SimHub {
   SeededRandom* random_;
   Clock* clock_;
   const bool recut_;
+  double held_back_ = 0;
   std::map<uint32_t, Branch> branches_;
   std::map<OriginId, Chain> chains_;
   std::map<OriginId, Chain> backup_;

@@ -12,7 +12,6 @@
 namespace assay {
 namespace {
 
-constexpr uint32_t kBranches = 3;
 constexpr int kRoundsUntilQuiet = 4000;
 
 absl::Status Violation(absl::string_view invariant, absl::string_view what) {
@@ -55,18 +54,23 @@ constexpr const char* kActionNames[] = {
 }  // namespace
 
 struct Simulation::Swarm {
+  uint32_t branches = 3;
   int actions = 0;
   std::vector<uint32_t> weights = std::vector<uint32_t>(kActions);
   std::vector<uint32_t> branch_weights;
   WorkloadOptions workload;
   FaultOptions faults;
   bool late_column = false;
+  bool filled_column = false;  // The late one, in the rows that are there.
   bool narrow_email = false;
+  double held_back = 0;
   bool answering_trigger = false;
   bool aside_trigger = false;
   bool unheard_rows = false;
   bool masked_table = false;
-  bool granted_late = false;  // In the end; masked until then.
+  bool granted_late = false;  // Masked until then: until the end, or while the shops sell.
+  int granted_at = -1;        // Before this action.
+  bool small_batches = false;
   bool wild_clocks = false;
   bool skewed_clocks = false;  // From the beginning, by some minutes each.
   size_t batch_rows_max = EngineConfig().batch_rows_max;
@@ -74,6 +78,7 @@ struct Simulation::Swarm {
   size_t repack_events = EngineConfig().repack_events;
 
   explicit Swarm(SeededRandom& random) {
+    if (random.Chance(10)) branches = 4;
     actions = static_cast<int>(random.Between(200, 800));
     weights = {20, 40, 25, 25, 30, 25, 3, 6};
     weights.resize(kActions, 0);
@@ -97,7 +102,7 @@ struct Simulation::Swarm {
     weights[kHubIsBackedUp] = weights[kHubIsRestored] = sometimes(25, 1);
     weights[kCommands] = sometimes(40, 2);
     weights[kRunsOn] = random.Chance(70) ? static_cast<uint32_t>(random.Between(5, 30)) : 0;
-    for (uint32_t i = 0; i < kBranches; ++i) branch_weights.push_back(static_cast<uint32_t>(random.Between(1, 10)));
+    for (uint32_t i = 0; i < branches; ++i) branch_weights.push_back(static_cast<uint32_t>(random.Between(1, 10)));
 
     workload.rows = static_cast<uint32_t>(random.Between(2, 12));
     workload.truncate = random.Chance(25) ? 1 : 0;
@@ -118,6 +123,8 @@ struct Simulation::Swarm {
     faults.write_inside_read = random.Chance(70) ? static_cast<double>(random.Between(20, 100)) : 0;
     faults.commit_unseen = random.Chance(40) ? static_cast<double>(random.Between(10, 90)) : 0;
     faults.write_before_projection = random.Chance(50) ? static_cast<double>(random.Between(10, 90)) : 0;
+    faults.come_and_go = random.Chance(40) ? static_cast<double>(random.Between(10, 60)) : 0;
+    if (random.Chance(20)) faults.small_portions = 100;
     faults.read_before_log = random.Chance(50) ? static_cast<double>(random.Between(10, 90)) : 0;
     faults.power_before_log =
         weights[kPowerFails] > 0 && random.Chance(30) ? static_cast<double>(random.Between(1, 10)) : 0;
@@ -140,11 +147,22 @@ struct Simulation::Swarm {
       faults.commit_unseen = 80;
       skewed_clocks = true;
     }
+    if (random.Chance(10)) {
+      // Rows that the others make and change are taken back here, while they come in small batches.
+      workload.entry = 20;
+      workload.existing_percent = 60;
+      faults.come_and_go = 60;
+      weights[kAppWrites] = weights[kCaptures] = 40;
+      weights[kRunsOn] = 0;
+      small_batches = true;
+    }
     faults.gives_way = random.Chance(30) ? static_cast<double>(random.Between(10, 60)) : 0;
     faults.hub_call = random.Chance(50) ? static_cast<double>(random.Between(2, 30)) : 0;
     faults.hub_duplicate = random.Chance(40) ? 20 : 0;
     late_column = random.Chance(30);
+    filled_column = random.Chance(50);
     weights[kColumnIsAdded] = late_column ? 1 : 0;
+    held_back = random.Chance(30) ? static_cast<double>(random.Between(10, 70)) : 0;
     narrow_email = random.Chance(25);
     masked_table = random.Chance(30);
     wild_clocks = random.Chance(50);
@@ -154,6 +172,7 @@ struct Simulation::Swarm {
       batch_rows_max = random.Between(1, 6);
       workload.entry = static_cast<uint32_t>(random.Between(0, 20));
     }
+    if (small_batches) batch_rows_max = random.Between(1, 3);
     if (random.Chance(50))
       row_versions = {.listed = static_cast<size_t>(random.Between(1, 30)),
                       .runs = static_cast<size_t>(random.Between(0, 4))};
@@ -164,7 +183,8 @@ struct Simulation::Swarm {
 Simulation::Simulation(const SimulationOptions& options) : options_(options), random_(options.seed) {
   swarm_ = std::make_unique<Swarm>(random_);
   hub_ = std::make_unique<SimHub>(&random_, &clock_, /*recut=*/true);
-  for (uint32_t number = 1; number <= kBranches; ++number) {
+  hub_->set_held_back(swarm_->held_back);
+  for (uint32_t number = 1; number <= swarm_->branches; ++number) {
     EngineConfig config;
     config.branch_name = absl::StrCat("branch-", number);
     config.branch_number = number;
@@ -181,17 +201,38 @@ Simulation::Simulation(const SimulationOptions& options) : options_(options), ra
                                                     &random_));
     branches_.back()->database().set_plant(options.plant);
     if (options.confirm_early) branches_.back()->ConfirmEarly();
+    branches_.back()->set_news([this, number] { return NewElsewhere(number); });
     if (swarm_->skewed_clocks)
       branches_.back()->clock().SetOffset(absl::Seconds(random_.Between(0, 1200)) - absl::Minutes(10));
   }
   if (swarm_->aside_trigger) AddAsideTrigger(&branches_[1]->database());
   if (swarm_->unheard_rows) AddUnheardRows(&branches_[0]->database());
   if (swarm_->answering_trigger) AddAnsweringTrigger(&branches_[1]->database());
-  if (swarm_->masked_table) hub_->Deny(kBranches, kShopSecrets.ToString());
+  if (swarm_->masked_table) hub_->Deny(swarm_->branches, kShopSecrets.ToString());
   swarm_->granted_late = swarm_->masked_table && options.seed % 2 == 0;
+  if (swarm_->granted_late && random_.Chance(50)) swarm_->granted_at = static_cast<int>(random_.Below(swarm_->actions));
 }
 
 Simulation::~Simulation() = default;
+
+std::optional<SimRowName> Simulation::NewElsewhere(uint32_t number) {
+  constexpr size_t kLately = 8;
+  const SimDatabase& here = branches_[number - 1]->database();
+  std::vector<SimRowName> rows;
+  for (auto& branch : branches_) {
+    if (branch->number() == number) continue;
+    const std::vector<WalTransaction>& wal = branch->database().wal();
+    for (size_t i = wal.size() - std::min(wal.size(), kLately); i < wal.size(); ++i) {
+      for (const WalItem& item : wal[i].items) {
+        if (item.kind != CaptureItem::Kind::kInsert || wal[i].projected) continue;
+        SimRowName row{item.relation->name, KeyOf(*item.relation, item.new_values)};
+        if (!here.Find(row.first)->rows.contains(row.second)) rows.push_back(std::move(row));
+      }
+    }
+  }
+  if (rows.empty()) return std::nullopt;
+  return rows[random_.Below(rows.size())];
+}
 
 void Simulation::Trace(const SimBranch* branch, absl::string_view what, uint64_t detail) {
   ++result_.counters[std::string(what)];
@@ -221,16 +262,17 @@ SimulationResult Simulation::Run() {
 absl::Status Simulation::RunAll() {
   for (auto& branch : branches_) ASSAY_RETURN_IF_ERROR(Annotate(branch->Start(), "start"));
   ASSAY_RETURN_IF_ERROR(RunWithFaults());
+  hub_->set_held_back(0);
   for (auto& branch : branches_) {
     branch->Heal();
     if (!branch->IsRunning()) ASSAY_RETURN_IF_ERROR(Annotate(branch->Start(), "start after the faults"));
     branch->engine().Resume();
   }
-  if (swarm_->granted_late) hub_->Grant(kBranches, kShopSecrets.ToString());
+  if (swarm_->granted_late) hub_->Grant(swarm_->branches, kShopSecrets.ToString());
   ASSAY_RETURN_IF_ERROR(RunUntilQuiet());
   // What was parked may be free to go now that everybody has everything, and no lock keeps the column out any more.
   for (auto& branch : branches_) {
-    AddLateColumn(&branch->database());
+    AddLateColumn(&branch->database(), swarm_->filled_column);
     branch->engine().RetryParked(std::nullopt);
   }
   ASSAY_RETURN_IF_ERROR(RunUntilQuiet());
@@ -254,6 +296,7 @@ absl::Status Simulation::RunAll() {
 
 absl::Status Simulation::RunWithFaults() {
   for (int i = 0; i < swarm_->actions; ++i) {
+    if (i == swarm_->granted_at) hub_->Grant(swarm_->branches, kShopSecrets.ToString());
     clock_.Advance(absl::Milliseconds(random_.Below(40)));
     ASSAY_RETURN_IF_ERROR(Annotate(Act(), absl::StrCat("action ", i)));
   }
@@ -316,7 +359,8 @@ absl::Status Simulation::ActOn(SimBranch& branch, size_t action) {
   constexpr Lane kLanes[] = {Lane::kDatabase, Lane::kHubPush, Lane::kHubPull};
   switch (action) {
     case kAppWrites:
-      detail = static_cast<uint64_t>(branch.workload().Act());
+      detail = static_cast<uint64_t>(branch.ComeAndGo());
+      if (detail == 0) detail = static_cast<uint64_t>(branch.workload().Act());
       break;
     case kEngineSteps:
       status = StepEngine(branch);
@@ -402,7 +446,7 @@ absl::Status Simulation::ActOn(SimBranch& branch, size_t action) {
       status = RunOn(branch);
       break;
     default:
-      detail = AddLateColumn(&branch.database());
+      detail = AddLateColumn(&branch.database(), swarm_->filled_column);
   }
   Trace(&branch, kActionNames[action], detail);
   return status;
@@ -494,15 +538,17 @@ absl::Status Simulation::CheckHistory() {
     ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<TableNames> names, TableNames::Open(file.get(), log.get()));
     ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<UnsettledRows> unsettled, UnsettledRows::Open(file.get(), log.get()));
     ASSAY_ASSIGN_OR_RETURN(std::unique_ptr<Conflicts> conflicts, Conflicts::Open(file.get(), log.get()));
-    ASSAY_ASSIGN_OR_RETURN(HistoricBranch read, History::Read(name, branch->origin(), &branch->database(), *log,
-                                                              *unsettled, *names, *conflicts));
+    ASSAY_ASSIGN_OR_RETURN(HistoricBranch read, History::Read(name, branch->origin(), &branch->database(), file.get(),
+                                                              *log, *unsettled, *names, *conflicts));
+    read.known_when_planned = branch->known_when_planned();
     read.policies = ShopPolicies();
-    if (swarm_->masked_table && branch->number() == kBranches) read.denied.insert(kShopSecrets.ToString());
+    if (swarm_->masked_table && branch->number() == swarm_->branches) read.denied.insert(kShopSecrets.ToString());
     read.granted_late = swarm_->granted_late;
     history.Add(std::move(read));
   }
   ASSAY_RETURN_IF_ERROR(history.CheckOneHistory(*hub_));
   ASSAY_RETURN_IF_ERROR(history.CheckCapturedOnce());
+  ASSAY_RETURN_IF_ERROR(history.CheckHeaders());
   ASSAY_RETURN_IF_ERROR(history.CheckProjections());
   ASSAY_RETURN_IF_ERROR(history.CheckRowsAreTheFold());
   ASSAY_RETURN_IF_ERROR(history.CheckEqualTables());

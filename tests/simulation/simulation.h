@@ -1,4 +1,4 @@
-// A fleet of three branches and a hub under every fault we know, from one seed.
+// A fleet of three branches, or four, and a hub under every fault we know, from one seed.
 //
 // Safety first: a scheduler draws what happens next (an app write, a step of an engine, a call made, its reply given, a
 // crash, a clock that jumps). Then liveness: all faults end, and within a budget everything must have reached everyone
@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,8 @@ class Simulation {
   // Empty: everybody has everything and nothing is on its way.
   std::string WhyNotQuiet();
   std::vector<uint64_t> EventCounts();
+  // A row that another branch has made lately, and branch `number` has not.
+  std::optional<SimRowName> NewElsewhere(uint32_t number);
   absl::Status CheckHistory();
   absl::Status Act();
   absl::Status ActOn(SimBranch& branch, size_t action);

@@ -134,6 +134,7 @@ TEST(SimulationTest, EverySeedHolds) {
                            "kept rows",
                            "wrote inside a read",
                            "committed unseen",
+                           "came and went",
                            "wrote before a projection",
                            "gave way",
                            "refused",

@@ -43,9 +43,9 @@ std::map<TableName, TablePolicy> ShopPolicies() {
   return {{kShopProducts, {false, {{"weight", "purity", "rate"}}}}, {kSettings, {true, {}}}};
 }
 
-bool AddLateColumn(SimDatabase* database) {
+bool AddLateColumn(SimDatabase* database, bool filled) {
   return database->Find(kShopProducts)->shape->columns.back().name == kLateColumn ||
-         database->AddColumn(kShopProducts, kGrade);
+         database->AddColumn(kShopProducts, kGrade, filled ? ColumnText(kLateFill) : std::nullopt);
 }
 
 void AddUnheardRows(SimDatabase* database) {
@@ -162,8 +162,14 @@ absl::Status Workload::Statement(SimTransaction& transaction, bool at_once) {
       const uint32_t part = random_->Below(key.size());
       return transaction.Update(shape.name, key, {{shape.columns[shape.key[part]].name, other[part]}});
     }
-    case 5:
-      return transaction.Truncate(shape.name);
+    case 5: {
+      // Mostly where a row of another branch was refused: it is in the log, and the statement does not see it.
+      const std::set<SimRowName>& refused = database_->refused();
+      if (refused.empty() || random_->Chance(30)) return transaction.Truncate(shape.name);
+      auto row = refused.begin();
+      std::advance(row, random_->Below(refused.size()));
+      return transaction.Truncate(row->first);
+    }
     case 7:
       return transaction.WriteUnreadable(shape.name);
     case 8: {
@@ -203,14 +209,29 @@ int Workload::ActAtOnce(std::vector<SimRowName> near) {
   return commits;
 }
 
+int Workload::ComeAndGo(const SimRowName& row) {
+  const SimTable* table = database_->Find(row.first);
+  if (table == nullptr || table->shape->key.size() != row.second.size() || table->rows.contains(row.second)) return 0;
+  for (const bool comes : {true, false}) {
+    std::unique_ptr<SimTransaction> transaction = Begin();
+    const absl::Status status =
+        comes ? transaction->Insert(row.first, NewRow(*table, row.second)) : transaction->Delete(row.first, row.second);
+    if (!status.ok() || !transaction->Commit().ok()) return 0;
+  }
+  return 1;
+}
+
 int Workload::CommitUnseen(const std::vector<SimRowName>& rows) {
   if (rows.empty() || sessions_.size() > kSessionsMax) return 0;
   const size_t first = random_->Below(rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {
-    const auto& [table, key] = rows[(first + i) % rows.size()];
-    if (database_->Find(table) == nullptr || !database_->Find(table)->rows.contains(key)) continue;
+    const auto& [name, key] = rows[(first + i) % rows.size()];
+    const SimTable* table = database_->Find(name);
+    if (table == nullptr || table->shape->key.size() != key.size()) continue;
     std::unique_ptr<SimTransaction> transaction = Begin();
-    if (!Edit(*transaction, *database_->Find(table)->shape, key, 6).ok() || !transaction->CommitRecord().ok()) continue;
+    const absl::Status written = table->rows.contains(key) ? Edit(*transaction, *table->shape, key, 6)
+                                                           : transaction->Insert(name, NewRow(*table, key));
+    if (!written.ok() || !transaction->CommitRecord().ok()) continue;
     sessions_.push_back({std::move(transaction), 0, /*committed=*/true});
     return 1;
   }

@@ -34,6 +34,8 @@ struct WorkloadOptions {
 
 // The tables every branch has. `late_column`: public.products has kLateColumn from the start.
 inline constexpr char kLateColumn[] = "grade";
+// What the rows that are there may get when it comes (ADD COLUMN … DEFAULT), which nobody writes.
+inline constexpr char kLateFill[] = "ungraded";
 // `email_width`: of public.people.email, in characters; a branch may have it narrower than another.
 void CreateShopTables(SimDatabase* database, bool late_column, int email_width);
 std::map<TableName, TablePolicy> ShopPolicies();
@@ -46,7 +48,7 @@ void AddAsideTrigger(SimDatabase* database);
 void AddAnsweringTrigger(SimDatabase* database);
 inline const TableName kShopProducts{"public", "products"};
 inline const TableName kShopSecrets{"public", "secrets"};
-bool AddLateColumn(SimDatabase* database);
+bool AddLateColumn(SimDatabase* database, bool filled = false);
 
 class Workload {
  public:
@@ -58,8 +60,10 @@ class Workload {
   // A whole small transaction at once, as another session would slip it in between two of the engine's statements.
   // Mostly on the rows of `near`, if there are any.
   int ActAtOnce(std::vector<SimRowName> near);
-  // Edits one of `rows`, of which only the commit record is written: it is captured, and nobody sees it until Act goes
-  // on with it, or somebody waits for the row.
+  // Inserts a row that is not there, and deletes it again, in two transactions.
+  int ComeAndGo(const SimRowName& row);
+  // Edits one of `rows`, or inserts it, of which only the commit record is written: it is captured, and nobody sees it
+  // until Act goes on with it, or somebody waits for the row.
   int CommitUnseen(const std::vector<SimRowName>& rows);
   // Rolls back what is open and shows what was committed.
   void EndAll();
