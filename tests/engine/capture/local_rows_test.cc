@@ -132,5 +132,17 @@ TEST_F(LocalRowsTest, ARowThatPostgresNeverTookIsNotThereWhateverTheFoldSays) {
   EXPECT_EQ(rows_.Held(row_).value().get(), RowVersions{});
 }
 
+// Not even of a table of keys alone, of which no column says so.
+TEST_F(LocalRowsTest, ARowThatIsFoundHereAndDeletedInTheFleetIsToGo) {
+  const Version found{StampThatCounts(v1::RowChange::FOUND, HlcStamp{30}), own_, Sequence{30}};
+  Put(Fold({Delete(Theirs(5))}));
+  Move({ChangeKind::kInsert, found, {}});
+  EXPECT_FALSE(Stored().IsLive());
+  const std::optional<UnsettledRow> due = Unsettled();
+  ASSERT_TRUE(due.has_value()) << "PostgreSQL shows it";
+  EXPECT_TRUE(due->IsThere());
+  EXPECT_EQ(due->retry_at_ms, 0);
+}
+
 }  // namespace
 }  // namespace assay
