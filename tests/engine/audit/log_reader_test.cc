@@ -217,6 +217,23 @@ TEST_F(LogReaderTest, ParkedRowsAreListedWithTheirCause) {
   EXPECT_EQ(FromProto(parked->rows(0).next_try()), absl::FromUnixMillis(SmallLog::kStartMs + 500));
 }
 
+TEST_F(LogReaderTest, ParkedRowsOfATableAreListedHoweverManyOthersWereParkedBefore) {
+  test::OpenLog& log = log_.open();
+  log.InTransaction([&] {
+    const RowRef bill{log.names->IdOf({"public", "bills"}).value(), {}};
+    ASSERT_TRUE(
+        log.unsettled->ParkRefused(bill, {EncodeKey({"1"}), log_.delhi(), {3}}, {"older", "23505"}, {}, 0).ok());
+  });
+  log_.Park("7", "duplicate key");
+  pb::ListParkedRequest request;
+  request.set_table("public.items");
+  request.set_limit(1);
+  const absl::StatusOr<pb::ListParkedReply> parked = LogReader::Open(path_).value()->Parked(request);
+  ASSERT_TRUE(parked.ok()) << parked.status();
+  ASSERT_EQ(parked->rows_size(), 1);
+  EXPECT_EQ(parked->rows(0).key(0), "7");
+}
+
 TEST_F(LogReaderTest, ConflictsShowBothValuesAndAuthors) {
   const Sequence winner = log_.Write(log_.mumbai(), v1::RowChange::UPDATE, "7", {{"a", "a"}, {"1", "100"}}, "asha");
   const Sequence loser = log_.Write(log_.delhi(), v1::RowChange::UPDATE, "7", {{"a", "a"}, {"1", "90"}}, "ravi");

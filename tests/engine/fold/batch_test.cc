@@ -246,5 +246,24 @@ TEST_F(BatchTest, WhatIsGatheredAgainComesInTheSameOrder) {
   }
 }
 
+TEST_F(BatchTest, AChainIsSaidToWaitOnlyAsLongAsItDoes) {
+  const OriginId pune{{0xcc}};
+  v1::Event event = small_.Next(small_.delhi());
+  v1::Seen* seen = event.mutable_transaction()->add_seen();
+  seen->set_origin(std::string(pune.AsBytes()));
+  seen->set_sequence(1);
+  test::SmallLog::Fill(v1::RowChange::INSERT, "7", {{{}, "ring"}}, event.mutable_row());
+  small_.AppendRaw(event, "public.items");
+  ASSERT_NO_FATAL_FAILURE(Open());
+  const std::unique_ptr<Batch> batch = NewBatch();
+  ASSERT_TRUE(batch->Gather(100).value());
+  ASSERT_EQ(batch->waiting_for().size(), 1u);
+  EXPECT_EQ(batch->waiting_for().at(small_.delhi()), std::pair(pune, Sequence{1}));
+  batch->GiveUp({pune});
+  ASSERT_TRUE(batch->Gather(100).value());
+  EXPECT_EQ(batch->rows().size(), 1u);
+  EXPECT_TRUE(batch->waiting_for().empty());
+}
+
 }  // namespace
 }  // namespace assay

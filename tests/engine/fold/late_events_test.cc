@@ -37,5 +37,26 @@ TEST(LateEventsTest, ARowThatNobodyCanReadIsNamedAndStopsNobody) {
   EXPECT_EQ(open.unsettled->count(), 1) << "the sound one is due";
 }
 
+TEST(LateEventsTest, ARowThatIsHereStaysThereWhileALateEventOfItWaits) {
+  test::TempDirectory directory("late");
+  test::SmallLog small(directory.path() + "/log.db");
+  const Sequence late_edit = small.Write(small.delhi(), v1::RowChange::UPDATE, "7", {{"ring", "chain"}});
+  test::HandClock clock;
+  test::OpenLog& open = small.open();
+  const TableId table = open.names->IdOf({"public", "items"}).value();
+  const RowRef row = RowOf(table, KeyColumns({"id"}), RowKey{"7"});
+  const Version shown{HlcStamp{5}, small.mumbai(), Sequence{3}};
+  const RowVersions held = VersionsOf({ChangeKind::kInsert, shown, {open.names->ColumnIdOf(table, "name").value()}});
+  LateEvents late(open.stores(), &clock);
+  open.InTransaction([&] {
+    ASSERT_TRUE(open.rows->Put(row, held).ok());
+    ASSERT_EQ(late.Merge(small.delhi(), {late_edit}), absl::OkStatus());
+  });
+  const std::optional<UnsettledRow> due = open.unsettled->Find(row).value();
+  ASSERT_TRUE(due.has_value());
+  EXPECT_TRUE(due->held_known);
+  EXPECT_EQ(due->held, held) << "as it was merged before";
+}
+
 }  // namespace
 }  // namespace assay

@@ -5,6 +5,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/origins.h"
+#include "tests/support/small_log.h"
+#include "tests/support/temp_directory.h"
 
 namespace assay {
 namespace {
@@ -148,6 +150,21 @@ TEST_F(StreamCheckTest, WhatComesAfterItWithoutItIsARestore) {
   SetUp();
   EXPECT_EQ(Keepalive(0x53f), RestoreState::kUnverified);
   EXPECT_EQ(Keepalive(0x540), RestoreState::kDatabaseBehind);
+}
+
+// Goal: what `assay repair` has begun is not taken for done. Method: noted in a real log, and read as at the next
+// start.
+TEST(LogEvidenceTest, ARepairThatDidNotFinishHaltsAtTheNextStart) {
+  test::TempDirectory directory("evidence");
+  test::SmallLog small(directory.path() + "/log.db");
+  for (const RestoreState begun : {RestoreState::kGap, RestoreState::kDatabaseBehind, RestoreState::kNormal}) {
+    small.open().InTransaction([&] { ASSERT_TRUE(NoteRepair(begun, small.open().state.get()).ok()); });
+    const LogEvidence log = ReadLogEvidence(small.mumbai(), *small.open().log, *small.open().state).value();
+    DatabaseEvidence database = Database();
+    database.origin = small.mumbai();
+    database.batch = 0;
+    EXPECT_EQ(RestoreStateName(Judge(log, database).state), RestoreStateName(begun));
+  }
 }
 
 }  // namespace

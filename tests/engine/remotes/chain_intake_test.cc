@@ -132,6 +132,7 @@ TEST_F(ChainIntakeTest, WhoPullsOnceAsksForABadChainOnce) {
   Answer(intake, true);
   EXPECT_FALSE(asked_for_[bad()]);
   EXPECT_THAT(intake.troubles(), SizeIs(1));
+  EXPECT_THAT(intake.GivenUp(), SizeIs(1)) << "nobody waits for what never comes";
 }
 
 // One commit with a clock of 2099, or an event made by hand at the end of all stamps.

@@ -35,8 +35,8 @@ TEST_F(RowVersionsTest, RolledBackRowVersionsAreForgotten) {
   ASSERT_OK(rows->Put(Row(1, "k"), {.written = V(2, kB, 2)}));
   ASSERT_OK(rows->Put(Row(1, "l"), {.written = V(2, kB, 2)}));
   file->Rollback();
+  EXPECT_EQ(*rows->Get(Row(1, "l")), nullptr) << "nor is the row that was written last";
   EXPECT_EQ((*rows->Get(Row(1, "k")))->written, V(1, kA, 1));
-  EXPECT_EQ(*rows->Get(Row(1, "l")), nullptr);
 }
 
 TEST_F(RowVersionsTest, MoreRowsThanTheCacheHoldsAreAllKept) {
