@@ -259,5 +259,21 @@ TEST_F(ConflictFinderTest, WhatNobodyEditedIsNoSideOfAConflict) {
   EXPECT_FALSE(log_->conflicts->MayHave(ref_));
 }
 
+// Of a value that is not granted here, or was too large for its event, nobody can say that it is the same.
+TEST_F(ConflictFinderTest, AValueThatIsNotToldIsListedAsAnother) {
+  std::mt19937 random(1);
+  ASSERT_NO_FATAL_FAILURE(Write(random, 0));
+  RowVersions row;
+  for (const int by : {0, 1}) {
+    const Version untold{HlcStamp{50}, Origin(by), Sequence{100}};
+    const RowVersions change = VersionsOf({ChangeKind::kUpdate, untold, {column_}});
+    ASSERT_TRUE(finder_->Take(ref_, EncodeKey({"1"}), row, change).ok());
+    Merge(change, &row);
+  }
+  const std::vector<Conflict> listed = log_->conflicts->List(0, 10).value();
+  ASSERT_EQ(listed.size(), 1u);
+  EXPECT_EQ(listed[0].column, column_);
+}
+
 }  // namespace
 }  // namespace assay
