@@ -92,6 +92,8 @@ std::vector<Problem> Engine::Parts::Problems() const {
                         .subject = NameOf(origin).ForPeople(),
                         .detail = std::string(status.message())});
   }
+  for (const OriginId& origin : puller.Withheld())
+    problems.push_back({.kind = ProblemKind::kGrantedMissing, .subject = NameOf(origin).ForPeople()});
   for (const auto& [origin, awaited] : projector->waiting_for()) {
     problems.push_back({.kind = ProblemKind::kChainWaits,
                         .subject = NameOf(origin).ForPeople(),
@@ -172,6 +174,7 @@ EngineStatus Engine::Status() const {
   status.unsettled = p.stores.unsettled->count();
   status.parked = p.stores.unsettled->parked_count();
   status.conflicts = p.stores.conflicts->count();
+  status.masked = p.stores.log->MaskedEvents();
   status.log_bytes = p.file->SizeOnDisk();
   status.branches = puller.branches();
   status.branches_heard = puller.heard();

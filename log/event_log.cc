@@ -217,8 +217,9 @@ absl::Status EventLog::Advance(Chain& chain, const StoredEvent& event) {
   chain.tree.Append(event.leaf);
   chain.dirty = true;
   if (event.masked) {
-    auto& range = chain.masked.try_emplace(std::string(event.table), Chain::Range{event.sequence, {}}).first->second;
-    range.last = event.sequence;
+    auto& masked = chain.masked.try_emplace(std::string(event.table), Chain::Masked{event.sequence, {}}).first->second;
+    masked.last = event.sequence;
+    ++masked.events;
     chain.masked_dirty = true;
   }
   if (chain.tree.size() % kTreeInterval != 0) return absl::OkStatus();

@@ -117,6 +117,9 @@ class EventLog {
   // masked before it.
   absl::StatusOr<std::vector<Sequence>> Unmask(const Segment& segment, const Granted& granted);
 
+  // How many events are masked here, of all chains, by table.
+  std::map<std::string, uint64_t> MaskedEvents() const;
+
   EventReader Read(const OriginId& origin, Sequence from);
   // One event's bytes. NOT_FOUND when it is not held, PERMISSION_DENIED when it is masked here.
   absl::StatusOr<std::string> ReadEvent(const OriginId& origin, Sequence sequence);
@@ -170,11 +173,12 @@ class EventLog {
     Checkpoint claim;        // What it says.
     std::string public_key;  // As event 1 says, once it was asked for.
     bool dirty = false;      // Differs from its row.
-    struct Range {
+    struct Masked {
       Sequence first, last;
+      uint64_t events = 0;
     };
-    std::map<std::string, Range, std::less<>> masked;  // By table.
-    bool masked_dirty = false;                         // Differs from its rows.
+    std::map<std::string, Masked, std::less<>> masked;  // By table.
+    bool masked_dirty = false;                          // Differs from its rows.
 
     bool InTransaction() const { return head.complete < head.last; }
     std::string Checksum() const;

@@ -21,6 +21,14 @@ std::optional<Sequence> EventLog::FirstToUnmask(const OriginId& origin, const Gr
   return first;
 }
 
+std::map<std::string, uint64_t> EventLog::MaskedEvents() const {
+  std::map<std::string, uint64_t> events;
+  for (const auto& [origin, chain] : chains_) {
+    for (const auto& [table, masked] : chain.masked) events[table] += masked.events;
+  }
+  return events;
+}
+
 absl::StatusOr<std::vector<Sequence>> EventLog::Unmask(const Segment& segment, const Granted& granted) {
   ASSAY_CHECK(file_->InTransaction());
   std::vector<Sequence> shown;
@@ -74,6 +82,8 @@ absl::StatusOr<std::vector<Sequence>> EventLog::UnmaskStored(Chain& chain, const
       if (!offered.masked && offered.leaf == event.leaf && offered.table == event.table) {
         now = &offered;
         shown.push_back(event.sequence);
+        if (auto masked = chain.masked.find(event.table); masked != chain.masked.end() && masked->second.events > 0)
+          --masked->second.events, chain.masked_dirty = chain.dirty = true;
       }
     }
     while (builder.Full(*now)) packed.push_back(builder.Finish(/*with_leaf_hashes=*/false));
@@ -99,7 +109,7 @@ absl::StatusOr<std::vector<Sequence>> EventLog::UnmaskStored(Chain& chain, const
 
 absl::Status EventLog::LoadMasked() {
   for (auto& [origin, chain] : chains_) chain.masked.clear(), chain.masked_dirty = false;
-  ASSAY_ASSIGN_OR_RETURN(Statement rows, file_->Prepare("SELECT origin, table_name, first, last FROM masked"));
+  ASSAY_ASSIGN_OR_RETURN(Statement rows, file_->Prepare("SELECT origin, table_name, first, last, events FROM masked"));
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, rows.Step());
     if (!row) return absl::OkStatus();
@@ -107,19 +117,21 @@ absl::Status EventLog::LoadMasked() {
     if (!HasIndex(origin)) return absl::DataLossError("a chain without a head is masked");
     Chain& chain = chains_.at(origins_by_index_[origin]);
     chain.masked[std::string(rows.Blob("table_name"))] = {{static_cast<uint64_t>(rows.Int("first"))},
-                                                          {static_cast<uint64_t>(rows.Int("last"))}};
+                                                          {static_cast<uint64_t>(rows.Int("last"))},
+                                                          static_cast<uint64_t>(rows.Int("events"))};
   }
 }
 
 absl::Status EventLog::StoreMasked(Chain& chain) {
   ASSAY_ASSIGN_OR_RETURN(Statement remove, file_->Prepare("DELETE FROM masked WHERE origin = ?1"));
   ASSAY_RETURN_IF_ERROR(remove.BindInt(1, chain.index.value).Run());
-  ASSAY_ASSIGN_OR_RETURN(Statement insert, file_->Prepare("INSERT INTO masked VALUES (?1, ?2, ?3, ?4)"));
+  ASSAY_ASSIGN_OR_RETURN(Statement insert, file_->Prepare("INSERT INTO masked VALUES (?1, ?2, ?3, ?4, ?5)"));
   for (const auto& [table, range] : chain.masked) {
     ASSAY_RETURN_IF_ERROR(insert.BindInt(1, chain.index.value)
                               .BindText(2, table)
                               .BindInt(3, static_cast<int64_t>(range.first.value))
                               .BindInt(4, static_cast<int64_t>(range.last.value))
+                              .BindInt(5, static_cast<int64_t>(range.events))
                               .Run());
   }
   chain.masked_dirty = false;

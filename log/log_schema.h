@@ -33,6 +33,7 @@ CREATE TABLE masked (
   table_name TEXT NOT NULL,
   first      INTEGER NOT NULL,
   last       INTEGER NOT NULL,
+  events     INTEGER NOT NULL,          -- So many are masked between the two.
   PRIMARY KEY (origin, table_name)
 ) STRICT, WITHOUT ROWID;
 

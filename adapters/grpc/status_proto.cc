@@ -121,6 +121,11 @@ pb::Status StatusToProto(const DaemonStatus& status, absl::Time now) {
   out.set_parked_rows(engine.parked);
   out.set_conflicts(engine.conflicts);
   out.set_log_bytes(engine.log_bytes);
+  for (const auto& [table, events] : engine.masked) {
+    pb::Masked* masked = out.add_masked();
+    masked->set_table(CleanText(table, 256));
+    masked->set_events(events);
+  }
   const auto under_way = [](const Progress& progress) { return progress.done < progress.total; };
   const bool moves = status.engine_link.status.ok();
   if (under_way(status.push) && engine.has_hub) SetProgress(status.push, moves, out.mutable_push_progress());

@@ -15,6 +15,9 @@ namespace {
 
 // How often a chain is asked for in vain before others go on without it: for about a minute.
 constexpr uint32_t kFailuresOfPatience = 6;
+// How often something granted is asked for in vain before people are told: once may be a grant that was just taken
+// away.
+constexpr uint32_t kTimesInVain = 3;
 // Who has that much lacks nothing.
 constexpr Sequence kEverything{uint64_t{INT64_MAX}};
 
@@ -97,8 +100,23 @@ PullRequest ChainIntake::NextRequest() {
   return request;
 }
 
+void ChainIntake::SetGrants(Grants granted) {
+  granted_ = std::move(granted);
+  for (auto& [origin, in_vain] : in_vain_) in_vain.told_since = true;
+  std::erase_if(in_vain_, [this](const auto& chain) { return !log_->FirstToUnmask(chain.first, HasGrant()); });
+}
+
+std::set<OriginId> ChainIntake::Withheld() const {
+  std::set<OriginId> withheld;
+  for (const auto& [origin, in_vain] : in_vain_) {
+    if (in_vain.times >= kTimesInVain) withheld.insert(origin);
+  }
+  return withheld;
+}
+
 std::optional<Sequence> ChainIntake::FirstToUnmask(const OriginId& origin) const {
   if (granted_.tables.empty() || merged_ == nullptr || troubles_.contains(origin)) return std::nullopt;
+  if (const auto it = in_vain_.find(origin); it != in_vain_.end() && !it->second.told_since) return std::nullopt;
   const std::optional<Sequence> first = log_->FirstToUnmask(origin, HasGrant());
   return first.has_value() && *first <= merged_(origin) ? first : std::nullopt;
 }
@@ -124,14 +142,22 @@ PullRequest ChainIntake::NextUnmaskRequest() {
 absl::StatusOr<bool> ChainIntake::Unmask(const OriginId& origin, const std::vector<const Segment*>& segments) {
   const std::optional<Sequence> before = log_->FirstToUnmask(origin, HasGrant());
   Unmasked unmasked{origin, {}};
+  bool early = false;
   for (const Segment* segment : segments) {
-    if (segment->last > merged_(origin)) break;
+    early = segment->last > merged_(origin);
+    if (early) break;
     ASSAY_ASSIGN_OR_RETURN(const std::vector<Sequence> events, log_->Unmask(*segment, HasGrant()));
     unmasked.events.insert(unmasked.events.end(), events.begin(), events.end());
   }
   const bool less = log_->FirstToUnmask(origin, HasGrant()) != before;
   if (!unmasked.events.empty()) unmasked_.push_back(std::move(unmasked));
-  if (!less) granted_ = {};  // What does not come is not asked for again before the hub's next word.
+  if (less) {
+    in_vain_.erase(origin);
+  } else {  // What does not come is not asked for again before the hub's next word.
+    InVain& in_vain = in_vain_[origin];
+    in_vain.told_since = false;
+    if (!early) ++in_vain.times;
+  }
   return less;
 }
 

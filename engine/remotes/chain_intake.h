@@ -55,7 +55,7 @@ class ChainIntake {
   // What is held here, and nothing of the refused chains that are not due.
   PullRequest NextRequest();
   // What this branch may read by now.
-  void SetGrants(Grants granted) { granted_ = std::move(granted); }
+  void SetGrants(Grants granted);
   // How far each chain is merged: what is masked beyond that stays so for now. Batches that are on their way have
   // folded it without, and a part of a transaction must not be seen before the rest. Without it nothing is unmasked.
   using Merged = std::function<Sequence(const OriginId&)>;
@@ -76,6 +76,8 @@ class ChainIntake {
   };
   // What can be read since the last call.
   std::vector<Unmasked> TakeUnmasked() { return std::exchange(unmasked_, {}); }
+  // Chains of which something is granted that was asked for more than once, and did not come.
+  std::set<OriginId> Withheld() const;
 
   // Chains of which the hub gives something wrong. `next_try` InfiniteFuture: never again.
   const std::map<OriginId, Link>& troubles() const { return troubles_; }
@@ -111,6 +113,13 @@ class ChainIntake {
   Grants granted_;
   Merged merged_;
   std::optional<OriginId> unmasking_;  // The chain that the last request asked for again.
+  // Of a chain of which nothing came that is granted: how often that was so. It is asked for once at each word of the
+  // hub's, so that it does not stand before the other chains.
+  struct InVain {
+    uint32_t times = 0;
+    bool told_since = false;  // What this branch may read, by the hub.
+  };
+  std::map<OriginId, InVain> in_vain_;
   std::vector<Unmasked> unmasked_;
 };
 

@@ -63,6 +63,8 @@ class Puller {
   void UnmaskUpTo(ChainIntake::Merged merged) { intake_.UnmaskUpTo(std::move(merged)); }
   // Masked events that can be read since the last call. They are to be merged in the same transaction of the log.
   std::vector<ChainIntake::Unmasked> TakeUnmasked() { return intake_.TakeUnmasked(); }
+  // Chains of which something is granted, and does not come.
+  std::set<OriginId> Withheld() const { return intake_.Withheld(); }
   const std::vector<BranchPresence>& branches() const { return branches_; }
   absl::Duration interval() const { return interval_; }
   // The hub's clock minus this machine's; zero until the hub has told.

@@ -48,6 +48,8 @@ TEST_F(UnmaskTest, WhatIsGrantedLaterTakesItsPlace) {
   EXPECT_EQ(branch_.log->FirstToUnmask(kA, Everything), Sequence{2});
   ASSERT_OK(branch_.Reopen());
   EXPECT_EQ(branch_.log->FirstToUnmask(kA, Everything), Sequence{2}) << "it is remembered";
+  const auto masked = [&] { return branch_.log->MaskedEvents()["public.secret"]; };
+  EXPECT_EQ(masked(), 40u);
 
   EventReader reader = branch_.log->Read(kA, {1});
   ASSERT_TRUE(reader.Next().ok());
@@ -55,6 +57,7 @@ TEST_F(UnmaskTest, WhatIsGrantedLaterTakesItsPlace) {
   ASSERT_THAT(some, SizeIs(1));
   const Sequence end = some[0].last;
   EXPECT_THAT(Unmask({some[0]}), SizeIs((end.value + 1) / 3));
+  EXPECT_EQ(masked(), 40 - (end.value + 1) / 3);
   EXPECT_OK(branch_.log->ReadEvent(kA, {2}).status());
   EXPECT_FALSE(reader.Next().value()->masked) << "whoever reads there sees it";
   for (std::optional<Sequence> first; (first = branch_.log->FirstToUnmask(kA, Everything)).has_value();) {
@@ -66,6 +69,7 @@ TEST_F(UnmaskTest, WhatIsGrantedLaterTakesItsPlace) {
   EXPECT_EQ(*ReadAll(*branch_.log, kA), *ReadAll(*log_.log, kA));
   EXPECT_EQ(branch_.log->Root(kA), log_.log->Root(kA));
   EXPECT_EQ(branch_.log->FirstToUnmask(kA, Everything), std::nullopt);
+  EXPECT_THAT(branch_.log->MaskedEvents(), IsEmpty());
 }
 
 TEST_F(UnmaskTest, WhatIsNotOfTheHashesHeldIsNotTaken) {
@@ -105,6 +109,7 @@ TEST_F(UnmaskTest, WhatIsRolledBackIsMaskedAgain) {
   ASSERT_OK(branch_.file->Begin());
   EXPECT_THAT(*branch_.log->Unmask(From(log_, 1, 1 << 20, "")[0], Everything), ElementsAre(Sequence{2}));
   branch_.file->Rollback();
+  EXPECT_EQ(branch_.log->MaskedEvents()["public.secret"], 1u);
   EXPECT_TRUE(absl::IsPermissionDenied(branch_.log->ReadEvent(kA, {2}).status()));
   EXPECT_EQ(branch_.log->FirstToUnmask(kA, Everything), Sequence{2});
 }

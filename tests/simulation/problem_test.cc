@@ -19,7 +19,8 @@ const TableName kSettings{"public", "settings"};
 // A line that fails as the test says.
 class FailingHub : public Hub {
  public:
-  FailingHub(std::unique_ptr<Hub> hub, const absl::Status* failure) : hub_(std::move(hub)), failure_(failure) {}
+  FailingHub(std::unique_ptr<Hub> hub, const absl::Status* failure, const bool* grants_all)
+      : hub_(std::move(hub)), failure_(failure), grants_all_(grants_all) {}
 
   absl::StatusOr<HubHeads> Heads() override {
     return Or([&] { return hub_->Heads(); });
@@ -31,7 +32,9 @@ class FailingHub : public Hub {
     return Or([&] { return hub_->Pull(request); });
   }
   absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) override {
-    return Or([&] { return hub_->Heartbeat(report); });
+    absl::StatusOr<HeartbeatReply> reply = Or([&] { return hub_->Heartbeat(report); });
+    if (reply.ok() && *grants_all_) reply->granted.tables = {"*"};
+    return reply;
   }
   absl::StatusOr<SessionReply> OpenSession(const SessionRequest& request) override {
     return Or([&] { return hub_->OpenSession(request); });
@@ -45,6 +48,7 @@ class FailingHub : public Hub {
   }
   std::unique_ptr<Hub> hub_;
   const absl::Status* failure_;
+  const bool* grants_all_;  // So it says, whatever it gives.
 };
 
 class ProblemSimulationTest : public ::testing::Test {
@@ -60,7 +64,9 @@ class ProblemSimulationTest : public ::testing::Test {
       branches_.push_back(std::make_unique<SimBranch>(number, config, WorkloadOptions(), FaultOptions(), false, 12,
                                                       &world_, &hub_, &random_));
     }
-    a().WrapHub([this](std::unique_ptr<Hub> hub) { return std::make_unique<FailingHub>(std::move(hub), &failure_); });
+    a().WrapHub([this](std::unique_ptr<Hub> hub) {
+      return std::make_unique<FailingHub>(std::move(hub), &failure_, &grants_all_);
+    });
     for (auto& branch : branches_) ASSERT_TRUE(branch->Start().ok());
     Run(absl::Seconds(10));
     ASSERT_EQ(Told(), "running: ");
@@ -122,7 +128,8 @@ class ProblemSimulationTest : public ::testing::Test {
   WorldClock world_;
   SeededRandom random_{1};
   SimHub hub_{&random_, &world_, false};
-  absl::Status failure_;  // Of a's line to the hub; OK: it works.
+  absl::Status failure_;     // Of a's line to the hub; OK: it works.
+  bool grants_all_ = false;  // It says that everything is granted.
   bool capture_ = true;
   std::vector<std::unique_ptr<SimBranch>> branches_;
 };
@@ -257,6 +264,23 @@ TEST_F(ProblemSimulationTest, WhatIsWrittenByAClockDecadesAheadWithoutAHubIsTake
   Run(absl::Minutes(2));
   EXPECT_TRUE(SimTransaction(&b().database()).Get(kSettings, {"R-7"}).has_value());
   EXPECT_EQ(Told(), "running: commit-ahead");
+}
+
+TEST_F(ProblemSimulationTest, WhatIsGrantedAndDoesNotComeIsNamed) {
+  hub_.Deny(1, kSettings.ToString());
+  Write(b(), [&](SimTransaction& sale) { ASSERT_TRUE(sale.Insert(kSettings, {"R-7", "ring", "", ""}).ok()); });
+  Run(absl::Minutes(2));
+  EXPECT_EQ(Told(), "running: ") << "what it may not read is not missed";
+  EXPECT_EQ(a().engine().Status().masked.at(kSettings.ToString()), 1u);
+  grants_all_ = true;
+  Run(absl::Minutes(2));
+  EXPECT_EQ(Told(), "running: granted-missing");
+  EXPECT_EQ(First().subject, "branch-2");
+  hub_.Grant(1, kSettings.ToString());
+  Run(absl::Minutes(1));
+  EXPECT_EQ(Told(), "running: ");
+  EXPECT_TRUE(a().engine().Status().masked.empty());
+  EXPECT_TRUE(SimTransaction(&a().database()).Get(kSettings, {"R-7"}).has_value());
 }
 
 TEST_F(ProblemSimulationTest, AClockThatIsOffIsNamedWithHowFar) {

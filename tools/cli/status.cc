@@ -73,6 +73,24 @@ std::string ProblemText(const Problem& problem) {
   return text;
 }
 
+// "\nNot shown to this branch: 1,204 changes of public.customers", or nothing.
+std::string MaskedText(const Status& status) {
+  constexpr int kTablesNamed = 3;
+  std::string text;
+  uint64_t others = 0;
+  for (int i = 0; i < status.masked_size(); ++i) {
+    const admin::v1::Masked& masked = status.masked(i);
+    if (i >= kTablesNamed) {
+      others += masked.events();
+    } else {
+      absl::StrAppend(&text, text.empty() ? "\nNot shown to this branch: " : ", ", Count(masked.events(), "change"),
+                      " of ", Printable(masked.table()));
+    }
+  }
+  if (others > 0) absl::StrAppend(&text, ", and ", Count(others, "change"), " of other tables");
+  return text;
+}
+
 std::string StatusText(const Status& status) {
   const std::string indent(status.branch().size() + 2, ' ');
   std::string text = absl::StrCat(Printable(status.branch()), "  ", Printable(status.sentence().headline()), "\n");
@@ -125,6 +143,7 @@ std::string StatusText(const Status& status) {
   if (status.unattributed_transactions() > 0) {
     absl::StrAppend(&text, ", ", Count(status.unattributed_transactions(), "unattributed transaction"));
   }
+  absl::StrAppend(&text, MaskedText(status));
   if (status.has_hub_clock_offset()) {
     const absl::Duration offset = FromProto(status.hub_clock_offset());
     const absl::Duration shown = absl::Trunc(absl::AbsDuration(offset), absl::Milliseconds(1));

@@ -11,6 +11,7 @@ namespace assay {
 namespace {
 
 using test::RecordedBranch;
+using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -97,6 +98,54 @@ TEST_F(UnmaskedTest, WhatIsSaidToBeGrantedAndDoesNotComeIsNotAskedForForEver) {
   EXPECT_FALSE(intake_.Append(Answer(intake_.NextUnmaskRequest(), /*granted=*/false)).value());
   EXPECT_FALSE(intake_.HasMasked()) << "before the hub says so once more";
   EXPECT_THAT(intake_.TakeUnmasked(), IsEmpty());
+  EXPECT_THAT(intake_.Withheld(), IsEmpty()) << "it may have been taken away just then";
+
+  for (int i = 0; i < 2; ++i) {
+    intake_.SetGrants({{"*"}});
+    ASSERT_TRUE(intake_.HasMasked());
+    EXPECT_FALSE(intake_.Append(Answer(intake_.NextUnmaskRequest(), /*granted=*/false)).value());
+  }
+  EXPECT_THAT(intake_.Withheld(), ElementsAre(mumbai_.own)) << "and people are told";
+  intake_.SetGrants({{"public.others"}});
+  EXPECT_THAT(intake_.Withheld(), IsEmpty()) << "it was taken away";
+  intake_.SetGrants({{"*"}});
+  ASSERT_TRUE(intake_.Append(Answer(intake_.NextUnmaskRequest(), /*granted=*/true)).value());
+  EXPECT_THAT(intake_.Withheld(), IsEmpty());
+}
+
+// Goal: what a hub withholds of one chain holds up that one alone.
+TEST_F(UnmaskedTest, AChainThatDoesNotComeStandsBeforeNoOther) {
+  RecordedBranch delhi{3};
+  mumbai_.Insert({"1", "ring", "x"});
+  delhi.Insert({"2", "ring", "x"});
+  PullReply reply = Answer(intake_.NextRequest(), /*granted=*/false);
+  const Sequence last = delhi.log->Head(delhi.own).complete;
+  const auto give_delhi = [&](bool granted) {
+    reply.heads.heads[delhi.own] = {.last = last, .complete = last};
+    std::vector<Segment> segments = delhi.log->ReadSegments(delhi.own, {1}, 1 << 20, true).value();
+    for (Segment& segment : segments) {
+      for (size_t i = 0; i < segment.parts.size(); ++i) {
+        if (!granted && !segment.parts[i].table.empty()) {
+          EXPECT_TRUE(MaskPart(&segment, i).ok());
+        }
+      }
+      reply.segments.push_back(std::move(segment));
+    }
+  };
+  give_delhi(false);
+  ASSERT_TRUE(intake_.Append(reply).ok());
+  intake_.SetGrants({{"*"}});
+  std::set<OriginId> asked;
+  while (intake_.HasMasked()) {
+    const PullRequest request = intake_.NextUnmaskRequest();
+    const bool of_delhi = request.have.at(delhi.own) < last;
+    ASSERT_TRUE(asked.insert(of_delhi ? delhi.own : mumbai_.own).second) << "once each";
+    reply = Answer(request, /*granted=*/false);
+    if (of_delhi) give_delhi(true);
+    ASSERT_TRUE(intake_.Append(reply).ok());
+  }
+  EXPECT_THAT(asked, SizeIs(2));
+  EXPECT_THAT(intake_.TakeUnmasked(), SizeIs(1)) << "that of delhi";
 }
 
 // Goal: nobody sees a part of a transaction, and no batch that is on its way loses what it folded without.
