@@ -17,6 +17,9 @@ constexpr size_t kRetryRowsMax = 10'000;  // Where all of them were written so f
 constexpr absl::Duration kOpenMax = absl::Seconds(2);
 constexpr absl::Duration kLockedMax = absl::Milliseconds(500);
 
+// A lock that is not to be had, a statement that ran out of time, or no answer at all: fewer rows may pass.
+bool TookTooLong(const absl::Status& status) { return absl::IsAborted(status) || absl::IsDeadlineExceeded(status); }
+
 }  // namespace
 
 Projector::Projector(const EngineConfig& config, const OriginId& own, const Stores& stores, Clock* clock,
@@ -288,6 +291,12 @@ absl::Status Projector::StartRead() {
 // The chance that a row of the batch moves grows with its rows, and with the time that they take. What stays is how
 // often it was tried: a row that moves all the time is still locked in the end, with fewer others.
 bool Projector::Shrink() {
+  if (flight_->batch.Empty()) {  // Rows that are due: fewer of them, and a batch before that.
+    unsettled_->NotePortionFailed();
+    DropBatch();
+    Finish();
+    return true;
+  }
   if (!size_.Shrink(std::min(flight_->batch.rows().size(), flight_->batch.rows_max()))) return false;
   for (Flight* flight : {landing_.get(), flight_.get(), next_.get()}) flight->batch.set_rows_cap(size_.rows());
   DropBatch();
@@ -304,9 +313,9 @@ absl::Status Projector::OnRead(absl::StatusOr<ReadReply> reply) {
   if (flight_->stage != Stage::kReading) return absl::OkStatus();
   if (!reply.ok()) {
     Failed(Annotate(reply.status(), "read the rows to project"));
-    // A lock that is not to be had, perhaps for hours, must not keep the other rows waiting: without locks they may
-    // pass.
-    if (flight_->locked && absl::IsAborted(reply.status())) flight_->attempts = 0, flight_->shrink = true;
+    // Such a lock, perhaps for hours, must not keep the other rows waiting: without locks they may pass.
+    if (flight_->locked && absl::IsAborted(reply.status())) flight_->attempts = 0;
+    flight_->shrink = TookTooLong(reply.status());
     flight_->stage = Stage::kRead;
     return absl::OkStatus();
   }
@@ -385,7 +394,8 @@ absl::Status Projector::OnProjected(ProjectReply reply) {
     case ProjectReply::Outcome::kUnavailable:
       Failed(Annotate(reply.status, "project"));
       // As for a read: locks that are not to be had, or were held for too long, must not keep the others waiting.
-      if (flight_->locked && absl::IsAborted(reply.status)) flight_->attempts = 0, flight_->shrink = true;
+      if (flight_->locked && absl::IsAborted(reply.status)) flight_->attempts = 0;
+      flight_->shrink = TookTooLong(reply.status);
       break;
   }
   flight_->stage = Stage::kRead;

@@ -43,8 +43,10 @@ void Puller::OnPulled(absl::StatusOr<PullReply> reply, absl::Duration round_trip
   const bool unwanted = std::exchange(unwanted_, false);
   if (!reply.ok()) {
     ahead_.reset();
+    size_.Failed(reply.status());
     return Failed(reply.status());
   }
+  size_.Succeeded(reply->segments);
   MeasureOffset(reply->heads.hub_time, round_trip);
   if (!unwanted) pulled_.push_back(*std::move(reply));
 }
@@ -130,6 +132,7 @@ void Puller::Ask(bool may_report, const BranchReport& report) {
     next_pull_ = now + interval_;
     const bool unmask = !HasWork() && intake_.HasMasked() && std::exchange(unmask_turn_, !unmask_turn_);
     HubPull pull{unmask ? intake_.NextUnmaskRequest() : NextRequest()};
+    pull.request.bytes_max = size_.bytes();
     if (HasWork()) ahead_ = pull.request.have;
     call_ = std::move(pull);
     busy_ = true;

@@ -22,6 +22,7 @@
 #include "engine/link.h"
 #include "engine/remotes/chain_intake.h"
 #include "engine/remotes/hub_calls.h"
+#include "engine/remotes/transfer_size.h"
 #include "log/event_log.h"
 
 namespace assay {
@@ -114,6 +115,7 @@ class Puller {
   absl::Time last_pull_ = absl::InfinitePast();
   absl::Time heard_ = absl::InfinitePast();
   std::string told_state_;
+  TransferSize size_;
   absl::Duration clock_offset_;
   bool hub_told_time_ = false;
   Link link_{absl::Milliseconds(500), absl::Seconds(60)};

@@ -8,12 +8,6 @@
 #include "log/annotate.h"
 
 namespace assay {
-namespace {
-
-constexpr size_t kPushBytesMax = 1 << 20;
-
-}  // namespace
-
 void Pusher::Failed(absl::Status status) {
   link_.Fail(std::move(status), clock_->Now(), *random_);
   hub_last_.reset();  // What it has by the next try is its to say.
@@ -54,6 +48,7 @@ void Pusher::OnPushed(const absl::StatusOr<PushReply>& reply) {
       hub_last_.reset();
       return;
     }
+    size_.Failed(reply.status());
     return Failed(reply.status());
   }
   const Sequence before = hub_last_.value_or(Sequence{});
@@ -66,6 +61,7 @@ void Pusher::OnPushed(const absl::StatusOr<PushReply>& reply) {
     return Failed(absl::InvalidArgumentError(absl::StrCat("the hub took what follows event ", before.value,
                                                           ", and says that it has ", reply->last.value, " events")));
   }
+  size_.Succeeded(pushed_bytes_);
   last_push_ = clock_->Now();
   TakeHubLast(reply->last, /*pushed=*/true);
 }
@@ -86,11 +82,12 @@ absl::Status Pusher::Step(bool paused) {
   if (*hub_last_ >= head.last) return absl::OkStatus();
   PushRequest request{own_, {}, {}};
   ASSAY_ASSIGN_OR_RETURN(request.segments,
-                         log_->ReadSegments(own_, hub_last_->Next(), kPushBytesMax, /*complete_only=*/false));
+                         log_->ReadSegments(own_, hub_last_->Next(), size_.bytes(), /*complete_only=*/false));
   if (request.segments.empty()) return absl::OkStatus();
   if (config_.signing_key.has_value() && request.segments.back().last == head.last) {
     ASSAY_ASSIGN_OR_RETURN(request.checkpoint, log_->SignCheckpoint(own_, *config_.signing_key));
   }
+  pushed_bytes_ = TransferSize::BytesIn(request.segments);
   call_ = HubPush{std::move(request)};
   busy_ = true;
   return absl::OkStatus();

@@ -10,6 +10,7 @@
 #include "engine/config.h"
 #include "engine/link.h"
 #include "engine/remotes/hub_calls.h"
+#include "engine/remotes/transfer_size.h"
 #include "log/event_log.h"
 
 namespace assay {
@@ -56,6 +57,8 @@ class Pusher {
   std::optional<Sequence> hub_last_, hub_heard_;
   absl::Time wake_ = absl::InfiniteFuture();
   absl::Time last_push_ = absl::InfinitePast();
+  TransferSize size_;
+  size_t pushed_bytes_ = 0;  // Of the last push.
   Link link_{absl::Milliseconds(500), absl::Seconds(60)};
 };
 

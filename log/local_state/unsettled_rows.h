@@ -122,6 +122,8 @@ class UnsettledRows {
   // since the last portion makes others due that wait for the same cause in the same table, twice as many; portions
   // double as well, up to `count_max`, as long as all of them is settled. Inside a LogFile transaction.
   absl::StatusOr<std::vector<UnsettledRow>> Due(int64_t now_ms, size_t count_max);
+  // The last portion came to nothing, as when it took too long: portions begin small again.
+  void NotePortionFailed() { failed_ = true; }
   // `parked_only`: those with a cause.
   absl::StatusOr<std::vector<UnsettledRow>> List(bool parked_only, size_t count_max);
   absl::StatusOr<std::optional<int64_t>> NextRetryMs();  // nullopt: nothing unsettled.

@@ -156,6 +156,34 @@ TEST_F(LinkTest, ALargeValuePassesLinesThatAreSlowAndBreak) {
   ExpectOnce(1 + sales);
 }
 
+// Goal: portions that a line never holds for become smaller until they pass. Method: sales of some 100 kB each, of
+// which a push and a pull like to take ten, over lines that pass half a megabyte before they break.
+TEST_F(LinkTest, WhatIsTooMuchForTheLineComesInSmallerPortions) {
+  Start();
+  if (IsSkipped() || HasFatalFailure()) return;
+  constexpr int kSales = 24, kHashes = 1'500;  // Of 64 bytes that do not shrink, as above.
+  for (Branch* branch : {&a(), &b()}) branch->hub_line()->Slow(250'000, absl::ZeroDuration());
+  ASSERT_EQ(a().Assay({"sync", "pause"}).exit_code, 0);
+  for (int id = 1; id <= kSales; ++id) {
+    MustSql(a().Url(), absl::StrCat("INSERT INTO t SELECT ", id, ", string_agg(encode(sha256((g + ", id * kHashes,
+                                    ")::text::bytea), 'hex') || encode(sha256((-g - ", id * kHashes,
+                                    ")::text::bytea), 'hex'), '') FROM generate_series(1, ", kHashes, ") g"));
+  }
+  ASSERT_EQ(a().Assay({"sync", "resume"}).exit_code, 0);
+  const absl::Time limit = absl::Now() + absl::Seconds(150);
+  while (absl::Now() < limit && !IsAtB(kSales, absl::Milliseconds(2000))) {
+    for (Branch* branch : {&a(), &b()}) branch->hub_line()->Set(Link::State::kCut);
+    absl::SleepFor(absl::Milliseconds(200));
+    for (Branch* branch : {&a(), &b()}) branch->hub_line()->Set(Link::State::kOpen);
+  }
+  EXPECT_TRUE(IsAtB(kSales, absl::ZeroDuration())) << a().Problems() << b().Problems();
+  for (Branch* branch : {&a(), &b()}) {
+    branch->hub_line()->Slow(0, absl::ZeroDuration());
+    branch->Assay({"sync", "now"});
+  }
+  ExpectOnce(kSales);
+}
+
 TEST_F(LinkTest, ADaemonThatWasStoppedForAWhileGoesOn) {
   Start();
   if (IsSkipped() || HasFatalFailure()) return;

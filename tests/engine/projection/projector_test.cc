@@ -401,6 +401,46 @@ TEST_F(ProjectorTest, LocksThatAreNotToBeHadDoNotHoldUpTheOthers) {
   EXPECT_FALSE(NextRead().lock);
 }
 
+// Goal: what takes PostgreSQL too long for all of its rows is done with fewer. Method: statement_timeout and no answer,
+// for a read and for a write.
+TEST_F(ProjectorTest, AReadOrAWriteThatRunsOutOfTimeIsTriedWithHalfOfItsRows) {
+  constexpr size_t kRows = 64;
+  for (size_t i = 0; i < kRows; ++i) Insert(absl::StrCat("row ", i), "ring");
+  Settle();
+  for (auto& [key, row] : postgres_) row.xmin = 7000 + ++xid_;
+  for (size_t i = 0; i < kRows; ++i) Rename(absl::StrCat("row ", i), "ring", "band");
+  const ReadRequest whole = NextRead();
+  ASSERT_EQ(Keys(whole).size(), kRows);
+  Reply(absl::StatusOr<ReadReply>(absl::AbortedError("canceling statement due to statement timeout")));
+  clock_.now += absl::Minutes(1);
+  ReadRequest read = NextRead();
+  EXPECT_EQ(Keys(read).size(), kRows / 2);
+  Reply(absl::StatusOr<ReadReply>(absl::DeadlineExceededError("no reply from PostgreSQL within 90 s")));
+  clock_.now += absl::Minutes(1);
+  read = NextRead();
+  EXPECT_EQ(Keys(read).size(), kRows / 4);
+  Reply(absl::StatusOr<ReadReply>(absl::UnavailableError("connection refused")));
+  clock_.now += absl::Minutes(1);
+  read = NextRead();
+  EXPECT_EQ(Keys(read).size(), kRows / 4) << "that is not for its rows";
+  Reply(Show(read));
+  projector_->OnFence(read.fence);
+  NextProject();
+  Reply(ProjectReply{.outcome = ProjectReply::Outcome::kUnavailable,
+                     .status = absl::AbortedError("canceling statement due to statement timeout")});
+  clock_.now += absl::Minutes(1);
+  read = NextRead();
+  EXPECT_EQ(Keys(read).size(), kRows / 8);
+  EXPECT_FALSE(read.lock) << "nobody was in the way";
+  Reply(Show(read));
+  projector_->OnFence(read.fence);
+  const ProjectRequest project = NextProject();
+  Reply(Commit(project));
+  Echo(project);
+  Settle();
+  for (const auto& [key, row] : postgres_) EXPECT_EQ(row.name, "band") << key;
+}
+
 TEST_F(ProjectorTest, ARowThatPostgresWillNotTakeIsParkedAndTheRestGoesOn) {
   Have("1", "shape is known now");
   small_.Together([&] {
@@ -468,6 +508,41 @@ TEST_F(ProjectorTest, AParkedRowIsTriedLessAndLessOften) {
   }
   EXPECT_GE(last, absl::Seconds(5));
   EXPECT_EQ(Unsettled("7")->attempts, 8u);
+}
+
+// Goal: parked rows that take PostgreSQL too long hold up nobody. Method: one is due, and its write runs out of time.
+TEST_F(ProjectorTest, RowsThatAreDueAndRunOutOfTimeLetABatchPass) {
+  Have("1", "shape is known now");
+  Insert("7", "ring");
+  NextProject();
+  Reply(ProjectReply{.outcome = ProjectReply::Outcome::kRefused,
+                     .rows = {{.table = 0, .row = 0, .sqlstate = "23505", .cause = "duplicate name"}}});
+  Settle();
+  ASSERT_TRUE(Unsettled("7").has_value());
+  clock_.now = absl::FromUnixMillis(Unsettled("7")->retry_at_ms);
+  const ReadRequest due = NextRead();
+  EXPECT_THAT(Keys(due), ElementsAre("7"));
+  Reply(Show(due));
+  projector_->OnFence(due.fence);
+  NextProject();
+  Reply(ProjectReply{.outcome = ProjectReply::Outcome::kUnavailable,
+                     .status = absl::AbortedError("canceling statement due to statement timeout")});
+  Insert("8", "band");
+  clock_.now += absl::Minutes(1);
+  std::optional<DatabaseCall> call = Step();
+  ASSERT_TRUE(call.has_value());
+  if (const auto* read = std::get_if<DatabaseRead>(&*call)) {
+    EXPECT_THAT(Keys(read->request), IsEmpty()) << "how the table is, for what is new in it";
+    Reply(Show(read->request));
+    projector_->OnFence(read->request.fence);
+    call = Step();
+  }
+  const ProjectRequest project = std::get<DatabaseProject>(*call).request;
+  EXPECT_THAT(Writes(project), ElementsAre("insert 8 name=band price=9"));
+  Reply(Commit(project));
+  Echo(project);
+  Settle();
+  EXPECT_EQ(postgres_.at("7").name, "ring");
 }
 
 TEST_F(ProjectorTest, WithoutAReplyToCommitTheDatabaseIsAskedBeforeAnythingElse) {

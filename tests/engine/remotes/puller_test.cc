@@ -104,6 +104,17 @@ TEST_F(PullerTest, AValueThatIsArrivingIsAskedForAtOnceAndHeartbeatsGoOn) {
   EXPECT_FALSE(puller_->link().status.ok()) << "more, and neither events nor pieces";
 }
 
+TEST_F(PullerTest, PullsThatRunOutOfTimeAskForLess) {
+  size_t asked = std::get<HubPull>(*Step(/*may_append=*/true)).request.bytes_max;
+  for (int i = 0; i < 3; ++i) {
+    puller_->OnPulled(absl::DeadlineExceededError("it took too long"), absl::ZeroDuration());
+    clock_.now += absl::Minutes(2);
+    const size_t now = std::get<HubPull>(*Step(/*may_append=*/true)).request.bytes_max;
+    EXPECT_EQ(now, asked / 2);
+    asked = now;
+  }
+}
+
 TEST_F(PullerTest, LosingTheHintsAsksWhetherTheHubIsThere) {
   Settle();
   puller_->OnHintsLost();

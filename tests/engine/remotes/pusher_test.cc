@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "tests/support/small_log.h"
 #include "tests/support/temp_directory.h"
 
@@ -80,6 +81,56 @@ TEST_F(PusherTest, ALargeSegmentIsPushedAgainAsLongAsSomeOfItArrives) {
     EXPECT_LE(pusher.link().next_try, clock.now + absl::Seconds(1));
     clock.now += absl::Seconds(1);
   }
+}
+
+// Goal: what is too much for a line in one go is sent in smaller portions, and in larger ones once they pass.
+TEST_F(PusherTest, PushesThatRunOutOfTimeBecomeSmallerAndGrowAgain) {
+  constexpr int kRows = 40;  // Of 50 kB that do not shrink.
+  for (int i = 0; i < kRows; ++i) {
+    std::string value;
+    for (uint64_t word = static_cast<uint64_t>(i + 1) << 32; value.size() < 50'000; ++word)
+      absl::StrAppend(&value, absl::Hex(word * 0x9e3779b97f4a7c15, absl::kZeroPad16));
+    small.Write(small.mumbai(), v1::RowChange::INSERT, absl::StrCat(i), {{std::nullopt, value}, {std::nullopt, "1"}});
+  }
+  const std::unique_ptr<LogFile> reopened = LogFile::Open(path, {}).value();
+  const std::unique_ptr<EventLog> all = EventLog::Open(reopened.get()).value();
+  Pusher careful{config, small.mumbai(), all.get(), &clock, &random};
+  const auto next = [&] {
+    clock.now += absl::Minutes(2);
+    EXPECT_TRUE(reopened->Begin().ok());
+    EXPECT_TRUE(careful.Step(/*paused=*/false).ok());
+    EXPECT_TRUE(reopened->Commit().ok());
+    std::optional<HubCall> call = careful.TakeCall();
+    if (call.has_value() && std::holds_alternative<HubGetHeads>(*call)) {
+      HubHeads heads;
+      heads.heads[small.mumbai()].last = {1};
+      careful.OnHeads(heads);
+      return std::optional<PushRequest>();
+    }
+    return call.has_value() ? std::optional(std::get<HubPush>(*call).request) : std::nullopt;
+  };
+  const auto pushed = [&] {
+    std::optional<PushRequest> request = next();
+    if (!request.has_value()) request = next();
+    EXPECT_TRUE(request.has_value());
+    return request.value_or(PushRequest{});
+  };
+  PushRequest request = pushed();
+  const size_t first = TransferSize::BytesIn(request.segments);
+  for (int i = 0; i < 3; ++i) {
+    const size_t before = TransferSize::BytesIn(request.segments);
+    careful.OnPushed(absl::DeadlineExceededError("it took too long"));
+    request = pushed();
+    EXPECT_LT(TransferSize::BytesIn(request.segments), before);
+  }
+  const size_t least = TransferSize::BytesIn(request.segments);
+  EXPECT_LT(least, first / 4);
+  for (int i = 0; i < 7; ++i) {
+    ASSERT_FALSE(request.segments.empty());
+    careful.OnPushed(PushReply{.last = request.segments.back().last});
+    request = pushed();
+  }
+  EXPECT_GT(TransferSize::BytesIn(request.segments), least);
 }
 
 }  // namespace
