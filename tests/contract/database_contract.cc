@@ -70,6 +70,27 @@ ProjectRequest Batch(uint64_t batch, std::vector<TableWrites> writes) {
 
 }  // namespace
 
+std::string ShowShape(const TableShape& shape) {
+  std::vector<std::string> columns;
+  for (uint32_t i = 0; i < shape.columns.size(); ++i) {
+    const TableColumn& column = shape.columns[i];
+    const bool in_key = std::count(shape.key.begin(), shape.key.end(), i) > 0;
+    columns.push_back(absl::StrCat(column.name, " ", column.type, column.not_null ? "" : " null", " #", column.number,
+                                   in_key ? " key" : ""));
+  }
+  return absl::StrCat(shape.name.ToString(), " (", absl::StrJoin(columns, ", "), ")");
+}
+
+std::string StreamReader::Show(const CaptureItem& item) {
+  std::string text = ShowItem(item);
+  if (!shapes_ || item.relation == nullptr) return text;
+  std::string& shown = shown_[item.relation->name.ToString()];
+  std::string shape = ShowShape(*item.relation);
+  if (shape != shown) text = absl::StrCat(text, " OF ", shape);
+  shown = std::move(shape);
+  return text;
+}
+
 absl::StatusOr<std::vector<Captured>> StreamReader::ReadUntil(const std::string& nonce) {
   std::vector<Captured> transactions;
   const std::string fence = absl::StrCat("MESSAGE ", kFencePrefix, " ", nonce);
@@ -96,7 +117,7 @@ absl::StatusOr<std::vector<Captured>> StreamReader::ReadUntil(const std::string&
         open_.reset();
         if (done) return transactions;
       } else {
-        if (item.kind != CaptureItem::Kind::kRelation) open_->items.push_back(ShowItem(item));
+        if (item.kind != CaptureItem::Kind::kRelation) open_->items.push_back(Show(item));
       }
     }
   }

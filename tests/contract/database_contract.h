@@ -8,6 +8,8 @@
 // `make` gives a fresh PostgreSQL, its slot made and nothing written since, with these tables, both enrolled:
 //   public.items (id integer PRIMARY KEY, name text NOT NULL, price text, sku character varying(8) UNIQUE, note text)
 //   public.lines (invoice integer, line integer, quantity integer, PRIMARY KEY (invoice, line))
+//   public.stock (shop integer, no integer, note text, PRIMARY KEY (shop, no)) PARTITION BY LIST (shop),
+//     with a partition for shop 1 and one for shop 2
 #pragma once
 
 #include <cstdint>
@@ -47,11 +49,18 @@ class DatabaseUnderTest {
   virtual Database& database() = 0;
   virtual CaptureSource& capture() = 0;
   virtual std::unique_ptr<AppTransaction> Begin() = 0;
-  // ALTER TABLE public.items, in a session of its own: a column added at its end, dropped, renamed. ABORTED: somebody
-  // works with the table.
-  virtual absl::Status AddColumn(const std::string& column) = 0;
+  // ALTER TABLE, in a session of its own. ABORTED: somebody works with the table. FAILED_PRECONDITION: a row does not
+  // fit. Of public.items: a column added at its end, dropped, renamed; another primary key.
+  virtual absl::Status AddColumn(const std::string& column, const std::string& type) = 0;
   virtual absl::Status DropColumn(const std::string& column) = 0;
   virtual absl::Status RenameColumn(const std::string& column, const std::string& to) = 0;
+  virtual absl::Status SetKey(const std::vector<std::string>& columns) = 0;
+  // USING a cast.
+  virtual absl::Status AlterType(const TableName& table, const std::string& column, const std::string& type) = 0;
+  // FULL or DEFAULT.
+  virtual absl::Status SetReplicaIdentity(const TableName& table, ReplicaIdentity identity) = 0;
+  // public.lines is dropped, and another one of the name is made and enrolled.
+  virtual absl::Status MakeLinesAnew() = 0;
   // On public.items, BEFORE INSERT OR UPDATE, ENABLE ALWAYS: the name 'skip' skips the row, 'touch' sets note to
   // 'touched'.
   virtual void AddTrigger() = 0;
@@ -80,17 +89,25 @@ struct Captured {
 // Reads the stream of one CaptureSource.
 class StreamReader {
  public:
-  explicit StreamReader(DatabaseUnderTest* body) : body_(body) {}
+  // `shapes`: an item that is the first of another shape of its table is told with it.
+  explicit StreamReader(DatabaseUnderTest* body, bool shapes = false) : body_(body), shapes_(shapes) {}
   // Everything up to the fence that this emits, fence transactions left out.
   absl::StatusOr<std::vector<Captured>> Drain();
   // The stream from where Start began, until the fence `nonce`.
   absl::StatusOr<std::vector<Captured>> ReadUntil(const std::string& nonce);
 
  private:
+  std::string Show(const CaptureItem& item);
+
   DatabaseUnderTest* body_;
+  const bool shapes_;
+  std::map<std::string, std::string> shown_;  // Of each table, the last shape.
   std::optional<Captured> open_;
   uint64_t fences_ = 0;
 };
+
+// "public.lines (invoice integer #1 key, quantity integer null #3)".
+std::string ShowShape(const TableShape& shape);
 
 // What happened when a seeded schedule of app transactions, reads and projections ran on a body: statuses, replies,
 // stream, rows. The same seed must give the same lines on every body.

@@ -52,21 +52,32 @@ class SimulatedDatabase : public DatabaseUnderTest {
                             {"note", "text"}},
                            {0}},
                           {3});
-    database_.CreateTable({{"public", "lines"},
-                           {{"invoice", "integer", true}, {"line", "integer", true}, {"quantity", "integer"}},
-                           {0, 1}},
-                          {});
+    CreateLines();
+    database_.CreateTable({kStock, {{"shop", "integer", true}, {"no", "integer", true}, {"note", "text"}}, {1, 0}}, {});
+    database_.PartitionBy(kStock, 0, {"1", "2"});
   }
 
   Database& database() override { return database_; }
   CaptureSource& capture() override { return capture_; }
   std::unique_ptr<AppTransaction> Begin() override { return std::make_unique<SimulatedTransaction>(&database_); }
-  absl::Status AddColumn(const std::string& column) override {
-    return Altered(database_.AddColumn(kItems, {column, "text"}));
+  absl::Status AddColumn(const std::string& column, const std::string& type) override {
+    return Altered(database_.AddColumn(kItems, {column, type}));
   }
   absl::Status DropColumn(const std::string& column) override { return Altered(database_.DropColumn(kItems, column)); }
   absl::Status RenameColumn(const std::string& column, const std::string& to) override {
     return Altered(database_.RenameColumn(kItems, column, to));
+  }
+  absl::Status SetKey(const std::vector<std::string>& columns) override { return database_.SetKey(kItems, columns); }
+  absl::Status AlterType(const TableName& table, const std::string& column, const std::string& type) override {
+    return database_.AlterType(table, column, type);
+  }
+  absl::Status SetReplicaIdentity(const TableName& table, ReplicaIdentity identity) override {
+    return database_.SetReplicaIdentity(table, identity);
+  }
+  absl::Status MakeLinesAnew() override {
+    const absl::Status dropped = database_.DropTable(kLines);
+    if (dropped.ok()) CreateLines();
+    return dropped;
   }
   void AddTrigger() override {
     database_.CreateTrigger(kItems, [](SimValues* row) {
@@ -86,7 +97,11 @@ class SimulatedDatabase : public DatabaseUnderTest {
   void Crash() override { database_.Crash(); }
 
  private:
-  inline static const TableName kItems{"public", "items"};
+  inline static const TableName kItems{"public", "items"}, kLines{"public", "lines"}, kStock{"public", "stock"};
+  void CreateLines() {
+    database_.CreateTable(
+        {kLines, {{"invoice", "integer", true}, {"line", "integer", true}, {"quantity", "integer"}}, {0, 1}}, {});
+  }
   static absl::Status Altered(bool done) {
     return done ? absl::OkStatus() : absl::AbortedError("somebody works with the table");
   }

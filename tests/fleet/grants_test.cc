@@ -102,8 +102,9 @@ TEST_F(GrantsTest, WhatIsGrantedLaterComesWholeHoweverItsTableWasAltered) {
   Grant({"public.products", "public.customers"});
   c().Assay({"sync", "now"});
   ASSERT_OK(fleet_->WaitConverged(kPatience));
-  EXPECT_EQ(SqlValue(c().Url(), "SELECT string_agg(concat_ws(' ', id, name, mobile, points), ', ' ORDER BY id) "
-                                "FROM customers"),
+  EXPECT_EQ(SqlValue(c().Url(),
+                     "SELECT string_agg(concat_ws(' ', id, name, mobile, points), ', ' ORDER BY id) "
+                     "FROM customers"),
             "1 Asha 98299 5000000000, 2 Ravi 98222 8, 4 Dev 9");
   EXPECT_EQ(Masked(), "");
   EXPECT_THAT(c().Assay({"status"}).output, Not(HasSubstr("Not shown")));

@@ -43,7 +43,52 @@ absl::Status SimCapture::Start() {
                  wal.begin();
   item_ = 0;
   delivered_ = confirmed_;
+  described_.clear();
   return absl::OkStatus();
+}
+
+// As the real one does: columns and types are those of the stream, but what the stream does not tell comes from the
+// catalog, which may be ahead by now.
+std::shared_ptr<const TableShape> SimCapture::Describe(const WalItem& item, CaptureBatch* batch) {
+  Described& known = described_[item.oid];
+  if (known.written == item.relation && known.identity == item.identity) return known.shape;
+  auto shape = std::make_shared<TableShape>(*item.relation);
+  shape->key.clear();
+  if (const SimTable* now = database_->FindOid(item.oid); now != nullptr) {
+    for (uint32_t i = 0; i < shape->columns.size(); ++i) {
+      shape->columns[i].not_null = false;
+      for (uint32_t there = 0; there < now->shape->columns.size(); ++there) {
+        if (now->shape->columns[there].number != shape->columns[i].number) continue;
+        shape->columns[i].not_null = now->shape->columns[there].not_null;
+        const std::vector<uint32_t>& key = now->shape->key;
+        if (std::count(key.begin(), key.end(), there) > 0) shape->key.push_back(i);
+      }
+    }
+    shape->OrderKey();
+  } else if (known.shape != nullptr && known.shape->columns.size() == shape->columns.size()) {
+    shape->key = known.shape->key;
+  }
+  known = {item.relation, item.identity, std::move(shape)};
+  CaptureItem& relation = batch->items.emplace_back();
+  relation.kind = CaptureItem::Kind::kRelation;
+  relation.relation = known.shape;
+  relation.identity = item.identity;
+  return known.shape;
+}
+
+// What is not of the replica identity is not sent, and neither is that where an update left it alone.
+void SimCapture::DeliverRow(const WalItem& item, CaptureItem* out, std::string* buffer) const {
+  const std::vector<uint32_t>& key = item.relation->key;
+  for (uint32_t i = 0; i < item.old_values.size(); ++i) {
+    const bool sent = item.identity == ReplicaIdentity::kFull || std::count(key.begin(), key.end(), i) > 0;
+    out->old_tuple.push_back(sent ? Value(buffer, item.old_values[i]) : TupleValue{TupleValue::Kind::kUnchanged, {}});
+  }
+  for (size_t i = 0; i < item.new_values.size(); ++i) {
+    const ColumnText& value = item.new_values[i];
+    const bool untouched = item.kind == CaptureItem::Kind::kUpdate && value == item.old_values[i];
+    const bool toasted = untouched && value && value->size() > kToastBytes;
+    out->new_tuple.push_back(toasted ? TupleValue{TupleValue::Kind::kUnchanged, {}} : Value(buffer, value));
+  }
 }
 
 DatabaseEvidence SimCapture::Evidence() const {
@@ -57,8 +102,10 @@ DatabaseEvidence SimCapture::Evidence() const {
           .batch = database_->last_batch()};
 }
 
-void SimCapture::Deliver(const WalTransaction& transaction, size_t index, CaptureBatch* batch,
-                         std::string* buffer) const {
+void SimCapture::Deliver(const WalTransaction& transaction, size_t index, CaptureBatch* batch, std::string* buffer) {
+  const bool of_table = index > 0 && index <= transaction.items.size() && transaction.items[index - 1].oid != 0;
+  std::shared_ptr<const TableShape> shape;
+  if (of_table) shape = Describe(transaction.items[index - 1], batch);
   CaptureItem& out = batch->items.emplace_back();
   out.commit_lsn = transaction.commit_lsn;
   if (index == 0) {
@@ -74,19 +121,10 @@ void SimCapture::Deliver(const WalTransaction& transaction, size_t index, Captur
   }
   const WalItem& item = transaction.items[index - 1];
   out.kind = item.kind;
-  out.relation = item.relation;
+  out.relation = std::move(shape);
   out.prefix = Keep(buffer, item.prefix);
   out.content = Keep(buffer, item.content);
-  for (const ColumnText& value : item.old_values) out.old_tuple.push_back(Value(buffer, value));
-  for (size_t i = 0; i < item.new_values.size(); ++i) {
-    const ColumnText& value = item.new_values[i];
-    const bool untouched = item.kind == CaptureItem::Kind::kUpdate && value == item.old_values[i];
-    if (untouched && value && value->size() > kToastBytes) {
-      out.new_tuple.push_back({TupleValue::Kind::kUnchanged, {}});
-    } else {
-      out.new_tuple.push_back(Value(buffer, value));
-    }
-  }
+  DeliverRow(item, &out, buffer);
 }
 
 absl::StatusOr<CaptureBatch> SimCapture::Next(absl::Duration) {

@@ -7,6 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
 
 #include "engine/database.h"
 #include "tests/simulation/random.h"
@@ -39,7 +42,10 @@ class SimCapture : public CaptureSource {
   bool AllSent() const { return started_ && transaction_ == database_->wal().size(); }
 
  private:
-  void Deliver(const WalTransaction& transaction, size_t item, CaptureBatch* batch, std::string* buffer) const;
+  void Deliver(const WalTransaction& transaction, size_t item, CaptureBatch* batch, std::string* buffer);
+  // The shape as which the item's row comes. Where the stream has not described the table so before, it does now.
+  std::shared_ptr<const TableShape> Describe(const WalItem& item, CaptureBatch* batch);
+  void DeliverRow(const WalItem& item, CaptureItem* out, std::string* buffer) const;
 
   const SimDatabase* database_;
   SeededRandom* random_;
@@ -48,6 +54,13 @@ class SimCapture : public CaptureSource {
   uint64_t crashes_ = 0;    // Of the server when the stream started.
   size_t transaction_ = 0;  // Next to send.
   size_t item_ = 0;         // Of that transaction: 0 is its begin, items() + 1 its commit.
+  // What the stream has said of a table last, by OID.
+  struct Described {
+    std::shared_ptr<const TableShape> written;  // As it was when the row was.
+    ReplicaIdentity identity = ReplicaIdentity::kFull;
+    std::shared_ptr<const TableShape> shape;
+  };
+  std::map<uint32_t, Described> described_;
   Lsn confirmed_, saved_;
   Lsn delivered_;  // End of the newest commit or keepalive sent.
 };

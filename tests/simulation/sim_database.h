@@ -3,7 +3,10 @@
 // It is the simulated body of Database, and with SimCapture (sim_capture.h) of CaptureSource; the contract suite in
 // tests/contract holds it and the real one to the same page. What it keeps true of PostgreSQL: a commit record enters
 // the WAL before its rows become visible and before its locks go; a row version has a new xmin with every write;
-// constraints are checked row by row; a lost connection leaves a COMMIT in doubt, and it may still happen later.
+// constraints are checked row by row; a lost connection leaves a COMMIT in doubt, and it may still happen later. Of
+// ALTER TABLE it has columns by number, names used again, types, keys and replica identities; tables made anew; list
+// partitions, whose rows are deleted and inserted when they move. What it does not have: tables without a key,
+// inheritance, partitions that are attached with rows, sequences, rules. simulated_against_real_test draws all of it.
 //
 //   SimDatabase database(&random, &clock);
 //   database.CreateTable(shape, /*unique=*/{1});
@@ -49,6 +52,11 @@ struct SimTable {
   bool writes_aside = false;     // See WriteAside.
   std::map<RowKey, SimRow> rows;
   uint32_t last_number = 0;  // Of a column, ever.
+  uint32_t oid = 0;          // Another one when a table of that name is made anew.
+  ReplicaIdentity identity = ReplicaIdentity::kFull;
+  // PARTITION BY LIST of that column: the values that have a partition. Empty: it is not partitioned.
+  uint32_t partition_column = 0;
+  std::set<std::string> partitions;
 };
 
 // One change or message as the WAL keeps it.
@@ -60,6 +68,8 @@ struct WalItem {
   std::string prefix;
   std::string content;
   bool aside = false;  // Of a projection, and not from it: see WriteAside.
+  uint32_t oid = 0;    // Of the relation.
+  ReplicaIdentity identity = ReplicaIdentity::kFull;
 };
 
 struct WalTransaction {
@@ -94,6 +104,13 @@ class SimDatabase : public Database {
   bool AddColumn(const TableName& name, TableColumn column, ColumnText fill = std::nullopt);
   bool DropColumn(const TableName& name, const std::string& column);
   bool RenameColumn(const TableName& name, const std::string& column, const std::string& to);
+  // Its other forms, and DROP TABLE; CreateTable makes one anew. Capture is told nothing of what they do to rows.
+  // ABORTED: as above. FAILED_PRECONDITION: a row that is there does not fit.
+  absl::Status AlterType(const TableName& name, const std::string& column, const std::string& type);  // USING a cast.
+  absl::Status SetKey(const TableName& name, const std::vector<std::string>& columns);
+  absl::Status SetReplicaIdentity(const TableName& name, ReplicaIdentity identity);
+  absl::Status DropTable(const TableName& name);
+  void PartitionBy(const TableName& name, uint32_t column, std::set<std::string> values);
   void CreateTrigger(const TableName& name, SimTrigger trigger) { tables_.at(name).trigger = std::move(trigger); }
   // AFTER INSERT OR UPDATE, ENABLE ALWAYS: for each row of `name`, one into public.invoices, as an audit trigger has
   // it.
@@ -102,6 +119,7 @@ class SimDatabase : public Database {
   void PutUnheard(const TableName& name, SimValues values);
   bool IsUnheard(const SimRowName& row) const { return unheard_.contains(row); }
   const SimTable* Find(const TableName& name) const;
+  const SimTable* FindOid(uint32_t oid) const;
   const std::map<TableName, SimTable>& tables() const { return tables_; }
   const std::vector<WalTransaction>& wal() const { return wal_; }
   Lsn end_of_wal() const { return end_of_wal_; }
@@ -156,6 +174,9 @@ class SimDatabase : public Database {
     uint64_t batch = 0;     // Of a projection; else 0.
     std::vector<WalItem> items;
     std::map<SimRowName, std::optional<SimValues>> written;  // nullopt: deleted.
+    // Every row that it has ever written, also what it has written over since: whoever wants a unique value of it
+    // waits.
+    std::vector<std::pair<SimRowName, SimValues>> versions;
     std::set<SimRowName> locked;
     std::set<TableName> touched;  // Written to, or tried to: nobody can close them until this ends.
     std::set<TableName> closed;   // To everybody else's writes: SHARE ROW EXCLUSIVE.
@@ -178,7 +199,11 @@ class SimDatabase : public Database {
   Result Lock(Open& open, const SimRowName& row);
   Result LockExisting(Open& open, const SimRowName& row, SimValues* values);
   bool OthersWrite(const Open& open, const SimRowName& row) const;
+  // A change as the WAL keeps it.
+  static WalItem ItemOf(const SimTable& table, CaptureItem::Kind kind, SimValues old_values, SimValues new_values);
   Result CheckTypes(const SimTable& table, const SimValues& values) const;
+  // NULL, or a value that no partition is there for.
+  static Result CheckPartition(const SimTable& table, const SimValues& values);
   Result CheckTexts(const SimTable& table, const SimValues& values) const;
   // What comes back is what was meant.
   Result CheckAnswer(const SimTable& table, const SimValues& values) const;
@@ -218,6 +243,7 @@ class SimDatabase : public Database {
   std::vector<WalTransaction> wal_;
   Lsn end_of_wal_{0x1000};
   uint32_t next_xid_ = 700;
+  uint32_t next_oid_ = 16384;
   std::map<uint32_t, Open*> open_;        // Every transaction that has not ended.
   std::map<SimRowName, uint32_t> locks_;  // Row to the transaction that holds it.
   std::unique_ptr<Open> locking_read_;
@@ -235,6 +261,10 @@ class SimDatabase : public Database {
   std::set<SimRowName> unheard_;
 };
 
+// PostgreSQL's complaint about a text of this type, as SQLSTATE and words; nullopt: it takes it.
+std::optional<std::pair<std::string, std::string>> BadText(absl::string_view type, const std::string& text);
+// The texts as PostgreSQL shows them once they are stored.
+void Respell(const TableShape& shape, SimValues* values);
 // The key texts of a row.
 RowKey KeyOf(const TableShape& shape, const SimValues& values);
 

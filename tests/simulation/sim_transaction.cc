@@ -80,13 +80,13 @@ absl::Status SimTransaction::Truncate(const TableName& name) {
     if (absl::Status status = ToStatus(database_->Lock(*open_, row)); !status.ok()) return status;
     values = std::nullopt;
   }
-  open_->items.push_back({CaptureItem::Kind::kTruncate, table->shape, {}, {}});
+  open_->items.push_back(SimDatabase::ItemOf(*table, CaptureItem::Kind::kTruncate, {}, {}));
   return absl::OkStatus();
 }
 
 absl::Status SimTransaction::WriteUnreadable(const TableName& table) {
   if (absl::Status status = Check(); !status.ok()) return status;
-  open_->items.push_back({CaptureItem::Kind::kUnreadable, database_->Find(table)->shape, {}, {}});
+  open_->items.push_back(SimDatabase::ItemOf(*database_->Find(table), CaptureItem::Kind::kUnreadable, {}, {}));
   return absl::OkStatus();
 }
 

@@ -80,10 +80,14 @@ BranchDatabase::~BranchDatabase() {
   }
 }
 
-void BranchDatabase::Enrol(const std::string& table, const std::string& columns) {
-  Sql(absl::StrCat("CREATE TABLE ", table, " (", columns, "); ALTER TABLE ", table, " REPLICA IDENTITY FULL;",
-                   "ALTER PUBLICATION assay ADD TABLE ", table, "; GRANT SELECT, INSERT, UPDATE, DELETE ON ", table,
-                   " TO assay_projector"));
+std::string BranchDatabase::EnrolSql(const std::string& table, const std::string& columns, const std::string& options) {
+  return absl::StrCat("CREATE TABLE ", table, " (", columns, ") ", options, "; ALTER TABLE ", table,
+                      " REPLICA IDENTITY FULL; ALTER PUBLICATION assay ADD TABLE ", table,
+                      "; GRANT SELECT, INSERT, UPDATE, DELETE ON ", table, " TO assay_projector");
+}
+
+void BranchDatabase::Enrol(const std::string& table, const std::string& columns, const std::string& options) {
+  Sql(EnrolSql(table, columns, options));
 }
 
 void BranchDatabase::Sql(const std::string& sql) { MustSql(url_, sql); }

@@ -32,7 +32,9 @@ class BranchDatabase {
   explicit BranchDatabase(PostgresServer& server);
   ~BranchDatabase();
 
-  void Enrol(const std::string& table, const std::string& columns);
+  // `options`: what follows the columns, as PARTITION BY.
+  void Enrol(const std::string& table, const std::string& columns, const std::string& options = "");
+  static std::string EnrolSql(const std::string& table, const std::string& columns, const std::string& options);
   void Sql(const std::string& sql);
   std::string Value(const std::string& sql) { return SqlValue(url_, sql); }
   // (Re)starts the stream.

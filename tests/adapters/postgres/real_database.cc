@@ -1,5 +1,6 @@
 #include "tests/adapters/postgres/real_database.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <thread>
@@ -18,7 +19,9 @@ namespace {
 
 class RealTransaction : public AppTransaction {
  public:
-  explicit RealTransaction(const std::string& url) : session_(SqlSession::Connect(url).value()) {
+  // `keys`: the columns of each table's key, in the order of their names.
+  RealTransaction(const std::string& url, const std::map<TableName, std::vector<std::string>>* keys)
+      : session_(SqlSession::Connect(url).value()), keys_(keys) {
     Do("SET lock_timeout = '100ms'").IgnoreError();
     Do("BEGIN").IgnoreError();
   }
@@ -47,9 +50,10 @@ class RealTransaction : public AppTransaction {
   static std::string Literal(const ColumnText& value) {
     return value ? absl::StrCat("'", absl::StrJoin(absl::StrSplit(*value, '\''), "''"), "'") : "NULL";
   }
-  static std::string Where(const TableName& table, const RowKey& key) {
-    if (table.table == "items") return absl::StrCat(" WHERE id = ", key[0], " RETURNING 1");
-    return absl::StrCat(" WHERE invoice = ", key[0], " AND line = ", key[1], " RETURNING 1");
+  std::string Where(const TableName& table, const RowKey& key) const {
+    std::vector<std::string> equal;
+    for (size_t i = 0; i < key.size(); ++i) equal.push_back(absl::StrCat(keys_->at(table)[i], " = ", Literal(key[i])));
+    return absl::StrCat(" WHERE ", absl::StrJoin(equal, " AND "), " RETURNING 1");
   }
   absl::Status Do(const std::string& sql, Rows* rows = nullptr) {
     auto done = session_->Run(sql);
@@ -71,14 +75,22 @@ class RealTransaction : public AppTransaction {
   }
 
   std::unique_ptr<SqlSession> session_;
+  const std::map<TableName, std::vector<std::string>>* keys_;
 };
+
+const TableName kItems{"public", "items"}, kLines{"public", "lines"}, kStock{"public", "stock"};
+constexpr char kLinesColumns[] = "invoice integer, line integer, quantity integer, PRIMARY KEY (invoice, line)";
 
 class RealDatabase : public DatabaseUnderTest {
  public:
   explicit RealDatabase(PostgresServer& server) : server_(server), branch_(server) {
     branch_.Enrol("items",
                   "id integer PRIMARY KEY, name text NOT NULL, price text, sku character varying(8) UNIQUE, note text");
-    branch_.Enrol("lines", "invoice integer, line integer, quantity integer, PRIMARY KEY (invoice, line)");
+    branch_.Enrol("lines", kLinesColumns);
+    branch_.Enrol("stock", "shop integer, no integer, note text, PRIMARY KEY (shop, no)", "PARTITION BY LIST (shop)");
+    branch_.Sql(
+        "CREATE TABLE stock_1 PARTITION OF stock FOR VALUES IN (1); ALTER TABLE stock_1 REPLICA IDENTITY FULL;"
+        "CREATE TABLE stock_2 PARTITION OF stock FOR VALUES IN (2); ALTER TABLE stock_2 REPLICA IDENTITY FULL");
     database_ = std::make_unique<PostgresDatabase>(
         ProjectionOptions{.conninfo = branch_.url(),
                           .locked_max = absl::Minutes(5),
@@ -87,12 +99,32 @@ class RealDatabase : public DatabaseUnderTest {
 
   Database& database() override { return *database_; }
   CaptureSource& capture() override { return branch_.capture(); }
-  std::unique_ptr<AppTransaction> Begin() override { return std::make_unique<RealTransaction>(branch_.url()); }
+  std::unique_ptr<AppTransaction> Begin() override { return std::make_unique<RealTransaction>(branch_.url(), &keys_); }
 
-  absl::Status AddColumn(const std::string& column) override { return Alter(absl::StrCat("ADD ", column, " text")); }
-  absl::Status DropColumn(const std::string& column) override { return Alter(absl::StrCat("DROP ", column)); }
+  absl::Status AddColumn(const std::string& column, const std::string& type) override {
+    return Alter(kItems, absl::StrCat("ADD ", column, " ", type));
+  }
+  absl::Status DropColumn(const std::string& column) override { return Alter(kItems, absl::StrCat("DROP ", column)); }
   absl::Status RenameColumn(const std::string& column, const std::string& to) override {
-    return Alter(absl::StrCat("RENAME ", column, " TO ", to));
+    return Alter(kItems, absl::StrCat("RENAME ", column, " TO ", to));
+  }
+  absl::Status SetKey(const std::vector<std::string>& columns) override {
+    const absl::Status set =
+        Alter(kItems, absl::StrCat("DROP CONSTRAINT items_pkey, ADD CONSTRAINT items_pkey PRIMARY KEY (",
+                                   absl::StrJoin(columns, ", "), ")"));
+    if (!set.ok()) return set;
+    std::vector<std::string>& key = keys_[kItems] = columns;
+    std::sort(key.begin(), key.end());
+    return set;
+  }
+  absl::Status AlterType(const TableName& table, const std::string& column, const std::string& type) override {
+    return Alter(table, absl::StrCat("ALTER ", column, " TYPE ", type, " USING ", column, "::", type));
+  }
+  absl::Status SetReplicaIdentity(const TableName& table, ReplicaIdentity identity) override {
+    return Alter(table, absl::StrCat("REPLICA IDENTITY ", identity == ReplicaIdentity::kFull ? "FULL" : "DEFAULT"));
+  }
+  absl::Status MakeLinesAnew() override {
+    return Do(absl::StrCat("DROP TABLE lines; ", BranchDatabase::EnrolSql("lines", kLinesColumns, "")));
   }
   void AddTrigger() override {
     branch_.Sql(
@@ -104,12 +136,15 @@ class RealDatabase : public DatabaseUnderTest {
   }
   std::map<RowKey, Values> Rows(const TableName& table) override {
     std::map<RowKey, Values> result;
-    const auto rows = Sql(branch_.url(), absl::StrCat("SELECT * FROM ", table.ToString()));
+    const std::vector<std::string>& key = keys_.at(table);
+    const auto rows =
+        Sql(branch_.url(), absl::StrCat("SELECT ", absl::StrJoin(key, ", "), ", * FROM ", table.ToString()));
     EXPECT_TRUE(rows.ok()) << rows.status();
     for (const auto& row : *rows) {
       Values values;
-      for (const std::string& text : row) values.push_back(text == "NULL" ? std::nullopt : ColumnText(text));
-      result[RowKey(row.begin(), row.begin() + (table.table == "items" ? 1 : 2))] = std::move(values);
+      for (size_t i = key.size(); i < row.size(); ++i)
+        values.push_back(row[i] == "NULL" ? std::nullopt : ColumnText(row[i]));
+      result[RowKey(row.begin(), row.begin() + static_cast<ptrdiff_t>(key.size()))] = std::move(values);
     }
     return result;
   }
@@ -151,14 +186,23 @@ class RealDatabase : public DatabaseUnderTest {
   }
 
  private:
-  absl::Status Alter(const std::string& how) {
+  absl::Status Alter(const TableName& table, const std::string& how) {
+    return Do(absl::StrCat("ALTER TABLE ", table.table, " ", how));
+  }
+  absl::Status Do(const std::string& sql) {
     const auto session = SqlSession::Connect(branch_.url());
     if (!session.ok()) return session.status();
-    const auto done = (*session)->Run(absl::StrCat("SET lock_timeout = '100ms'; ALTER TABLE items ", how));
-    absl::SleepFor(absl::Milliseconds(250));  // What is known of a table is looked at anew by then.
-    return SqlState(done.status()) == "55P03" ? absl::AbortedError("somebody works with the table") : done.status();
+    const auto done = (*session)->Run(absl::StrCat("SET lock_timeout = '100ms'; ", sql));
+    const std::string state = SqlState(done.status());
+    if (state == "55P03") return absl::AbortedError("somebody works with the table");
+    // What is known of a table is looked at anew by then.
+    if (done.ok()) absl::SleepFor(absl::Milliseconds(250));
+    const bool unfit = absl::StartsWith(state, "22") || absl::StartsWith(state, "23");
+    return unfit ? absl::FailedPreconditionError(done.status().message()) : done.status();
   }
 
+  std::map<TableName, std::vector<std::string>> keys_{
+      {kItems, {"id"}}, {kLines, {"invoice", "line"}}, {kStock, {"no", "shop"}}};
   PostgresServer& server_;
   BranchDatabase branch_;
   std::unique_ptr<PostgresDatabase> database_;

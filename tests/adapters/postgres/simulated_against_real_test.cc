@@ -27,9 +27,9 @@ std::string Some(Line line, Line end) { return absl::StrJoin(line, line + std::m
 TEST(SimulatedAgainstReal, SchedulesComeToTheSame) {
   // ASSAY_SCHEDULES=10000 for a long look.
   const char* asked = std::getenv("ASSAY_SCHEDULES");
-  const uint64_t schedules = asked == nullptr ? 150 : std::strtoull(asked, nullptr, 10);
+  const uint64_t schedules = asked == nullptr ? 200 : std::strtoull(asked, nullptr, 10);
   constexpr int kStepsEach = 50;
-  constexpr int kServers = 4;  // A schedule waits for locks more than it works.
+  constexpr int kServers = 10;  // A schedule waits for locks more than it works.
   // To each schedule a server of its own while it runs: a slot that is made beside it waits for its transactions, and
   // who waits is given way to.
   std::vector<std::unique_ptr<PostgresServer>> servers;
