@@ -79,6 +79,7 @@ absl::Status SimDatabase::AlterType(const TableName& name, const std::string& co
     absl::StatusOr<ColumnText> cast = Cast(values[index], type);
     if (!cast.ok()) return cast.status();
     values[index] = *std::move(cast);
+    Respell(shape, &values);
     RowKey now = KeyOf(shape, values);
     if (!rows.try_emplace(std::move(now), SimRow{std::move(values), xid}).second)
       return absl::FailedPreconditionError("could not create unique index");
