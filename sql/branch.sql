@@ -33,6 +33,8 @@ INSERT INTO assay.progress (batch) VALUES (0) ON CONFLICT DO NOTHING;
 -- Every relation that was changed for replication (tables, and the partitions below them), and how it was before.
 CREATE TABLE IF NOT EXISTS assay.enrolled (
   relation regclass PRIMARY KEY,
+  schema_name name NOT NULL,           -- Its name when it was enrolled: it may be renamed, or dropped.
+  table_name name NOT NULL,
   root regclass NOT NULL,              -- The table that is published: `relation` itself, or the top of its partition tree.
   replica_identity "char" NOT NULL,    -- pg_class.relreplident before.
   identity_index name);                -- Of REPLICA IDENTITY USING INDEX.

@@ -24,8 +24,7 @@ absl::Status NotInStep(const DaemonStatus& status, absl::string_view state) {
   if (status.state != state) return absl::OkStatus();
   for (const Problem& problem : status.problems) {
     if (EntryOf(problem.kind).state != state) continue;
-    return absl::FailedPreconditionError(
-        absl::StrCat("not in step: ", SentenceOf(problem), " ", RemedyOf(problem)));
+    return absl::FailedPreconditionError(absl::StrCat("not in step: ", SentenceOf(problem), " ", RemedyOf(problem)));
   }
   return absl::FailedPreconditionError(absl::StrCat("not in step: the branch is ", state));
 }

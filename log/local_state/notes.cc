@@ -71,10 +71,15 @@ bool DecodeNote(absl::string_view bytes, std::string* value) {
   return true;
 }
 
-std::string EncodeNote(const std::set<std::string>& lines) { return absl::StrJoin(lines, "\n"); }
+// A name may have a line break in it.
+std::string EncodeNote(const std::set<std::string>& texts) {
+  return EncodeKey(std::vector<std::string>(texts.begin(), texts.end()));
+}
 
-bool DecodeNote(absl::string_view bytes, std::set<std::string>* lines) {
-  *lines = absl::StrSplit(bytes, '\n', absl::SkipEmpty());
+bool DecodeNote(absl::string_view bytes, std::set<std::string>* value) {
+  const auto texts = Texts(bytes, 1);
+  if (!texts.has_value()) return false;
+  value->insert(texts->begin(), texts->end());
   return true;
 }
 

@@ -165,10 +165,10 @@ inline constexpr Note<bool> kPausedNote{"paused", "whether it is paused"};
 
 // Every one of them.
 inline constexpr absl::string_view kNoteNames[] = {
-    kOwnOriginNote.name,     kClockNote.name,      kClockAheadNote.name, kCapturedNote.name,   kWithheldNote.name,
-    kUnrecordedNote.name,    kUnreadableNote.name, kShapeNote.name,      kBatchAskedNote.name, kBatchLandedNote.name,
-    kColumnNumbersNote.name, kDeclaredNote.name,   kRenamesNote.name,    kNullsNote.name,      kRemadeNote.name,
-    kServerNote.name,        kRepairNote.name,     kSessionsNote.name,   kRefusalNote.name,    kEnrolmentNote.name,
+    kOwnOriginNote.name,      kClockNote.name,      kClockAheadNote.name, kCapturedNote.name,   kWithheldNote.name,
+    kUnrecordedNote.name,     kUnreadableNote.name, kShapeNote.name,      kBatchAskedNote.name, kBatchLandedNote.name,
+    kColumnNumbersNote.name,  kDeclaredNote.name,   kRenamesNote.name,    kNullsNote.name,      kRemadeNote.name,
+    kServerNote.name,         kRepairNote.name,     kSessionsNote.name,   kRefusalNote.name,    kEnrolmentNote.name,
     kEnrolledTablesNote.name, kPausedNote.name};
 
 // ---- Their bytes ----

@@ -50,7 +50,8 @@ absl::Status CheckSegments(LogFile* file, EventLog& log, const HistoricChain& ch
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, segments.Step());
     if (!row) return absl::OkStatus();
-    const Sequence first{static_cast<uint64_t>(segments.Int("first"))}, last{static_cast<uint64_t>(segments.Int("last"))};
+    const Sequence first{static_cast<uint64_t>(segments.Int("first"))},
+        last{static_cast<uint64_t>(segments.Int("last"))};
     while (transaction != chain.transactions.end() && transaction->last < first) ++transaction;
     auto end = transaction;
     while (end != chain.transactions.end() && end->last < last) ++end;

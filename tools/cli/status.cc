@@ -188,8 +188,10 @@ int CheckStatus(const grpc::Status& answer, const Status& status) {
   for (const admin::v1::Origin& origin : status.origins()) {
     if (origin.own() && origin.head() > origin.hub_head()) to_send = origin.head() - origin.hub_head();
   }
-  std::cout << (code == kMonitorCritical ? "CRITICAL" : code == kMonitorWarning ? "WARNING" : "OK") << ": "
-            << Printable(status.sentence().headline()) << " | to_send=" << (status.has_hub() ? to_send : 0)
+  std::cout << (code == kMonitorCritical  ? "CRITICAL"
+                : code == kMonitorWarning ? "WARNING"
+                                          : "OK")
+            << ": " << Printable(status.sentence().headline()) << " | to_send=" << (status.has_hub() ? to_send : 0)
             << " rows_waiting=" << status.parked_rows() << "\n";
   return code;
 }

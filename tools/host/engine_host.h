@@ -111,7 +111,8 @@ class EngineHost : public Operator {
   CallQueue database_calls_, push_calls_, pull_calls_;
   bool status_asked_ = false;  // Of the engine's thread.
   enum class PauseWish : uint8_t { kNone, kPause, kResume };
-  std::atomic<PauseWish> pause_wish_{PauseWish::kNone};  // What was said last here: for an engine that does not run yet.
+  std::atomic<PauseWish> pause_wish_{
+      PauseWish::kNone};  // What was said last here: for an engine that does not run yet.
   std::atomic<bool> capture_wanted_{true};
   std::atomic<int64_t> interval_us_{0};  // Set by a person; 0: as configured.
 

@@ -71,12 +71,12 @@ std::string PreparationOf(const Connection& admin, const Result& missing, int fi
   return absl::StrCat(
       // The strongest lock first and all at once: taking it bit by bit could deadlock with the application.
       "LOCK TABLE ", absl::StrJoin(relations, ", "), " IN ACCESS EXCLUSIVE MODE;",
-      "INSERT INTO assay.enrolled (relation, root, replica_identity, identity_index) "
-      "SELECT c.oid, ",
+      "INSERT INTO assay.enrolled (relation, schema_name, table_name, root, replica_identity, identity_index) "
+      "SELECT c.oid, n.nspname, c.relname, ",
       root,
       ", c.relreplident, (SELECT x.relname FROM pg_catalog.pg_index i "
       "JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisreplident) "
-      "FROM pg_catalog.pg_class c WHERE c.oid = ANY ('",
+      "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ('",
       OidArray(oids), "') ON CONFLICT DO NOTHING;", statements);
 }
 

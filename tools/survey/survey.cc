@@ -19,6 +19,17 @@ SELECT pg_catalog.to_regclass('assay.enrolled') IS NOT NULL AND pg_catalog.to_re
        (SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND p.pubviaroot
         FROM pg_catalog.pg_publication p WHERE p.pubname = 'assay') AS publishes_all)sql";
 
+// The tables that were enrolled and are not there any more, by their names of then; and those that are, and are
+// published, whatever their names are now.
+constexpr char kEnrolled[] = R"sql(
+SELECT e.schema_name, e.table_name, e.relation::pg_catalog.oid AS oid, c.oid IS NOT NULL AS there,
+       x.prrelid IS NOT NULL AS published
+FROM assay.enrolled e
+LEFT JOIN pg_catalog.pg_class c ON c.oid = e.relation
+LEFT JOIN pg_catalog.pg_publication p ON p.pubname = 'assay'
+LEFT JOIN pg_catalog.pg_publication_rel x ON x.prpubid = p.oid AND x.prrelid = c.oid
+WHERE e.relation = e.root)sql";
+
 // One row for each table and for each partition below it. Where a row's columns of pg_publication_rel are not known to
 // a version of PostgreSQL, it has no filters and lists either.
 constexpr char kRelations[] = R"sql(
@@ -73,7 +84,7 @@ class Survey {
     publishes_all_ = installed.Bool(0, "publishes_all");
     ASSAY_ASSIGN_OR_RETURN(const TableSelection selection,
                            SelectTables(connection_, options_.patterns, SelectFor::kLooking));
-    Selected(selection);
+    ASSAY_RETURN_IF_ERROR(Selected(selection));
     ASSAY_RETURN_IF_ERROR(Relations(selection));
     ASSAY_RETURN_IF_ERROR(Sequences());
     std::stable_sort(report_.problems.begin(), report_.problems.end(),
@@ -88,11 +99,20 @@ class Survey {
   bool IsEnrolled(const TableName& name) const { return options_.enrolled.contains(name.ToString()); }
 
   // What the configuration means, beside what exists and what the log has.
-  void Selected(const TableSelection& selection) {
-    std::set<std::string> there;
+  absl::Status Selected(const TableSelection& selection) {
+    ASSAY_ASSIGN_OR_RETURN(const Result rows, connection_.Execute(kEnrolled));
+    std::set<std::string> dropped, there;
+    std::set<uint32_t> captured;  // Also under a new name.
+    for (int row = 0; row < rows.rows(); ++row) {
+      const TableName name{rows.String(row, "schema_name"), rows.String(row, "table_name")};
+      if (!rows.Bool(row, "there")) dropped.insert(name.ToString());
+      if (rows.Bool(row, "published") && IsEnrolled(name))
+        captured.insert(static_cast<uint32_t>(rows.Int64(row, "oid")));
+    }
     for (const SelectedTable& table : selection.tables) {
       there.insert(table.name().ToString());
-      if (!IsEnrolled(table.name())) Add(ProblemKind::kTableNotEnrolled, table.name().ToString());
+      if (!IsEnrolled(table.name()) && !captured.contains(table.oid))
+        Add(ProblemKind::kTableNotEnrolled, table.name().ToString());
     }
     for (const RefusedTable& refused : selection.refused) {
       there.insert(refused.name.ToString());
@@ -101,8 +121,10 @@ class Survey {
     for (const std::string& pattern : selection.unmatched) Add(ProblemKind::kPatternEmpty, pattern);
     for (const std::string& name : options_.enrolled) {
       const absl::StatusOr<TableName> table = TableName::Parse(name);
-      if (table.ok() && options_.patterns.Mean(*table) && !there.contains(name)) Add(ProblemKind::kTableGone, name);
+      if (table.ok() && options_.patterns.Mean(*table) && !there.contains(name) && dropped.contains(name))
+        Add(ProblemKind::kTableGone, name);
     }
+    return absl::OkStatus();
   }
 
   // How the tables that take part are published and captured.

@@ -36,6 +36,7 @@ TEST(NotesTest, WhatWasEncodedIsDecoded) {
   EXPECT_EQ(RoundTrip(std::string("the hub has session 4")), "the hub has session 4");
   EXPECT_EQ(RoundTrip(std::set<std::string>()), std::set<std::string>());
   EXPECT_EQ(RoundTrip(std::set<std::string>{"public.a", "public.b"}), (std::set<std::string>{"public.a", "public.b"}));
+  EXPECT_EQ(RoundTrip(std::set<std::string>{"public.\"a\nb\""}), std::set<std::string>{"public.\"a\nb\""});
   for (const EnrolmentState each :
        {EnrolmentState::kNone, EnrolmentState::kBegun, EnrolmentState::kFinished, EnrolmentState::kLeft}) {
     EXPECT_EQ(RoundTrip(each), each);
