@@ -106,7 +106,7 @@ std::vector<Problem> Engine::Parts::Problems() const {
   add(IdentityProblems(recorder->identities()));
   add(survey.problems);
   // A database that is away is named already.
-  if (!survey.status.ok() && !absl::IsUnavailable(survey.status)) {
+  if (!survey.status.ok() && (!absl::IsUnavailable(survey.status) || stream.link().status.ok())) {
     problems.push_back({.kind = ProblemKind::kSurveyFailed,
                         .subject = config.branch_name,
                         .cause = std::string(survey.status.message())});
