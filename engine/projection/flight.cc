@@ -9,13 +9,13 @@ void Flight::Begin() {
   begun = plan_tried = plan_is_old = false;
   looked_up = 0;
   plan.reset();
-  targets.clear();
+  targets = std::vector<TargetRow>();  // Of a large batch some 20 MB, which an idle branch has no use for.
   refused.clear();
   read.reset();
   fence.clear();
   fence_seen = unread = locked = shrink = false;
   attempts = 0;
-  written.clear();
+  written = std::vector<std::vector<uint32_t>>();
 }
 
 FlightStep NextStep(const Flight& flight, absl::Time now, bool may_plan) {
