@@ -27,6 +27,7 @@ struct RowState {
   Lsn local_change;                      // The newest commit of the app that touched it.
   Lsn gone;                              // The commit of the app that deleted it last,
   Lsn went;                              // and the one that had made it.
+  bool came_back = false;                // After that, since nothing stood guard: it goes again with the echo.
 };
 
 struct EventRef {
@@ -106,6 +107,7 @@ class History::Replay {
     for (const HistoricChange& change : captured->second->changes) {
       RowState& row = rows_[change.row];
       row.local_change = wal.commit_lsn;
+      row.came_back = false;
       if (change.operation == v1::RowChange::DELETE) {
         row.live = false;
         row.local_deleted = change.version;
@@ -214,7 +216,8 @@ class History::Replay {
         if (!values.contains(column)) newest = std::max(newest, ref.change->version);
       }
     }
-    if (insert && newest < row.local_deleted && !unnoticed)
+    row.came_back = insert && newest < row.local_deleted;
+    if (row.came_back && !unnoticed)
       return Violation("no stale overwrite", absl::StrCat("a newer delete was undone", Explain(name)));
     row.live = true;
     return absl::OkStatus();
@@ -230,7 +233,7 @@ class History::Replay {
       return Violation("no stale overwrite",
                        absl::StrCat("a row newer than every delete of it was deleted: ", Explain(name)));
     }
-    row.live = false;
+    row.live = row.came_back = false;
     return absl::OkStatus();
   }
 
@@ -339,6 +342,7 @@ class History::Replay {
     const SimTable* table = branch_.database->Find(change.row.first);
     if (table == nullptr) return true;
     const RowState& row = rows_[change.row];
+    if (row.came_back) return true;
     if (row.local_change > looked_) return true;  // Written over by the app since the projection looked at it.
     if (change.operation == v1::RowChange::DELETE) {
       // A newer write that brought the row back may have written what the row had already.
