@@ -143,9 +143,14 @@ RestoreState Engine::Parts::Hazard() const {
   return gate->Halts() || remote->session().refusal().empty() ? gate->state() : RestoreState::kClone;
 }
 
-bool Engine::Parts::MayProject() const {
+bool Engine::Parts::MayRecord() const {
   const SessionGate& session = remote->session();
   return gate->state() == RestoreState::kNormal && session.refusal().empty() && (remote->paused() || session.asked());
+}
+
+// The state of the gate comes from what capture brings.
+bool Engine::Parts::HoldsCapture() const {
+  return gate->state() == RestoreState::kNormal && !recorder->InTransaction() && !MayRecord();
 }
 
 bool Engine::Parts::MayAskHub() const {
@@ -164,6 +169,10 @@ absl::Status Engine::Parts::KeepPosition() {
 absl::Status Engine::Parts::Capture() {
   CapturedItems& captured = stream.items();
   for (size_t done = 0; !captured.empty(); ++done) {
+    if (HoldsCapture()) {
+      stream.DropIfStopped();
+      return absl::OkStatus();
+    }
     // What is recorded so far must be able to commit.
     if (done >= kItemsPerStep && recorder->MayCommit()) return absl::OkStatus();
     // What is whole becomes durable before it: the rest of a half may be long in coming, or never come.
@@ -223,7 +232,7 @@ absl::Status Engine::Parts::StepHub() {
   ASSAY_RETURN_IF_ERROR(remote->TakeReplies());
   if (MayAskHub()) ASSAY_RETURN_IF_ERROR(remote->StepSession());
   if (!MayPull()) return absl::OkStatus();
-  const bool may_append = !MayProject() || !projector->folding();
+  const bool may_append = !MayRecord() || !projector->folding();
   ASSAY_RETURN_IF_ERROR(Annotate(remote->StepPull(may_append, Report()), "append what was pulled"));
   for (const ChainIntake::Unmasked& unmasked : remote->TakeUnmasked()) {
     ASSAY_RETURN_IF_ERROR(
@@ -266,7 +275,7 @@ absl::Status Engine::Parts::Work() {
   if (puller.HasCallAhead()) return absl::OkStatus();
   projector->GiveUp(puller.GivenUp());
   projector->ExpectMore(MayPull() && puller.more());
-  if (MayProject()) {
+  if (MayRecord()) {
     const bool idle = stream.items().empty() || recorder->InEcho();
     ASSAY_RETURN_IF_ERROR(Annotate(projector->Step(kEventsPerStep, idle), "project"));
   }
@@ -278,7 +287,7 @@ absl::Status Engine::Parts::Work() {
 
 std::optional<DatabaseCall> Engine::Parts::TakeDatabaseCall(bool early) {
   const std::optional<DatabaseCall>& next = projector->call();
-  if (!MayProject() || !next.has_value() || !database.May(*next, early)) return std::nullopt;
+  if (!MayRecord() || !next.has_value() || !database.May(*next, early)) return std::nullopt;
   database.Begin(*next);
   return projector->TakeCall();
 }
@@ -309,12 +318,12 @@ absl::Status Engine::Step(const std::function<void(Call)>& begin) {
     p.file->Rollback();
     return status;
   }
-  p.has_work = !p.stream.items().empty();
+  p.has_work = p.HasCaptured();
   if (!p.recorder->MayCommit()) return absl::OkStatus();
   p.position.NoteDurable(p.recorder->captured().position);
 
   p.TakeDueCalls();
-  p.has_work |= (p.MayProject() && p.projector->HasWork()) || (p.MayPull() && p.remote->puller().HasWork());
+  p.has_work |= (p.MayRecord() && p.projector->HasWork()) || (p.MayPull() && p.remote->puller().HasWork());
   return absl::OkStatus();
 }
 
@@ -324,7 +333,7 @@ bool Engine::HasWork() const {
   const Parts& p = *parts_;
   // While a captured transaction is coming in, everything else waits for its end: nothing to do but for what capture
   // brings.
-  const bool captured = !p.stream.items().empty() || p.stream.HasTurned();
+  const bool captured = p.HasCaptured() || p.stream.HasTurned();
   if (!p.recorder->MayCommit()) return captured;
   return captured || p.has_work || p.database.has_reply() || p.remote->HasReply() || !p.retry_requests.empty() ||
          p.gate->has_evidence();
@@ -335,7 +344,7 @@ absl::Time Engine::NextWake() const {
   if (HasWork()) return absl::InfinitePast();
   if (!p.recorder->MayCommit()) return absl::InfiniteFuture();
   absl::Time wake = p.housekeeping->NextWake();
-  if (p.MayProject()) wake = std::min(wake, p.projector->NextWake());
+  if (p.MayRecord()) wake = std::min(wake, p.projector->NextWake());
   if (p.gate->state() == RestoreState::kNormal)
     wake = std::min(wake, p.position.NextWake(p.recorder->captured().position));
   if (p.MayAskHub()) wake = std::min(wake, p.remote->NextWake());
@@ -343,9 +352,11 @@ absl::Time Engine::NextWake() const {
 }
 
 Lsn Engine::ConfirmedLsn() const { return parts_->position.confirmed(); }
+bool Engine::HoldsCapture() const { return parts_->HoldsCapture(); }
 bool Engine::WantsCapture() const {
   const RestoreGate& gate = *parts_->gate;
-  return !gate.Halts() || gate.checking() || gate.has_evidence();
+  if (gate.checking() || gate.has_evidence()) return true;
+  return !gate.Halts() && parts_->remote->session().refusal().empty();
 }
 
 }  // namespace assay

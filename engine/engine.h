@@ -87,9 +87,12 @@ class Engine {
   absl::Time NextWake() const;
   // All captured changes that end at or before this are durable, and this is the database they belong to.
   Lsn ConfirmedLsn() const;
-  // False: what the stream brings is of no use, because database and log do not belong together; hold no stream open,
-  // which would keep the server from shutting down, and start it again now and then to see whether that was mended.
+  // False: what the stream brings is of no use, because database, log and hub do not belong together; hold no stream
+  // open, which would keep the server from shutting down, and start it again now and then to see whether that was
+  // mended.
   bool WantsCapture() const;
+  // What the stream has brought is kept and not worked on yet: bring no more than there is room for.
+  bool HoldsCapture() const;
 
   EngineStatus Status() const;
   // The tables that the log has a baseline of: what a survey is to find. As it was when the engine was opened, which is

@@ -90,7 +90,11 @@ struct Engine::Parts {
 
   // What is wrong between database, log and hub; kNormal and kUnverified halt nothing.
   RestoreState Hazard() const;
-  bool MayProject() const;
+  // Names of events are given, and rows are written, once the hub has had its say of whether this log is the branch's.
+  bool MayRecord() const;
+  // What capture has brought waits for that.
+  bool HoldsCapture() const;
+  bool HasCaptured() const { return !stream.items().empty() && !HoldsCapture(); }
   // A database that cannot be reached tells nothing against what the log has.
   bool MayAskHub() const;
   bool MaySync() const { return MayAskHub() && remote->MayPush(); }

@@ -59,7 +59,7 @@ std::vector<Problem> Engine::Parts::StateProblems() const {
           HazardProblem(Hazard(), config.branch_name, gate->Halts() ? gate->cause() : session.refusal())) {
     problems.push_back(*std::move(hazard));
   }
-  add(DatabaseProblems(stream.link(), projector->link(), gate->Halts()));
+  add(DatabaseProblems(stream.link(), projector->link(), gate->Halts() || !session.refusal().empty()));
   // A link that nobody tries now, as when the branch is paused, says nothing of how the hub is.
   if (!MayAskHub() || remote->paused()) return problems;
   if (!session.link().status.ok()) {

@@ -396,8 +396,9 @@ BEGIN
   RETURN chain;
 END $$;
 
--- Opens a session of the caller's chain: when the one that is open is among `known` (by their hex, blanks between), is the asked one
--- itself (its reply was lost), or is older than the caller's counter says (this hub was restored from a backup).
+-- Opens a session of the caller's chain, if what is here of it is the beginning of the caller's, which ends at `last` and of which `leaf`
+-- is the hash of event `shown`; and if the session that is open is among `known` (by their hex, blanks between), is the asked one itself
+-- (its reply was lost), or is older than the caller's counter says (this hub was restored from a backup). A refusal takes no session away.
 CREATE OR REPLACE FUNCTION assay_hub.open_session(request jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -406,28 +407,47 @@ DECLARE
   asked bytea;
   ours  bigint;
   held  assay_hub.session;
+  chain assay_hub.origin;
+  leaf  bytea;              -- Of the last event that is here.
+  answer jsonb;
 BEGIN
   IF jsonb_typeof(request) <> 'object' OR pg_column_size(request) > 65536
      OR request ->> 'origin' !~ '^[0-9a-f]{32}$' OR request ->> 'session' !~ '^[0-9a-f]{32}$'
      OR request ->> 'counter' !~ '^(0|[1-9][0-9]{0,17})$' OR request ->> 'known' !~ '^([0-9a-f]{32} ?)*$'
-     OR NOT request ?& ARRAY['origin', 'session', 'counter', 'known'] THEN
+     OR request ->> 'last' !~ '^(0|[1-9][0-9]{0,17})$' OR request ->> 'shown' !~ '^(0|[1-9][0-9]{0,17})$'
+     OR request ->> 'leaf' !~ '^([0-9a-f]{64})?$'
+     OR NOT request ?& ARRAY['origin', 'session', 'counter', 'known', 'last', 'shown', 'leaf'] THEN
     RAISE SQLSTATE 'ZA002' USING MESSAGE = 'open_session: no request';
   END IF;
   id := decode(request ->> 'origin', 'hex');
   asked := decode(request ->> 'session', 'hex');
   ours := (request ->> 'counter')::bigint;
-  PERFORM assay_hub.claim(id, me);  -- Locks the chain: one at a time.
+  chain := assay_hub.claim(id, me);  -- Locks the chain: one at a time.
   SELECT * INTO held FROM assay_hub.session AS s WHERE s.origin = id;
-  IF NOT FOUND THEN
+  answer := jsonb_build_object('counter', coalesce(held.counter, 0)::text, 'last', chain.last::text);
+  IF chain.last > (request ->> 'last')::bigint THEN
+    RETURN answer || '{"answer": "hub-has-more"}';
+  ELSIF chain.last > 0 AND chain.last <> (request ->> 'shown')::bigint THEN
+    RETURN answer || '{"answer": "show"}';
+  ELSIF chain.last > 0 THEN
+    leaf := (SELECT substr(s.leaf_hashes, octet_length(s.leaf_hashes) - 31) FROM assay_hub.segment AS s
+             WHERE s.origin = id AND s.last = chain.last);
+    IF leaf IS DISTINCT FROM decode(request ->> 'leaf', 'hex') THEN
+      INSERT INTO assay_hub.fork_evidence (origin, sequence, held, pushed, held_checkpoint, branch, login_role)
+      VALUES (id, chain.last, leaf, decode(request ->> 'leaf', 'hex'), chain.checkpoint, me, session_user) ON CONFLICT DO NOTHING;
+      RETURN answer || '{"answer": "hub-has-another"}';
+    END IF;
+  END IF;
+  IF held.origin IS NULL THEN
     INSERT INTO assay_hub.session (origin, counter, nonce) VALUES (id, ours + 1, asked) RETURNING * INTO held;
   ELSIF held.nonce <> asked THEN
     IF held.counter >= ours AND encode(held.nonce, 'hex') <> ALL (string_to_array(request ->> 'known', ' ')) THEN
-      RETURN jsonb_build_object('opened', false, 'counter', held.counter::text);
+      RETURN answer || '{"answer": "unknown"}';
     END IF;
     UPDATE assay_hub.session AS s SET counter = greatest(held.counter, ours) + 1, nonce = asked, opened_at = clock_timestamp()
     WHERE s.origin = id RETURNING * INTO held;
   END IF;
-  RETURN jsonb_build_object('opened', true, 'counter', held.counter::text);
+  RETURN answer || jsonb_build_object('answer', 'opened', 'counter', held.counter::text);
 END $$;
 
 -- ZA008 unless `nonce` is the session that is open; a chain that never had one needs none.

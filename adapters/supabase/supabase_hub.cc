@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "adapters/libpq/steady_time.h"
@@ -39,6 +40,15 @@ absl::Status Fork(const JsonObject& fork, const PushRequest& request) {
       TextField(fork, "held").substr(0, 16), "…, and was given ", TextField(fork, "pushed").substr(0, 16),
       "…): two logs write as one origin, or this log was restored or rewritten. Nothing was stored; the hub keeps both "
       "as evidence"));
+}
+
+absl::StatusOr<SessionAnswer> AnswerNamed(absl::string_view name) {
+  if (name == "opened") return SessionAnswer::kOpened;
+  if (name == "show") return SessionAnswer::kShow;
+  if (name == "unknown") return SessionAnswer::kUnknown;
+  if (name == "hub-has-more") return SessionAnswer::kHubHasMore;
+  if (name == "hub-has-another") return SessionAnswer::kHubHasAnother;
+  return absl::InvalidArgumentError(absl::StrCat("hub: open_session: it answered \"", absl::CHexEscape(name), "\""));
 }
 
 absl::StatusOr<std::string> ReportJson(const BranchReport& report) {
@@ -163,11 +173,16 @@ absl::StatusOr<SessionReply> SupabaseHub::OpenSession(const SessionRequest& requ
   SetText(&json, "known", absl::StrJoin(request.known, " ", [](std::string* out, const std::string& nonce) {
     absl::StrAppend(out, HexEncode(nonce));
   }));
+  SetText(&json, "last", absl::StrCat(request.last.value));
+  SetText(&json, "shown", absl::StrCat(request.shown.value));
+  SetText(&json, "leaf", HexEncode(request.leaf));
   ASSAY_ASSIGN_OR_RETURN(const std::string body, ToJson(json));
   ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.open_session($1::text::jsonb)::text", {body}));
   ASSAY_ASSIGN_OR_RETURN(const JsonObject answer, ParseJsonObject(text, "open_session"));
-  SessionReply reply{.opened = BoolField(answer, "opened")};
+  SessionReply reply;
+  ASSAY_ASSIGN_OR_RETURN(reply.answer, AnswerNamed(TextField(answer, "answer")));
   ASSAY_ASSIGN_OR_RETURN(reply.counter, NumberField(answer, "counter"));
+  ASSAY_ASSIGN_OR_RETURN(reply.last.value, NumberField(answer, "last"));
   return reply;
 }
 

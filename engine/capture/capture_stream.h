@@ -42,6 +42,10 @@ class CaptureStream {
   bool TakeRestarted() { return std::exchange(restarted_, false); }
   // True, once: it has ended, and all that it had brought is worked on.
   bool TakeStopped() { return items_.empty() && std::exchange(stopped_, false); }
+  // What an ended stream has brought comes again with the next, if none of it was worked on.
+  void DropIfStopped() {
+    if (stopped_) items_.Clear();
+  }
   // A beginning or an end is to be taken.
   bool HasTurned() const { return restarted_ || stopped_; }
   std::optional<DatabaseEvidence> TakeStopEvidence() { return std::exchange(stop_evidence_, std::nullopt); }

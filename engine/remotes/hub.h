@@ -89,20 +89,35 @@ struct BranchPresence {
   bool active = true;    // False: deactivated by the head office.
 };
 
-// One daemon's run with one log. Each run takes the session over from the one before, which it knows from its log; a
-// copy of the log that was made earlier does not know it, and is refused. The run that lost its session cannot push any
-// more.
+// One daemon's run with one log. Each run takes the session over from the one before, which it knows from its log. An
+// older copy of the log is refused: it does not know that session, or lacks what the hub has of the chain, or has
+// something else there. The run that lost its session cannot push any more.
 struct SessionRequest {
   OriginId origin;
   uint64_t counter = 0;  // Of the last session that is known to have been opened; 0: none.
   std::vector<std::string>
       known;            // That session, and those asked for since whose reply never came: 16 random bytes each.
   std::string session;  // To be opened: 16 random bytes, never used before.
+  Sequence last;        // Of the log's own chain.
+  // By the leaf hash of one of its events the hub knows the chain for the one that it has: of its own last one.
+  Sequence shown;
+  std::string leaf;  // Empty when `shown` is 0.
+};
+
+enum class SessionAnswer {
+  kOpened,
+  kShow,          // Nothing was judged yet: ask again, and show event `last`.
+  kUnknown,       // The hub's session is one that this log has never heard of.
+  kHubHasMore,    // Of the chain: up to `last`.
+  kHubHasAnother  // Event under the name `last`.
 };
 
 struct SessionReply {
-  bool opened = false;   // False: the hub's session is one that this log has never heard of.
+  SessionAnswer answer = SessionAnswer::kUnknown;
   uint64_t counter = 0;  // Of the session that is open now.
+  Sequence last;         // Of the chain, as the hub has it.
+
+  bool opened() const { return answer == SessionAnswer::kOpened; }
 };
 
 // Which tables of others a branch may read.
@@ -129,8 +144,9 @@ class Hub {
   virtual absl::StatusOr<PullReply> Pull(const PullRequest& request) = 0;
   // ABORTED: the origin has another session open than the report's.
   virtual absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) = 0;
-  // Opens `session` if the one that is open is among `known`, is `session` itself (a reply was lost), or has a lower
-  // counter than the request's (the hub was restored from a backup). Atomic.
+  // Opens `session` if what the hub has of the chain is the beginning of the log's, and the session that is open is
+  // among `known`, is `session` itself (a reply was lost), or has a lower counter than the request's (the hub was
+  // restored from a backup). Atomic.
   virtual absl::StatusOr<SessionReply> OpenSession(const SessionRequest& request) = 0;
 };
 

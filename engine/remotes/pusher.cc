@@ -24,6 +24,7 @@ void Pusher::OnHeads(const absl::StatusOr<HubHeads>& reply) {
 void Pusher::TakeHubLast(Sequence hub_last, bool pushed) {
   const Sequence own_last = log_->Head(own_).last;
   if (hub_last > own_last) {
+    contradicted_ = true;
     const absl::Status status = absl::FailedPreconditionError(absl::StrCat(
         "the hub has ", hub_last.value, " events of this branch's log, the log itself only ", own_last.value,
         ": the log file was restored from a copy, or another machine runs with a copy of it"));
@@ -48,6 +49,7 @@ void Pusher::OnPushed(const absl::StatusOr<PushReply>& reply) {
       hub_last_.reset();
       return;
     }
+    contradicted_ = absl::IsDataLoss(reply.status());
     size_.Failed(reply.status());
     return Failed(reply.status());
   }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <optional>
+#include <utility>
 
 #include "engine/clock.h"
 #include "engine/config.h"
@@ -33,6 +34,9 @@ class Pusher {
   std::optional<HubCall> TakeCall() { return std::exchange(call_, std::nullopt); }
   absl::Time NextWake() const { return wake_; }
 
+  // True, once: what the hub has of the chain is not the beginning of it. What that means is the session's to find out.
+  bool TakeContradicted() { return std::exchange(contradicted_, false); }
+
   // A call is under way.
   bool busy() const { return busy_; }
   const LinkStatus& link() const { return link_; }
@@ -54,6 +58,7 @@ class Pusher {
   Random* random_;
   std::optional<HubCall> call_;
   bool busy_ = false;
+  bool contradicted_ = false;
   std::optional<Sequence> hub_last_, hub_heard_;
   absl::Time wake_ = absl::InfiniteFuture();
   absl::Time last_push_ = absl::InfinitePast();

@@ -10,7 +10,7 @@ namespace assay {
 Remote::Remote(const EngineConfig& config, const OriginId& own, const Stores& stores, Clock* clock, Random* random)
     : own_(own),
       state_(stores.state),
-      session_(config, own, stores.state, clock, random),
+      session_(config, own, stores, clock, random),
       pusher_(config, own, stores.log, clock, random),
       puller_(config, own, stores.log, clock, random) {
   puller_.UnmaskUpTo([state = stores.state](const OriginId& origin) { return state->Projected(origin); });
@@ -76,6 +76,7 @@ absl::Status Remote::TakeReply(HubReply reply) {
     if (absl::IsAborted(heard->status())) session_.OnLost();
     puller_.OnHeartbeat(*heard, pull_round_trip_);
   }
+  if (pusher_.TakeContradicted()) session_.OnLost();
   return absl::OkStatus();
 }
 

@@ -1,9 +1,10 @@
-// Makes sure, before anything is pushed, that no other daemon has gone on with a copy of this log.
+// Makes sure, before anything is recorded or pushed, that no other daemon has gone on with a copy of this log.
 //
 // The hub keeps one session per origin. Each run of a daemon opens its own, under a random name that was durable in the
-// log before it was asked for; the hub grants it to whoever knows the one that is open now. A log that is an older copy
-// does not: it is refused. A copy that is started later takes the session over, and this run learns of it with its next
-// push or heartbeat. Two copies that both are offline cannot be told apart before the first contact. Not thread-safe.
+// log before it was asked for. The hub grants it to whoever knows the one that is open now, and whose chain begins as
+// the hub has it. A log that is an older copy is refused. A copy that is started later takes the session over, and this
+// run learns of it with its next push or heartbeat. Two copies that both are offline cannot be told apart before the
+// first contact. Not thread-safe.
 #pragma once
 
 #include <optional>
@@ -15,14 +16,16 @@
 #include "engine/config.h"
 #include "engine/link.h"
 #include "engine/remotes/hub_calls.h"
+#include "log/event_log.h"
 #include "log/local_state/local_state.h"
+#include "log/local_state/stores.h"
 
 namespace assay {
 
 class SessionGate {
  public:
-  SessionGate(const EngineConfig& config, const OriginId& own, LocalState* state, Clock* clock, Random* random)
-      : config_(config), own_(own), state_(state), clock_(clock), random_(random) {}
+  SessionGate(const EngineConfig& config, const OriginId& own, const Stores& stores, Clock* clock, Random* random)
+      : config_(config), own_(own), log_(stores.log), state_(stores.state), clock_(clock), random_(random) {}
 
   // Reads what a restart needs. Also after LogFile::Rollback.
   absl::Status Load();
@@ -30,8 +33,8 @@ class SessionGate {
   // Inside a LogFile transaction: puts the next call into TakeCall when the session is to be opened.
   absl::Status Step(bool paused);
   absl::Status OnReply(const absl::StatusOr<SessionReply>& reply);
-  // A push or a heartbeat was told that another session is open: ask, the hub may merely have been restored from a
-  // backup.
+  // A push or a heartbeat was told that another session is open, or that the chain is not as the hub has it: ask, the
+  // hub may merely have been restored from a backup.
   void OnLost() {
     open_ = false;
     SyncNow();
@@ -52,15 +55,18 @@ class SessionGate {
 
  private:
   absl::Status Store();
+  absl::Status Refuse(const SessionReply& reply);
 
   const EngineConfig& config_;
   const OriginId own_;
+  EventLog* log_;
   LocalState* state_;
   Clock* clock_;
   Random* random_;
   uint64_t counter_ = 0;
   std::vector<std::string> known_;
-  std::string session_;  // Of this run; empty: none asked for yet.
+  std::string session_;                // Of this run; empty: none asked for yet.
+  std::optional<Sequence> asked_for_;  // The event that the hub wants to be shown.
   std::string refusal_;
   bool open_ = false, asked_ = false, busy_ = false;
   std::optional<HubCall> call_;

@@ -421,43 +421,72 @@ TEST_P(HubContract, SecondRootOfOneSizeIsAForkAndStoresNothing) {
 // ---- Sessions: one daemon to a chain ----
 
 std::string Nonce(char c) { return std::string(16, c); }
+std::string Leaf(TestChain& chain, uint64_t sequence) { return chain.Cut(sequence, sequence).leaf_hashes; }
 
 TEST_P(HubContract, SessionIsTakenOverByWhoeverKnowsTheOneThatIsOpen) {
   const OriginId origin = TestChain(0xA1).origin();
   auto hub = hub_->Connect(1);
   auto first = hub->OpenSession({origin, 0, {}, Nonce('a')});
   ASSERT_TRUE(first.ok()) << first.status();
-  EXPECT_TRUE(first->opened);
+  EXPECT_TRUE(first->opened());
   // The reply was lost and it is asked again; then a new run follows, which does not know whether it had been granted.
-  EXPECT_TRUE(hub->OpenSession({origin, 0, {}, Nonce('a')})->opened);
+  EXPECT_TRUE(hub->OpenSession({origin, 0, {}, Nonce('a')})->opened());
   auto second = hub->OpenSession({origin, 0, {Nonce('a')}, Nonce('b')});
   ASSERT_TRUE(second.ok()) << second.status();
-  EXPECT_TRUE(second->opened);
+  EXPECT_TRUE(second->opened());
   EXPECT_GT(second->counter, first->counter);
-  EXPECT_TRUE(hub->OpenSession({origin, second->counter, {Nonce('b'), Nonce('x')}, Nonce('c')})->opened);
+  EXPECT_TRUE(hub->OpenSession({origin, second->counter, {Nonce('b'), Nonce('x')}, Nonce('c')})->opened());
 }
 
 TEST_P(HubContract, OlderCopyOfALogIsRefusedASession) {
   const OriginId origin = TestChain(0xA1).origin();
   auto hub = hub_->Connect(1);
-  ASSERT_TRUE(hub->OpenSession({origin, 0, {}, Nonce('a')})->opened);
-  ASSERT_TRUE(hub->OpenSession({origin, 1, {Nonce('a')}, Nonce('b')})->opened);
+  ASSERT_TRUE(hub->OpenSession({origin, 0, {}, Nonce('a')})->opened());
+  ASSERT_TRUE(hub->OpenSession({origin, 1, {Nonce('a')}, Nonce('b')})->opened());
   auto copy = hub->OpenSession({origin, 1, {Nonce('a')}, Nonce('c')});
   ASSERT_TRUE(copy.ok()) << copy.status();
-  EXPECT_FALSE(copy->opened);
+  EXPECT_FALSE(copy->opened());
   EXPECT_EQ(copy->counter, 2u);
-  EXPECT_FALSE(hub->OpenSession({origin, 2, {Nonce('z')}, Nonce('d')})->opened) << "the same counter, and another past";
-  EXPECT_TRUE(hub->OpenSession({origin, 2, {Nonce('b')}, Nonce('e')})->opened) << "the refused have changed nothing";
+  EXPECT_FALSE(hub->OpenSession({origin, 2, {Nonce('z')}, Nonce('d')})->opened())
+      << "the same counter, and another past";
+  EXPECT_TRUE(hub->OpenSession({origin, 2, {Nonce('b')}, Nonce('e')})->opened()) << "the refused have changed nothing";
 }
 
 TEST_P(HubContract, HubWithAnOlderSessionFollowsTheLog) {
   const OriginId origin = TestChain(0xA1).origin();
   auto hub = hub_->Connect(1);
-  ASSERT_TRUE(hub->OpenSession({origin, 0, {}, Nonce('a')})->opened);
+  ASSERT_TRUE(hub->OpenSession({origin, 0, {}, Nonce('a')})->opened());
   auto reply = hub->OpenSession({origin, 7, {Nonce('g')}, Nonce('h')});
   ASSERT_TRUE(reply.ok()) << reply.status();
-  EXPECT_TRUE(reply->opened);
+  EXPECT_TRUE(reply->opened());
   EXPECT_EQ(reply->counter, 8u);
+}
+
+// A machine that was put back to an image of itself knows the session: it is told by what it has of the chain.
+TEST_P(HubContract, ALogThatDoesNotBeginAsTheHubHasItIsRefusedASession) {
+  TestChain chain(0xA1), other(0xA1);
+  chain.Transaction(2);
+  chain.Transaction(1);
+  other.Transaction(4);
+  auto hub = hub_->Connect(1);
+  ASSERT_TRUE(hub->OpenSession({chain.origin(), 0, {}, Nonce('a')})->opened());
+  PushRequest push = chain.Push({chain.Cut(1, 3)});
+  push.session = Nonce('a');
+  ASSERT_TRUE(hub->Push(push).ok());
+  const auto ask = [&](uint64_t last, uint64_t shown, const std::string& leaf) {
+    return hub->OpenSession({chain.origin(), 1, {Nonce('a')}, Nonce('b'), {last}, {shown}, leaf}).value();
+  };
+  EXPECT_EQ(ask(2, 2, Leaf(chain, 2)).answer, SessionAnswer::kHubHasMore);
+  EXPECT_EQ(ask(2, 2, Leaf(chain, 2)).last.value, 3u);
+  EXPECT_EQ(ask(0, 0, "").answer, SessionAnswer::kHubHasMore);
+  EXPECT_EQ(ask(4, 4, Leaf(other, 4)).answer, SessionAnswer::kShow);
+  EXPECT_EQ(ask(4, 4, Leaf(other, 4)).last.value, 3u);
+  EXPECT_EQ(ask(4, 3, Leaf(other, 3)).answer, SessionAnswer::kHubHasAnother);
+  EXPECT_EQ(ask(3, 3, Leaf(chain, 2)).answer, SessionAnswer::kHubHasAnother);
+  push = chain.Push({chain.Cut(1, 3)});
+  push.session = Nonce('a');
+  EXPECT_TRUE(hub->Push(push).ok()) << "the refused have taken nothing over";
+  EXPECT_TRUE(ask(4, 3, Leaf(chain, 3)).opened()) << "with events that the hub has not yet";
 }
 
 TEST_P(HubContract, OnlyTheOpenSessionPushesAndReports) {
@@ -465,11 +494,11 @@ TEST_P(HubContract, OnlyTheOpenSessionPushesAndReports) {
   chain.Transaction(1);
   chain.Transaction(1);
   auto hub = hub_->Connect(1);
-  ASSERT_TRUE(hub->OpenSession({chain.origin(), 0, {}, Nonce('a')})->opened);
+  ASSERT_TRUE(hub->OpenSession({chain.origin(), 0, {}, Nonce('a')})->opened());
   PushRequest push = chain.Push({chain.Cut(1, 1)});
   push.session = Nonce('a');
   ASSERT_TRUE(hub->Push(push).ok());
-  ASSERT_TRUE(hub->OpenSession({chain.origin(), 1, {Nonce('a')}, Nonce('b')})->opened);
+  ASSERT_TRUE(hub->OpenSession({chain.origin(), 1, {Nonce('a')}, Nonce('b'), {2}, {1}, Leaf(chain, 1)})->opened());
   PushRequest next = chain.Push({chain.Cut(2, 2)});
   for (const std::string& session : {Nonce('a'), std::string()}) {
     next.session = session;

@@ -86,7 +86,7 @@ class EngineTest : public ::testing::Test {
   void OpenSession() {
     Step();
     ASSERT_TRUE(Take<HubOpenSession>(Lane::kHubPush).has_value());
-    Answer(Lane::kHubPush, absl::StatusOr<SessionReply>(SessionReply{true, ++sessions_}));
+    Answer(Lane::kHubPush, absl::StatusOr<SessionReply>(SessionReply{SessionAnswer::kOpened, ++sessions_}));
     Step();
   }
   void AnswerPull() {
@@ -216,18 +216,27 @@ TEST_F(EngineTest, WhatTheServerSendsAgainIsNotRecordedAgain) {
 TEST_F(EngineTest, HalfATransactionIsNeitherDurableNorConfirmedAndHoldsEverythingElseBack) {
   UseHub();
   StartCapture();
+  Step();
+  ASSERT_TRUE(Take<HubOpenSession>(Lane::kHubPush).has_value());
+  Answer(Lane::kHubPush, absl::StatusOr<SessionReply>(absl::UnavailableError("no route to host")));
+  Step();
+  AnswerPull();
   Sell(0x500, "1");
+  Step();
+  under_way_.clear();
   Capture({Begins(0x600), Inserts("2")});
+  engine_->SyncNow();
   Step();
   EXPECT_EQ(engine_->ConfirmedLsn(), Lsn{0x520}) << "what came in whole before it does not wait for it";
   EXPECT_EQ(DurableEvents(), 3u);
   EXPECT_FALSE(engine_->HasWork());
-  EXPECT_FALSE(under_way_.contains(Lane::kHubPull)) << "nothing that rests on the log as it is now may be asked for";
+  EXPECT_THAT(under_way_, IsEmpty()) << "nothing that rests on the log as it is now may be asked for";
   Capture({Ends(0x600)});
   Step();
   EXPECT_EQ(engine_->ConfirmedLsn(), Lsn{0x620});
   EXPECT_EQ(DurableEvents(), 4u);
   EXPECT_TRUE(under_way_.contains(Lane::kHubPush));
+  EXPECT_TRUE(under_way_.contains(Lane::kHubPull));
 }
 
 TEST_F(EngineTest, AStreamThatBeginsAgainForgetsTheHalfThatHadComeIn) {
@@ -333,7 +342,7 @@ TEST_F(EngineTest, ADatabaseOfAnotherLogIsLeftAlone) {
   EXPECT_EQ(engine_->Status().state, "halted") << "until a server shows that it is mended";
   StartCapture();
   Sell(0x500, "1");
-  Step();
+  OpenSession();
   EXPECT_EQ(engine_->Status().restore, RestoreState::kNormal);
   EXPECT_EQ(DurableEvents(), 3u);
 }
@@ -369,7 +378,7 @@ TEST_F(EngineTest, NothingIsPushedOrPulledBeforeTheSessionIsOpen) {
   ASSERT_TRUE(opening.has_value());
   EXPECT_FALSE(under_way_.contains(Lane::kHubPull));
   EXPECT_FALSE(under_way_.contains(Lane::kDatabase)) << "nor written: a copy of this log may have gone on elsewhere";
-  Answer(Lane::kHubPush, absl::StatusOr<SessionReply>(SessionReply{true, 1}));
+  Answer(Lane::kHubPush, absl::StatusOr<SessionReply>(SessionReply{SessionAnswer::kOpened, 1}));
   Step();
   ASSERT_TRUE(Take<HubGetHeads>(Lane::kHubPush).has_value());
   EXPECT_TRUE(Take<HubPull>(Lane::kHubPull).has_value());
@@ -491,21 +500,44 @@ TEST_F(EngineTest, OnlyWhoStaysBehindTellsTheOthersSo) {
   EXPECT_EQ(tell(), "catching-up");
 }
 
-TEST_F(EngineTest, ARefusedSessionHaltsAllButCapture) {
+// The names that it would give may be taken.
+TEST_F(EngineTest, ARefusedSessionHaltsCaptureToo) {
   UseHub();
   StartCapture();
   Step();
   ASSERT_TRUE(Take<HubOpenSession>(Lane::kHubPush).has_value());
-  Answer(Lane::kHubPush, absl::StatusOr<SessionReply>(SessionReply{false, 5}));
+  EXPECT_FALSE(engine_->HoldsCapture() && engine_->HasWork());
   Sell(0x500, "1");
+  Step();
+  EXPECT_EQ(DurableEvents(), 1u) << "not before the hub has had its say";
+  EXPECT_TRUE(engine_->HoldsCapture());
+  EXPECT_FALSE(engine_->HasWork());
+  Answer(Lane::kHubPush, absl::StatusOr<SessionReply>(SessionReply{SessionAnswer::kUnknown, 5}));
   Step();
   EXPECT_THAT(under_way_, IsEmpty());
   EXPECT_EQ(engine_->Status().state, "halted");
   EXPECT_EQ(engine_->Status().restore, RestoreState::kClone);
-  EXPECT_EQ(DurableEvents(), 3u) << "selling goes on, and so does the log";
-  EXPECT_EQ(engine_->ConfirmedLsn(), Lsn{0x520});
+  EXPECT_EQ(DurableEvents(), 1u);
+  EXPECT_LT(engine_->ConfirmedLsn(), Lsn{0x500}) << "PostgreSQL keeps it";
+  EXPECT_FALSE(engine_->WantsCapture());
   Restart();
   EXPECT_EQ(engine_->Status().restore, RestoreState::kClone) << "remembered";
+  EXPECT_FALSE(engine_->WantsCapture());
+}
+
+TEST_F(EngineTest, WhatWasHeldIsRecordedOnceTheHubHasHadItsSay) {
+  UseHub();
+  StartCapture();
+  Step();
+  ASSERT_TRUE(Take<HubOpenSession>(Lane::kHubPush).has_value());
+  Sell(0x500, "1");
+  Step();
+  EXPECT_EQ(DurableEvents(), 1u);
+  Answer(Lane::kHubPush, absl::StatusOr<SessionReply>(absl::UnavailableError("no route to host")));
+  Step();
+  Step();
+  EXPECT_EQ(DurableEvents(), 3u) << "offline nobody can tell";
+  EXPECT_FALSE(engine_->HoldsCapture());
 }
 
 TEST_F(EngineTest, APushThatMeetsAnotherSessionAsksForTheSessionAgain) {

@@ -212,8 +212,14 @@ TEST_F(ProblemSimulationTest, ASlotThatIsGoneIsAGap) {
 
 TEST_F(ProblemSimulationTest, ASecondMachineIsAClone) {
   // It went on from a copy of this log, and opened a session of which nobody here knows.
-  const SessionRequest request{.origin = a().origin(), .counter = 1'000, .session = "0123456789abcdef"};
-  ASSERT_TRUE(hub_.Connect(1)->OpenSession(request)->opened);
+  const std::vector<SimHub::Event>& events = hub_.chains().at(a().origin()).events;
+  const SessionRequest request{.origin = a().origin(),
+                               .counter = 1'000,
+                               .session = "0123456789abcdef",
+                               .last = {events.size()},
+                               .shown = {events.size()},
+                               .leaf = std::string(AsBytes(events.back().leaf))};
+  ASSERT_TRUE(hub_.Connect(1)->OpenSession(request)->opened());
   Write(a(), [](SimTransaction& sale) { ASSERT_TRUE(sale.Insert(kSettings, {"k", "", "", ""}).ok()); });
   Run(absl::Minutes(1));
   EXPECT_EQ(Told(), "halted: clone");

@@ -215,12 +215,20 @@ absl::StatusOr<SessionReply> SimHub::OpenSession(uint32_t branch, const SessionR
   if (chain != chains_.end() && chain->second.owner != branch)
     return absl::PermissionDeniedError("not that branch's chain");
   Session& open = sessions_[request.origin];
+  const uint64_t last = chain == chains_.end() ? 0 : chain->second.events.size();
+  const auto answer = [&](SessionAnswer what) { return SessionReply{what, open.counter, {last}}; };
+  if (last > request.last.value) return answer(SessionAnswer::kHubHasMore);
+  if (last > 0 && request.shown.value != last) return answer(SessionAnswer::kShow);
+  if (last > 0 && request.leaf != AsBytes(chain->second.events.back().leaf)) {
+    ++forks_;
+    return answer(SessionAnswer::kHubHasAnother);
+  }
   if (open.nonce != request.session) {
     const bool known = std::find(request.known.begin(), request.known.end(), open.nonce) != request.known.end();
-    if (!known && open.counter >= std::max<uint64_t>(request.counter, 1)) return SessionReply{false, open.counter};
+    if (!known && open.counter >= std::max<uint64_t>(request.counter, 1)) return answer(SessionAnswer::kUnknown);
     open = {std::max(open.counter, request.counter) + 1, request.session};
   }
-  return SessionReply{true, open.counter};
+  return answer(SessionAnswer::kOpened);
 }
 
 absl::StatusOr<HeartbeatReply> SimHub::Heartbeat(uint32_t branch, const BranchReport& report) {

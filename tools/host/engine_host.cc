@@ -220,7 +220,7 @@ absl::Status EngineHost::RunEngine() {
       stepped = SteadyNow();
       for (const Inbox::Input& input : inputs) input(*engine);
       status = Step(*engine, generation);
-      inbox_.Done();
+      if (!engine->HoldsCapture()) inbox_.Done();
       if (!status.ok()) break;
       for (Call& call : engine->TakeCalls()) Make(std::move(call), generation);
       parts_.capture->Confirm(engine->ConfirmedLsn());
@@ -367,7 +367,7 @@ absl::Status EngineHost::StreamCapture(uint64_t generation) {
         generation, [shared](Engine& engine) { engine.OnCapture(std::move(*shared)); }, bytes, items);
   };
   while (!stopping_ && inbox_.generation() == generation) {
-    if (!capture_wanted_) return absl::FailedPreconditionError("the database and the log do not belong together");
+    if (!capture_wanted_) return absl::FailedPreconditionError("this branch is halted");
     if (!inbox_.WaitForRoom(kCaptureWait)) {
       if (parts_.capture_keep_alive != nullptr) ASSAY_RETURN_IF_ERROR(parts_.capture_keep_alive());
       continue;

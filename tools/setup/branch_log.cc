@@ -88,16 +88,20 @@ absl::StatusOr<uint64_t> PushAll(OpenLog& open, EngineConfig config, const Origi
     open.file->Rollback();
     return status;
   };
-  SessionGate session(config, own, open.state.get(), clock, random);
+  SessionGate session(config, own, open.stores(), clock, random);
   ASSAY_RETURN_IF_ERROR(session.Load());
-  ASSAY_RETURN_IF_ERROR(in_transaction([&] { return session.Step(/*paused=*/false); }));
-  const std::optional<HubCall> opening = session.TakeCall();
-  if (opening.has_value()) {
+  while (!session.open()) {
+    ASSAY_RETURN_IF_ERROR(in_transaction([&] { return session.Step(/*paused=*/false); }));
+    const std::optional<HubCall> opening = session.TakeCall();
+    if (!opening.has_value()) break;
     const absl::StatusOr<SessionReply> reply = hub.OpenSession(std::get<HubOpenSession>(*opening).request);
     ASSAY_RETURN_IF_ERROR(in_transaction([&] { return session.OnReply(reply); }));
     ASSAY_RETURN_IF_ERROR(reply.status());
   }
-  if (!session.open()) return absl::FailedPreconditionError(session.refusal());
+  if (!session.open()) {
+    ASSAY_RETURN_IF_ERROR(session.link().status);
+    return absl::FailedPreconditionError(session.refusal());
+  }
 
   Pusher pusher(config, own, open.log.get(), clock, random);
   std::optional<Sequence> before;

@@ -46,7 +46,7 @@ class RemoteTest : public ::testing::Test {
     Step();
     const std::optional<HubCall> call = remote_->TakePushCall();
     const std::string session = std::get<HubOpenSession>(*call).request.session;
-    remote_->OnPushReply(absl::StatusOr<SessionReply>(SessionReply{true, 1}));
+    remote_->OnPushReply(absl::StatusOr<SessionReply>(SessionReply{SessionAnswer::kOpened, 1}));
     return session;
   }
 
@@ -84,6 +84,39 @@ TEST_F(RemoteTest, APushThatMeetsAnotherSessionAsksForItsOwnAgain) {
   Step();
   EXPECT_FALSE(remote_->MayPush());
   EXPECT_TRUE(std::holds_alternative<HubOpenSession>(*remote_->TakePushCall()));
+}
+
+// A machine whose memory was put back with it still has the session that is open: what it writes is found by its
+// content, and the opening of a session is where that is judged.
+TEST_F(RemoteTest, AHubThatHasAnotherChainIsAskedForTheSessionAgain) {
+  const auto opens_anew = [&] {
+    Step();
+    EXPECT_FALSE(remote_->MayPush());
+    const std::optional<HubCall> call = remote_->TakePushCall();
+    ASSERT_TRUE(call.has_value());
+    EXPECT_TRUE(std::holds_alternative<HubOpenSession>(*call));
+  };
+  OpenSession();
+  Step();
+  (void)remote_->TakePushCall();
+  remote_->OnPushReply(absl::StatusOr<HubHeads>(HubHeads{}));
+  Step();
+  (void)remote_->TakePushCall();
+  remote_->OnPushReply(absl::StatusOr<PushReply>(absl::DataLossError("fork")));
+  opens_anew();
+  remote_->OnPushReply(absl::StatusOr<SessionReply>(SessionReply{SessionAnswer::kOpened, 1}));
+  Step();
+  remote_->SyncNow();
+  Step();
+  HubHeads heads;
+  heads.heads[own_].last = Sequence{1000};
+  ASSERT_TRUE(std::holds_alternative<HubGetHeads>(*remote_->TakePushCall()));
+  remote_->OnPushReply(absl::StatusOr<HubHeads>(heads));
+  opens_anew();
+  remote_->OnPushReply(absl::StatusOr<SessionReply>(SessionReply{SessionAnswer::kHubHasMore, 1, {1000}}));
+  Step();
+  EXPECT_FALSE(remote_->MayPull());
+  EXPECT_FALSE(remote_->session().refusal().empty());
 }
 
 // A hub that was restored from a backup has less of the own chain than it had: the pull is the first to see it.

@@ -16,6 +16,7 @@
 namespace assay {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -27,7 +28,7 @@ class SessionGateTest : public ::testing::Test {
     Restart();
   }
   void Restart() {
-    gate_ = std::make_unique<SessionGate>(config_, own_, log_.state.get(), &clock_, &random_);
+    gate_ = std::make_unique<SessionGate>(config_, own_, log_.stores(), &clock_, &random_);
     ASSERT_EQ(gate_->Load(), absl::OkStatus());
   }
   // What the gate asks for next, once that is durable.
@@ -39,6 +40,21 @@ class SessionGateTest : public ::testing::Test {
   }
   void Answer(const absl::StatusOr<SessionReply>& reply) {
     log_.InTransaction([&] { ASSERT_EQ(gate_->OnReply(reply), absl::OkStatus()); });
+  }
+  // Of the own chain.
+  void WriteEvents(uint64_t count) {
+    log_.InTransaction([&] {
+      for (uint64_t sequence = 1; sequence <= count; ++sequence) {
+        v1::Event event;
+        event.set_origin(std::string(own_.AsBytes()));
+        event.set_sequence(sequence);
+        event.set_stamp(100);
+        event.set_transaction_first(1);
+        event.set_ends_transaction(sequence == count);
+        event.mutable_origin_opened()->set_branch_name("mumbai");
+        ASSERT_EQ(log_.log->Append(event, "", event.SerializeAsString()), absl::OkStatus());
+      }
+    });
   }
   void Fail() { Answer(absl::UnavailableError("no route to host")); }
   std::string Refusal() { return SessionRefusal(*log_.state).value(); }
@@ -62,7 +78,7 @@ TEST_F(SessionGateTest, TheFirstSessionIsAskedForWithNothingKnown) {
   EXPECT_EQ(request->session.size(), 16u);
   EXPECT_FALSE(Ask().has_value()) << "one call at a time";
   EXPECT_FALSE(gate_->open());
-  Answer(SessionReply{true, 1});
+  Answer(SessionReply{SessionAnswer::kOpened, 1});
   EXPECT_TRUE(gate_->open());
   EXPECT_TRUE(gate_->asked());
   EXPECT_EQ(gate_->session(), request->session);
@@ -81,7 +97,7 @@ TEST_F(SessionGateTest, WithoutAHubOrWhilePausedNothingIsAsked) {
 
 TEST_F(SessionGateTest, ARestartNamesTheSessionThatWasOpen) {
   const std::string first = Ask()->session;
-  Answer(SessionReply{true, 5});
+  Answer(SessionReply{SessionAnswer::kOpened, 5});
   Restart();
   EXPECT_FALSE(gate_->open()) << "each run opens its own";
   const std::optional<SessionRequest> request = Ask();
@@ -93,14 +109,14 @@ TEST_F(SessionGateTest, ARestartNamesTheSessionThatWasOpen) {
 // The daemon dies after it has asked and before the reply: the hub may have opened that session, and must recognise it.
 TEST_F(SessionGateTest, ASessionIsDurableBeforeItIsAskedFor) {
   const std::string opened = Ask()->session;
-  Answer(SessionReply{true, 1});
+  Answer(SessionReply{SessionAnswer::kOpened, 1});
   Restart();
   const std::string unanswered = Ask()->session;
   Restart();
   const std::optional<SessionRequest> request = Ask();
   EXPECT_EQ(request->counter, 1u);
   EXPECT_THAT(request->known, ElementsAre(opened, unanswered));
-  Answer(SessionReply{true, 3});
+  Answer(SessionReply{SessionAnswer::kOpened, 3});
   Restart();
   EXPECT_THAT(Ask()->known, ElementsAre(request->session)) << "what was before it opens nothing any more";
 }
@@ -108,7 +124,7 @@ TEST_F(SessionGateTest, ASessionIsDurableBeforeItIsAskedFor) {
 // The session that is known to have been opened may be the hub's still: whatever drops out, that one must not.
 TEST_F(SessionGateTest, HoweverOftenNoReplyComesTheSessionThatIsOpenIsRemembered) {
   const std::string opened = Ask()->session;
-  Answer(SessionReply{true, 1});
+  Answer(SessionReply{SessionAnswer::kOpened, 1});
   std::vector<std::string> asked;
   for (int start = 0; start < 100; ++start) {
     Restart();
@@ -141,7 +157,7 @@ TEST_F(SessionGateTest, ALostReplyIsAskedForAgainUnderTheSameSessionLaterAndLate
   EXPECT_GE(waited, absl::Seconds(30)) << "rarely, in the end";
   EXPECT_LT(gate_->link().since, clock_.now - absl::Minutes(5)) << "since the first of them";
   EXPECT_TRUE(gate_->asked()) << "the hub is away, and rows may be written all the same";
-  Answer(SessionReply{true, 1});
+  Answer(SessionReply{SessionAnswer::kOpened, 1});
   EXPECT_EQ(gate_->link().status, absl::OkStatus());
   EXPECT_EQ(gate_->link().since, clock_.now);
   EXPECT_EQ(gate_->link().failures, 0u);
@@ -157,7 +173,7 @@ TEST_F(SessionGateTest, SyncNowDoesNotWaitForTheNextTry) {
 
 TEST_F(SessionGateTest, ARefusalIsTheSignOfACopyAndIsRememberedUntilTheHubGivesIn) {
   Ask();
-  Answer(SessionReply{false, 9});
+  Answer(SessionReply{SessionAnswer::kUnknown, 9});
   EXPECT_FALSE(gate_->open());
   EXPECT_TRUE(gate_->asked());
   EXPECT_THAT(gate_->refusal(), HasSubstr("session 9"));
@@ -167,24 +183,59 @@ TEST_F(SessionGateTest, ARefusalIsTheSignOfACopyAndIsRememberedUntilTheHubGivesI
   EXPECT_EQ(gate_->refusal(), Refusal()) << "before the hub is asked again";
   EXPECT_THAT(gate_->refusal(), HasSubstr("session 9"));
   Ask();
-  Answer(SessionReply{false, 9});
+  Answer(SessionReply{SessionAnswer::kUnknown, 9});
   EXPECT_FALSE(Ask().has_value());
   clock_.now += absl::Minutes(1);
   ASSERT_TRUE(Ask().has_value()) << "the other copy may have been told to give way";
-  Answer(SessionReply{true, 10});
+  Answer(SessionReply{SessionAnswer::kOpened, 10});
   EXPECT_EQ(gate_->refusal(), "");
   EXPECT_TRUE(gate_->open());
   Restart();
   EXPECT_EQ(gate_->refusal(), "");
 }
 
+// An image of a machine that was made while its daemon ran knows the session that is open.
+TEST_F(SessionGateTest, TheHubIsShownWhatItAsksForAndRefusesWhatItDoesNotKnow) {
+  WriteEvents(3);
+  std::optional<SessionRequest> request = Ask();
+  EXPECT_EQ(request->last.value, 3u);
+  EXPECT_EQ(request->shown.value, 3u) << "as a rule the hub has all of it";
+  EXPECT_EQ(request->leaf, AsBytes(LeafHash(log_.log->ReadEvent(own_, {3}).value())));
+  Answer(SessionReply{SessionAnswer::kShow, 1, {2}});
+  EXPECT_FALSE(gate_->asked()) << "nothing is known yet";
+  request = Ask();
+  ASSERT_TRUE(request.has_value()) << "at once";
+  EXPECT_EQ(request->shown.value, 2u);
+  EXPECT_EQ(request->leaf, AsBytes(LeafHash(log_.log->ReadEvent(own_, {2}).value())));
+  Answer(SessionReply{SessionAnswer::kHubHasAnother, 1, {2}});
+  EXPECT_FALSE(gate_->open());
+  EXPECT_THAT(gate_->refusal(), AllOf(HasSubstr("another event"), HasSubstr("older copy")));
+  clock_.now += absl::Minutes(1);
+  Ask();
+  Answer(SessionReply{SessionAnswer::kHubHasMore, 1, {7}});
+  EXPECT_THAT(gate_->refusal(), AllOf(HasSubstr("the hub has 7 events"), HasSubstr("only 3")));
+}
+
+// Two daemons push in turns, or a hub makes fun of its branches.
+TEST_F(SessionGateTest, AHubThatIsNeverContentIsAskedLaterAndLater) {
+  WriteEvents(3);
+  Ask();
+  Answer(SessionReply{SessionAnswer::kShow, 1, {2}});
+  Ask();
+  Answer(SessionReply{SessionAnswer::kShow, 1, {1}});
+  EXPECT_FALSE(Ask().has_value());
+  EXPECT_TRUE(gate_->asked());
+  EXPECT_EQ(gate_->refusal(), "");
+  EXPECT_TRUE(absl::IsUnavailable(gate_->link().status));
+}
+
 // A refused run must not take what it asked for to be the session that is open.
 TEST_F(SessionGateTest, ARefusalLeavesTheCounterAndTheOpenSessionAsTheyWere) {
   const std::string opened = Ask()->session;
-  Answer(SessionReply{true, 4});
+  Answer(SessionReply{SessionAnswer::kOpened, 4});
   Restart();
   Ask();
-  Answer(SessionReply{false, 9});
+  Answer(SessionReply{SessionAnswer::kUnknown, 9});
   Restart();
   const std::optional<SessionRequest> request = Ask();
   EXPECT_EQ(request->counter, 4u);
@@ -193,7 +244,7 @@ TEST_F(SessionGateTest, ARefusalLeavesTheCounterAndTheOpenSessionAsTheyWere) {
 
 TEST_F(SessionGateTest, ASessionThatWasLostIsAskedForAgainAtOnce) {
   const std::string session = Ask()->session;
-  Answer(SessionReply{true, 1});
+  Answer(SessionReply{SessionAnswer::kOpened, 1});
   gate_->OnLost();
   EXPECT_FALSE(gate_->open());
   const std::optional<SessionRequest> request = Ask();

@@ -95,7 +95,9 @@ class FakeHub : public Hub {
     reply.heads.hub_time = absl::Now() + world_->hub_clock_offset;
     return Answer(reply);
   }
-  absl::StatusOr<SessionReply> OpenSession(const SessionRequest&) override { return Answer(SessionReply{true, 1}); }
+  absl::StatusOr<SessionReply> OpenSession(const SessionRequest&) override {
+    return Answer(SessionReply{SessionAnswer::kOpened, 1});
+  }
   absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) override {
     EXPECT_EQ(report.version, "9.9");
     return Answer(HeartbeatReply{.hub_time = absl::Now() + world_->hub_clock_offset});

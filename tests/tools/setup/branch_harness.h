@@ -78,7 +78,9 @@ class LogHub : public Hub {
   absl::StatusOr<HubHeads> Heads() override;
   absl::StatusOr<PushReply> Push(const PushRequest& request) override;
   absl::StatusOr<PullReply> Pull(const PullRequest& request) override;
-  absl::StatusOr<SessionReply> OpenSession(const SessionRequest&) override { return SessionReply{true, 1}; }
+  absl::StatusOr<SessionReply> OpenSession(const SessionRequest&) override {
+    return SessionReply{SessionAnswer::kOpened, 1};
+  }
   absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport&) override { return HeartbeatReply{}; }
 
   absl::Status error;               // When not OK, every call fails with it.
