@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <utility>
 
 #include "absl/time/time.h"
 
@@ -17,8 +18,11 @@ class AnswerRate {
   static constexpr size_t kMax = 30;
   static constexpr absl::Duration kWithin = absl::Minutes(10);
 
-  // A projection was answered.
+  // A projection comes by, and perhaps what answered it.
+  void Begin() { noted_ = false; }
+  // It was answered, once or many times.
   void Note(absl::Time now) {
+    if (std::exchange(noted_, true)) return;
     answered_.push_back(now);
     if (answered_.size() > kMax) answered_.pop_front();
   }
@@ -26,6 +30,7 @@ class AnswerRate {
   bool TooOften(absl::Time now) const { return answered_.size() == kMax && answered_.front() > now - kWithin; }
 
  private:
+  bool noted_ = false;               // That the projection which comes by was answered.
   std::deque<absl::Time> answered_;  // Oldest first.
 };
 

@@ -45,6 +45,7 @@ struct Flight {
   absl::Time not_before = absl::InfinitePast();
 
   // ---- Gathered ----
+  absl::Time opened = absl::InfinitePast();  // When the batch had its first events, or became the current one.
   // Ahead of the flight before it: since when, and of how many rows the versions have been looked up.
   bool begun = false;
   size_t looked_up = 0;

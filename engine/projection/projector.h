@@ -39,16 +39,16 @@
 #include "engine/database_calls.h"
 #include "engine/fold/batch.h"
 #include "engine/fold/column_history.h"
-#include "engine/fold/conflict_finder.h"
 #include "engine/link.h"
 #include "engine/projection/answer_rate.h"
 #include "engine/projection/appeared_columns.h"
-#include "engine/projection/batch_size.h"
-#include "engine/projection/flight.h"
+#include "engine/projection/batch_settler.h"
+#include "engine/projection/flights.h"
+#include "engine/projection/idle_jobs.h"
 #include "engine/projection/intent.h"
+#include "engine/projection/optimistic_inserts.h"
 #include "engine/projection/plan.h"
 #include "engine/projection/xid_horizon.h"
-#include "log/local_state/conflicts.h"
 #include "log/local_state/local_state.h"
 #include "log/local_state/stores.h"
 #include "log/local_state/unsettled_rows.h"
@@ -78,16 +78,15 @@ class Projector : public ProjectionEcho {
   // More of them are on their way: a batch is kept open for them, for a moment.
   void ExpectMore(bool more) { more_expected_ = more; }
   absl::Time NextWake() const { return wake_; }
-  // Something local was captured: the database's note of where it stands (assay.progress) is renewed before long, so
-  // that an older copy of it is known by that.
+  // Something local was captured.
   void NoteActivity() {
-    activity_ = true;
-    flight_->plan_is_old = next_->plan_is_old = true;
+    jobs_.OnActivity();
+    flight().plan_is_old = flights_.next().plan_is_old = true;
   }
   // What waits for a time waits no longer.
   void RetryNow() {
-    flight_->not_before = std::min(flight_->not_before, clock_->Now()),
-    anchor_at_ = std::min(anchor_at_, clock_->Now()), probe_at_ = clock_->Now();
+    flight().not_before = std::min(flight().not_before, clock_->Now());
+    jobs_.RetryNow(clock_->Now());
   }
 
   // ProjectionEcho.
@@ -97,24 +96,29 @@ class Projector : public ProjectionEcho {
 
   const LinkStatus& link() const { return link_; }
   // Nobody knows when these chains go on, so no other chain waits for them (Batch::GiveUp).
-  void GiveUp(const std::set<OriginId>& origins);
+  void GiveUp(const std::set<OriginId>& origins) { flights_.GiveUp(origins); }
   // Events of the other branches that are not merged yet.
-  uint64_t Pending() const { return flight_->batch.Pending(); }
-  std::map<OriginId, absl::Status> stopped() const;
-  std::map<OriginId, std::pair<OriginId, Sequence>> waiting_for() const;
+  uint64_t Pending() const { return flight().batch.Pending(); }
+  std::map<OriginId, absl::Status> stopped() const { return flights_.stopped(); }
+  std::map<OriginId, std::pair<OriginId, Sequence>> waiting_for() const { return flights_.waiting_for(); }
   uint64_t events_projected() const { return events_projected_; }
 
  private:
   using Stage = Flight::Stage;
 
+  // The one that is read and projected.
+  Flight& flight() { return flights_.current(); }
+  const Flight& flight() const { return flights_.current(); }
+  bool IsLanding() const { return flights_.IsLanding(); }
   absl::Status Gather(size_t events_max);
+  // There are no events to fold.
+  absl::Status BeginWhatElseIsDue();
   // While PostgreSQL is at work on this batch: folds the next one, and does what else would have to be waited for
   // later.
   absl::Status GatherNext(size_t events_max);
-  void DropBatch();
   std::string Nonce();
   absl::StatusOr<std::vector<TargetRow>> Targets(const Batch& batch);
-  // What unsettled_ has of the target now.
+  // What is noted of the target now.
   absl::StatusOr<std::unique_ptr<UnsettledRow>> Unsettled(const TargetRow& target);
   // The log has `stored` of the target now.
   void NoteKnown(const RowVersions* stored, TargetRow* target) const;
@@ -122,13 +126,10 @@ class Projector : public ProjectionEcho {
   absl::Status LookAgain(std::vector<TargetRow>* targets);
   // Which of them need no read.
   void ChooseReads(std::vector<TargetRow>* targets) const;
-  // Every row that was read is as the log knows it, or will know it when landing_ has landed: it needs no fence.
+  // Every row that was read is as the log knows it, or will know it when what is landing has landed: it needs no fence.
   bool IsInLog() const;
-  // What the log has of the rows of the flight's targets when landing_ has landed.
+  // What the log has of the rows of the flight's targets when what is landing has landed.
   class VersionsToBe;
-  bool IsLanding() const { return landing_->intent.has_value(); }
-  // Flights land in the order in which they committed, which is that of the WAL. The echo may come before the reply.
-  Flight& FirstToLand() { return IsLanding() ? *landing_ : *flight_; }
   bool MayPlan() const;
   absl::Status Retry();
   // Has its targets, if any, and reads them.
@@ -144,65 +145,47 @@ class Projector : public ProjectionEcho {
   absl::Status Plan();
   // Makes the intent durable and asks for the projection of the flight's targets.
   absl::Status Ask(ProjectionPlan plan);
-  // Plans next_, too, if it has unknown rows only.
+  // Plans the next flight, too, if it has unknown rows only.
   absl::Status PlanNext();
-  // True: batch_ was planned like that, and the plan still holds.
+  // True: the flight was planned like that, and the plan still holds.
   absl::StatusOr<bool> TakeAhead(ProjectionPlan* plan);
   // What the read says of this database's tables.
   absl::Status NoteShapes();
-  absl::Status DropIntent(Flight* flight);
+  absl::Status DropIntent(Flight* of);
   // The batch has committed: it only has to land, and the next one has its turn.
   void Committed();
-  // Merges `batch`; `rows`: how they came out.
+  // Merges `batch`, which is over then; `rows`: how they came out.
   absl::Status Settle(std::deque<IntentRow> rows, Batch* batch);
-  // `moved`: a local commit changed it before our own came by.
-  absl::Status SettleRow(const IntentRow& row, const RowVersions& before, const RowVersions& merged, bool moved);
   void Finish();
   void Failed(const absl::Status& status);
   void AskLastBatch();
 
   const EngineConfig& config_;
-  EventLog* log_;
-  TableNames* names_;
-  RowVersionStore* rows_;
-  LocalState* state_;
-  UnsettledRows* unsettled_;
-  Conflicts* conflicts_;
+  const Stores stores_;
   Clock* clock_;
   Random* random_;
   FoldValues values_;
-  ConflictFinder conflict_finder_;
   ColumnHistory history_;
   AppearedColumns appeared_;
   ProjectionPlanner planner_;
-  // In their order, and never null: what has committed and is to land, if that has an intent; what is read and
-  // projected; what comes then, once that is complete.
-  std::unique_ptr<Flight> landing_, flight_, next_;
-  BatchSize size_;
-  bool folding_ = false;
-  bool more_expected_ = false;
-  absl::Time opened_ = absl::InfinitePast();  // When there was the first of the flight's batch.
-  // Rows that the log has never heard of are not in PostgreSQL either, but for what the application has just written;
-  // so they are written without being looked for, and their keys stand guard. Not while that does not hold: after a
-  // join both have the same rows.
-  bool assume_absent_ = true;
-  std::map<TableId, std::shared_ptr<const TableShape>> shapes_;  // As they were last read.
-  AnswerRate answer_rate_;
-  bool answered_ = false;  // The projection that lands.
-  bool idle_ = false;      // Of this step: what was captured is in the log.
-
-  std::optional<DatabaseCall> call_;
+  BatchSettler settler_;
+  Flights flights_;
+  // What is known of PostgreSQL without asking it.
+  OptimisticInserts inserts_;
   XidHorizon horizon_;
+  AnswerRate answer_rate_;
+
+  IdleJobs jobs_;
   bool retry_turn_ = false;  // Parked rows and new events take turns.
-  bool activity_ = true;     // Since the last projection landed.
-  absl::Time probe_at_ = absl::InfinitePast();
-  static constexpr absl::Duration kProbeMin = absl::Seconds(5);
-  absl::Duration probe_every_ = kProbeMin;
-  absl::Time anchor_at_ = absl::InfinitePast();
-  bool has_work_ = false;
-  absl::Time wake_ = absl::InfiniteFuture();
+  bool more_expected_ = false;
   Link link_{absl::Milliseconds(200), absl::Seconds(30)};
+  std::optional<DatabaseCall> call_;
   uint64_t events_projected_ = 0;
+  // Of the last step.
+  bool idle_ = false;  // What was captured is in the log.
+  bool has_work_ = false;
+  bool folding_ = false;
+  absl::Time wake_ = absl::InfiniteFuture();
 };
 
 }  // namespace assay

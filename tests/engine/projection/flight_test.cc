@@ -5,7 +5,6 @@
 
 #include <vector>
 
-#include "engine/projection/batch_size.h"
 #include "tests/support/small_log.h"
 #include "tests/support/temp_directory.h"
 
@@ -76,21 +75,6 @@ TEST_F(FlightTest, BeginsAnewButForItsBatchAndIntent) {
   EXPECT_EQ(flight_.attempts, 0u);
   EXPECT_FALSE(flight_.locked || flight_.begun || flight_.plan_tried);
   EXPECT_TRUE(flight_.intent.has_value());
-}
-
-TEST(BatchSizeTest, HalvesDownToAFewAndGrowsBackToItsMost) {
-  BatchSize size(100);
-  EXPECT_EQ(size.rows(), 100u);
-  EXPECT_TRUE(size.Shrink(100));
-  EXPECT_EQ(size.rows(), 50u);
-  EXPECT_TRUE(size.Shrink(9)) << "of a batch that had nine";
-  EXPECT_EQ(size.rows(), 8u);
-  EXPECT_FALSE(size.Shrink(8));
-  EXPECT_EQ(size.rows(), 8u);
-  for (int landed = 0; landed < 30; ++landed) size.Grow();
-  EXPECT_EQ(size.rows(), 100u);
-  EXPECT_FALSE(size.IsMuch(150));
-  EXPECT_TRUE(size.IsMuch(151));
 }
 
 }  // namespace
