@@ -155,6 +155,31 @@ std::vector<std::string> TestBranch::Attributions() {
   return attributions;
 }
 
+void BranchTest::SetUpTestSuite() {
+  absl::StatusOr<std::unique_ptr<PostgresServer>> server =
+      PostgresServer::Create({.settings = {{"max_prepared_transactions", "5"}}});
+  if (!MaySkipWithoutPostgres(server.status())) server_ = *std::move(server);
+}
+
+void BranchTest::SetUp() {
+  if (server_ == nullptr) GTEST_SKIP() << "no PostgreSQL";
+  static int count = 0;
+  branch_ = std::make_unique<TestBranch>(*server_, absl::StrCat("b", ++count), 3);
+}
+
+void BranchTest::TearDown() {
+  if (branch_ == nullptr) return;
+  const absl::Status left = branch_->Leave().status();  // The role and the slot are the whole server's.
+  EXPECT_TRUE(left.ok()) << left;
+  branch_.reset();
+}
+
+InitReport BranchTest::MustInit() {
+  absl::StatusOr<InitReport> report = branch_->Init();
+  EXPECT_TRUE(report.ok()) << report.status();
+  return report.ok() ? *std::move(report) : InitReport{};
+}
+
 absl::StatusOr<HubHeads> LogHub::Heads() {
   ASSAY_RETURN_IF_ERROR(error);
   HubHeads heads;

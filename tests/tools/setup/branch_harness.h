@@ -5,7 +5,8 @@
 //   ASSERT_TRUE(branch.Init().ok());
 //   EXPECT_THAT(branch.Changes(), ElementsAre("baseline insert public.t (1) v=a"));
 //
-// The slot `assay` is one to a server, so each branch needs a server of its own.
+// The slot `assay` is one to a server, so each branch needs a server of its own. BranchTest has one branch after the
+// other on the server of its suite.
 #pragma once
 
 #include <map>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "gtest/gtest.h"
 #include "tests/support/postgres_server.h"
 #include "tools/setup/enrolment.h"
 
@@ -68,6 +70,21 @@ class TestBranch {
   TempDirectory directory_{"branch"};
   TestClock clock_;
   TestRandom random_;
+};
+
+// Each test has a branch of its own, number 3, which is taken out again at its end. Skips where no PostgreSQL can run.
+class BranchTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite();
+  static void TearDownTestSuite() { server_.reset(); }
+  // After it `branch_` is null where the test is skipped.
+  void SetUp() override;
+  void TearDown() override;
+
+  InitReport MustInit();
+
+  inline static std::unique_ptr<PostgresServer> server_;
+  std::unique_ptr<TestBranch> branch_;
 };
 
 // A hub that has what some logs have, own chains and others' alike. What is pushed to it is counted, and given to

@@ -17,13 +17,11 @@ namespace assay {
 namespace {
 
 using test::MustSql;
-using test::PostgresServer;
 using test::Rows;
 using test::Sql;
 using test::SqlSession;
 using test::SqlState;
 using test::SqlValue;
-using test::TestBranch;
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::Each;
@@ -35,33 +33,8 @@ using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
 
-class EnrolmentTest : public ::testing::Test {
+class EnrolmentTest : public test::BranchTest {
  protected:
-  static void SetUpTestSuite() {
-    auto server = PostgresServer::Create({.settings = {{"max_prepared_transactions", "5"}}});
-    if (!test::MaySkipWithoutPostgres(server.status())) server_ = std::move(server).value().release();
-  }
-  static void TearDownTestSuite() {
-    delete server_;
-    server_ = nullptr;
-  }
-  void SetUp() override {
-    if (server_ == nullptr) GTEST_SKIP() << "no PostgreSQL";
-    static int count = 0;
-    branch_ = std::make_unique<TestBranch>(*server_, absl::StrCat("b", ++count), 3);
-  }
-  void TearDown() override {
-    if (branch_ == nullptr) return;
-    absl::Status left = branch_->Leave().status();  // The role and the slot are the whole server's.
-    EXPECT_TRUE(left.ok()) << left;
-    branch_.reset();
-  }
-
-  InitReport MustInit() {
-    absl::StatusOr<InitReport> report = branch_->Init();
-    EXPECT_TRUE(report.ok()) << report.status();
-    return report.ok() ? *std::move(report) : InitReport{};
-  }
   // Text of each refusal, by table.
   static std::map<std::string, std::string> Reasons(const InitReport& report) {
     std::map<std::string, std::string> reasons;
@@ -79,12 +52,7 @@ class EnrolmentTest : public ::testing::Test {
         "GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO clerk; "
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO clerk");
   }
-
-  static PostgresServer* server_;
-  std::unique_ptr<TestBranch> branch_;
 };
-
-PostgresServer* EnrolmentTest::server_ = nullptr;
 
 TEST(GlobTest, StarTakesAnyRunAndQuestionMarkOne) {
   EXPECT_TRUE(MatchesGlob("public.*", "public.products"));

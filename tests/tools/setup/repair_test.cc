@@ -20,28 +20,15 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-class RepairTest : public ::testing::Test {
+class RepairTest : public test::BranchTest {
  protected:
-  static void SetUpTestSuite() {
-    auto server = test::PostgresServer::Create();
-    if (!test::MaySkipWithoutPostgres(server.status())) server_ = std::move(server).value().release();
-  }
-  static void TearDownTestSuite() {
-    delete server_;
-    server_ = nullptr;
-  }
   void SetUp() override {
-    if (server_ == nullptr) GTEST_SKIP() << "no PostgreSQL";
-    static int count = 0;
-    branch_ = std::make_unique<test::TestBranch>(*server_, absl::StrCat("b", ++count), 3);
+    BranchTest::SetUp();
+    if (branch_ == nullptr) return;
     branch_->Sql("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'ring')");
     ASSERT_TRUE(branch_->Init().ok());
     branch_->Sql("INSERT INTO t VALUES (2, 'chain')");
     ASSERT_TRUE(branch_->CatchUp().ok());
-  }
-  void TearDown() override {
-    if (branch_ == nullptr) return;
-    EXPECT_TRUE(branch_->Leave().ok());
   }
 
   absl::StatusOr<RepairReport> TryRepair(bool apply) {
@@ -70,8 +57,6 @@ class RepairTest : public ::testing::Test {
     branch_->Sql("INSERT INTO t VALUES (3, 'unseen'); UPDATE t SET v = 'sold' WHERE id = 1");
   }
 
-  inline static test::PostgresServer* server_ = nullptr;
-  std::unique_ptr<test::TestBranch> branch_;
   test::TestRandom random_;
 };
 

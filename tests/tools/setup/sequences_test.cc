@@ -15,32 +15,17 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-class SequencesTest : public ::testing::Test {
+class SequencesTest : public test::BranchTest {
  protected:
-  static void SetUpTestSuite() {
-    auto server = test::PostgresServer::Create();
-    if (!test::MaySkipWithoutPostgres(server.status())) server_ = std::move(server).value().release();
-  }
-  static void TearDownTestSuite() {
-    delete server_;
-    server_ = nullptr;
-  }
-  void SetUp() override {
-    if (server_ == nullptr) GTEST_SKIP() << "no PostgreSQL";
-    static int count = 0;
-    branch_ = std::make_unique<test::TestBranch>(*server_, absl::StrCat("b", ++count), 3);
-  }
   void TearDown() override {
     admin_.reset();
-    if (branch_ == nullptr) return;
-    EXPECT_TRUE(branch_->Leave().ok());
+    BranchTest::TearDown();
   }
 
   InitReport MustInit() {
-    absl::StatusOr<InitReport> report = branch_->Init();
-    EXPECT_TRUE(report.ok()) << report.status();
+    InitReport report = BranchTest::MustInit();
     admin_ = Connection::Open(branch_->url(), {}).value();
-    return report.ok() ? *std::move(report) : InitReport{};
+    return report;
   }
   std::vector<std::string> Stride(int64_t number, const std::map<SequenceColumn, int64_t>& largest = {}) {
     const auto report = StrideSequences(*admin_, 64, number, largest, SteadyNow() + absl::Seconds(10));
@@ -49,8 +34,6 @@ class SequencesTest : public ::testing::Test {
   }
   std::string Next(const std::string& sequence) { return branch_->Value("SELECT nextval('" + sequence + "')"); }
 
-  inline static test::PostgresServer* server_ = nullptr;
-  std::unique_ptr<test::TestBranch> branch_;
   std::unique_ptr<Connection> admin_;
 };
 

@@ -12,8 +12,6 @@ namespace assay {
 namespace {
 
 using test::MustSql;
-using test::PostgresServer;
-using test::TestBranch;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -21,26 +19,11 @@ using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
 
-class SurveyTest : public ::testing::Test {
+class SurveyTest : public test::BranchTest {
  protected:
-  static void SetUpTestSuite() {
-    auto server = PostgresServer::Create({});
-    if (!test::MaySkipWithoutPostgres(server.status())) server_ = std::move(server).value().release();
-  }
-  static void TearDownTestSuite() {
-    delete server_;
-    server_ = nullptr;
-  }
   void SetUp() override {
-    if (server_ == nullptr) GTEST_SKIP() << "no PostgreSQL";
-    static int count = 0;
-    branch_ = std::make_unique<TestBranch>(*server_, absl::StrCat("s", ++count), 3);
-    (void)test::Sql(server_->Url(), "CREATE ROLE daemon LOGIN");
-  }
-  void TearDown() override {
-    if (branch_ == nullptr) return;
-    EXPECT_TRUE(branch_->Leave().ok());  // The role and the slot are the whole server's.
-    branch_.reset();
+    BranchTest::SetUp();
+    if (branch_ != nullptr) (void)test::Sql(server_->Url(), "CREATE ROLE daemon LOGIN");
   }
 
   // The second time with the daemon's rights, which are few.
@@ -74,11 +57,6 @@ class SurveyTest : public ::testing::Test {
     for (const auto& [table, missed] : Take().missed) causes[table] = missed.cause;
     return causes;
   }
-  InitReport MustInit() {
-    absl::StatusOr<InitReport> report = branch_->Init();
-    EXPECT_TRUE(report.ok()) << report.status();
-    return report.ok() ? *std::move(report) : InitReport{};
-  }
   // Nothing is found after the next init, and that one says what it has mended.
   InitReport ExpectInitMends() {
     InitReport report = MustInit();
@@ -87,12 +65,7 @@ class SurveyTest : public ::testing::Test {
     EXPECT_THAT(Take().identities, IsEmpty());
     return report;
   }
-
-  static PostgresServer* server_;
-  std::unique_ptr<TestBranch> branch_;
 };
-
-PostgresServer* SurveyTest::server_ = nullptr;
 
 constexpr char kItems[] =
     "CREATE TABLE items (id int PRIMARY KEY, v text); INSERT INTO items VALUES (1, 'a'), (2, 'b')";
