@@ -2,8 +2,8 @@
 //
 // Which pairs these are is a function of the log, and engine/fold/conflict_finder.h has it: branches that hold the same
 // events have the same pairs, in whichever order the events came. A pair is kept for kConflictDays of the log's own
-// time after its loser was written: each commit drops those whose time is over. Not thread-safe. Changes inside a
-// LogFile transaction.
+// time after its loser was written: each commit drops those whose time is over. That time is the newest stamp of any
+// chain, also of an event that is withheld here. Not thread-safe. Changes inside a LogFile transaction.
 #pragma once
 
 #include <cstdint>

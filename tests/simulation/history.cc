@@ -99,7 +99,7 @@ absl::StatusOr<HistoricBranch> History::Read(const std::string& name, const Orig
       if (inside ? stored->stamp != stamp : stored->stamp <= stamp) {
         return Violation("dense chain", absl::StrCat("stamps do not rise by transaction at event ", sequence));
       }
-      stamp = stored->stamp;
+      stamp = chain.newest = stored->stamp;
       if (!inside) chain.transactions.push_back({Sequence{sequence}, {}, {}, {}});
       HistoricTransaction& transaction = chain.transactions.back();
       transaction.last = Sequence{sequence};
@@ -465,11 +465,11 @@ absl::Status History::CheckEqualTables() const {
 
 std::set<HistoricConflict> History::ConflictsIn(const HistoricBranch& branch) {
   std::map<std::pair<SimRowName, std::string>, std::vector<ReferenceEdit>> cells;
-  HlcStamp newest;
+  HlcStamp newest;  // The log's own time, which also what is withheld moves.
   for (const auto& [origin, chain] : branch.chains) {
+    newest = std::max(newest, chain.newest);
     for (const HistoricTransaction& transaction : chain.transactions) {
       for (const HistoricChange& change : transaction.changes) {
-        newest = std::max(newest, change.version.stamp);
         const bool deletes = change.operation == v1::RowChange::DELETE;
         cells[{change.row, ""}].push_back({change.version, transaction.seen, deletes ? "delete" : "edit"});
         for (const auto& [column, value] : change.new_values)

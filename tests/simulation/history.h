@@ -54,6 +54,7 @@ struct HistoricChain {
   std::vector<std::string> bytes;  // Event `sequence` at index sequence - 1; empty where masked.
   std::vector<Hash> leaves;
   std::vector<HistoricTransaction> transactions;  // Without those of masked events alone.
+  HlcStamp newest;                                // Of all events, masked or not.
 };
 
 // Row, column (empty: its life), winner and loser.

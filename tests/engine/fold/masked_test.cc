@@ -143,6 +143,24 @@ TEST_F(MaskedTest, TheHeaderIsThereWhicheverPartsAreMasked) {
   EXPECT_EQ(AuthorOf(header.get()), "asha");
 }
 
+// Goal: which pairs are still listed does not depend on what a branch is granted.
+TEST_F(MaskedTest, WhatIsWithheldMovesTheLogsOwnTime) {
+  const int64_t old_ms = test::kNowMs - (kConflictDays + 10) * 24 * 3600 * 1000;
+  const auto add = [&] {
+    const Version winner{HlcStamp::FromMillis(test::kNowMs), pune_.own, {2}};
+    const Version loser{HlcStamp::FromMillis(old_ms), mumbai_.own, {2}};
+    ASSERT_TRUE(pune_.conflicts->Add({.row = pune_.Ref("1"), .winner = winner, .loser = loser}).ok());
+  };
+  mumbai_.Insert({"1", "ring", "x"}, old_ms);
+  Pull("public.customers");
+  add();
+  EXPECT_EQ(pune_.conflicts->count(), 1);
+  Begin(2), Insert(customers_, {"1", "asha", "x"}), Commit(2);
+  Pull("public.customers");
+  add();
+  EXPECT_EQ(pune_.conflicts->count(), 1) << "it is older than ninety days by what is withheld";
+}
+
 TEST_F(MaskedTest, ATransactionWhoseFirstEventsAreMaskedWaitsForWhatItHadSeen) {
   RecordedBranch delhi(3);
   Begin(1), Insert(customers_, {"1", "asha", "x"}), Insert(products_, {"1", "ring", "x"}), Commit(1);
