@@ -275,6 +275,8 @@ class History::Replay {
                                         EventName(ref.chain->origin, change.version.sequence),
                                         " of the same transaction is not: ", Explain(change)));
       }
+      // What was withheld and is granted later is merged as soon as it comes (engine/fold/late_events.h).
+      if (branch_.granted_late && branch_.denied.contains(ref.change->row.first.ToString())) continue;
       ASSAY_RETURN_IF_ERROR(Annotate(CheckCauses(*ref.chain, ref.transaction), Explain(*ref.change)));
     }
     return absl::OkStatus();

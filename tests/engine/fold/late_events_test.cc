@@ -37,6 +37,25 @@ TEST(LateEventsTest, ARowThatNobodyCanReadIsNamedAndStopsNobody) {
   EXPECT_EQ(open.unsettled->count(), 1) << "the sound one is due";
 }
 
+// Goal: a chain that is far behind, or broken, holds up nothing that is granted.
+TEST(LateEventsTest, AnEventIsMergedBeforeWhatItHadSeen) {
+  test::TempDirectory directory("late");
+  test::SmallLog small(directory.path() + "/log.db");
+  v1::Event event = small.Next(small.delhi());
+  v1::Seen* seen = event.mutable_transaction()->add_seen();
+  seen->set_origin(std::string(small.mumbai().AsBytes()));
+  seen->set_sequence(99);
+  event.mutable_row()->set_operation(v1::RowChange::INSERT);
+  event.mutable_row()->set_schema(2);
+  event.mutable_row()->add_key("7");
+  small.AppendRaw(event, "public.items");
+  test::HandClock clock;
+  test::OpenLog& open = small.open();
+  LateEvents late(open.stores(), &clock);
+  open.InTransaction([&] { ASSERT_EQ(late.Merge(small.delhi(), {Sequence{event.sequence()}}), absl::OkStatus()); });
+  EXPECT_EQ(open.unsettled->count(), 1) << "it is due";
+}
+
 TEST(LateEventsTest, ARowThatIsHereStaysThereWhileALateEventOfItWaits) {
   test::TempDirectory directory("late");
   test::SmallLog small(directory.path() + "/log.db");
