@@ -490,7 +490,10 @@ class Repairing {
   absl::Status CompareInTransaction(OpenLog& open, const OriginId& own, const RowRepair::Held& held, Connection& reader,
                                     Lsn at, std::map<SequenceColumn, int64_t>* largest) {
     using ClassMap = std::map<SequenceColumn, SequenceClass>;
-    ASSAY_ASSIGN_OR_RETURN(const ClassMap classes, StridedColumns(*admin_));
+    ClassMap classes;  // A preview strides nothing, and may find nothing installed that could tell.
+    if (options_.apply) {
+      ASSAY_ASSIGN_OR_RETURN(classes, StridedColumns(*admin_));
+    }
     ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<FoldIndex> fold,
                            FoldIndex::Build(open.file.get(), open.stores(), clock_, [&](const ResolvedChange& change) {
                              NoteOwnKeys(change, classes, largest);

@@ -5,12 +5,18 @@
 
 #include <filesystem>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "engine/own_chain.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "log/local_state/local_state.h"
+#include "tests/support/child_process.h"
 #include "tests/tools/setup/branch_harness.h"
+#include "tools/setup/branch_log.h"
+#include "tools/survey/survey.h"
 
 namespace assay {
 namespace {
@@ -119,6 +125,38 @@ TEST_F(RepairTest, ALogThatIsLostIsFollowedByAChainOfItsOwn) {
   branch_->Sql("INSERT INTO t VALUES (4, 'live')");
   ASSERT_TRUE(branch_->CatchUp().ok());
   EXPECT_EQ(branch_->Changes().back(), "live insert public.t (4) v=live");
+}
+
+// As a dump of the ERP's tables alone puts it back, into a database made anew. Only the slot says whose it is.
+TEST_F(RepairTest, ADatabaseRestoredWithoutWhatAssayInstalledIsABranchAgain) {
+  const OriginId own = Own();
+  const test::RunResult dump =
+      test::RunProgram({test::PostgresBinaries().value() + "/pg_dump", "--table=public.*", "-d", branch_->url()});
+  ASSERT_EQ(dump.exit_code, 0) << dump.output;
+  branch_->Sql("INSERT INTO t VALUES (3, 'sold since')");
+  ASSERT_TRUE(branch_->CatchUp().ok());
+  const std::string database = branch_->Value("SELECT current_database()");
+  branch_->Sql("SELECT pg_drop_replication_slot('assay')");
+  test::MustSql(server_->Url(), absl::StrCat("DROP DATABASE ", database));
+  ASSERT_TRUE(server_->CreateDatabase(database).ok());
+  std::vector<std::string> statements = absl::StrSplit(dump.standard_output, '\n');
+  std::erase_if(statements, [](const std::string& line) { return absl::StrContains(line, "assay."); });  // They fail.
+  branch_->Restore(absl::StrJoin(statements, "\n"));
+  branch_->Sql("SELECT pg_create_logical_replication_slot('assay', 'pgoutput')");
+  EXPECT_EQ(MustRepair(/*apply=*/false).state, RestoreState::kDatabaseBehind);
+  const RepairReport report = MustRepair(/*apply=*/true);
+  EXPECT_TRUE(report.applied);
+  EXPECT_EQ(report.new_origin, std::nullopt);
+  EXPECT_EQ(report.rows.absent, 1u) << "what was sold since is to be written again";
+  EXPECT_EQ(EnrolledOrigin(branch_->url()), own);
+  branch_->Sql("INSERT INTO t VALUES (4, 'live')");
+  ASSERT_TRUE(branch_->CatchUp().ok()) << "it is captured again";
+  EXPECT_EQ(branch_->Changes().back(), "live insert public.t (4) v=live");
+  SurveyOptions survey{.patterns = {branch_->options.tables, {}}, .number = 3};
+  survey.enrolled = EnrolledTables(branch_->log_path()).value();
+  const auto connection = Connection::Open(branch_->url(), {}).value();
+  EXPECT_THAT(TakeSurvey(*connection, survey).value().problems, IsEmpty());
+  EXPECT_EQ(MustRepair(/*apply=*/true).state, RestoreState::kNormal) << "once is enough";
 }
 
 TEST_F(RepairTest, WithoutTheHubThatIsConfiguredNothingIsTriedUnlessSomebodySaysSo) {
