@@ -220,7 +220,8 @@ TEST_F(HubPiecesSecurityTest, NobodyStagesForAnother) {
     EXPECT_EQ(SqlState(Stage(*one, chain, "y", 0, bytes).status()), "42501");
   }
   EXPECT_EQ(*Stage(*two, chain, "x", 0, ""), "1") << "nothing of it was taken away";
-  ASSERT_TRUE(Connect(2)->OpenSession({chain.origin(), 0, {}, std::string(16, 's')})->opened());
+  const std::string leaf = chain.Cut(1, 1).leaf_hashes;
+  ASSERT_TRUE(Connect(2)->OpenSession({chain.origin(), 0, {}, std::string(16, 's'), {1}, {1}, leaf})->opened());
   EXPECT_EQ(SqlState(Stage(*two, chain, "x", 1, "b").status()), "ZA008") << "another daemon's session is open";
   // Nor does the functions' owner, should one of them be wrong.
   MustSql(supabase_->SuperUrl(), "GRANT assay_hub_owner TO assay_branch_1");
