@@ -51,6 +51,9 @@ absl::StatusOr<std::unique_ptr<UnsettledRows>> UnsettledRows::Open(LogFile* file
         file->Prepare(
             "INSERT OR REPLACE INTO unsettled VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"));
     ASSAY_ASSIGN_OR_RETURN(rows->erase_, file->Prepare("DELETE FROM unsettled WHERE table_id = ?1 AND key_hash = ?2"));
+    ASSAY_ASSIGN_OR_RETURN(rows->due_,
+                           file->Prepare(absl::StrCat(
+                               kColumns, "WHERE retry_at_ms <= ?1 ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
   }
   UnsettledRows* raw = rows.get();
   raw->participation_ = file->AddParticipant([] { return absl::OkStatus(); }, [raw] { return raw->Load(); });
@@ -300,11 +303,9 @@ absl::StatusOr<std::vector<UnsettledRow>> UnsettledRows::Due(int64_t now_ms, siz
   }
   ASSAY_RETURN_IF_ERROR(WakeThoseLikeTheSettled());
   if (count_ == 0) return std::vector<UnsettledRow>();
-  ASSAY_ASSIGN_OR_RETURN(
-      Statement rows,
-      file_->Prepare(absl::StrCat(kColumns, "WHERE retry_at_ms <= ?1 ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
-  rows.BindInt(1, now_ms).BindInt(2, static_cast<int64_t>(std::min(portion_, count_max)));
-  return ReadAll(rows);
+  due_.Reset();  // The last portion may have ended with an error.
+  due_.BindInt(1, now_ms).BindInt(2, static_cast<int64_t>(std::min(portion_, count_max)));
+  return ReadAll(due_);
 }
 
 absl::StatusOr<std::vector<UnsettledRow>> UnsettledRows::List(bool parked_only, size_t count_max) {

@@ -156,7 +156,7 @@ class UnsettledRows {
   std::map<std::pair<TableId, std::string>, int64_t> settled_;
   bool failed_ = false;
   size_t portion_ = kPortionMin;
-  Statement find_, put_, erase_;
+  Statement find_, put_, erase_, due_;
 };
 
 // How long a row is left alone that could not be written `attempts` times before. Short at first, since a missing

@@ -25,9 +25,12 @@ std::string Some(Line line, Line end) { return absl::StrJoin(line, line + std::m
 // Goal: what the simulation proves, it proves about PostgreSQL.
 // Method: the same schedules on both; every status, reply, row and captured transaction must be the same.
 TEST(SimulatedAgainstReal, SchedulesComeToTheSame) {
-  // ASSAY_SCHEDULES=10000 for a long look.
-  const char* asked = std::getenv("ASSAY_SCHEDULES");
-  const uint64_t schedules = asked == nullptr ? 200 : std::strtoull(asked, nullptr, 10);
+  // ASSAY_SCHEDULES=10000 for a long look, and ASSAY_FIRST_SCHEDULE=9001 for the end of it.
+  const auto asked = [](const char* name, uint64_t otherwise) -> uint64_t {
+    const char* text = std::getenv(name);
+    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+  };
+  const uint64_t schedules = asked("ASSAY_SCHEDULES", 200);
   constexpr int kStepsEach = 50;
   constexpr int kServers = 10;  // A schedule waits for locks more than it works.
   // To each schedule a server of its own while it runs: a slot that is made beside it waits for its transactions, and
@@ -40,7 +43,7 @@ TEST(SimulatedAgainstReal, SchedulesComeToTheSame) {
     servers.push_back(*std::move(made));
   }
   std::mutex mutex;
-  uint64_t next = 1;
+  uint64_t next = asked("ASSAY_FIRST_SCHEDULE", 1);
   std::string difference;  // The first one found.
   const auto run = [&](PostgresServer& server) {
     for (;;) {
