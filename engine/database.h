@@ -215,9 +215,10 @@ struct TableWrites {
   // else empty. Such a value is refused, with its row, unless the column holds all of it: 1.2345 in a numeric(12,2)
   // would be rounded in silence. May be left empty: no such column.
   std::vector<std::string> written_as;
-  // Where nothing was read for it: what the table was taken to be when this was planned. Unless it is that still,
-  // nothing is written, and the outcome is kMoved without rows.
-  std::shared_ptr<const TableShape> unread;
+  // What the table was taken to be when this was planned. Unless it is that still, nothing is written, and the outcome
+  // is kMoved without rows: a key's texts would name other rows once the key is of other columns. Null: nobody can say.
+  std::shared_ptr<const TableShape> planned_on;
+  bool unread = false;  // Nothing was read for it.
   // Parallel to `columns`: which of a row's texts it takes. Rows are handed on as they were gathered, with all that
   // they have, and most have the same. Empty: all rows have just these columns, in their order.
   std::vector<std::vector<uint32_t>> orders;

@@ -270,12 +270,14 @@ absl::Status PostgresDatabase::EmitFence(const ReadRequest& request, ReadReply* 
 
 bool PostgresDatabase::IsAsPlanned(const TableWrites& writes) const {
   const LocalTable& table = catalog_.Find(writes.name);
-  return writes.unread == nullptr || (table.refusal.empty() && table.shape == *writes.unread);
+  if (writes.planned_on == nullptr) return true;
+  // A refusal that came since is told by name.
+  return table.refusal.empty() ? table.shape == *writes.planned_on : !writes.unread;
 }
 
 ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
   const bool unread = std::any_of(request.writes.begin(), request.writes.end(),
-                                  [](const TableWrites& writes) { return writes.unread != nullptr; });
+                                  [](const TableWrites& writes) { return writes.unread; });
   ProjectReply reply;
   const auto fail = [&](const absl::Status& status) {
     reply.outcome = ProjectReply::Outcome::kUnavailable;

@@ -273,7 +273,8 @@ absl::Status RowWriter::TakeOutAndPutBack(const std::vector<Failure>& failures, 
     const TableWrites& writes = request_->writes[failure.table];
     const RowWrite& write = WriteOf(failure);
     if (write.operation == RowWrite::Operation::kInsert) {
-      wholes.push_back({failure, {writes.name, writes.columns, {write}, writes.written_as, nullptr, writes.orders}});
+      wholes.push_back(
+          {failure, {writes.name, writes.columns, {write}, writes.written_as, nullptr, false, writes.orders}});
       continue;
     }
     const LocalTable& local = TableOf(failure.table);

@@ -35,8 +35,11 @@ class OptimisticInserts {
   }
   // Of `targets`, which are sorted, none is to be read and every table is known: the read's reply, of shapes only.
   std::optional<ReadReply> Tables(const std::vector<TargetRow>& targets) const;
-  // Of a table that Tables() has told of.
-  std::shared_ptr<const TableShape> Shape(TableId table) const { return shapes_.at(table); }
+  // As the table was last read; nullptr: it was not.
+  std::shared_ptr<const TableShape> Shape(TableId table) const {
+    const auto at = shapes_.find(table);
+    return at == shapes_.end() ? nullptr : at->second;
+  }
 
  private:
   bool absent_ = true;

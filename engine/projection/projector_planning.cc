@@ -206,8 +206,10 @@ absl::Status Projector::Ask(ProjectionPlan plan) {
     intent.add_columns()->mutable_columns()->Add(columns.begin(), columns.end());
   ProjectRequest request{intent.batch(), flight().tag, std::move(plan.writes), flight().locked};
   flight().written = std::move(plan.targets);
-  for (size_t i = 0; flight().unread && i < flight().written.size(); ++i)
-    request.writes[i].unread = inserts_.Shape(flight().targets[flight().written[i].front()].ref.table);
+  for (size_t i = 0; i < flight().written.size(); ++i) {
+    request.writes[i].planned_on = inserts_.Shape(flight().targets[flight().written[i].front()].ref.table);
+    request.writes[i].unread = flight().unread;
+  }
   ASSAY_ASSIGN_OR_RETURN(flight().intent, OpenIntent::Make(std::move(intent), std::move(plan.rows)));
   flight().batch.Seal();
   ASSAY_RETURN_IF_ERROR(stores_.state->Write(kBatchAskedNote, flight().intent->batch()));

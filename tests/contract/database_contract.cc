@@ -495,13 +495,13 @@ TEST_P(DatabaseContract, TableThatIsNotWhatItWasTakenToBeStopsTheWholeProjection
   const TableShape shape = *read->tables[0].shape;
   TableWrites lines{kLines, {"quantity"}, {InsertOf({"1", "1"}, {"5"})}};
   TableWrites items{kItems, kItemColumns, {InsertOf({"1"}, {"ring", "100", "R-1", std::nullopt})}};
-  items.unread = std::make_shared<const TableShape>(*read->tables[1].shape);
+  items.planned_on = std::make_shared<const TableShape>(*read->tables[1].shape);
   TableShape retyped = shape, shorter = shape, renamed = shape;
   retyped.columns.back().type = "numeric(9,3)";
   shorter.columns.pop_back();
   renamed.columns.back().name = "count";
   for (const TableShape& other : {retyped, shorter, renamed}) {
-    lines.unread = std::make_shared<const TableShape>(other);
+    lines.planned_on = std::make_shared<const TableShape>(other);
     const ProjectReply reply = body_->database().Project(Batch(1, {items, lines}));
     EXPECT_EQ(reply.outcome, Outcome::kMoved);
     EXPECT_THAT(reply.rows, IsEmpty());
@@ -509,9 +509,31 @@ TEST_P(DatabaseContract, TableThatIsNotWhatItWasTakenToBeStopsTheWholeProjection
   EXPECT_THAT(body_->Rows(kItems), IsEmpty());
   EXPECT_EQ(*body_->database().LastBatch(), 0u);
   ASSERT_OK(body_->database().Read({.fence = "g"}).status());
-  lines.unread = std::make_shared<const TableShape>(shape);
+  lines.planned_on = std::make_shared<const TableShape>(shape);
   EXPECT_EQ(body_->database().Project(Batch(1, {items, lines})).outcome, Outcome::kCommitted);
   EXPECT_EQ(body_->Rows(kLines).size(), 1u);
+}
+
+// A key's texts name another row once the key is another column: one that the same transaction wrote has the same xmin.
+TEST_P(DatabaseContract, ARowIsWrittenOnlyToTheTableThatItWasPlannedOn) {
+  auto app = body_->Begin();
+  ASSERT_OK(app->Insert(kItems, {"1", "2", "10", "A-1", std::nullopt}));
+  ASSERT_OK(app->Insert(kItems, {"2", "1", "20", "B-1", std::nullopt}));
+  ASSERT_OK(app->Commit());
+  const auto read = body_->database().Read({.tables = {{kItems, {{"1"}}}}, .fence = "f"});
+  ASSERT_OK(read.status());
+  const uint32_t xmin = read->tables[0].rows[0].xmin;
+  // Another batch meets somebody, and the catalog is looked at anew.
+  const ProjectReply other =
+      body_->database().Project(Batch(1, {{kItems, {"price"}, {UpdateOf({"2"}, {"30"}, xmin + 1)}}}));
+  ASSERT_EQ(other.outcome, Outcome::kMoved);
+  ASSERT_OK(body_->SetKey({"name"}));
+  TableWrites writes{kItems, {}, {DeleteOf({"1"}, xmin)}};
+  writes.planned_on = std::make_shared<const TableShape>(*read->tables[0].shape);
+  const ProjectReply reply = body_->database().Project(Batch(2, {writes}));
+  EXPECT_EQ(reply.outcome, Outcome::kMoved);
+  EXPECT_THAT(reply.rows, IsEmpty());
+  EXPECT_EQ(body_->Rows(kItems).size(), 2u);
 }
 
 TEST_P(DatabaseContract, RefusedRowsAreNamedWithTheirCauseAndNothingIsWritten) {

@@ -248,8 +248,8 @@ ProjectReply SimDatabase::Project(const ProjectRequest& request) {
 
   for (const TableWrites& writes : request.writes) {
     const SimTable* table = Find(writes.name);
-    if (writes.unread != nullptr && (table == nullptr || *table->shape != *writes.unread))
-      return {Outcome::kMoved, {}, {}};
+    if (writes.planned_on == nullptr) continue;
+    if (table == nullptr ? writes.unread : *table->shape != *writes.planned_on) return {Outcome::kMoved, {}, {}};
   }
   std::unique_ptr<Open> open = request.locked ? std::move(locking_read_) : Begin();
   open->projected = true;

@@ -325,8 +325,8 @@ TEST_F(ProjectorTest, ARowUnknownToTheLogIsWrittenWithoutAReadOnceTheTableIsKnow
   Insert("8", "band");
   const ProjectRequest second = NextProject();
   EXPECT_THAT(Writes(second), ElementsAre("insert 8 name=band price=9"));
-  ASSERT_NE(second.writes[0].unread, nullptr) << "PostgreSQL compares the table with this";
-  EXPECT_EQ(*second.writes[0].unread, Items());
+  ASSERT_NE(second.writes[0].planned_on, nullptr) << "PostgreSQL compares the table with this";
+  EXPECT_EQ(*second.writes[0].planned_on, Items());
 }
 
 TEST_F(ProjectorTest, ARowThatWasThereAllTheSameIsReadFromThenOn) {
