@@ -237,11 +237,12 @@ absl::StatusOr<ProjectionPlanner::Table> ProjectionPlanner::Describe(TableId id,
 absl::StatusOr<std::string> ProjectionPlanner::KeyRefusal(const TargetRow& target, const RowVersions& merged,
                                                           Table& table) {
   const ResolvedSchema* there = nullptr;
+  const Version newest = target.pending != nullptr ? target.pending->newest() : Newest(merged);
   if (target.pending != nullptr) {
     there = &target.pending->declared();
   } else {
-    if (Newest(merged).IsNone()) return std::string();
-    const absl::StatusOr<const ResolvedChange*> change = values_->Change(Newest(merged));
+    if (newest.IsNone()) return std::string();
+    const absl::StatusOr<const ResolvedChange*> change = values_->Change(newest);
     if (absl::IsPermissionDenied(change.status())) return std::string();  // Masked here: nothing will be written.
     if (!change.ok()) return change.status();
     there = (*change)->schema.get();  // The schema stays cached.
@@ -260,7 +261,13 @@ absl::StatusOr<std::string> ProjectionPlanner::KeyRefusal(const TargetRow& targe
   for (size_t i = 0; i < here.size(); ++i) {
     const v1::TableSchema::Column& theirs = there->schema.columns(static_cast<int>(there->key[i]));
     const TableColumn& ours = table.shape->columns[table.key.ordinals[i]];
-    if (IsSameKeyType({theirs.type(), theirs.definition()}, {ours.type, ours.definition})) continue;
+    const TypeText from{theirs.type(), theirs.definition()}, to{ours.type, ours.definition};
+    if (IsSameKeyType(from, to)) continue;
+    // The type that is here by now? Then its text became there what it becomes here.
+    ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate,
+                           history_->FateOf(newest, target.ref.table, theirs.name(), theirs.number(), *table.shape));
+    const bool is_ours = fate.known && fate.name.has_value() && IsSameKeyType({fate.type, fate.definition}, to);
+    if (is_ours && KeepsKeyText(from, to)) continue;
     refusal = absl::StrCat("key column ", here[i], " of table ", table.shape->name.ToString(), " is ",
                            Named(theirs.type(), theirs.definition()), " there and ", Named(ours.type, ours.definition),
                            " here, where the same text may be another row");

@@ -64,6 +64,14 @@ bool IsWidening(const TypeText& from, const TypeText& to) {
   return narrow.Number(0, 0) <= wide.Number(0, 0) && narrow.Number(1, 0) == wide.Number(1, 0);
 }
 
+bool KeepsKeyText(const TypeText& from, const TypeText& to) {
+  const auto keeps = [](const TypeText& type) {
+    const std::string name = Parse(type.type).name;
+    return type.definition.empty() && (WholeNumber(name) > 0 || IsVaryingText(name));
+  };
+  return keeps(from) && keeps(to);
+}
+
 bool IsSameKeyType(const TypeText& from, const TypeText& to) {
   if (from == to) return true;
   if (!from.definition.empty() || !to.definition.empty()) return false;

@@ -26,4 +26,8 @@ bool IsWidening(const TypeText& from, const TypeText& to);
 // length.
 bool IsSameKeyType(const TypeText& from, const TypeText& to);
 
+// What a key of type `from` becomes when its column is altered to `to` has the same text, or a text that shows in what
+// comes back ('007' as a number): between whole numbers and varying text. Of char(8) it has another one.
+bool KeepsKeyText(const TypeText& from, const TypeText& to);
+
 }  // namespace assay

@@ -464,6 +464,25 @@ TEST_F(ProjectionPlanTest, KeysOfTypesInWhichOneTextMayBeTwoRowsWait) {
   EXPECT_THAT(Written(), ElementsAre("name=ring")) << "text holds every varchar";
 }
 
+TEST_F(ProjectionPlanTest, AKeyOfAnotherTypeIsWrittenOnceItsWritersColumnHasTheTypeThatIsHere) {
+  const auto plan_after = [this](const std::string& was, const std::string& is) {
+    if (file_ != nullptr) file_->Rollback();
+    if (declared_.columns_size() == 0) Declare({{"name", 3}});
+    DeclareBut([&](v1::TableSchema* table) { table->mutable_columns(0)->set_type(was); });
+    Write(1, "ring");
+    DeclareBut([&](v1::TableSchema* table) { table->mutable_columns(0)->set_type(is); });
+    TableShape shape = ShapeOf({{"name", 3}});
+    shape.columns[0].type = is;
+    PlanFor(shape, shape);
+  };
+  plan_after("text", "integer");
+  EXPECT_THAT(Written(), ElementsAre("name=ring"));
+  plan_after("bigint", "character varying(8)");
+  EXPECT_THAT(Written(), ElementsAre("name=ring"));
+  plan_after("character(8)", "character varying(8)");
+  EXPECT_THAT(Written(), IsEmpty()) << "there, the padding is gone from the text";
+}
+
 // A reader takes no key whose columns are in another order than every reader has them in.
 TEST_F(ProjectionPlanTest, AKeyOfSeveralColumnsIsInTheOrderOfTheirNames) {
   Declare({{"bill", 2}, {"name", 3}});
