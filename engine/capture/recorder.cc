@@ -198,16 +198,23 @@ absl::Status Recorder::Row(const CaptureItem& item) {
     if (echo_->Meant(RowOf(table.table, table.key.columns, key), kind, shape, tuple)) return absl::OkStatus();
     ++counters_.false_tags;
   }
-  if (!has_new) return Delete(table, tuple, key);
-  if (!update) return Insert(table, tuple, key, nullptr);
-  ASSAY_ASSIGN_OR_RETURN(const RowKey old_key, OldKey(table, before, key));
+  if (has_new && !update) return Insert(table, tuple, key, nullptr);
+  if (!has_new) before = tuple;
+  RowKey old_key = key;
+  if (update) {
+    ASSAY_ASSIGN_OR_RETURN(old_key, OldKey(table, before, key));
+  }
+  const auto record = [&](absl::Span<const TupleValue> old) {
+    if (!has_new) return Delete(table, old, key);
+    return old_key == key ? Update(table, old, tuple, key) : MoveRow(table, old, tuple, old_key, key);
+  };
   const bool whole = std::none_of(before.begin(), before.end(),
                                   [](const TupleValue& value) { return value.kind == TupleValue::Kind::kUnchanged; });
-  if (whole) return old_key == key ? Update(table, before, tuple, key) : MoveRow(table, before, tuple, old_key, key);
+  if (whole) return record(before);
   std::vector<TupleValue> known(before.begin(), before.end());
   std::vector<std::string> texts;
   ASSAY_RETURN_IF_ERROR(FillIn(table, RowOf(table.table, table.key.columns, old_key), &known, &texts));
-  return old_key == key ? Update(table, known, tuple, key) : MoveRow(table, known, tuple, old_key, key);
+  return record(known);
 }
 
 absl::StatusOr<RowKey> Recorder::OldKey(const DeclaredTable& table, absl::Span<const TupleValue> before,
@@ -226,6 +233,17 @@ absl::StatusOr<RowKey> Recorder::OldKey(const DeclaredTable& table, absl::Span<c
   return absl::InvalidArgumentError("an update came without the key that its row had before");
 }
 
+// Of the transaction's last event, which is not in the log yet.
+absl::StatusOr<ColumnText> Recorder::HeldValue(size_t ordinal) {
+  const v1::RowChange* row = writer_.held_row();
+  for (int i = 0; i < row->columns_size(); ++i) {
+    const v1::ColumnChange& column = row->columns(i);
+    if (column.ordinal() != ordinal || (!column.has_value() && !column.is_null())) continue;
+    return column.has_value() ? ColumnText(column.value()) : std::nullopt;
+  }
+  return absl::NotFoundError("it does not say");
+}
+
 absl::Status Recorder::FillIn(const DeclaredTable& table, const RowRef& ref, std::vector<TupleValue>* before,
                               std::vector<std::string>* texts) {
   ASSAY_ASSIGN_OR_RETURN(const RowVersions& held, local_.Held(ref));
@@ -235,7 +253,8 @@ absl::Status Recorder::FillIn(const DeclaredTable& table, const RowRef& ref, std
     TupleValue& value = (*before)[i];
     const Version* version = table.is_key[i] ? nullptr : held.Find(table.columns[i]);
     if (version == nullptr || value.kind != TupleValue::Kind::kUnchanged) continue;
-    absl::StatusOr<ColumnText> known = values.Value(*version, table.columns[i]);
+    const bool is_held = writer_.held_row() != nullptr && *version == writer_.version();
+    absl::StatusOr<ColumnText> known = is_held ? HeldValue(i) : values.Value(*version, table.columns[i]);
     if (IsNotTold(known.status())) continue;
     ASSAY_RETURN_IF_ERROR(known.status());
     value.kind = known->has_value() ? TupleValue::Kind::kText : TupleValue::Kind::kNull;

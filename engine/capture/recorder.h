@@ -132,6 +132,8 @@ class Recorder {
   // What the stream did not say of a row as it was, and the log knows. `texts` holds what is added.
   absl::Status FillIn(const DeclaredTable& table, const RowRef& ref, std::vector<TupleValue>* before,
                       std::vector<std::string>* texts);
+  // What the held event, of the same row, has written to that column.
+  absl::StatusOr<ColumnText> HeldValue(size_t ordinal);
   absl::Status Attribution(absl::string_view json);
   absl::Status Commit(const CaptureItem& item);
 

@@ -32,6 +32,37 @@ TEST_F(ReplicaIdentityTest, AnUpdateWithoutItsOldRowClaimsWhatTheLogSaysHasChang
   EXPECT_EQ(events[4].row().columns_size(), 2) << "of a row that the log does not know, all may be new";
 }
 
+TEST_F(ReplicaIdentityTest, ADeleteWithoutItsOldRowSaysWhatTheLogHasOfIt) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  Commit(100);
+  Begin(200);
+  ChangeTuples(CaptureItem::Kind::kDelete, {Text("1"), kUnknown, kUnknown}, {});
+  Commit(200);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 3u);
+  ASSERT_EQ(events[2].row().columns_size(), 2);
+  EXPECT_EQ(events[2].row().columns(0).old_value(), "10.00");
+  EXPECT_EQ(events[2].row().columns(1).old_value(), "5");
+}
+
+TEST_F(ReplicaIdentityTest, WhatTheSameTransactionWroteJustBeforeIsKnown) {
+  Begin(100);
+  Insert({"1", "10.00", "5"});
+  ChangeTuples(CaptureItem::Kind::kUpdate, {Text("1"), kUnknown, kUnknown}, {Text("1"), Text("12.00"), Text("5")});
+  ChangeTuples(CaptureItem::Kind::kUpdate, {Text("1"), kUnknown, kUnknown}, {Text("1"), Text("12.00"), {}});
+  ChangeTuples(CaptureItem::Kind::kDelete, {Text("1"), kUnknown, kUnknown}, {});
+  Commit(100);
+  const auto events = Events();
+  ASSERT_EQ(events.size(), 5u);
+  ASSERT_EQ(events[2].row().columns_size(), 1);
+  EXPECT_EQ(events[2].row().columns(0).old_value(), "10.00");
+  ASSERT_EQ(events[3].row().columns_size(), 1);
+  EXPECT_EQ(events[3].row().columns(0).old_value(), "5");
+  EXPECT_EQ(events[4].row().columns(0).old_value(), "12.00");
+  EXPECT_TRUE(events[4].row().columns(1).old_is_null());
+}
+
 TEST_F(ReplicaIdentityTest, AKeyThatMovesWithoutItsOldRowTakesItsLargeValuesFromTheLog) {
   Begin(100);
   Insert({"1", "10.00", "5"});
