@@ -29,6 +29,14 @@
 
 namespace assay {
 
+// A column by the first name that it had: names are given on, as rows of a table are to another key.
+std::string ColumnIn(const SimDatabase& database, const TableName& table, const std::string& name, uint32_t number);
+// A row whose table has another key than it began with has the key's columns in its name, behind the table's.
+TableName RowsOf(const SimDatabase& database, const TableShape& shape);
+SimRowName RowIn(const SimDatabase& database, const TableShape& shape, const SimValues& values);
+// The table of a row, if its rows have such names now.
+const SimTable* TableOf(const SimDatabase& database, const TableName& of_row);
+
 // A row change of some chain, with its names resolved.
 struct HistoricChange {
   Version version;
@@ -36,6 +44,7 @@ struct HistoricChange {
   SimRowName row;
   std::map<std::string, ColumnText> new_values;  // Columns written.
   std::map<std::string, ColumnText> old_values;
+  std::map<std::string, std::string> types;  // Of new_values, as they were declared.
 };
 
 // For people: "UPDATE public.stock(k1) {quantity=b2-17}".
@@ -112,6 +121,9 @@ class History {
  private:
   // Of which somebody has captured the beginning. Of others no branch makes a row.
   std::set<SimRowName> RowsSeenWhole() const;
+  // Rows of which a column was made anew under its name, and the old one was written at another branch after the new
+  // one here: engine/LIMITS.md says that the two count as one.
+  std::set<SimRowName> RowsOfTwoColumns() const;
   class Replay;
   using Writes = std::map<SimRowName, std::vector<ReferenceWrite>>;
   static Writes WritesIn(const HistoricBranch& branch);

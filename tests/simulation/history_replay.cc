@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "log/annotate.h"
@@ -27,7 +28,7 @@ struct RowState {
   Lsn local_change;                      // The newest commit of the app that touched it.
   Lsn gone;                              // The commit of the app that deleted it last,
   Lsn went;                              // and the one that had made it.
-  bool came_back = false;                // After that, since nothing stood guard: it goes again with the echo.
+  bool undone = false;                   // A projection has undone that, unnoticed until its echo comes by.
 };
 
 struct EventRef {
@@ -85,12 +86,15 @@ class History::Replay {
   uint64_t projected_rows() const { return projected_rows_; }
 
  private:
-  static std::map<std::string, ColumnText> Named(const TableShape& shape, const SimValues& values) {
+  std::map<std::string, ColumnText> Named(const TableShape& shape, const SimValues& values) const {
     std::map<std::string, ColumnText> named;
     for (size_t i = 0; i < values.size(); ++i) {
-      if (std::count(shape.key.begin(), shape.key.end(), i) == 0) named[shape.columns[i].name] = values[i];
+      if (std::count(shape.key.begin(), shape.key.end(), i) == 0) named[NameIn(shape, i)] = values[i];
     }
     return named;
+  }
+  std::string NameIn(const TableShape& shape, size_t column) const {
+    return ColumnIn(*branch_.database, shape.name, shape.columns[column].name, shape.columns[column].number);
   }
 
   absl::Status Local(const WalTransaction& wal) {
@@ -107,7 +111,7 @@ class History::Replay {
     for (const HistoricChange& change : captured->second->changes) {
       RowState& row = rows_[change.row];
       row.local_change = wal.commit_lsn;
-      row.came_back = false;
+      row.undone = false;
       if (change.operation == v1::RowChange::DELETE) {
         row.live = false;
         row.local_deleted = change.version;
@@ -162,23 +166,30 @@ class History::Replay {
     return newest;
   }
 
-  std::string TypeAt(const SimDatabase& database, const TableName& table, const std::string& column) {
-    for (const TableColumn& each : database.Find(table)->shape->columns) {
-      if (each.name == column) return each.type;
-    }
-    return "";  // A column that is not there any more.
+  // The column of that row has been of type `type` at the branch.
+  static bool WasOfType(const SimDatabase& database, const TableName& table, const std::string& column,
+                        const std::string& type) {
+    const auto& types = database.Find(table)->types;
+    const auto known = types.find(column.substr(0, column.find('\'')));
+    return known != types.end() && std::any_of(known->second.begin(), known->second.end(), [&](const std::string& was) {
+             return absl::EndsWith(was, absl::StrCat(" ", type));
+           });
   }
 
-  // A value goes only into the type that it was written as, or into one that holds all values of that.
-  absl::Status CheckType(const SimRowName& row, const std::string& column, const ColumnText& value) {
+  // A value goes only into the type that it was written as, or into one that holds all values of that, or into the one
+  // that its writer has given the column since.
+  absl::Status CheckType(const SimRowName& row, const std::string& column, const std::string& here,
+                         const ColumnText& value) {
     if (!value.has_value()) return absl::OkStatus();
-    const std::string here = TypeAt(*branch_.database, row.first, column);
     std::string other;
     for (const EventRef& ref : by_row_[row]) {
       auto it = ref.change->new_values.find(column);
       if (it == ref.change->new_values.end() || it->second != value) continue;
-      other = TypeAt(*databases_.at(ref.chain->origin), row.first, column);
-      if (other == here || here == "text" || other.empty()) return absl::OkStatus();
+      other = ref.change->types.at(column);
+      if (other == here || (here == "bigint" && other == "integer")) return absl::OkStatus();
+      if (here == "text" && other.starts_with("character varying")) return absl::OkStatus();
+      const TableName table{row.first.schema, row.first.table.substr(0, row.first.table.find(' '))};
+      if (WasOfType(*databases_.at(ref.chain->origin), table, column, here)) return absl::OkStatus();
       // "character varying(5)" and "character varying(12)": no number here has another sign or more digits than two.
       const auto width = [](const std::string& type) { return std::pair(type.size(), type); };
       if (other.starts_with("character varying(") && width(other) <= width(here)) return absl::OkStatus();
@@ -188,24 +199,37 @@ class History::Replay {
                                                         row.first.ToString(), ".", column, ", which is ", here));
   }
 
-  absl::Status Write(const SimRowName& name, const std::map<std::string, ColumnText>& values, bool insert,
+  bool IsMadeAnew(const TableName& table, const std::string& column) const {
+    const std::string second = absl::StrCat(column.substr(0, column.find('\'')), "'");
+    const auto& names = branch_.database->Find(table)->first_names;
+    return std::any_of(names.begin(), names.end(), [&](const auto& known) { return known.second == second; });
+  }
+
+  absl::Status Write(const SimRowName& name, const TableShape& shape, const SimValues& new_values, bool insert,
                      std::vector<EventRef>* touched) {
     RowState& row = rows_[name];
+    const std::map<std::string, ColumnText> values = Named(shape, new_values);
     // The one thing that nothing stands guard over (RowWrite::xmin): a row that came after the projection was planned,
     // and went before it was written. The echo finds it, and what was deleted goes again. The next one may be planned
     // upon that.
     const bool unnoticed = row.went >= known_ && row.local_change == row.gone;
+    row.undone = false;
     Version newest;
-    for (const auto& [column, value] : values) {
-      if (!insert && row.values[column] == value) continue;
+    for (size_t i = 0; i < new_values.size(); ++i) {
+      const std::string column = NameIn(shape, i);
+      const ColumnText& value = new_values[i];
+      if (!values.contains(column) || (!insert && row.values[column] == value)) continue;
       const Version writer = Writer(name, column, value, touched);
-      ASSAY_RETURN_IF_ERROR(CheckType(name, column, value));
+      ASSAY_RETURN_IF_ERROR(CheckType(name, column, shape.columns[i].type, value));
       if (writer.IsNone() && value.has_value() && !IsFill(column, value))
         return Violation("projection = fold", absl::StrCat("nobody wrote ", *value));
-      if (writer < row.local[column] && !unnoticed) {
+      // Where a column was made anew, a NULL of the one may stand in the other, and nobody wrote it there.
+      const bool not_there = !value.has_value() && IsMadeAnew(shape.name, column);
+      if (writer < row.local[column] && !unnoticed && !not_there) {
         return Violation("no stale overwrite", absl::StrCat(name.first.ToString(), "(", absl::StrJoin(name.second, ","),
                                                             ").", column, " was overwritten by an older value"));
       }
+      row.undone |= writer < row.local[column] && unnoticed;
       row.versions[column] = writer;
       row.values[column] = value;
       newest = std::max(newest, writer);
@@ -216,9 +240,9 @@ class History::Replay {
         if (!values.contains(column)) newest = std::max(newest, ref.change->version);
       }
     }
-    row.came_back = insert && newest < row.local_deleted;
-    if (row.came_back && !unnoticed)
+    if (insert && newest < row.local_deleted && !unnoticed)
       return Violation("no stale overwrite", absl::StrCat("a newer delete was undone", Explain(name)));
+    row.undone |= insert && newest < row.local_deleted;
     row.live = true;
     return absl::OkStatus();
   }
@@ -233,7 +257,7 @@ class History::Replay {
       return Violation("no stale overwrite",
                        absl::StrCat("a row newer than every delete of it was deleted: ", Explain(name)));
     }
-    row.live = row.came_back = false;
+    row.live = row.undone = false;
     return absl::OkStatus();
   }
 
@@ -245,7 +269,7 @@ class History::Replay {
     std::set<SimRowName> inserted, put_back;
     for (const WalItem& item : wal.items) {
       if (item.kind == CaptureItem::Kind::kInsert && !item.aside)
-        inserted.insert({item.relation->name, KeyOf(*item.relation, item.new_values)});
+        inserted.insert(RowIn(*branch_.database, *item.relation, item.new_values));
     }
     std::vector<EventRef> touched;
     for (const WalItem& item : wal.items) {
@@ -253,10 +277,14 @@ class History::Replay {
       ++projected_rows_;
       const TableShape& shape = *item.relation;
       const bool deletes = item.kind == CaptureItem::Kind::kDelete;
-      const SimRowName name{shape.name, KeyOf(shape, deletes ? item.old_values : item.new_values)};
+      const SimRowName name = RowIn(*branch_.database, shape, deletes ? item.old_values : item.new_values);
       if (!deletes) {
+        RowState& row = rows_[name];
+        // From when the rows had another key.
+        if (item.kind == CaptureItem::Kind::kUpdate && !row.live && name.first != shape.name)
+          row.live = true, row.values = Named(shape, item.old_values);
         const bool insert = item.kind == CaptureItem::Kind::kInsert && !put_back.contains(name);
-        ASSAY_RETURN_IF_ERROR(Write(name, Named(shape, item.new_values), insert, &touched));
+        ASSAY_RETURN_IF_ERROR(Write(name, shape, item.new_values, insert, &touched));
       } else if (inserted.contains(name)) {
         put_back.insert(name);
       } else {
@@ -317,7 +345,8 @@ class History::Replay {
     };
     std::string text = absl::StrCat("\n  ", Show(name), " is ", row.live ? "live" : "absent");
     for (const auto& [column, version] : row.versions) {
-      const ColumnText& value = row.values.at(column);
+      const auto shown = row.values.find(column);  // It may be of a table that had more columns then.
+      const ColumnText value = shown == row.values.end() ? ColumnText() : shown->second;
       absl::StrAppend(&text, "; ", column, "=", value ? *value : "NULL", " of ", show(version));
     }
     for (const EventRef& ref : by_row_[name]) {
@@ -326,13 +355,28 @@ class History::Replay {
     return text;
   }
 
-  // Some value of the row was written as another type than its column has here, and waits for that.
+  // Some value of the row was written as another type than its column has here, or had, and waits for that; or to a row
+  // that could not be found by its key.
   bool MayHaveWaited(const SimRowName& name) {
+    const SimTable* table = TableOf(*branch_.database, name.first);
+    if (table == nullptr || table->shape->name != name.first) return true;
+    if (HasAnotherTypeElsewhere(name.first, NameIn(*table->shape, table->shape->key[0]))) return true;
     return std::any_of(by_row_[name].begin(), by_row_[name].end(), [&](const EventRef& ref) {
       return std::any_of(ref.change->new_values.begin(), ref.change->new_values.end(), [&](const auto& written) {
-        return written.second.has_value() && IsAnotherTypeElsewhere(branches_, branch_, name.first, written.first);
+        return written.second.has_value() && HasAnotherTypeElsewhere(name.first, written.first);
       });
     });
+  }
+  bool HasAnotherTypeElsewhere(const TableName& table, const std::string& column) {
+    const auto [it, is_new] = another_type_[table].try_emplace(column);
+    if (!is_new) return it->second;
+    std::set<std::string> types;
+    for (const HistoricBranch& each : branches_) {
+      const SimTable* found = each.database->Find(table);
+      const auto known = found->types.find(column.substr(0, column.find('\'')));
+      if (known != found->types.end()) types.insert(known->second.begin(), known->second.end());
+    }
+    return it->second = types.size() > 1;
   }
 
   // Whether PostgreSQL shows this change or something newer. Rows it once refused, and what is not here to read, do not
@@ -341,10 +385,8 @@ class History::Replay {
     if (branch_.denied.contains(change.row.first.ToString())) return true;
     if (branch_.database->refused().contains(change.row) || branch_.unsettled.contains(change.row)) return true;
     if (MayHaveWaited(change.row)) return true;
-    const SimTable* table = branch_.database->Find(change.row.first);
-    if (table == nullptr) return true;
     const RowState& row = rows_[change.row];
-    if (row.came_back) return true;
+    if (row.undone) return true;
     if (row.local_change > looked_) return true;  // Written over by the app since the projection looked at it.
     if (change.operation == v1::RowChange::DELETE) {
       // A newer write that brought the row back may have written what the row had already.
@@ -392,8 +434,9 @@ class History::Replay {
   std::map<OriginId, const SimDatabase*> databases_;
   std::map<SimRowName, std::vector<EventRef>> by_row_;
   std::map<SimRowName, RowState> rows_;
-  std::map<OriginId, size_t> checked_;  // Transactions known to show, from the first on.
-  Lsn ours_;                            // The newest fence or projection.
+  std::map<TableName, std::map<std::string, bool>> another_type_;  // By column; asked for with each row that shows.
+  std::map<OriginId, size_t> checked_;                             // Transactions known to show, from the first on.
+  Lsn ours_;                                                       // The newest fence or projection.
   Lsn looked_;                          // The one before the newest fence: the rows were read after this.
   Lsn known_;                           // What had been captured when the projection was planned.
   HlcStamp projected_stamp_;            // Newest that came in by projection.

@@ -86,6 +86,7 @@ absl::Status SimDatabase::AlterType(const TableName& name, const std::string& co
   }
   table.rows = std::move(rows);
   table.shape = std::make_shared<const TableShape>(std::move(shape));
+  Remember(&table);
   return absl::OkStatus();
 }
 

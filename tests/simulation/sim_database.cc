@@ -24,6 +24,22 @@ void SimDatabase::CreateTable(TableShape shape, std::vector<uint32_t> unique) {
   tables_[name] = {std::make_shared<const TableShape>(std::move(shape)), std::move(unique), nullptr, {}};
   tables_[name].oid = next_oid_++;
   tables_[name].last_number = static_cast<uint32_t>(tables_[name].shape->columns.size());
+  for (const uint32_t column : tables_[name].shape->key)
+    tables_[name].first_key.push_back(tables_[name].shape->columns[column].name);
+  Remember(&tables_[name]);
+}
+
+void SimDatabase::Remember(SimTable* table) {
+  for (const TableColumn& column : table->shape->columns) {
+    std::string& first = table->first_names[column.number];
+    if (first.empty()) {
+      std::string name = column.name;
+      const auto is_taken = [&](const auto& known) { return known.second == name; };
+      while (std::any_of(table->first_names.begin(), table->first_names.end(), is_taken)) name += "'";
+      first = std::move(name);
+    }
+    table->types[first.substr(0, first.find('\''))].insert(absl::StrCat(column.name, " ", column.type));
+  }
 }
 
 bool SimDatabase::IsInUse(const TableName& name) const {
@@ -54,6 +70,7 @@ bool SimDatabase::RenameColumn(const TableName& name, const std::string& column,
     if (each.name == column) each.name = to;
   }
   table.shape = std::make_shared<const TableShape>(std::move(shape));
+  Remember(&table);
   return true;
 }
 
@@ -64,6 +81,7 @@ bool SimDatabase::AddColumn(const TableName& name, TableColumn column, ColumnTex
   column.number = ++table.last_number;
   shape.columns.push_back(std::move(column));
   table.shape = std::make_shared<const TableShape>(std::move(shape));
+  Remember(&table);
   for (auto& [key, row] : table.rows) row.values.resize(table.shape->columns.size(), fill);
   return true;
 }
@@ -424,6 +442,7 @@ void SimDatabase::Crash() {
 absl::Status SimDatabase::WouldTake(const TableName& name, const SimValues& values) const {
   const SimTable& table = tables_.at(name);
   Result refusal = CheckTexts(table, values);
+  if (!refusal) refusal = CheckPartition(table, values);
   if (!refusal) refusal = CheckAnswer(table, values);
   if (!refusal) refusal = CheckUniques(Open(), table, KeyOf(*table.shape, values), values);
   return refusal ? absl::FailedPreconditionError(refusal->cause) : absl::OkStatus();

@@ -57,6 +57,11 @@ struct SimTable {
   // PARTITION BY LIST of that column: the values that have a partition. Empty: it is not partitioned.
   uint32_t partition_column = 0;
   std::set<std::string> partitions;
+  // What it has been, for whoever judges what became of a value: per column, by number, its first name, with a prime
+  // where another one had that before; per first name without that, the names and types that it had; and its first key.
+  std::map<uint32_t, std::string> first_names;
+  std::map<std::string, std::set<std::string>> types;
+  std::vector<std::string> first_key;
 };
 
 // One change or message as the WAL keeps it.
@@ -191,6 +196,8 @@ class SimDatabase : public Database {
   };
   using Result = std::optional<Refusal>;  // nullopt: done.
 
+  // Takes down what a table's columns are now.
+  static void Remember(SimTable* table);
   // As ALTER TABLE has to wait for.
   bool IsInUse(const TableName& name) const;
   std::unique_ptr<Open> Begin();

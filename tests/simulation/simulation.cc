@@ -13,6 +13,8 @@ namespace assay {
 namespace {
 
 constexpr int kRoundsUntilQuiet = 4000;
+constexpr uint64_t kFleetsOfOneThatMigrates = 6;
+constexpr uint64_t kMigrationSeed = 0x6d69677261746573;
 
 absl::Status Violation(absl::string_view invariant, absl::string_view what) {
   return absl::InternalError(absl::StrCat(invariant, ": ", what));
@@ -42,6 +44,7 @@ enum Action : size_t {
   kCommands,
   kColumnIsAdded,
   kRunsOn,
+  kMigrates,
   kActions,
 };
 
@@ -49,7 +52,7 @@ constexpr const char* kActionNames[] = {
     "app writes",    "engine steps",   "captures",        "database lane",  "push lane",      "pull lane",
     "hint",          "time passes",    "process dies",    "power fails",    "database crash", "stream breaks",
     "slot is saved", "server settles", "partition",       "duplicate push", "clock jumps",    "hub backup",
-    "hub restore",   "commands",       "column is added", "runs on"};
+    "hub restore",   "commands",       "column is added", "runs on",        "migrates"};
 
 }  // namespace
 
@@ -180,8 +183,16 @@ struct Simulation::Swarm {
   }
 };
 
-Simulation::Simulation(const SimulationOptions& options) : options_(options), random_(options.seed) {
+Simulation::Simulation(const SimulationOptions& options)
+    : options_(options), random_(options.seed), migration_random_(options.seed ^ kMigrationSeed) {
   swarm_ = std::make_unique<Swarm>(random_);
+  const bool drawn = migration_random_.Below(kFleetsOfOneThatMigrates) == 0;
+  if (drawn || options.migrates) {
+    migrations_ = std::make_unique<Migrations>(&migration_random_, swarm_->branches);
+    swarm_->weights[kMigrates] = static_cast<uint32_t>(migration_random_.Between(1, 3));
+    swarm_->workload.keeps_prices = migrations_->KeyMoves();
+    if (options_.trace) std::fprintf(stderr, "migrations: %s\n", migrations_->ToString().c_str());
+  }
   hub_ = std::make_unique<SimHub>(&random_, &clock_, /*recut=*/true);
   hub_->set_held_back(swarm_->held_back);
   for (uint32_t number = 1; number <= swarm_->branches; ++number) {
@@ -199,6 +210,7 @@ Simulation::Simulation(const SimulationOptions& options) : options_(options), ra
                                                     /*late_column=*/!swarm_->late_column || number == 1,
                                                     swarm_->narrow_email && number == 2 ? 5 : 12, &clock_, hub_.get(),
                                                     &random_));
+    if (migrations_ != nullptr) migrations_->CreateTables(number, &branches_.back()->database());
     branches_.back()->database().set_plant(options.plant);
     if (options.confirm_early) branches_.back()->ConfirmEarly();
     branches_.back()->set_news([this, number] { return NewElsewhere(number); });
@@ -270,10 +282,11 @@ absl::Status Simulation::RunAll() {
   }
   if (swarm_->granted_late) hub_->Grant(swarm_->branches, kShopSecrets.ToString());
   ASSAY_RETURN_IF_ERROR(RunUntilQuiet());
+  ASSAY_RETURN_IF_ERROR(FinishMigrations());
   // What was parked may be free to go now that everybody has everything, and no lock keeps the column out any more.
   for (auto& branch : branches_) {
     AddLateColumn(&branch->database(), swarm_->filled_column);
-    branch->engine().RetryParked(std::nullopt);
+    if (migrations_ == nullptr) branch->engine().RetryParked(std::nullopt);  // Else it is tried by itself.
   }
   ASSAY_RETURN_IF_ERROR(RunUntilQuiet());
 
@@ -445,6 +458,9 @@ absl::Status Simulation::ActOn(SimBranch& branch, size_t action) {
     case kRunsOn:
       status = RunOn(branch);
       break;
+    case kMigrates:
+      detail = migrations_->RunNext(branch.number(), &branch.database());
+      break;
     default:
       detail = AddLateColumn(&branch.database(), swarm_->filled_column);
   }
@@ -453,6 +469,19 @@ absl::Status Simulation::ActOn(SimBranch& branch, size_t action) {
 }
 
 // ---- Liveness ----
+
+absl::Status Simulation::FinishMigrations() {
+  if (migrations_ == nullptr) return absl::OkStatus();
+  for (auto& branch : branches_) {
+    while (migrations_->HasMore(branch->number())) {
+      if (!migrations_->RunNext(branch->number(), &branch->database()))
+        return Violation("liveness", absl::StrCat("at ", branch->name(), " a table stays locked"));
+      Trace(branch.get(), kActionNames[kMigrates], 2);
+    }
+  }
+  for (auto& branch : branches_) ASSAY_RETURN_IF_ERROR(branch->workload().MakePrice());
+  return absl::OkStatus();
+}
 
 std::string Simulation::WhyNotQuiet() {
   for (auto& branch : branches_) {

@@ -1,4 +1,5 @@
-// A fleet of three branches, or four, and a hub under every fault we know, from one seed.
+// A fleet of three branches, or four, and a hub under every fault we know, from one seed. In one of six the tables are
+// altered while the shops sell (migrations.h).
 //
 // Safety first: a scheduler draws what happens next (an app write, a step of an engine, a call made, its reply given, a
 // crash, a clock that jumps). Then liveness: all faults end, and within a budget everything must have reached everyone
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "tests/simulation/migrations.h"
 #include "tests/simulation/random.h"
 #include "tests/simulation/sim_branch.h"
 #include "tests/simulation/sim_hub.h"
@@ -28,6 +30,7 @@ struct SimulationOptions {
   // Faults that must not go unnoticed.
   SimDatabase::Plant plant = SimDatabase::Plant::kNone;
   bool confirm_early = false;  // Capture is told that all it sent is safe.
+  bool migrates = false;       // Whatever its seed draws.
   bool trace = false;          // Prints every action to standard error, and the WALs when an invariant did not hold.
 };
 
@@ -51,6 +54,8 @@ class Simulation {
   absl::Status RunAll();
   absl::Status RunWithFaults();
   absl::Status RunUntilQuiet();
+  // What is left of them, and then everybody writes what was migrated.
+  absl::Status FinishMigrations();
   // Empty: everybody has everything and nothing is on its way.
   std::string WhyNotQuiet();
   std::vector<uint64_t> EventCounts();
@@ -68,8 +73,10 @@ class Simulation {
 
   const SimulationOptions options_;
   SeededRandom random_;
+  SeededRandom migration_random_;  // Of its own: whoever migrates nothing does what it did before.
   WorldClock clock_;
   std::unique_ptr<Swarm> swarm_;
+  std::unique_ptr<Migrations> migrations_;  // Null: of this fleet there are none.
   std::unique_ptr<SimHub> hub_;
   std::vector<std::unique_ptr<SimBranch>> branches_;
   SimulationResult result_;

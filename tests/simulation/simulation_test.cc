@@ -30,6 +30,7 @@ bool trace = false;
 uint32_t plant = 0;  // SimDatabase::Plant: how many of the seeds find it.
 bool naive_projection = false;
 bool confirm_early = false;
+bool migrates = false;
 int failures_max = 5;  // Of each worker.
 
 struct Outcome {
@@ -49,6 +50,7 @@ void RunSeeds(uint64_t first, uint64_t end, uint64_t stride, std::FILE* out) {
                                                 .naive_projection = naive_projection,
                                                 .plant = static_cast<SimDatabase::Plant>(plant),
                                                 .confirm_early = confirm_early,
+                                                .migrates = migrates,
                                                 .trace = trace})
                                         .Run();
     for (const auto& [what, count] : result.counters) counters[what] += count;
@@ -127,6 +129,7 @@ TEST(SimulationTest, EverySeedHolds) {
                            "clock jumps",
                            "hub restore",
                            "column is added",
+                           "migrates",
                            "projected rows",
                            "events",
                            "in doubt",
@@ -200,15 +203,16 @@ int main(int argc, char** argv) {
     if (absl::StartsWith(flag, "--seeds=") && absl::SimpleAtoi(flag.substr(8), &assay::seeds)) continue;
     if (absl::StartsWith(flag, "--plant=") && absl::SimpleAtoi(flag.substr(8), &assay::plant)) continue;
     if (absl::StartsWith(flag, "--failures=") && absl::SimpleAtoi(flag.substr(11), &assay::failures_max)) continue;
-    if (flag == "--naive-projection" || flag == "--confirm-early" || flag == "--trace") {
+    if (flag == "--naive-projection" || flag == "--confirm-early" || flag == "--migrates" || flag == "--trace") {
       (flag == "--trace"           ? assay::trace
+       : flag == "--migrates"      ? assay::migrates
        : flag == "--confirm-early" ? assay::confirm_early
                                    : assay::naive_projection) = true;
       continue;
     }
     std::cerr << "unknown: " << argv[i]
               << "\nusage: simulation_test [--first-seed=N] [--seeds=N] [--failures=N] [--trace]\n"
-              << "       [--plant=N] [--naive-projection] [--confirm-early]\n";
+              << "       [--plant=N] [--naive-projection] [--confirm-early] [--migrates]\n";
     return 2;
   }
   return RUN_ALL_TESTS();

@@ -70,7 +70,28 @@ const SimTable& Workload::AnyTable() {
   return it->second;
 }
 
+ColumnText Workload::NewPrice(const TableColumn& column) {
+  if (column.name == "id") return absl::StrCat(random_->Below(options_.rows));
+  if (column.name == "uid") return absl::StrCat("u-", branch_, "-", ++counter_);
+  const bool is_note = column.name != "amount";
+  if (is_note && column.type != "integer") return NewValue(TableColumn{column.name, "text"});
+  if (random_->Chance(5)) return std::nullopt;
+  if (random_->Chance(options_.equal_percent)) return absl::StrCat(random_->Below(3));
+  return absl::StrCat(branch_.substr(1), absl::Dec(++counter_, absl::kZeroPad8));
+}
+
+RowKey Workload::AnyPrice(const SimTable& table) {
+  const TableColumn& key = table.shape->columns[table.shape->key[0]];
+  if (key.name == "uid" && !table.rows.empty() && random_->Chance(80)) {
+    auto it = table.rows.begin();
+    std::advance(it, random_->Below(table.rows.size()));
+    return it->first;
+  }
+  return {*NewPrice(key)};
+}
+
 RowKey Workload::AnyKey(const SimTable& table) {
+  if (table.shape->name == kShopPrices) return AnyPrice(table);
   if (!table.rows.empty() && random_->Chance(options_.existing_percent)) {
     auto it = table.rows.begin();
     std::advance(it, random_->Below(table.rows.size()));
@@ -96,7 +117,7 @@ ColumnText Workload::NewValue(const TableColumn& column) {
 
 SimValues Workload::NewRow(const SimTable& table, const RowKey& key) {
   SimValues values;
-  for (const TableColumn& column : table.shape->columns) values.push_back(NewValue(column));
+  for (const TableColumn& column : table.shape->columns) values.push_back(NewValue(*table.shape, column));
   for (size_t i = 0; i < key.size(); ++i) values[table.shape->key[i]] = key[i];
   return values;
 }
@@ -126,13 +147,14 @@ absl::Status Workload::Edit(SimTransaction& transaction, const TableShape& shape
     const uint32_t column = random_->Below(shape.columns.size());
     if (std::count(shape.key.begin(), shape.key.end(), column) > 0) continue;
     const std::string& name = shape.columns[column].name;
+    if (shape.name == kShopPrices && name == "uid") continue;  // It is to be the key.
     if (row && edited_ != SimRowName(shape.name, key)) {
       edited_ = {shape.name, key};
       before_.clear();
     }
     if (row) before_[name] = (*row)[column];
     // Now and then an update that changes nothing: applications do that.
-    sets[name] = row && random_->Chance(5) ? (*row)[column] : NewValue(shape.columns[column]);
+    sets[name] = row && random_->Chance(5) ? (*row)[column] : NewValue(shape, shape.columns[column]);
   }
   return transaction.Update(shape.name, key, sets);
 }
@@ -158,6 +180,7 @@ absl::Status Workload::Statement(SimTransaction& transaction, bool at_once) {
     case 3:
       return transaction.Delete(shape.name, key);
     case 4: {
+      if (options_.keeps_prices && shape.name == kShopPrices) return Edit(transaction, shape, key, 1);
       const RowKey other = AnyKey(table);
       const uint32_t part = random_->Below(key.size());
       return transaction.Update(shape.name, key, {{shape.columns[shape.key[part]].name, other[part]}});
@@ -269,6 +292,18 @@ int Workload::Act() {
   }
   if (ended) sessions_.erase(sessions_.begin() + static_cast<ptrdiff_t>(index));
   return commits;
+}
+
+absl::Status Workload::MakePrice() {
+  const SimTable& table = *database_->Find(kShopPrices);
+  RowKey key;
+  do {
+    key = table.shape->columns[table.shape->key[0]].name == "uid" ? AnyPrice(table)
+                                                                  : RowKey{absl::StrCat(options_.rows + ++counter_)};
+  } while (table.rows.contains(key));
+  std::unique_ptr<SimTransaction> transaction = Begin();
+  if (absl::Status status = transaction->Insert(kShopPrices, NewRow(table, key)); !status.ok()) return status;
+  return transaction->Commit();
 }
 
 void Workload::EndAll() { sessions_.clear(); }

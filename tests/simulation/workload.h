@@ -13,6 +13,7 @@
 
 #include "absl/types/span.h"
 #include "engine/engine.h"
+#include "tests/simulation/migrations.h"
 #include "tests/simulation/random.h"
 #include "tests/simulation/sim_database.h"
 
@@ -26,6 +27,7 @@ struct WorkloadOptions {
   double attributed_percent = 30;
   double forged_tag_percent = 0;  // Transactions under a tag that Assay never wrote, or wrote before.
   double equal_percent = 0;       // Values that others write, too.
+  bool keeps_prices = false;      // Rows of public.prices keep their key.
   double existing_percent = 0;    // Rows that are there, whoever made them, instead of the keys that all fight for.
   uint32_t undo = 0;              // Weight of what sets a column back to what it was before the last edit.
   uint32_t unreadable = 0;        // Weight of rows that nobody can make sense of.
@@ -65,6 +67,8 @@ class Workload {
   // Edits one of `rows`, or inserts it, of which only the commit record is written: it is captured, and nobody sees it
   // until Act goes on with it, or somebody waits for the row.
   int CommitUnseen(const std::vector<SimRowName>& rows);
+  // Makes a row of public.prices, so that the branch's chain declares it as it is now.
+  absl::Status MakePrice();
   // Rolls back what is open and shows what was committed.
   void EndAll();
 
@@ -84,6 +88,12 @@ class Workload {
   const SimTable& AnyTable();
   RowKey AnyKey(const SimTable& table);
   ColumnText NewValue(const TableColumn& column);
+  // Of public.prices: what every type that its columns are given takes.
+  ColumnText NewPrice(const TableColumn& column);
+  RowKey AnyPrice(const SimTable& table);
+  ColumnText NewValue(const TableShape& shape, const TableColumn& column) {
+    return shape.name == kShopPrices ? NewPrice(column) : NewValue(column);
+  }
   SimValues NewRow(const SimTable& table, const RowKey& key);
 
   const WorkloadOptions options_;
