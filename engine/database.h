@@ -144,8 +144,9 @@ class CaptureSource {
 };
 
 // Prefixes of the transactional messages that Assay understands in the stream.
-inline constexpr absl::string_view kProjectionPrefix = "assay.projection";    // Content: the batch's tag.
-inline constexpr absl::string_view kFencePrefix = "assay.fence";              // Content: the fence's nonce.
+inline constexpr absl::string_view kProjectionPrefix = "assay.projection";  // Content: the batch's tag.
+inline constexpr absl::string_view kFencePrefix = "assay.fence";            // Content: the fence's nonce.
+inline constexpr absl::string_view kSentinelFence = "sentinel/";  // How the nonces of the sentinel's fences begin.
 inline constexpr absl::string_view kAttributionPrefix = "assay.attribution";  // Content: JSON, see sql/branch.sql.
 
 // ---- Projection: rows read and written ------------------------------------------------------------------------------

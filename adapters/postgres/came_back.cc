@@ -1,11 +1,8 @@
 #include "adapters/postgres/came_back.h"
 
 #include <algorithm>
-#include <initializer_list>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "adapters/libpq/sqlstate.h"
 #include "adapters/postgres/plain_text.h"
 #include "engine/column_text.h"
@@ -15,29 +12,6 @@ namespace assay {
 namespace {
 
 constexpr size_t kShownBytes = 60;
-
-// `text` of a value of `type` without what another type may show differently though it holds the same: zeros and blanks
-// at its end, a time of midnight, a time zone that is always UTC.
-absl::string_view Essence(absl::string_view text, absl::string_view type) {
-  const auto is = [&](std::initializer_list<absl::string_view> types) {
-    return std::any_of(types.begin(), types.end(),
-                       [&](absl::string_view name) { return absl::StartsWith(type, name); });
-  };
-  if (is({"numeric", "smallint", "integer", "bigint"})) {
-    if (text.find_first_not_of("+-.0123456789") != absl::string_view::npos || !absl::StrContains(text, '.'))
-      return text;
-    while (absl::ConsumeSuffix(&text, "0")) {
-    }
-    absl::ConsumeSuffix(&text, ".");
-  } else if (is({"timestamp", "date"})) {
-    absl::ConsumeSuffix(&text, "+00");
-    absl::ConsumeSuffix(&text, " 00:00:00");
-  } else if (is({"character("})) {
-    while (absl::ConsumeSuffix(&text, " ")) {
-    }
-  }
-  return text;
-}
 
 // The type that the column's values were written as; empty: as it has here.
 absl::string_view WrittenAs(const TableWrites& writes, size_t column) {

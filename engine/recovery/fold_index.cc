@@ -198,20 +198,29 @@ absl::Status FoldIndex::ForEachUnseen(TableId table,
 
 RowComparison CompareRow(const FoldIndex::Entry* entry, absl::Span<const ColumnId> columns,
                          const std::vector<bool>& is_key, absl::Span<const TupleValue> tuple) {
+  std::vector<uint64_t> hashes;
+  hashes.reserve(tuple.size());
+  for (const TupleValue& value : tuple) hashes.push_back(HashValue(value));
+  return CompareRow(entry, columns, is_key, hashes);
+}
+
+RowComparison CompareRow(const FoldIndex::Entry* entry, absl::Span<const ColumnId> columns,
+                         const std::vector<bool>& is_key, absl::Span<const uint64_t> hashes) {
   RowComparison comparison;
   if (entry == nullptr) return comparison;
   if (!entry->versions.IsLive()) {
     comparison.kind = RowComparison::Kind::kDeleted;
     return comparison;
   }
-  for (size_t i = 0; i < tuple.size(); ++i) {
+  for (size_t i = 0; i < hashes.size(); ++i) {
     if (is_key[i]) continue;
     const auto& known = entry->versions.columns;
     const size_t at = known.LowerBound(columns[i]);
     if (at == known.size() || known.ColumnAt(at) != columns[i]) {
       comparison.unknown.push_back(i);
-    } else if (entry->hashes[at] != kValueNotInLog && entry->hashes[at] != HashValue(tuple[i])) {
-      comparison.differing.push_back(i);
+    } else if (entry->hashes[at] != kValueNotInLog && hashes[i] != kValueNotInLog) {
+      ++comparison.compared;
+      if (entry->hashes[at] != hashes[i]) comparison.differing.push_back(i);
     }
   }
   comparison.kind = comparison.differing.empty() ? RowComparison::Kind::kEqual : RowComparison::Kind::kDiffers;

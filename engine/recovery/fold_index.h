@@ -94,8 +94,14 @@ struct RowComparison {
   Kind kind = Kind::kOnlyHere;
   std::vector<uint32_t> differing;  // Ordinals of the tuple.
   std::vector<uint32_t> unknown;    // Columns that nobody in the log has written: they exist only here.
+  size_t compared = 0;              // Of how many columns both have a value.
 };
-// `columns` and `is_key` parallel to `tuple`; key columns are not compared. Pure.
+// What is here and what is in the log, column by column, by their values' hashes. `columns` and `is_key` parallel to
+// `hashes`, each HashValue of what is here, or kValueNotInLog: then the column is not compared, as key columns are not.
+// Pure.
+RowComparison CompareRow(const FoldIndex::Entry* entry, absl::Span<const ColumnId> columns,
+                         const std::vector<bool>& is_key, absl::Span<const uint64_t> hashes);
+// The same of a tuple.
 RowComparison CompareRow(const FoldIndex::Entry* entry, absl::Span<const ColumnId> columns,
                          const std::vector<bool>& is_key, absl::Span<const TupleValue> tuple);
 

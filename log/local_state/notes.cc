@@ -262,4 +262,45 @@ bool DecodeNote(absl::string_view bytes, UnreadableTables* value) {
   return true;
 }
 
+std::string EncodeNote(const CheckedTable& value) {
+  std::vector<std::string> texts = {
+      absl::StrCat(value.ended_ms), absl::StrCat(value.declared.value), absl::StrCat(value.rows),
+      absl::StrCat(value.cells),    absl::StrCat(value.passed_over),    absl::StrCat(value.waiting),
+      absl::StrCat(value.restless), absl::StrCat(value.differing),      value.gave_up ? "1" : "0"};
+  const auto add = [&texts](const std::optional<std::string>& text) {
+    texts.insert(texts.end(), {text.has_value() ? "1" : "0", text.value_or("")});
+  };
+  for (const DifferingCell& cell : value.cells_listed) {
+    texts.insert(texts.end(), {cell.key, cell.column});
+    add(cell.here);
+    add(cell.log);
+  }
+  return EncodeKey(texts);
+}
+
+bool DecodeNote(absl::string_view bytes, CheckedTable* value) {
+  constexpr size_t kNumbers = 9, kCell = 6;
+  auto texts = Texts(bytes, 1);
+  if (!texts.has_value() || texts->size() < kNumbers || (texts->size() - kNumbers) % kCell != 0) return false;
+  size_t at = 0;
+  if (!absl::SimpleAtoi((*texts)[at++], &value->ended_ms)) return false;
+  for (uint64_t* number : {&value->declared.value, &value->rows, &value->cells, &value->passed_over, &value->waiting,
+                           &value->restless, &value->differing}) {
+    if (!absl::SimpleAtoi((*texts)[at++], number)) return false;
+  }
+  value->gave_up = (*texts)[at++] == "1";
+  const auto take = [&](std::optional<std::string>* text) {
+    if ((*texts)[at++] == "1") *text = std::move((*texts)[at]);
+    ++at;
+  };
+  while (at < texts->size()) {
+    DifferingCell& cell = value->cells_listed.emplace_back();
+    cell.key = std::move((*texts)[at++]);
+    cell.column = std::move((*texts)[at++]);
+    take(&cell.here);
+    take(&cell.log);
+  }
+  return true;
+}
+
 }  // namespace assay

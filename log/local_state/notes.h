@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -98,6 +99,30 @@ struct UnreadableRows {
 using UnreadableTables =
     std::map<std::pair<OriginId, std::string>, UnreadableRows>;  // By chain and SegmentPart::table.
 
+// A cell of PostgreSQL that is not as the log has it. Texts may be cut; nullopt: NULL, or of a whole row, not there.
+struct DifferingCell {
+  std::string key;     // EncodeKey.
+  std::string column;  // Empty: the row as a whole.
+  std::optional<std::string> here, log;
+  bool operator==(const DifferingCell&) const = default;
+};
+
+// How a table's rows were found when they were last compared with the log.
+struct CheckedTable {
+  static constexpr size_t kCellsListed = 20;
+  int64_t ended_ms = 0;      // Unix milliseconds. 0: never compared.
+  Sequence declared;         // Its newest declaration in this branch's own chain at that time.
+  uint64_t rows = 0;         // That were looked at.
+  uint64_t cells = 0;        // That were compared.
+  uint64_t passed_over = 0;  // Cells that only one of the two has: nobody can say whether they differ.
+  uint64_t waiting = 0;      // Rows that differ by right: parked, or due to be written.
+  uint64_t restless = 0;     // Rows that were changed at each look, so that nobody can say it of them either.
+  uint64_t differing = 0;    // Rows that are not as the log has them.
+  bool gave_up = false;      // There were so many of them that the rest was not looked at.
+  std::vector<DifferingCell> cells_listed;  // The first kCellsListed that differ.
+  bool operator==(const CheckedTable&) const = default;
+};
+
 // The newest declaration of a table in this branch's own chain.
 struct DeclaredShape {
   uint64_t fingerprint = 0;  // Of the shape that it declares.
@@ -160,6 +185,9 @@ inline constexpr Note<std::string> kRefusalNote{"hub_session_refused", "the hub'
 inline constexpr Note<EnrolmentState> kEnrolmentNote{"enrolment", "its enrolment"};
 // By init and repair: the tables whose baseline is in the log, by TableName::ToString.
 inline constexpr Note<std::set<std::string>> kEnrolledTablesNote{"enrolled_tables", "the enrolled tables"};
+// By Engine when the sentinel has compared a table, by TableName::ToString. Repair and init forget them: what they have
+// changed is compared anew.
+inline constexpr Note<CheckedTable, std::string> kCheckedNote{"checked", "a table that was compared"};
 // By Engine: a person has paused pushing and pulling, until a person resumes it.
 inline constexpr Note<bool> kPausedNote{"paused", "whether it is paused"};
 
@@ -169,7 +197,7 @@ inline constexpr absl::string_view kNoteNames[] = {
     kUnrecordedNote.name,     kUnreadableNote.name, kShapeNote.name,      kBatchAskedNote.name, kBatchLandedNote.name,
     kColumnNumbersNote.name,  kDeclaredNote.name,   kRenamesNote.name,    kNullsNote.name,      kRemadeNote.name,
     kServerNote.name,         kRepairNote.name,     kSessionsNote.name,   kRefusalNote.name,    kEnrolmentNote.name,
-    kEnrolledTablesNote.name, kPausedNote.name};
+    kEnrolledTablesNote.name, kCheckedNote.name,    kPausedNote.name};
 
 // ---- Their bytes ----
 
@@ -196,6 +224,7 @@ std::string EncodeNote(const ColumnNulls& value);
 std::string EncodeNote(const std::vector<WithheldValue>& value);
 std::string EncodeNote(const UnrecordedTables& value);
 std::string EncodeNote(const UnreadableTables& value);
+std::string EncodeNote(const CheckedTable& value);
 
 // False: `bytes` are not what EncodeNote of such a value gives. `value` is a new one.
 bool DecodeNote(absl::string_view bytes, bool* value);
@@ -216,5 +245,6 @@ bool DecodeNote(absl::string_view bytes, ColumnNulls* value);
 bool DecodeNote(absl::string_view bytes, std::vector<WithheldValue>* value);
 bool DecodeNote(absl::string_view bytes, UnrecordedTables* value);
 bool DecodeNote(absl::string_view bytes, UnreadableTables* value);
+bool DecodeNote(absl::string_view bytes, CheckedTable* value);
 
 }  // namespace assay

@@ -33,9 +33,9 @@ struct Source {
   bool more = true;
 };
 
-// Visits each key once, in order, with the versions that the first of the sources has of it.
+// Visits each key once, in order, with the versions that the first of the sources has of it, until `visit` says false.
 absl::Status MergeSources(std::vector<Source>& sources,
-                          const std::function<absl::Status(const KeyHash&, absl::string_view)>& visit) {
+                          const std::function<absl::StatusOr<bool>(const KeyHash&, absl::string_view)>& visit) {
   // From the oldest on, so that a reader that meets a run which has been moved since finds it in the table.
   for (auto source = sources.rbegin(); source != sources.rend(); ++source) {
     ASSAY_ASSIGN_OR_RETURN(source->more, source->next(*source));
@@ -47,7 +47,8 @@ absl::Status MergeSources(std::vector<Source>& sources,
     }
     if (first == nullptr) return absl::OkStatus();
     const KeyHash key = first->key;
-    ASSAY_RETURN_IF_ERROR(visit(key, first->versions));
+    ASSAY_ASSIGN_OR_RETURN(const bool go_on, visit(key, first->versions));
+    if (!go_on) return absl::OkStatus();
     for (Source& source : sources) {
       if (!source.more || source.key != key) continue;
       ASSAY_ASSIGN_OR_RETURN(source.more, source.next(source));
@@ -338,6 +339,15 @@ absl::StatusOr<size_t> RowVersionStore::MoveToTable(size_t rows_max) {
 
 absl::Status RowVersionStore::ForEach(TableId table,
                                       const std::function<absl::Status(const KeyHash&, const RowVersions&)>& visit) {
+  return ForEachFrom(table, {}, [&visit](const KeyHash& key, const RowVersions& versions) -> absl::StatusOr<bool> {
+    ASSAY_RETURN_IF_ERROR(visit(key, versions));
+    return true;
+  });
+}
+
+absl::Status RowVersionStore::ForEachFrom(
+    TableId table, const KeyHash& from,
+    const std::function<absl::StatusOr<bool>(const KeyHash&, const RowVersions&)>& visit) {
   ASSAY_RETURN_IF_ERROR(Refresh());
   // The newest place first.
   std::vector<Source> sources;
@@ -345,7 +355,8 @@ absl::Status RowVersionStore::ForEach(TableId table,
 
   std::vector<std::pair<KeyHash, const std::string*>> listed;
   for (const auto& [row, entry] : cache_) {
-    if (row.table == table && entry.place != Place::kSorted) listed.emplace_back(row.key, &entry.versions);
+    if (row.table == table && row.key >= from && entry.place != Place::kSorted)
+      listed.emplace_back(row.key, &entry.versions);
   }
   std::sort(listed.begin(), listed.end());
   add([at = size_t{0}, &listed](Source& source) mutable -> absl::StatusOr<bool> {
@@ -354,7 +365,7 @@ absl::Status RowVersionStore::ForEach(TableId table,
     source.versions = *listed[at++].second;
     return true;
   });
-  std::vector<RowVersionRuns::Cursor> cursors = runs_->From({table, {}});
+  std::vector<RowVersionRuns::Cursor> cursors = runs_->From({table, from});
   for (RowVersionRuns::Cursor& cursor : cursors) {
     add([&cursor, table](Source& source) -> absl::StatusOr<bool> {
       ASSAY_ASSIGN_OR_RETURN(const bool row, cursor.Next());
@@ -366,8 +377,9 @@ absl::Status RowVersionStore::ForEach(TableId table,
   }
   ASSAY_ASSIGN_OR_RETURN(
       Statement rows,
-      file_->Prepare("SELECT key_hash, versions FROM row_version WHERE table_id = ?1 ORDER BY key_hash"));
-  rows.BindInt(1, table.value);
+      file_->Prepare("SELECT key_hash, versions FROM row_version WHERE table_id = ?1 AND key_hash >= ?2 "
+                     "ORDER BY key_hash"));
+  rows.BindInt(1, table.value).BindBlob(2, View(from));
   add([&rows](Source& source) -> absl::StatusOr<bool> {
     ASSAY_ASSIGN_OR_RETURN(const bool row, rows.Step());
     if (!row) return false;
@@ -377,7 +389,7 @@ absl::Status RowVersionStore::ForEach(TableId table,
     source.versions = rows.Blob("versions");
     return true;
   });
-  return MergeSources(sources, [&](const KeyHash& key, absl::string_view stored) -> absl::Status {
+  return MergeSources(sources, [&](const KeyHash& key, absl::string_view stored) -> absl::StatusOr<bool> {
     ASSAY_ASSIGN_OR_RETURN(const RowVersions versions, RowVersions::Decode(stored, *log_));
     return visit(key, versions);
   });

@@ -76,6 +76,9 @@ class RowVersionStore {
   absl::Status Rest();
   // Every row of `table`, in key-hash order; `visit` may neither read nor write here.
   absl::Status ForEach(TableId table, const std::function<absl::Status(const KeyHash&, const RowVersions&)>& visit);
+  // The same of those from `from` on, until `visit` says false.
+  absl::Status ForEachFrom(TableId table, const KeyHash& from,
+                           const std::function<absl::StatusOr<bool>(const KeyHash&, const RowVersions&)>& visit);
 
  private:
   RowVersionStore(LogFile* file, EventLog* log, Limits limits) : file_(file), log_(log), limits_(limits) {}

@@ -1,65 +1,14 @@
 #include "tools/setup/baseline.h"
 
-#include <cstdio>
-#include <cstring>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "adapters/libpq/sqlstate.h"
 #include "adapters/libpq/steady_time.h"
+#include "adapters/postgres/copy_out.h"
 #include "log/annotate.h"
 
 namespace assay {
 namespace {
-
-// Undoes COPY's text format inside `line` and points `tuple` into it. DATA_LOSS when the count of values is not the
-// tuple's.
-absl::Status SplitCopyLine(char* line, size_t size, std::vector<TupleValue>* tuple) {
-  if (size > 0 && line[size - 1] == '\n') --size;
-  size_t field = 0;
-  char* out = line;
-  char* begin = line;
-  bool null = false;
-  for (size_t i = 0; i <= size; ++i) {
-    if (i == size || line[i] == '\t') {
-      if (field == tuple->size()) return absl::DataLossError("COPY sent more values than the table has columns");
-      (*tuple)[field++] =
-          null ? TupleValue{} : TupleValue{TupleValue::Kind::kText, {begin, static_cast<size_t>(out - begin)}};
-      begin = out = line + i + 1;
-      null = false;
-    } else if (line[i] == '\\' && i + 1 < size) {
-      switch (line[++i]) {
-        case 'N':
-          null = true;
-          break;
-        case 'b':
-          *out++ = '\b';
-          break;
-        case 'f':
-          *out++ = '\f';
-          break;
-        case 'n':
-          *out++ = '\n';
-          break;
-        case 'r':
-          *out++ = '\r';
-          break;
-        case 't':
-          *out++ = '\t';
-          break;
-        case 'v':
-          *out++ = '\v';
-          break;
-        default:
-          *out++ = line[i];
-      }
-    } else {
-      *out++ = line[i];
-    }
-  }
-  if (field != tuple->size()) return absl::DataLossError("COPY sent fewer values than the table has columns");
-  return absl::OkStatus();
-}
 
 // What keeps CREATE_REPLICATION_SLOT waiting, for people.
 std::string Writers(Connection& admin, int except) {
@@ -158,34 +107,11 @@ absl::Status ReadRows(Connection& reader, const SelectedTable& table,
   std::vector<std::string> columns, key;
   for (uint32_t i = 0; i < shape.columns.size(); ++i) columns.push_back(column(i));
   for (uint32_t ordinal : shape.key) key.push_back(column(ordinal));
-  const std::string what = absl::StrCat("read ", shape.name.ToString());
-  ASSAY_RETURN_IF_ERROR(
-      AnnotateSql(reader
-                      .ExecuteScript(absl::StrCat("COPY (SELECT ", absl::StrJoin(columns, ", "), " FROM ",
-                                                  Unlimited(table), Quoted(reader, shape.name), " ORDER BY ",
-                                                  absl::StrJoin(key, ", "), ") TO STDOUT"))
-                      .status(),
-                  what));
-  std::vector<TupleValue> tuple(columns.size());
-  for (;;) {
-    char* line = nullptr;
-    const int size = PQgetCopyData(reader.raw(), &line, /*async=*/1);
-    if (size == 0) {
-      ASSAY_RETURN_IF_ERROR(reader.Wait(absl::InfiniteFuture()).status());
-      if (PQconsumeInput(reader.raw()) == 0) return AnnotateSql(reader.ConnectionError(), what);
-      continue;
-    }
-    if (size < 0) break;
-    const std::unique_ptr<char, decltype(&PQfreemem)> owned(line, &PQfreemem);
-    ASSAY_RETURN_IF_ERROR(Annotate(SplitCopyLine(line, size, &tuple), what));
-    ASSAY_RETURN_IF_ERROR(visit(tuple));
-  }
-  absl::Status status;
-  while (PGresult* next = PQgetResult(reader.raw())) {
-    const Result result(next);
-    if (PQresultStatus(next) == PGRES_FATAL_ERROR) status = StatusFromResult(next);
-  }
-  return AnnotateSql(status, what);
+  return AnnotateSql(CopyOut(reader,
+                             absl::StrCat("SELECT ", absl::StrJoin(columns, ", "), " FROM ", Unlimited(table),
+                                          Quoted(reader, shape.name), " ORDER BY ", absl::StrJoin(key, ", ")),
+                             columns.size(), visit),
+                     absl::StrCat("read ", shape.name.ToString()));
 }
 
 absl::Status WriteBaseline(Connection& reader, Lsn at, const std::vector<SelectedTable>& tables, Reconciler& reconciler,

@@ -59,6 +59,19 @@ TEST(NotesTest, WhatWasEncodedIsDecoded) {
   const UnrecordedTables unrecorded{
       {"public.t", {3, "it has no primary key"}}, {"public.u", {}}, {"public.v", {0, "", true}}};
   EXPECT_EQ(RoundTrip(unrecorded), unrecorded);
+  const CheckedTable checked{
+      .ended_ms = 7,
+      .declared = {8},
+      .rows = 1,
+      .cells = 2,
+      .passed_over = 3,
+      .waiting = 4,
+      .restless = 5,
+      .differing = 6,
+      .gave_up = true,
+      .cells_listed = {{std::string("\x01\0", 2), "price", "1", std::nullopt}, {"", "", "", ""}}};
+  EXPECT_EQ(RoundTrip(checked), checked);
+  EXPECT_EQ(RoundTrip(CheckedTable{}), CheckedTable{});
   const UnreadableTables unreadable{{{kA, "public.t"}, {{7}, "a table without a primary key"}}, {{kB, ""}, {{8}, ""}}};
   EXPECT_EQ(RoundTrip(unreadable), unreadable);
 }
@@ -86,6 +99,9 @@ TEST(NotesTest, WhatIsCutShortOrTooLongIsRefused) {
   EXPECT_TRUE(Refuses<std::vector<WithheldValue>>("\x05x"));
   EXPECT_TRUE(Refuses<UnrecordedTables>(EncodeKey(std::vector<std::string>{"t", "3"})));
   EXPECT_TRUE(Refuses<UnrecordedTables>(EncodeKey(std::vector<std::string>{"t", "some", "why"})));
+  EXPECT_TRUE(Refuses<CheckedTable>(EncodeKey(std::vector<std::string>(8, "0"))));
+  EXPECT_TRUE(Refuses<CheckedTable>(EncodeKey(std::vector<std::string>(10, "0"))));
+  EXPECT_TRUE(Refuses<CheckedTable>(EncodeKey(std::vector<std::string>(9, "some"))));
   EXPECT_TRUE(Refuses<UnreadableTables>(EncodeKey(std::vector<std::string>{"short", "t", "3", "why"})));
   EXPECT_TRUE(Refuses<UnreadableTables>(EncodeKey(std::vector<std::string>{std::string(16, 'o'), "t", "one", "why"})));
 }

@@ -70,6 +70,18 @@ TEST_F(RowVersionsTest, MoreRowsThanTheCacheHoldsAreAllKept) {
     return absl::OkStatus();
   }));
   EXPECT_EQ(count, kRows);
+  // In portions: each goes on where the one before has ended.
+  KeyHash from{};
+  for (bool more = true; more;) {
+    uint64_t portion = 0;
+    ASSERT_OK(rows->ForEachFrom({1}, from, [&](const KeyHash& key, const RowVersions&) -> absl::StatusOr<bool> {
+      more = ++portion > 777;
+      if (more) from = key;
+      count -= !more;
+      return !more;
+    }));
+  }
+  EXPECT_EQ(count, 0u);
 }
 
 TEST_F(RowVersionsTest, WhatWasCommittedLastCountsWhereverItIsStored) {

@@ -1,0 +1,40 @@
+#include "tools/sentinel/schedule.h"
+
+#include "gtest/gtest.h"
+
+namespace assay {
+namespace {
+
+absl::Time At(absl::string_view text) {
+  absl::Time time;
+  EXPECT_TRUE(absl::ParseTime("%Y-%m-%d %H:%M", text, absl::UTCTimeZone(), &time, nullptr)) << text;
+  return time;
+}
+absl::Time Night(absl::string_view now, absl::Duration after = absl::ZeroDuration()) {
+  return LastNight(absl::Hours(3), after, At(now), absl::UTCTimeZone());
+}
+
+TEST(ScheduleTest, TheNightIsTheLastOneThatHasBegun) {
+  EXPECT_EQ(Night("2026-11-30 03:00"), At("2026-11-30 03:00"));
+  EXPECT_EQ(Night("2026-11-30 23:59"), At("2026-11-30 03:00"));
+  EXPECT_EQ(Night("2026-11-30 02:59"), At("2026-11-29 03:00"));
+  EXPECT_EQ(Night("2026-12-01 00:00"), At("2026-11-30 03:00"));
+  EXPECT_EQ(Night("2026-11-30 03:10", absl::Minutes(20)), At("2026-11-29 03:20"));
+  EXPECT_EQ(LastNight(std::nullopt, absl::ZeroDuration(), At("2026-11-30 03:00"), absl::UTCTimeZone()),
+            absl::InfinitePast());
+}
+
+TEST(ScheduleTest, ATableIsDueWhenItWasNeverComparedWasAlteredOrANightHasPassed) {
+  const absl::Time night = At("2026-11-30 03:00");
+  const auto checked = [&](absl::Duration after) {
+    return CheckedTable{.ended_ms = absl::ToUnixMillis(night + after), .declared = {7}};
+  };
+  EXPECT_TRUE(IsDue({}, {}, absl::InfinitePast()));
+  EXPECT_FALSE(IsDue(checked(absl::Minutes(1)), {7}, night));
+  EXPECT_TRUE(IsDue(checked(absl::Minutes(1)), {8}, night)) << "it was declared anew";
+  EXPECT_TRUE(IsDue(checked(-absl::Minutes(1)), {7}, night));
+  EXPECT_FALSE(IsDue(checked(-absl::Hours(999)), {7}, absl::InfinitePast())) << "never at night";
+}
+
+}  // namespace
+}  // namespace assay
