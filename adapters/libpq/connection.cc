@@ -369,8 +369,9 @@ absl::StatusOr<Result> Connection::ExecutePrepared(absl::string_view sql, absl::
   }
   absl::StatusOr<Result> result = Finish(PQsendQueryPrepared(connection_, prepared->second.c_str(), texts.size(),
                                                              texts.data(), nullptr, nullptr, /*resultFormat=*/0) == 1);
-  // "cached plan must not change result type": a table has changed. As it is now, it is prepared anew the next time.
-  if (SqlstateOf(result.status()) == "0A000") prepared_.erase(prepared);
+  // "cached plan must not change result type": a table has changed, and all that ask it are prepared anew the next
+  // time.
+  if (SqlstateOf(result.status()) == "0A000") prepared_.clear();
   return result;
 }
 

@@ -151,8 +151,8 @@ class Connection {
     return Execute(sql, absl::MakeConstSpan(parameters.begin(), parameters.size()));
   }
   // As Execute, of a statement whose text comes again: parsed and, with plan_cache_mode = force_generic_plan, planned
-  // once a session. 0A000: a table has changed what it returns; the next time it is as the table is then. Not through a
-  // transaction pooler.
+  // once a session. 0A000: a table has changed what it returns; the next time this and every other statement is as the
+  // table is then. Not through a transaction pooler.
   absl::StatusOr<Result> ExecutePrepared(absl::string_view sql, absl::Span<const Parameter> parameters);
   absl::StatusOr<Result> ExecutePrepared(absl::string_view sql, std::initializer_list<Parameter> parameters) {
     return ExecutePrepared(sql, absl::MakeConstSpan(parameters.begin(), parameters.size()));
