@@ -135,8 +135,10 @@ SimDatabase::Result SimDatabase::ApplyWrite(Open& open, const TableWrites& write
   Result answer = CheckAnswer(*table, values);
   SimValues stored = values;
   if (answer && !table->trigger(&stored)) return answer;
+  // Another spelling shows in what comes back, and what a trigger has changed in a look at the rows after that.
+  stored = values;
   Respell(*table->shape, &stored);
-  const bool respelled = !answer && stored != values && plant_ != Plant::kNoAnswer;
+  const bool respelled = stored != values && plant_ != Plant::kNoAnswer;
   if (respelled) answer = Refusal{"22000", "the row came back in another spelling"};
   if (!answer) return apply();
   // It is written, as far as it can be, before it is seen to be another.
