@@ -160,8 +160,9 @@ class History::Replay {
     }
     Version newest;
     for (const EventRef& ref : writers) newest = std::max(newest, ref.change->version);
-    // A NULL may also be nobody's: that of a column that the writer's branch does not have.
-    const bool certain = writers.size() == 1 && value.has_value();
+    // A NULL may also be nobody's: that of a column that the writer's branch does not have. So may what a column came
+    // with, although somebody has set it back to that.
+    const bool certain = writers.size() == 1 && value.has_value() && !IsFill(column, value);
     if (certain && writers[0].chain->origin != branch_.origin) touched->push_back(writers[0]);
     return newest;
   }
