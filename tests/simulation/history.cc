@@ -278,13 +278,14 @@ class Expectation {
     const bool has_old = item.kind != CaptureItem::Kind::kInsert, has_new = item.kind != CaptureItem::Kind::kDelete;
     const SimRowName old_row = has_old ? RowIn(*database_, shape, item.old_values) : SimRowName();
     const SimRowName new_row = has_new ? RowIn(*database_, shape, item.new_values) : SimRowName();
-    if (has_old) rows_.erase(old_row);
-    if (has_new) rows_.insert(new_row);
+    const bool known = has_old && rows_.erase(old_row) > 0;
     if (has_old && has_new && old_row == new_row) {
       HistoricChange change = Change(v1::RowChange::UPDATE, new_row);
       for (size_t i = 0; i < shape.columns.size(); ++i) {
         if (item.old_values[i] != item.new_values[i]) Claim(shape, i, item, &change);
       }
+      // An update that changes nothing leaves no event: by that nobody knows the row.
+      if (known || !change.new_values.empty()) rows_.insert(new_row);
       if (!change.new_values.empty()) changes.push_back(std::move(change));
       return changes;
     }
@@ -293,6 +294,7 @@ class Expectation {
       Fill(shape, item.old_values, &changes.back().old_values);
     }
     if (has_new) {
+      rows_.insert(new_row);
       changes.push_back(Change(v1::RowChange::INSERT, new_row));
       Fill(shape, item.new_values, &changes.back().new_values);
     }

@@ -42,6 +42,15 @@ TEST_F(TruncateTest, TheOnlyRowOfItsTransactionIsDeletedToo) {
   EXPECT_THAT(branch_.recorder->unrecorded(), IsEmpty());
 }
 
+// Method: rows that came without an event, as with a partition that is attached: one is edited, and one is set to what
+// it was.
+TEST_F(TruncateTest, ARowThatNobodyWroteToLeavesNoEvent) {
+  branch_.Update({"1", "a", "b"}, {"1", "a", "c"});
+  branch_.Update({"2", "a", "b"}, {"2", "a", "b"});
+  Truncate();
+  EXPECT_THAT(Deleted(), ElementsAre("1"));
+}
+
 TEST_F(TruncateTest, AfterTheKeyHasMovedRowsAreDeletedUnderTheNewOne) {
   branch_.Insert({"1", "a", "b"});
   branch_.shape = std::make_shared<TableShape>(*branch_.shape);
