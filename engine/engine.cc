@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/engine_parts.h"
 #include "engine/own_chain.h"
@@ -42,6 +43,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(const EngineConfig& config,
   ASSAY_RETURN_IF_ERROR(p.projector->Load());
   ASSAY_RETURN_IF_ERROR(p.remote->Load());
   ASSAY_ASSIGN_OR_RETURN(p.survey.enrolled, stores.state->Read(kEnrolledTablesNote));
+  ASSAY_RETURN_IF_ERROR(p.LoadChecks());
   p.position.Begin(p.recorder->captured().position);
   p.NoteDurable();
   // A restart is a good time to try what is parked: the times of the next tries may be of a clock that was wrong.
@@ -78,6 +80,14 @@ void Engine::OnSurvey(absl::StatusOr<SurveyReport> report) {
 }
 
 const std::set<std::string>& Engine::enrolled_tables() const { return parts_->survey.enrolled; }
+
+const std::string& Engine::passed_fence() const { return parts_->checks.passed_fence; }
+
+void Engine::OnTableChecked(std::string table, CheckedTable checked) {
+  parts_->checks.news[std::move(table)] = std::move(checked);
+}
+
+void Engine::OnCheckEnded(const absl::Status& status) { parts_->checks.status = status; }
 
 void Engine::OnHubHint() { parts_->remote->OnHint(); }
 void Engine::OnHintsChanged(const absl::Status& status) { parts_->remote->OnHintsChanged(status); }
@@ -226,6 +236,31 @@ absl::Status Engine::Parts::TakeSurvey() {
   return recorder->OnSurvey(report.missed, std::move(report.identities));
 }
 
+absl::Status Engine::Parts::LoadChecks() {
+  for (const std::string& table : survey.enrolled) {
+    ASSAY_ASSIGN_OR_RETURN(checks.tables[table], stores.state->Read(kCheckedNote, table));
+  }
+  checks.published = std::make_shared<const CheckedTables>(checks.tables);
+  return absl::OkStatus();
+}
+
+absl::Status Engine::Parts::TakeChecks() {
+  if (checks.news.empty()) return absl::OkStatus();
+  for (auto& [table, checked] : std::exchange(checks.news, {})) {
+    ASSAY_RETURN_IF_ERROR(stores.state->Write(kCheckedNote, checked, table));
+    checks.tables[table] = std::move(checked);
+  }
+  checks.published = std::make_shared<const CheckedTables>(checks.tables);
+  return absl::OkStatus();
+}
+
+void Engine::Parts::PassFences() {
+  for (const std::string& nonce : recorder->TakeFences()) {
+    if (absl::StartsWith(nonce, kSentinelFence)) checks.passed_fence = nonce;
+    projector->OnFence(nonce);
+  }
+}
+
 // Up to the pull: the push reads what is there when everything else has been done.
 absl::Status Engine::Parts::StepHub() {
   ASSAY_RETURN_IF_ERROR(remote->KeepPause());
@@ -266,8 +301,8 @@ absl::Status Engine::Parts::Work() {
   if (!recorder->MayCommit()) return absl::OkStatus();
   ASSAY_RETURN_IF_ERROR(KeepPosition());
   ASSAY_RETURN_IF_ERROR(TakeSurvey());
-
-  for (const std::string& nonce : recorder->TakeFences()) projector->OnFence(nonce);
+  ASSAY_RETURN_IF_ERROR(TakeChecks());
+  PassFences();
   ASSAY_RETURN_IF_ERROR(TakeDatabaseReply());
   ASSAY_RETURN_IF_ERROR(RetryParkedRows());
   ASSAY_RETURN_IF_ERROR(StepHub());

@@ -62,6 +62,10 @@ class Engine {
   void OnHubReply(Lane lane, HubReply reply, absl::Duration round_trip);
   // What a look at the catalog found, or why it failed; each takes the place of the one before.
   void OnSurvey(absl::StatusOr<SurveyReport> report);
+  // What a comparison of the table with the log found; takes the place of the one before.
+  void OnTableChecked(std::string table, CheckedTable checked);
+  // All that were to be compared were; or why not.
+  void OnCheckEnded(const absl::Status& status);
   // Somebody pushed: pull soon.
   void OnHubHint();
   // `status` of the hint connection: OK while hints work.
@@ -98,6 +102,8 @@ class Engine {
   // The tables that the log has a baseline of: what a survey is to find. As it was when the engine was opened, which is
   // as it stays: only init and repair change it, and no engine runs then.
   const std::set<std::string>& enrolled_tables() const;
+  // The nonce of the newest fence of the sentinel's that capture has delivered: what was captured before it is durable.
+  const std::string& passed_fence() const;
 
  private:
   struct Parts;

@@ -1,6 +1,7 @@
 // What an Engine is made of: for engine.cc, which steps it, and engine_status.cc, which tells how it is.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -30,6 +31,15 @@ struct SurveyState {
   absl::Status status;               // Of the last one.
 };
 
+// What comparisons of tables with the log have found.
+struct CheckState {
+  CheckedTables tables;
+  std::map<std::string, CheckedTable> news;        // Not written down yet.
+  std::shared_ptr<const CheckedTables> published;  // The same as `tables`, for the status.
+  absl::Status status;                             // Of the last round.
+  std::string passed_fence;
+};
+
 struct Engine::Parts {
   Parts(const EngineConfig& config, LogFile* file, Clock* clock)
       : config(config), file(file), clock(clock), stream(clock->Now()) {}
@@ -51,6 +61,7 @@ struct Engine::Parts {
   DatabaseLane database;
   std::vector<std::optional<TableName>> retry_requests;  // Not worked on yet.
   SurveyState survey;
+  CheckState checks;
   // What speaks with the hub.
   std::unique_ptr<Remote> remote;
   // What tidies.
@@ -82,6 +93,9 @@ struct Engine::Parts {
   absl::Status TakeDatabaseReply();
   absl::Status RetryParkedRows();
   absl::Status TakeSurvey();
+  absl::Status LoadChecks();
+  absl::Status TakeChecks();
+  void PassFences();
   absl::Status StepHub();
   // The database's next call, if it may be made now. `early`: before the log is durable.
   std::optional<DatabaseCall> TakeDatabaseCall(bool early);

@@ -111,6 +111,12 @@ std::vector<Problem> Engine::Parts::Problems() const {
                         .subject = config.branch_name,
                         .cause = std::string(survey.status.message())});
   }
+  add(DifferenceProblems(checks.tables));
+  if (!checks.status.ok()) {
+    problems.push_back({.kind = ProblemKind::kTablesNotCompared,
+                        .subject = config.branch_name,
+                        .cause = std::string(checks.status.message())});
+  }
   if (const absl::StatusOr<UnreadableTables> unreadable = stores.state->Read(kUnreadableNote); unreadable.ok())
     add(UnreadableProblems(*unreadable, [this](const OriginId& origin) { return NameOf(origin); }));
   add(AheadProblems(config.branch_name, own, stores.log->Head(own).complete_stamp, recorder->counters(),
@@ -176,6 +182,7 @@ EngineStatus Engine::Status() const {
   status.conflicts = p.stores.conflicts->count();
   status.masked = p.stores.log->MaskedEvents();
   status.log_bytes = p.file->SizeOnDisk();
+  status.checked = p.checks.published;
   status.branches = puller.branches();
   status.branches_heard = puller.heard();
   for (const OriginId& origin : p.stores.log->Origins()) {

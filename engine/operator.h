@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "engine/status.h"
 #include "log/table_names.h"
@@ -23,11 +24,25 @@ struct Progress {
   double events_per_second = 0;  // Lately. 0: nothing moves, or it is not known yet.
 };
 
+// Tables that are compared with the log now, or were.
+struct CheckProgress {
+  bool under_way = false;
+  std::string table;  // The one that is compared.
+  uint64_t rows = 0;  // Of it, so far.
+  size_t tables_done = 0, tables = 0;
+  // Of the rounds that somebody asked for (CheckTables): the number of the last that has ended, why it ended early, and
+  // which tables were not compared, for people, one each.
+  uint64_t ended = 0;
+  absl::Status status;
+  std::vector<std::string> not_compared;
+};
+
 struct DaemonStatus {
   std::string state = "starting";  // The engine's word; "stopped" while there is none.
   std::vector<Problem> problems;   // The engine's; while there is none, why not, and nothing from memory.
   EngineStatus engine;             // As last published: of the engine before, while there is none.
   Progress push, pull, projection;
+  CheckProgress check;
   LinkStatus engine_link;  // Not OK: there is no engine now, why, and when the next one is tried.
   std::string version;
   int pid = 0;
@@ -52,6 +67,9 @@ class Operator {
   virtual absl::Status Resume() = 0;
   virtual absl::Status SetInterval(absl::Duration interval) = 0;
   virtual absl::Status RetryParked(std::optional<TableName> table) = 0;
+  // Compares these tables (none: all that are enrolled) with the log. Returns the number of the round, which has ended
+  // when CheckProgress::ended is no less; EngineStatus::checked has what was found. NOT_FOUND: a table is not enrolled.
+  virtual absl::StatusOr<uint64_t> CheckTables(std::vector<TableName> tables) = 0;
 
   // The log file; readers open it for themselves, read-only.
   virtual std::string log_path() const = 0;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/column_text.h"
 #include "engine/human_text.h"
 #include "engine/remotes/chain_intake.h"
 #include "log/row_versions/row_ref.h"
@@ -13,6 +14,7 @@ namespace assay {
 namespace {
 
 constexpr absl::Duration kClockOffsetMax = absl::Seconds(5);
+constexpr size_t kDifferenceBytes = 60;  // Of each value that differs.
 
 Problem OfLink(ProblemKind kind, absl::string_view subject, const LinkStatus& link) {
   const std::optional<NamedProblem> named = ProblemNamedBy(link.status);
@@ -171,6 +173,37 @@ std::vector<Problem> UnrecordedProblems(const UnrecordedTables& tables) {
   }
   CountTheRest(ProblemKind::kTableUnrecorded, tables.size(), &problems);
   return problems;
+}
+
+std::vector<Problem> DifferenceProblems(const std::map<std::string, CheckedTable>& checked) {
+  std::vector<Problem> problems;
+  size_t tables = 0;
+  for (const auto& [table, found] : checked) {
+    if (found.differing == 0 || ++tables > kTablesListed) continue;
+    problems.push_back({.kind = ProblemKind::kTableDiffers,
+                        .subject = table,
+                        .cause = found.cells_listed.empty() ? "" : DifferenceText(found.cells_listed.front()),
+                        .count = found.differing,
+                        .since = absl::FromUnixMillis(found.ended_ms)});
+    if (found.gave_up) problems.back().detail = "there are more: the rest of the table was not looked at";
+  }
+  CountTheRest(ProblemKind::kTableDiffers, tables, &problems);
+  return problems;
+}
+
+std::string DifferenceText(const DifferingCell& cell) {
+  const absl::StatusOr<std::vector<std::string>> key = DecodeKey(cell.key);
+  const std::string row = absl::StrCat("row [", key.ok() ? absl::StrJoin(*key, ", ") : "?", "]");
+  if (cell.column.empty()) {
+    return absl::StrCat(row, cell.here.has_value() ? " is here" : " is not here", ", and in the log it is ",
+                        !cell.log.has_value()    ? "not known"
+                        : *cell.log == "present" ? "there"
+                                                 : *cell.log);
+  }
+  const auto text = [](const std::optional<std::string>& value) {
+    return value.has_value() ? absl::StrCat("'", CutText(*value, kDifferenceBytes), "'") : "NULL";
+  };
+  return absl::StrCat(row, ", column ", cell.column, ": ", text(cell.here), " here, ", text(cell.log), " in the log");
 }
 
 std::vector<Problem> IdentityProblems(const std::map<std::string, ReplicaIdentity>& identities) {

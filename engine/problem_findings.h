@@ -52,6 +52,10 @@ std::vector<Problem> ValueProblems(absl::Span<const WithheldValue> values, size_
 // Of each kind so many tables are named, and then how many there are.
 constexpr size_t kTablesListed = 5;
 std::vector<Problem> UnrecordedProblems(const UnrecordedTables& tables);
+// "row [7], column price: '1' here, '2' in the log".
+std::string DifferenceText(const DifferingCell& cell);
+// Of tables that were compared with the log, by TableName::ToString.
+std::vector<Problem> DifferenceProblems(const std::map<std::string, CheckedTable>& checked);
 // Of tables whose old tuples are not whole, by TableName::ToString.
 std::vector<Problem> IdentityProblems(const std::map<std::string, ReplicaIdentity>& identities);
 // `name`: ChainName of each chain.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,9 +13,13 @@
 #include "engine/problem.h"
 #include "engine/recovery/restore_check.h"
 #include "engine/remotes/hub.h"
+#include "log/local_state/notes.h"
 #include "log/types.h"
 
 namespace assay {
+
+// By TableName::ToString: each enrolled table, also one that was never compared.
+using CheckedTables = std::map<std::string, CheckedTable>;
 
 struct OriginStatus {
   OriginId origin;
@@ -70,8 +75,9 @@ struct EngineStatus {
   int64_t unsettled = 0, parked = 0, conflicts = 0;
   std::map<std::string, uint64_t> masked;  // Events that this branch may not read, or not yet, by table.
   int64_t log_bytes = 0;
-  std::vector<OriginStatus> origins;     // Ordered by id.
-  std::vector<BranchPresence> branches;  // As the hub told at `branches_heard`.
+  std::shared_ptr<const CheckedTables> checked;  // Null: not known.
+  std::vector<OriginStatus> origins;             // Ordered by id.
+  std::vector<BranchPresence> branches;          // As the hub told at `branches_heard`.
   absl::Time branches_heard = absl::InfinitePast();
 };
 

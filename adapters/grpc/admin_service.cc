@@ -131,6 +131,39 @@ grpc::Status AdminService::ListConflicts(Context*, const pb::ListConflictsReques
   return FromLog(*daemon_, reply, [&](LogReader& reader) { return reader.Conflicts(*request); });
 }
 
+grpc::Status AdminService::VerifyTables(Context* context, const pb::VerifyTablesRequest* request,
+                                        Writer<pb::VerifyTablesProgress>* writer) {
+  std::vector<TableName> tables;
+  for (const std::string& text : request->tables()) {
+    absl::StatusOr<TableName> table = TableName::Parse(text);
+    if (!table.ok()) return ToGrpc(table.status());
+    tables.push_back(*std::move(table));
+  }
+  const absl::StatusOr<uint64_t> round = daemon_->CheckTables(tables);
+  if (!round.ok()) return ToGrpc(round.status());
+  std::string last;
+  while (!Gone(context)) {
+    const DaemonStatus status = daemon_->WaitForChange(0, absl::ZeroDuration());
+    pb::VerifyTablesProgress progress;
+    if (status.check.ended >= *round) {
+      if (!status.check.status.ok() && status.check.not_compared.empty()) return ToGrpc(status.check.status);
+      SetVerified(status, tables, &progress);
+      progress.set_done(true);
+      writer->Write(progress);
+      return grpc::Status::OK;
+    }
+    progress.set_table(CleanText(status.check.table, 256));
+    progress.set_rows(status.check.rows);
+    progress.set_tables_done(static_cast<uint32_t>(status.check.tables_done));
+    progress.set_tables_total(static_cast<uint32_t>(status.check.tables));
+    std::string bytes = progress.SerializeAsString();
+    if (bytes != last && !writer->Write(progress)) break;
+    last = std::move(bytes);
+    (void)daemon_->WaitForChange(status.change, kWakeAtLeast);
+  }
+  return kGone;
+}
+
 grpc::Status AdminService::ListEvents(Context* context, const pb::ListEventsRequest* request,
                                       Writer<pb::LogEvent>* writer) {
   absl::StatusOr<std::unique_ptr<LogReader>> reader = LogReader::Open(daemon_->log_path());

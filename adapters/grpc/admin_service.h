@@ -36,6 +36,8 @@ class AdminService final : public admin::v1::Admin::Service {
   grpc::Status ListConflicts(Context*, const admin::v1::ListConflictsRequest*, admin::v1::ListConflictsReply*) override;
   grpc::Status ListEvents(Context*, const admin::v1::ListEventsRequest*, Writer<admin::v1::LogEvent>*) override;
   grpc::Status GetEvent(Context*, const admin::v1::GetEventRequest*, admin::v1::LogEvent*) override;
+  grpc::Status VerifyTables(Context*, const admin::v1::VerifyTablesRequest*,
+                            Writer<admin::v1::VerifyTablesProgress>*) override;
   grpc::Status TailEvents(Context*, const admin::v1::TailEventsRequest*, Writer<admin::v1::LogEvent>*) override;
 
  private:

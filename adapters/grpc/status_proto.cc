@@ -5,6 +5,7 @@
 
 #include "engine/audit/proto_text.h"
 #include "engine/status_sentence.h"
+#include "log/row_versions/row_ref.h"
 
 namespace assay {
 namespace {
@@ -73,7 +74,78 @@ pb::Sentence::Tone ToProto(Tone tone) {
   return pb::Sentence::BAD;
 }
 
+void SetVerification(const DaemonStatus& status, pb::Verification* to) {
+  static const CheckedTables* const none = new CheckedTables();
+  const CheckedTables& checked = status.engine.checked == nullptr ? *none : *status.engine.checked;
+  absl::Time oldest = absl::InfiniteFuture(), newest = absl::InfinitePast();
+  CheckedTable sum;
+  uint32_t compared = 0;
+  for (const auto& [_, table] : checked) {
+    if (table.ended_ms == 0) continue;
+    ++compared;
+    oldest = std::min(oldest, absl::FromUnixMillis(table.ended_ms));
+    newest = std::max(newest, absl::FromUnixMillis(table.ended_ms));
+    sum.rows += table.rows;
+    sum.cells += table.cells;
+    sum.passed_over += table.passed_over;
+    sum.waiting += table.waiting;
+    sum.restless += table.restless;
+    sum.differing += table.differing;
+  }
+  to->set_tables(static_cast<uint32_t>(checked.size()));
+  to->set_compared(compared);
+  if (compared == checked.size()) SetTime(oldest, to, &pb::Verification::mutable_oldest);
+  SetTime(newest, to, &pb::Verification::mutable_newest);
+  to->set_rows(sum.rows);
+  to->set_cells(sum.cells);
+  to->set_cells_passed_over(sum.passed_over);
+  to->set_waiting_rows(sum.waiting);
+  to->set_restless_rows(sum.restless);
+  to->set_differing_rows(sum.differing);
+  if (!status.check.under_way) return;
+  to->set_table(CleanText(status.check.table, 256));
+  to->set_table_rows(status.check.rows);
+  to->set_tables_done(static_cast<uint32_t>(status.check.tables_done));
+  to->set_tables_total(static_cast<uint32_t>(status.check.tables));
+}
+
+void SetValue(const std::optional<std::string>& from, bool whole_row, pb::Value* value) {
+  value->set_is_null(!from.has_value() && !whole_row);
+  value->set_text(CleanText(from.value_or(""), kTextMax));
+}
+
+void SetVerifiedTable(const std::string& name, const CheckedTable& from, pb::VerifiedTable* to) {
+  to->set_table(CleanText(name, 256));
+  SetTime(absl::FromUnixMillis(from.ended_ms), to, &pb::VerifiedTable::mutable_ended);
+  to->set_rows(from.rows);
+  to->set_cells(from.cells);
+  to->set_cells_passed_over(from.passed_over);
+  to->set_waiting_rows(from.waiting);
+  to->set_restless_rows(from.restless);
+  to->set_differing_rows(from.differing);
+  to->set_gave_up(from.gave_up);
+  for (const DifferingCell& cell : from.cells_listed) {
+    pb::DifferingCell* added = to->add_cells_listed();
+    const absl::StatusOr<std::vector<std::string>> key = DecodeKey(cell.key);
+    for (const std::string& part : key.value_or(std::vector<std::string>())) added->add_key(CleanText(part, kTextMax));
+    added->set_column(CleanText(cell.column, 256));
+    const bool whole_row = cell.column.empty();
+    if (cell.here.has_value() || !whole_row) SetValue(cell.here, whole_row, added->mutable_here());
+    if (cell.log.has_value() || !whole_row) SetValue(cell.log, whole_row, added->mutable_log());
+  }
+}
+
 }  // namespace
+
+void SetVerified(const DaemonStatus& status, const std::vector<TableName>& tables, pb::VerifyTablesProgress* to) {
+  for (const std::string& table : status.check.not_compared) to->add_not_verified(CleanText(table, kTextMax));
+  if (status.engine.checked == nullptr) return;
+  for (const auto& [name, checked] : *status.engine.checked) {
+    const auto is_it = [&name = name](const TableName& table) { return table.ToString() == name; };
+    const bool meant = tables.empty() || std::any_of(tables.begin(), tables.end(), is_it);
+    if (meant && checked.ended_ms != 0) SetVerifiedTable(name, checked, to->add_verified());
+  }
+}
 
 pb::Status StatusToProto(const DaemonStatus& status, absl::Time now) {
   const EngineStatus& engine = status.engine;
@@ -132,6 +204,7 @@ pb::Status StatusToProto(const DaemonStatus& status, absl::Time now) {
   if (under_way(status.pull)) SetProgress(status.pull, moves, out.mutable_pull_progress());
   if (under_way(status.projection)) SetProgress(status.projection, moves, out.mutable_projection_progress());
 
+  SetVerification(status, out.mutable_verification());
   for (const OriginStatus& origin : engine.origins) {
     pb::Origin* to = out.add_origins();
     to->set_origin(origin.origin.Hex());

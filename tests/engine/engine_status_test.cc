@@ -1,5 +1,7 @@
 // Goal: the status says how the branch is, and names what is wrong for as long as it is, and once. Method: the test is
 // the host, and looks at the status.
+#include "log/local_state/open_stores.h"
+#include "log/row_versions/row_ref.h"
 #include "tests/engine/engine_fixture.h"
 #include "tests/support/origins.h"
 #include "tests/support/small_log.h"
@@ -164,6 +166,44 @@ TEST_F(EngineTest, ASurveyThatCannotConnectIsNamedWhileCaptureWorks) {
   engine_->OnSurvey(SurveyReport{});
   Step();
   EXPECT_THAT(engine_->Status().problems, Not(failed));
+}
+
+TEST_F(EngineTest, WhatAComparisonFoundIsWrittenDownAndNamedUntilAnotherFindsOtherwise) {
+  {
+    const OpenStores stores = OpenStores::Open(file_.get()).value();
+    ASSERT_TRUE(stores.state->Write(kEnrolledTablesNote, {"public.t", "public.u"}).ok());
+  }
+  Restart();
+  StartCapture();
+  Step();
+  EXPECT_THAT(*engine_->Status().checked, SizeIs(2)) << "also those that were never compared";
+  CheckedTable differs{.ended_ms = 7, .rows = 3, .differing = 1};
+  differs.cells_listed.push_back({EncodeKey(RowKey{"1"}), "v", "a", "b"});
+  engine_->OnTableChecked("public.t", differs);
+  Step();
+  for (const bool restarted : {false, true}) {
+    if (restarted) {
+      Restart();
+    }
+    const EngineStatus status = engine_->Status();
+    EXPECT_THAT(status.problems, Contains(AllOf(Field(&Problem::kind, ProblemKind::kTableDiffers),
+                                                Field(&Problem::subject, "public.t"))));
+    EXPECT_EQ(status.checked->at("public.t"), differs);
+  }
+  engine_->OnTableChecked("public.t", {.ended_ms = 8, .rows = 3});
+  Step();
+  EXPECT_THAT(engine_->Status().problems, Not(Contains(Field(&Problem::kind, ProblemKind::kTableDiffers))));
+}
+
+TEST_F(EngineTest, ThatTablesCannotBeComparedIsAProblemUntilTheyAre) {
+  StartCapture();
+  engine_->OnCheckEnded(absl::PermissionDeniedError("permission denied for table t"));
+  Step();
+  EXPECT_THAT(engine_->Status().problems, Contains(AllOf(Field(&Problem::kind, ProblemKind::kTablesNotCompared),
+                                                         Field(&Problem::cause, HasSubstr("permission denied")))));
+  engine_->OnCheckEnded(absl::OkStatus());
+  Step();
+  EXPECT_THAT(engine_->Status().problems, IsEmpty());
 }
 
 }  // namespace

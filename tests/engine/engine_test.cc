@@ -272,5 +272,27 @@ TEST_F(EngineTest, NewEventsAreSignedAtMostOnceAMinute) {
   EXPECT_EQ(signed_size(), 4u);
 }
 
+TEST_F(EngineTest, ThatASentinelsFenceHasPassedIsToldOnceWhatCameBeforeItIsDurable) {
+  StartCapture();
+  Sell(0x500, "1");
+  EXPECT_EQ(engine_->passed_fence(), "");
+  for (const std::string nonce : {"sentinel/1", "somebody's"}) {
+    CaptureBatch batch;
+    batch.items.resize(3);
+    batch.items[0].kind = CaptureItem::Kind::kBegin;
+    batch.items[0].commit_lsn = {0x600};
+    batch.items[1].kind = CaptureItem::Kind::kMessage;
+    batch.items[1].prefix = kFencePrefix;
+    batch.buffers.push_back(std::make_unique<std::string>(nonce));
+    batch.items[1].content = *batch.buffers.back();
+    batch.items[2].kind = CaptureItem::Kind::kCommit;
+    batch.items[2].commit_lsn = {0x600};
+    batch.items[2].end_lsn = {0x620};
+    engine_->OnCapture(std::move(batch));
+    Step();
+    EXPECT_EQ(engine_->passed_fence(), "sentinel/1");
+  }
+}
+
 }  // namespace
 }  // namespace assay

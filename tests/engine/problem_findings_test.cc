@@ -157,6 +157,35 @@ TEST(TableProblemsTest, EachTableIsNamedWithItsCauseAndTheRestCounted) {
   EXPECT_EQ(problems.back().detail, "12 tables in all");
 }
 
+TEST(TableProblemsTest, ATableThatDiffersIsNamedWithItsFirstCellAndTheCommandThatListsThem) {
+  std::map<std::string, CheckedTable> checked;
+  checked["public.equal"] = {.ended_ms = 1, .rows = 9};
+  checked["public.never"] = {};
+  EXPECT_THAT(DifferenceProblems(checked), IsEmpty());
+  checked["public.t"] = {.ended_ms = 60'000, .rows = 9, .differing = 2};
+  checked["public.t"].cells_listed = {{EncodeKey({"R-7", "2"}), "price", "12.50", std::nullopt}};
+  std::vector<Problem> problems = DifferenceProblems(checked);
+  ASSERT_THAT(KindsOf(problems), ElementsAre(Kind::kTableDiffers));
+  EXPECT_EQ(SentenceOf(problems[0]),
+            "2 rows of the table public.t here are not as the log has them: row [R-7, 2], column price: '12.50' here, "
+            "NULL in the log.");
+  EXPECT_THAT(RemedyOf(problems[0]), HasSubstr("`assay verify --tables public.t`"));
+  EXPECT_EQ(problems[0].since, absl::FromUnixSeconds(60));
+  for (int i = 0; i < 10; ++i) checked[absl::StrCat("public.u", i)] = checked["public.t"];
+  problems = DifferenceProblems(checked);
+  ASSERT_THAT(problems, SizeIs(kTablesListed + 1));
+  EXPECT_EQ(problems.back().detail, "11 tables in all");
+}
+
+TEST(TableProblemsTest, ARowThatOnlyOneOfTheTwoHasIsToldAsThat) {
+  EXPECT_EQ(DifferenceText({EncodeKey({"7"}), "", "present", std::nullopt}),
+            "row [7] is here, and in the log it is not known");
+  EXPECT_EQ(DifferenceText({EncodeKey({"7"}), "", "present", "deleted"}),
+            "row [7] is here, and in the log it is deleted");
+  EXPECT_EQ(DifferenceText({EncodeKey({"7"}), "", std::nullopt, "present"}),
+            "row [7] is not here, and in the log it is there");
+}
+
 TEST(TableProblemsTest, AReplicaIdentityIsNamedWithTheCommandThatMendsIt) {
   const std::vector<Problem> problems = IdentityProblems({{"public.bill_12", ReplicaIdentity::kDefault}});
   EXPECT_THAT(KindsOf(problems), ElementsAre(Kind::kIdentityNotFull));

@@ -91,6 +91,29 @@ std::string MaskedText(const Status& status) {
   return text;
 }
 
+// "Tables compared with the log …: 14 tables, 1,204 rows, nothing differs".
+std::string VerificationText(const admin::v1::Verification& found) {
+  std::string text = "\nTables compared with the log: ";
+  if (found.compared() == 0) {
+    text += "never";
+  } else {
+    absl::StrAppend(
+        &text, "last ", Ago(found.has_newest(), found.newest()), "; ", Grouped(found.compared()), " of ",
+        Count(found.tables(), "table"), found.has_oldest() ? absl::StrCat(" since ", When(true, found.oldest())) : "",
+        ", ", Count(found.rows(), "row"), ", ",
+        found.differing_rows() == 0
+            ? "nothing differs"
+            : absl::StrCat(Count(found.differing_rows(), "row"), found.differing_rows() == 1 ? " differs" : " differ"));
+    if (found.restless_rows() > 0)
+      absl::StrAppend(&text, ", ", Count(found.restless_rows(), "row"), " changed at each look");
+  }
+  if (found.tables_total() == 0) return text;
+  absl::StrAppend(&text, "; now table ", found.tables_done() + 1, " of ", found.tables_total());
+  if (!found.table().empty())
+    absl::StrAppend(&text, ", ", Printable(found.table()), ": ", Count(found.table_rows(), "row"));
+  return text;
+}
+
 std::string StatusText(const Status& status) {
   const std::string indent(status.branch().size() + 2, ' ');
   std::string text = absl::StrCat(Printable(status.branch()), "  ", Printable(status.sentence().headline()), "\n");
@@ -143,7 +166,7 @@ std::string StatusText(const Status& status) {
   if (status.unattributed_transactions() > 0) {
     absl::StrAppend(&text, ", ", Count(status.unattributed_transactions(), "unattributed transaction"));
   }
-  absl::StrAppend(&text, MaskedText(status));
+  absl::StrAppend(&text, MaskedText(status), VerificationText(status.verification()));
   if (status.has_hub_clock_offset()) {
     const absl::Duration offset = FromProto(status.hub_clock_offset());
     const absl::Duration shown = absl::Trunc(absl::AbsDuration(offset), absl::Milliseconds(1));

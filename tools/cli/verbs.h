@@ -12,10 +12,10 @@ class CommandLine;
 // Adds a verb's words, and what they run, to `line`.
 using AddedVerb = void(CommandLine& line);
 
-AddedVerb AddStatus, AddSync, AddBranches, AddParked, AddConflicts, AddLog;  // These ask a running daemon.
-AddedVerb AddHub, AddDoctor, AddInit, AddRepair, AddLeave;                   // These need none.
+AddedVerb AddStatus, AddSync, AddBranches, AddParked, AddConflicts, AddVerify, AddLog;  // These ask a running daemon.
+AddedVerb AddHub, AddDoctor, AddInit, AddRepair, AddLeave;                              // These need none.
 
-inline constexpr AddedVerb* kVerbs[] = {AddStatus, AddSync,   AddBranches, AddParked, AddConflicts, AddLog,
-                                        AddHub,    AddDoctor, AddInit,     AddRepair, AddLeave};
+inline constexpr AddedVerb* kVerbs[] = {AddStatus, AddSync, AddBranches, AddParked, AddConflicts, AddVerify,
+                                        AddLog,    AddHub,  AddDoctor,   AddInit,   AddRepair,    AddLeave};
 
 }  // namespace assay

@@ -51,6 +51,7 @@ std::vector<Key> KeysOf(Config* c) {
       {"admin", "tls_cert", &c->admin.tls_cert},
       {"admin", "tls_key", &c->admin.tls_key},
       {"admin", "tls_client_ca", &c->admin.tls_client_ca},
+      {"verify", "at", &c->verify.at},
       {"log", "level", &c->log.level},
   };
 }
@@ -283,6 +284,17 @@ absl::StatusOr<absl::Duration> ParseInterval(absl::string_view text) {
     return absl::InvalidArgumentError("must be a duration between 300ms and 168h, like \"5m\", \"90s\" or \"1h30m\"");
   }
   return duration;
+}
+
+absl::StatusOr<std::optional<absl::Duration>> ParseTimeOfDay(absl::string_view text) {
+  if (text == "never") return std::optional<absl::Duration>();
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, ':');
+  int hours = 0, minutes = 0;
+  if (parts.size() == 2 && parts[0].size() == 2 && parts[1].size() == 2 && absl::SimpleAtoi(parts[0], &hours) &&
+      absl::SimpleAtoi(parts[1], &minutes) && hours >= 0 && hours < 24 && minutes >= 0 && minutes < 60) {
+    return std::optional(absl::Hours(hours) + absl::Minutes(minutes));
+  }
+  return absl::InvalidArgumentError("must be a time of day like \"03:00\", or \"never\"");
 }
 
 EngineConfig Config::ToEngineConfig() const {

@@ -60,6 +60,11 @@ struct Config {
     std::string tls_cert, tls_key, tls_client_ca;  // PEM files; all three for host:port.
   } admin;
 
+  struct Verify {
+    std::string at = "03:00";                   // When the tables are compared with the log by themselves; "never".
+    std::optional<absl::Duration> time_of_day;  // The same, since midnight.
+  } verify;
+
   struct Log {
     std::string level = "info";  // trace, debug, info, warning, error.
   } log;
@@ -84,6 +89,9 @@ absl::StatusOr<Config> LoadConfig(const std::string& path, const Environment& en
 // The same settings without a file, for verbs that only talk to a hub (`assay hub install`): hub.url from the
 // environment.
 absl::StatusOr<std::string> HubUrlFromEnvironment(const Environment& environment);
+
+// "03:00", since midnight; nullopt: "never".
+absl::StatusOr<std::optional<absl::Duration>> ParseTimeOfDay(absl::string_view text);
 
 // 300 ms … 7 days as "5m", "90s", "1h30m".
 absl::StatusOr<absl::Duration> ParseInterval(absl::string_view text);

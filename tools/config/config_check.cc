@@ -205,6 +205,11 @@ void CheckConfig(const Environment& environment, Config* config, ConfigProblems*
   }
   CheckAdmin(config, problems);
 
+  if (const auto time = ParseTimeOfDay(config->verify.at); time.ok())
+    config->verify.time_of_day = *time;
+  else
+    problems->Add("verify.at", std::string(time.status().message()));
+
   const std::vector<std::string> levels = {"trace", "debug", "info", "warning", "error"};
   if (std::find(levels.begin(), levels.end(), config->log.level) == levels.end()) {
     problems->Add("log.level", absl::StrCat("must be one of ", absl::StrJoin(levels, ", ")));

@@ -18,6 +18,7 @@
 #include "tools/config/state_lock.h"
 #include "tools/host/engine_host.h"
 #include "tools/host/logging.h"
+#include "tools/sentinel/sentinel.h"
 #include "tools/setup/enrolment.h"
 #include "tools/setup/repair.h"
 #include "tools/survey/survey.h"
@@ -94,6 +95,14 @@ absl::Status AddAdapters(const Config& config, HostParts* parts) {
                          {.application_name = "assay survey", .call_timeout = kSurveyMax, .interrupt = interrupt}));
     return TakeSurvey(*connection, options);
   };
+  parts->check = [sentinel =
+                      std::make_shared<Sentinel>(SentinelOptions{.url = config.postgres.url,
+                                                                 .log_path = config.log_path(),
+                                                                 .state_dir = config.branch.state_dir,
+                                                                 .time_of_day = config.verify.time_of_day,
+                                                                 .after = absl::Minutes(config.branch.number % 20),
+                                                                 .interrupt = interrupt})](
+                     const CheckRequest& request, const RoundHooks& hooks) { return sentinel->Run(request, hooks); };
   if (!config.has_hub()) return absl::OkStatus();
   HubOptions hub{.url = config.hub.url,
                  .allow_insecure = config.hub.allow_insecure,

@@ -3,6 +3,7 @@
 //   capture ──▶ inbox ──▶ engine ──▶ calls ──▶ database · push · pull   (a thread each)
 //   hints   ──▶   ▲                               │
 //   survey  ──▶   │                               │
+//   checks  ──▶   │                               │
 //   commands ──▶  └──────────── replies ──────────┘
 //
 // When the engine fails (log disk full, damaged file) it is thrown away together with its log file and opened again
@@ -16,6 +17,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <set>
@@ -35,6 +37,7 @@
 #include "tools/host/mutex.h"
 #include "tools/host/progress_meter.h"
 #include "tools/host/status_board.h"
+#include "tools/sentinel/sentinel.h"
 
 namespace assay {
 
@@ -50,6 +53,8 @@ struct HostParts {
   std::unique_ptr<HubHints> hints;          // Null without realtime.
   // Looks at the catalog, beside the tables that the log has enrolled. On a thread of its own; may be null.
   std::function<absl::StatusOr<SurveyReport>(const std::set<std::string>& enrolled)> survey;
+  // Compares tables with the log. On a thread of its own; may be null.
+  std::function<CheckRound(const CheckRequest& request, const RoundHooks& hooks)> check;
   std::function<void()> interrupt;  // Ends every blocking call of the above; may be null.
   StatusBoard::Changed on_change = [](const DaemonStatus&, const DaemonStatus&) {};
 };
@@ -77,6 +82,7 @@ class EngineHost : public Operator {
   absl::Status Resume() override;
   absl::Status SetInterval(absl::Duration interval) override;
   absl::Status RetryParked(std::optional<TableName> table) override;
+  absl::StatusOr<uint64_t> CheckTables(std::vector<TableName> tables) override;
   std::string log_path() const override { return parts_.log_path; }
 
  private:
@@ -96,6 +102,16 @@ class EngineHost : public Operator {
   void HintLoop();
   void SurveyLoop();
   void WantSurvey();
+  void CheckLoop();
+  // A round; `asked` is its number, if somebody has asked for it. False: not all that is due could be compared.
+  bool Check(const CheckRequest& request, uint64_t asked, uint64_t generation);
+  RoundHooks HooksOf(bool asked, uint64_t generation);
+  // Sleeps; and unless somebody has asked for it, gives way to a branch that catches up. CANCELLED: to end.
+  absl::Status PauseCheck(absl::Duration pause, bool asked, uint64_t generation);
+  absl::Status AwaitFence(const std::string& nonce, uint64_t generation);
+  void NoteFence(const std::string& nonce);
+  // OK: database and log belong together, and the one is captured into the other.
+  absl::Status MayCheck();
   // UNAVAILABLE, with the cause, when there is no engine to be told.
   absl::Status Tell(Inbox::Input command);
   // Waits for an engine; 0 when stopping.
@@ -123,6 +139,10 @@ class EngineHost : public Operator {
   uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;                // Of the engine that runs; 0: none.
   std::set<std::string> enrolled_tables_ ABSL_GUARDED_BY(mutex_);  // Of that engine.
   bool survey_wanted_ ABSL_GUARDED_BY(mutex_) = false;             // Before its time.
+  bool check_wanted_ ABSL_GUARDED_BY(mutex_) = false;              // Before its time.
+  std::deque<CheckRequest> checks_asked_ ABSL_GUARDED_BY(mutex_);  // By people, and not begun.
+  uint64_t check_count_ ABSL_GUARDED_BY(mutex_) = 0;               // How many were.
+  std::string passed_fence_ ABSL_GUARDED_BY(mutex_);               // Engine::passed_fence.
   bool engine_ended_ ABSL_GUARDED_BY(mutex_) = true;
   int running_ ABSL_GUARDED_BY(mutex_) = 0;  // Threads not yet ended.
   std::vector<std::thread> threads_;         // Of the thread that owns this.

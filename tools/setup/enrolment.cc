@@ -384,6 +384,8 @@ class Initialisation {
     if (report_.waits_for_choice) return absl::OkStatus();
     for (const SelectedTable& table : tables) {
       already_.insert(table.name().ToString());
+      // assayd compares it when it runs.
+      ASSAY_RETURN_IF_ERROR(open_->state->Write(kCheckedNote, {}, table.name().ToString()));
       if (fresh_chain) continue;
       // Rows that came while this table was not here were parked.
       ASSAY_ASSIGN_OR_RETURN(const TableId id, open_->names->IdOf(table.name()));

@@ -12,6 +12,7 @@
 #include "adapters/libpq/sqlstate.h"
 #include "adapters/libpq/steady_time.h"
 #include "adapters/postgres/capture.h"
+#include "engine/human_text.h"
 #include "engine/own_chain.h"
 #include "engine/projection/intent.h"
 #include "engine/remotes/session_gate.h"
@@ -176,6 +177,20 @@ class Repairing {
       report_.state = RestoreState::kGap;
       absl::StrAppend(&report_.cause, report_.cause.empty() ? "" : "; ", "not all that was written to ", table,
                       " is in the log: ", unrecorded.cause);
+    }
+    return LookForDifferences();
+  }
+
+  // What the sentinel has found came about where nothing else has seen it.
+  absl::Status LookForDifferences() {
+    ASSAY_ASSIGN_OR_RETURN(const std::set<std::string> enrolled, old_->state->Read(kEnrolledTablesNote));
+    for (const std::string& table : enrolled) {
+      ASSAY_ASSIGN_OR_RETURN(const CheckedTable checked, old_->state->Read(kCheckedNote, table));
+      if (checked.differing == 0) continue;
+      report_.state = RestoreState::kGap;
+      absl::StrAppend(&report_.cause, report_.cause.empty() ? "" : "; ", Count(checked.differing, "row"), " of ", table,
+                      checked.differing == 1 ? " is" : " are", " not as the log has ",
+                      checked.differing == 1 ? "it" : "them");
     }
     return absl::OkStatus();
   }
@@ -542,6 +557,8 @@ class Repairing {
     ASSAY_RETURN_IF_ERROR(state.Write(kUnrecordedNote, {}));
     std::set<std::string> names;
     for (const SelectedTable& table : selection_.tables) names.insert(table.name().ToString());
+    // assayd compares them all when it runs again.
+    for (const std::string& name : names) ASSAY_RETURN_IF_ERROR(state.Write(kCheckedNote, {}, name));
     ASSAY_RETURN_IF_ERROR(state.Write(kEnrolledTablesNote, names));
     return state.Write(kEnrolmentNote, EnrolmentState::kFinished);
   }

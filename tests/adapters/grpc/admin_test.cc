@@ -6,6 +6,7 @@
 #include "adapters/grpc/admin_service.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "log/row_versions/row_ref.h"
 #include "proto/admin.grpc.pb.h"
 #include "tests/adapters/grpc/scripted_operator.h"
 #include "tests/support/small_log.h"
@@ -106,6 +107,65 @@ TEST_F(AdminTest, StatusSaysWhatIsWrongSinceWhenAndWhenItIsTriedAgain) {
   EXPECT_EQ(status.push().next_try().seconds(), 160);
   EXPECT_FALSE(status.has_last_pull()) << "never happened";
   EXPECT_EQ(status.origins(0).head(), 7u);
+}
+
+TEST_F(AdminTest, TheStatusSaysWhenTheTablesWereComparedAndWhatThatCovered) {
+  auto checked = std::make_shared<CheckedTables>();
+  (*checked)["public.t"] = {.ended_ms = 2'000, .rows = 5, .cells = 15, .differing = 1};
+  (*checked)["public.u"] = {};
+  daemon_.Set([&](DaemonStatus& status) { status.engine.checked = checked; });
+  pb::Status status;
+  ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, pb::GetStatusRequest(), &status).ok());
+  EXPECT_EQ(status.verification().tables(), 2u);
+  EXPECT_EQ(status.verification().compared(), 1u);
+  EXPECT_FALSE(status.verification().has_oldest()) << "one never was";
+  EXPECT_EQ(status.verification().newest().seconds(), 2);
+  EXPECT_EQ(status.verification().differing_rows(), 1u);
+  checked = std::make_shared<CheckedTables>(*checked);
+  (*checked)["public.u"] = {.ended_ms = 1'000, .rows = 5, .cells = 5};
+  daemon_.Set([&](DaemonStatus& s) {
+    s.engine.checked = checked;
+    s.check = {.under_way = true, .table = "public.u", .rows = 3, .tables_done = 1, .tables = 2};
+  });
+  ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, pb::GetStatusRequest(), &status).ok());
+  EXPECT_EQ(status.verification().oldest().seconds(), 1);
+  EXPECT_EQ(status.verification().rows(), 10u);
+  EXPECT_EQ(status.verification().table(), "public.u");
+}
+
+TEST_F(AdminTest, TablesAreVerifiedAndTheLastMessageHasWhatWasFound) {
+  auto checked = std::make_shared<CheckedTables>();
+  CheckedTable& found = (*checked)["public.t"];
+  found = {.ended_ms = 2'000, .rows = 5, .differing = 2};
+  found.cells_listed = {{EncodeKey(std::vector<std::string>{"7"}), "v", "a", std::nullopt},
+                        {EncodeKey(std::vector<std::string>{"8"}), "", std::nullopt, "present"}};
+  (*checked)["public.u"] = {.ended_ms = 1'000, .rows = 5};
+  daemon_.Set([&](DaemonStatus& status) {
+    status.engine.checked = checked;
+    status.check.ended = 1;
+  });
+  pb::VerifyTablesRequest request;
+  request.add_tables("public.t");
+  grpc::ClientContext context;
+  auto reader = stub_->VerifyTables(&context, request);
+  pb::VerifyTablesProgress progress;
+  while (reader->Read(&progress)) {
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_TRUE(progress.done());
+  EXPECT_THAT(daemon_.commands(), ElementsAre("check public.t"));
+  ASSERT_EQ(progress.verified_size(), 1) << "nobody asked for the other";
+  const pb::VerifiedTable& table = progress.verified(0);
+  EXPECT_EQ(table.differing_rows(), 2u);
+  ASSERT_EQ(table.cells_listed_size(), 2);
+  EXPECT_EQ(table.cells_listed(0).key(0), "7");
+  EXPECT_EQ(table.cells_listed(0).here().text(), "a");
+  EXPECT_TRUE(table.cells_listed(0).log().is_null());
+  EXPECT_FALSE(table.cells_listed(1).has_here());
+  EXPECT_EQ(table.cells_listed(1).log().text(), "present");
+  request.set_tables(0, "no dot");
+  grpc::ClientContext again;
+  EXPECT_EQ(stub_->VerifyTables(&again, request)->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(AdminTest, ProgressIsToldWhileAStageCatchesUpWithRateAndTimeLeftOnceTheyAreKnown) {

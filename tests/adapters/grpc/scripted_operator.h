@@ -54,6 +54,13 @@ class ScriptedOperator : public Operator {
   absl::Status RetryParked(std::optional<TableName> table) override {
     return Note(absl::StrCat("retry ", table ? table->ToString() : "all"));
   }
+  absl::StatusOr<uint64_t> CheckTables(std::vector<TableName> tables) override {
+    std::string command = "check";
+    for (const TableName& table : tables) absl::StrAppend(&command, " ", table.ToString());
+    const absl::Status noted = Note(command);
+    if (!noted.ok()) return noted;
+    return 1;
+  }
   std::string log_path() const override { return log_path_; }
 
  private:

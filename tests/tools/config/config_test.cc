@@ -187,6 +187,7 @@ INSTANTIATE_TEST_SUITE_P(
                   "served only with TLS client certificates: set admin.tls_cert"},
         BadConfig{"", "[admin]\nlisten = \"unix:relative\"\n", "admin.listen must name an absolute path"},
         BadConfig{"", "[log]\nlevel = \"loud\"\n", "log.level must be one of"},
+        BadConfig{"", "[verify]\nat = \"25:00\"\n", "verify.at must be a time of day like \"03:00\", or \"never\""},
         BadConfig{"", "[tables]\n\"items\" = 1\n", "write [tables.\"schema.table\"]"},
         BadConfig{"", "[tables.\"public.x\"]\nmerge = \"rows\"\n", "assay.toml:10: tables.\"public.x\".merge must be"},
         BadConfig{"", "[tables.\"public.x\"]\ngroup = 1\n", "is no key; did you mean groups?"},

@@ -15,6 +15,7 @@
 #include "engine/own_chain.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "log/local_state/open_stores.h"
 #include "tests/support/child_process.h"
 #include "tests/support/crash_vfs.h"
 #include "tests/support/temp_directory.h"
@@ -26,6 +27,7 @@ namespace assay {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -196,6 +198,7 @@ class HostTest : public ::testing::Test {
     if (has_hub) parts.push_hub = std::make_unique<FakeHub>(&world_);
     if (has_hub) parts.pull_hub = std::make_unique<FakeHub>(&world_);
     parts.survey = survey_;
+    parts.check = check_;
     parts.interrupt = [this] { world_.With([this] { world_.interrupted = true; }); };
     parts.on_change = [this](const DaemonStatus& before, const DaemonStatus& after) {
       for (const LogLine& line : NewsBetween(before, after)) news_.push_back(line.text);
@@ -219,6 +222,7 @@ class HostTest : public ::testing::Test {
   World world_;
   std::vector<std::string> news_;
   std::function<absl::StatusOr<SurveyReport>(const std::set<std::string>&)> survey_;
+  std::function<CheckRound(const CheckRequest&, const RoundHooks&)> check_;
   std::unique_ptr<EngineHost> host_;
 };
 
@@ -285,6 +289,68 @@ TEST_F(HostTest, ASurveyIsTakenAtTheStartAndWhenTheStreamDescribesATable) {
   });
   const DaemonStatus status = Await([&](const DaemonStatus& s) { return has(s, ProblemKind::kSurveyFailed); });
   EXPECT_TRUE(has(status, ProblemKind::kTableNotEnrolled)) << "what was found stands until somebody has looked again";
+}
+
+TEST_F(HostTest, WhoAsksForAComparisonDoesNotWaitForTheNightlyOneAndFindsWhatItFound) {
+  MakeLog();
+  {
+    const auto file = LogFile::Open(path_, {}).value();
+    const OpenStores stores = OpenStores::Open(file.get()).value();
+    ASSERT_TRUE(stores.state->Write(kEnrolledTablesNote, {"public.t"}).ok());
+  }
+  std::atomic<int> nightly{0}, ended_early{0};
+  check_ = [&](const CheckRequest& request, const RoundHooks& hooks) {
+    CheckRound round;
+    hooks.begun(1);
+    if (!request.asked) {
+      ++nightly;
+      round.status = hooks.check.pause(absl::Hours(1));
+      ended_early += absl::IsCancelled(round.status);
+      return round;
+    }
+    EXPECT_THAT(request.tables, ElementsAre("public.t"));
+    hooks.check.progress({"public", "t"}, 7);
+    hooks.checked("public.t", {.ended_ms = 1, .rows = 9, .differing = 2});
+    return round;
+  };
+  StartHost();
+  Await([&](const DaemonStatus&) { return nightly > 0; });
+  EXPECT_TRUE(absl::IsNotFound(host_->CheckTables({{"public", "other"}}).status()));
+  const absl::StatusOr<uint64_t> round = host_->CheckTables({{"public", "t"}});
+  ASSERT_TRUE(round.ok()) << round.status();
+  const DaemonStatus status = Await([&](const DaemonStatus& s) { return s.check.ended >= *round; });
+  EXPECT_EQ(ended_early, 1);
+  EXPECT_TRUE(status.check.status.ok());
+  EXPECT_EQ(status.check.rows, 7u);
+  EXPECT_EQ(status.engine.checked->at("public.t").differing, 2u);
+  EXPECT_THAT(status.problems, Contains(Field(&Problem::kind, ProblemKind::kTableDiffers)));
+}
+
+TEST_F(HostTest, AFenceOfTheSentinelsIsAwaitedInCapture) {
+  MakeLog();
+  std::atomic<bool> passed{false};
+  check_ = [&](const CheckRequest&, const RoundHooks& hooks) {
+    passed = hooks.check.await_fence("sentinel/7").ok();
+    return CheckRound();
+  };
+  StartHost();
+  Await([&](const DaemonStatus& s) { return s.engine.state == "local-only"; });
+  EXPECT_FALSE(passed);
+  world_.With([&] {
+    CaptureBatch batch;
+    batch.items.resize(3);
+    batch.items[0].kind = CaptureItem::Kind::kBegin;
+    batch.items[0].commit_lsn = {0x600};
+    batch.items[1].kind = CaptureItem::Kind::kMessage;
+    batch.items[1].prefix = kFencePrefix;
+    batch.items[1].content = "sentinel/7";
+    batch.items[2].kind = CaptureItem::Kind::kCommit;
+    batch.items[2].commit_lsn = {0x600};
+    batch.items[2].end_lsn = {0x620};
+    world_.batches.push_back(std::move(batch));
+  });
+  Await([&](const DaemonStatus&) { return passed.load(); });
+  EXPECT_TRUE(passed);
 }
 
 TEST_F(HostTest, LostStreamIsTriedAgainAndTheStatusSaysWhen) {

@@ -1,0 +1,148 @@
+// Goal: what nothing else has seen is found by comparing the tables with the log: by the daemon itself, and for whoever
+// asks; beside a shop that sells, where nothing is said to differ that does not; and the remedy that is shown mends it.
+#include <csignal>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "gmock/gmock.h"
+#include "tests/fleet/actor.h"
+#include "tests/fleet/fleet.h"
+
+namespace assay::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+constexpr char kSchema[] =
+    "CREATE TABLE items (id int PRIMARY KEY, v text, price numeric(12,2)); CREATE TABLE sales (id serial PRIMARY KEY, v "
+    "text, at timestamptz DEFAULT now())";
+
+// In one transaction, so that nobody sees the table without its publication; and capture sees nothing of the change.
+void Unseen(Branch& branch, const std::string& sql) {
+  MustSql(branch.AdminUrl(), absl::StrCat("BEGIN; ALTER PUBLICATION assay DROP TABLE items; ", sql,
+                                          "; ALTER PUBLICATION assay ADD TABLE items; COMMIT"));
+}
+
+int64_t Verification(Branch& branch, const std::string& field) {
+  const auto status = branch.Status();
+  return status.ok() ? JsonNumber(*status, absl::StrCat("verification.", field)) : -1;
+}
+
+// Goal: from a wrong cell to a healthy branch, by the commands that are shown.
+TEST(SentinelTest, AWrongCellIsNamedAndTheRepairThatIsShownMendsIt) {
+  ASSAY_START_FLEET(fleet, 2, {.schema = kSchema});
+  Branch &a = fleet->branch(0), &b = fleet->branch(1);
+  MustSql(a.Url(),
+          "INSERT INTO items SELECT i, 'v', i FROM generate_series(1, 1000) i; INSERT INTO sales (v) VALUES ('s')");
+  ASSERT_OK(fleet->WaitConverged(kPatience));
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Verification(a, "compared") == 2; })) << "by itself, after init";
+  RunResult verified = a.Assay({"verify", "--tables"});
+  EXPECT_EQ(verified.exit_code, 0) << verified.output;
+  EXPECT_THAT(verified.output, AllOf(HasSubstr("public.items: 1,000 rows, as the log has them"),
+                                     HasSubstr("2 tables, 1,001 rows, 2,002 cells compared: nothing differs.")));
+  EXPECT_THAT(a.Assay({"status"}).output, HasSubstr("2 of 2 tables"));
+
+  Unseen(a, "UPDATE items SET price = 9.99 WHERE id = 500");
+  verified = a.Assay({"verify", "--tables", "public.items"});
+  EXPECT_EQ(verified.exit_code, 1) << verified.output;
+  EXPECT_THAT(verified.output,
+              AllOf(HasSubstr("1 DIFFERS"), HasSubstr("row [500], price: '9.99' here, '500.00' in the log"),
+                    Not(HasSubstr("public.sales"))));
+  EXPECT_THAT(a.Problems(),
+              AllOf(HasSubstr("table-differs"), HasSubstr("public.items"), HasSubstr("row [500], column price")));
+  EXPECT_THAT(a.Assay({"status"}).output, AllOf(Not(HasSubstr("All is well")), HasSubstr("1 row differs")));
+  EXPECT_EQ(a.StopDaemon(), 0);
+  ASSERT_OK(a.StartDaemon());
+  EXPECT_THAT(a.Problems(), HasSubstr("table-differs")) << "also after a restart";
+
+  EXPECT_EQ(a.StopDaemon(), 0);
+  const RunResult shown = a.Assay({"repair"});
+  EXPECT_THAT(shown.output, AllOf(HasSubstr("1 row of public.items is not as the log has it"), HasSubstr("9.99")));
+  const RunResult applied = a.Assay({"repair", "--apply"});
+  ASSERT_EQ(applied.exit_code, 0) << applied.output;
+  ASSERT_OK(a.StartDaemon());
+  ASSERT_OK(fleet->WaitConverged(kPatience));
+  EXPECT_EQ(SqlValue(b.Url(), "SELECT price FROM items WHERE id = 500"), "9.99");
+  EXPECT_THAT(a.Problems(), IsEmpty());
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Verification(a, "compared") == 2; })) << "by itself, after the repair";
+  EXPECT_EQ(Verification(a, "differing_rows"), 0);
+  EXPECT_EQ(a.Assay({"verify", "--tables"}).exit_code, 0);
+}
+
+TEST(SentinelTest, WhatSomebodyHasPutRightIsNoDifferenceAnyMore) {
+  ASSAY_START_FLEET(fleet, 1, {.schema = kSchema});
+  Branch& a = fleet->branch(0);
+  MustSql(a.Url(), "INSERT INTO items VALUES (1, 'v', 1)");
+  Unseen(a, "UPDATE items SET v = 'wrong'");
+  EXPECT_EQ(a.Assay({"verify", "--tables"}).exit_code, 1);
+  MustSql(a.Url(), "UPDATE items SET v = 'right'");
+  EXPECT_EQ(a.Assay({"verify", "--tables"}).exit_code, 0);
+  EXPECT_THAT(a.Problems(), IsEmpty());
+}
+
+TEST(SentinelTest, WhatCannotBeComparedIsToldApartFromWhatDiffers) {
+  ASSAY_START_FLEET(fleet, 1, {.schema = kSchema});
+  Branch& a = fleet->branch(0);
+  const RunResult unknown = a.Assay({"verify", "--tables", "public.nothing"});
+  EXPECT_EQ(unknown.exit_code, 2) << unknown.output;
+  EXPECT_EQ(a.Assay({"verify"}).exit_code, 2);
+  EXPECT_EQ(a.StopDaemon(), 0);
+  EXPECT_EQ(a.Assay({"verify", "--tables"}).exit_code, 3);
+  ASSERT_OK(a.StartDaemon());
+}
+
+// Goal: no false alarm while everything moves, and no wrong cell missed for all that.
+TEST(SentinelTest, BesideSalesAtBothShopsNothingIsSaidToDifferButTheCellThatDoes) {
+  ASSAY_START_FLEET(fleet, 2, {.schema = kSchema});
+  Branch &a = fleet->branch(0), &b = fleet->branch(1);
+  MustSql(a.Url(), "INSERT INTO items SELECT i, 'v', i FROM generate_series(1, 5000) i");
+  ASSERT_OK(fleet->WaitConverged(kPatience));
+  Actors at_a(1), at_b(2);
+  const auto sell = [](SqlSession& session, std::mt19937_64& random) {
+    const uint64_t id = 1 + random() % 4000;
+    absl::SleepFor(absl::Milliseconds(10));
+    return session
+        .Run(absl::StrCat("BEGIN; UPDATE items SET v = 'v", random() % 1000, "', price = price + 1 WHERE id = ", id,
+                          "; INSERT INTO sales (v) VALUES ('", id,
+                          "'); DELETE FROM sales WHERE id = ", 1 + random() % 5000, "; COMMIT"))
+        .status();
+  };
+  at_a.Start(a.Url(), sell);
+  at_b.Start(b.Url(), sell);
+  for (int round = 0; round < 6; ++round) {
+    const RunResult verified = (round % 2 == 0 ? a : b).Assay({"verify", "--tables"}, absl::Minutes(2));
+    EXPECT_EQ(verified.exit_code, 0) << "round " << round << "\n" << verified.output;
+  }
+  Unseen(b, "UPDATE items SET v = 'wrong' WHERE id = 4500");
+  const RunResult verified = b.Assay({"verify", "--tables"}, absl::Minutes(2));
+  EXPECT_EQ(verified.exit_code, 1) << verified.output;
+  EXPECT_THAT(verified.output, AllOf(HasSubstr("1 DIFFERS"), HasSubstr("row [4500], v: 'wrong' here, 'v' in the log")));
+  at_a.Stop();
+  at_b.Stop();
+  MustSql(b.Url(), "UPDATE items SET v = 'v', price = price + 1 WHERE id = 4500");  // So that the fleet is one again.
+  ASSERT_OK(fleet->WaitConverged(kPatience));
+  EXPECT_EQ(b.Assay({"verify", "--tables"}).exit_code, 0);
+}
+
+TEST(SentinelTest, ADaemonThatIsKilledWhileItComparesGoesOnAndSoDoesAnAlteredTable) {
+  ASSAY_START_FLEET(fleet, 1, {.schema = kSchema});
+  Branch& a = fleet->branch(0);
+  MustSql(a.Url(), "INSERT INTO items SELECT i, 'v', i FROM generate_series(1, 4000) i");
+  for (int i = 0; i < 3; ++i) {
+    absl::SleepFor(absl::Milliseconds(700 * i));
+    a.StopDaemon(SIGKILL);
+    ASSERT_OK(a.StartDaemon());
+  }
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Verification(a, "compared") == 2; }));
+  Unseen(a, "UPDATE items SET v = 'wrong' WHERE id = 7");
+  MustSql(a.Url(), "ALTER TABLE items ADD COLUMN note text; INSERT INTO items VALUES (99999, 'v', 1, 'n')");
+  EXPECT_TRUE(Eventually(kPatience, [&] { return Verification(a, "differing_rows") == 1; }))
+      << "nobody asked: the table was altered";
+  MustSql(a.Url(), "UPDATE items SET v = 'right' WHERE id = 7");
+}
+
+}  // namespace
+}  // namespace assay::test
