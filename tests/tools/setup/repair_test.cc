@@ -105,6 +105,32 @@ TEST_F(RepairTest, AfterAGapTheLogGoesOnWithWhatTheTablesHave) {
   EXPECT_EQ(MustRepair(/*apply=*/true).state, RestoreState::kNormal) << "once is enough";
 }
 
+TEST_F(RepairTest, WhatAComparisonFoundIsRepairedAndThenComparedAnew) {
+  branch_->Sql(
+      "BEGIN; ALTER PUBLICATION assay DROP TABLE t; UPDATE t SET v = 'unseen' WHERE id = 2; ALTER PUBLICATION "
+      "assay ADD TABLE t; COMMIT");
+  ASSERT_TRUE(branch_->CatchUp().ok());
+  EXPECT_EQ(MustRepair(/*apply=*/false).state, RestoreState::kNormal) << "nobody has seen it";
+  const auto noted = [&](std::optional<CheckedTable> checked) {
+    const auto file = LogFile::Open(branch_->log_path(), {}).value();
+    const auto log = EventLog::Open(file.get()).value();
+    const auto state = LocalState::Open(file.get(), log.get()).value();
+    const absl::Status written =
+        checked.has_value() ? state->Write(kCheckedNote, *checked, std::string("public.t")) : absl::OkStatus();
+    EXPECT_TRUE(written.ok()) << written;
+    return state->Read(kCheckedNote, std::string("public.t")).value();
+  };
+  noted(CheckedTable{.ended_ms = 1, .rows = 2, .differing = 1});
+  const RepairReport shown = MustRepair(/*apply=*/false);
+  EXPECT_EQ(shown.state, RestoreState::kGap);
+  EXPECT_THAT(shown.cause, HasSubstr("1 row of public.t is not as the log has it"));
+  EXPECT_EQ(noted({}).differing, 1u);
+  EXPECT_EQ(MustRepair(/*apply=*/true).rows.updated, 1u);
+  EXPECT_THAT(branch_->Changes(), Contains("reconcile update public.t (2) v=unseen"));
+  EXPECT_EQ(noted({}), CheckedTable{}) << "as one that was never compared";
+  EXPECT_EQ(MustRepair(/*apply=*/true).state, RestoreState::kNormal);
+}
+
 // Another machine may have the log, and go on with its chain.
 TEST_F(RepairTest, ALogThatIsLostIsFollowedByAChainOfItsOwn) {
   const OriginId own = Own();
