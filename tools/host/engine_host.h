@@ -32,6 +32,7 @@
 #include "engine/remotes/hub.h"
 #include "tools/host/call_queue.h"
 #include "tools/host/inbox.h"
+#include "tools/host/log_place.h"
 #include "tools/host/mutex.h"
 #include "tools/host/progress_meter.h"
 #include "tools/host/status_board.h"
@@ -82,6 +83,8 @@ class EngineHost : public Operator {
  private:
   void EngineLoop();
   absl::Status RunEngine();
+  absl::Status KeepLog(const Engine& engine, LogFile& file, const LogPlace& place, uint64_t generation);
+  void PublishStopped(const LinkStatus& link);
   // Makes what may be made before the log is durable meanwhile.
   absl::Status Step(Engine& engine, uint64_t generation);
   void Publish(const Engine& engine);
