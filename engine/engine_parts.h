@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/capture/capture_stream.h"
@@ -50,6 +51,7 @@ struct Engine::Parts {
   std::unique_ptr<LateEvents> late_events;
   DatabaseLane database;
   std::vector<std::optional<TableName>> retry_requests;  // Not worked on yet.
+  std::vector<std::pair<TableName, std::optional<std::vector<std::string>>>> forget_requests;
   SurveyState survey;
   // What speaks with the hub.
   std::unique_ptr<Remote> remote;
@@ -81,6 +83,7 @@ struct Engine::Parts {
   absl::Status KeepPosition();
   absl::Status TakeDatabaseReply();
   absl::Status RetryParkedRows();
+  absl::Status ForgetParkedRows();
   absl::Status TakeSurvey();
   absl::Status StepHub();
   // The database's next call, if it may be made now. `early`: before the log is durable.
@@ -91,6 +94,8 @@ struct Engine::Parts {
   // What is wrong between database, log and hub; kNormal and kUnverified halt nothing.
   RestoreState Hazard() const;
   bool MayProject() const;
+  // Chains that nobody waits for: the hub gives something wrong of them, or has no more of them for good.
+  std::set<OriginId> GivenUp() const;
   // A database that cannot be reached tells nothing against what the log has.
   bool MayAskHub() const;
   bool MaySync() const { return MayAskHub() && remote->MayPush(); }
@@ -102,6 +107,8 @@ struct Engine::Parts {
   std::vector<Problem> StateProblems() const;
   std::vector<Problem> Problems() const;
   ChainName NameOf(const OriginId& origin) const;
+  // Without those that their branches go on with in another chain.
+  std::vector<SetAsideChain> SetAside() const;
   OriginStatus StatusOf(const OriginId& origin) const;
 };
 

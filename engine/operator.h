@@ -52,6 +52,7 @@ class Operator {
   virtual absl::Status Resume() = 0;
   virtual absl::Status SetInterval(absl::Duration interval) = 0;
   virtual absl::Status RetryParked(std::optional<TableName> table) = 0;
+  virtual absl::Status ForgetParked(TableName table, std::optional<std::vector<std::string>> key) = 0;
 
   // The log file; readers open it for themselves, read-only.
   virtual std::string log_path() const = 0;

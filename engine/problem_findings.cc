@@ -134,9 +134,22 @@ std::vector<Problem> ChainProblems(absl::Span<const std::pair<ChainName, LinkSta
   return problems;
 }
 
-std::vector<Problem> RowProblems(uint64_t parked, uint64_t forged) {
+std::vector<Problem> SetAsideProblems(absl::Span<const SetAsideChain> aside) {
+  std::vector<Problem> problems;
+  for (const SetAsideChain& chain : aside) {
+    if (problems.size() == kChainsListed) break;
+    problems.push_back(
+        {.kind = ProblemKind::kChainSetAside,
+         .subject = chain.branch,
+         .detail = absl::StrCat("chain ", chain.origin.Hex().substr(0, 8), " after event ", chain.after.value)});
+  }
+  return problems;
+}
+
+std::vector<Problem> RowProblems(uint64_t parked, uint64_t forgotten, uint64_t forged) {
   std::vector<Problem> problems;
   if (parked > 0) problems.push_back({.kind = ProblemKind::kRowsWait, .count = parked});
+  if (forgotten > 0) problems.push_back({.kind = ProblemKind::kRowsForgotten, .count = forgotten});
   if (forged > 0) problems.push_back({.kind = ProblemKind::kMarkForged, .count = forged});
   return problems;
 }
@@ -170,6 +183,19 @@ std::vector<Problem> UnrecordedProblems(const UnrecordedTables& tables) {
     if (unrecorded.rows > 0) problems.back().detail = absl::StrCat(Count(unrecorded.rows, "row"), " so far");
   }
   CountTheRest(ProblemKind::kTableUnrecorded, tables.size(), &problems);
+  return problems;
+}
+
+std::vector<Problem> ForeignKeyProblems(const ForeignKeys& keys) {
+  std::vector<Problem> problems;
+  for (const auto& [table, found] : keys.found()) {
+    if (problems.size() == kTablesListed) break;
+    problems.push_back(
+        {.kind = ProblemKind::kKeyForeign,
+         .subject = table,
+         .cause = absl::StrCat("row [", found.key, "], and ", found.sequence, " hands out no such number here")});
+  }
+  CountTheRest(ProblemKind::kKeyForeign, keys.found().size(), &problems);
   return problems;
 }
 

@@ -27,6 +27,7 @@ absl::StatusOr<HubHead> ReadHead(const JsonObject& json) {
   ASSAY_ASSIGN_OR_RETURN(head.last.value, NumberField(json, "last"));
   ASSAY_ASSIGN_OR_RETURN(head.complete.value, NumberField(json, "complete"));
   head.checkpoint = TextField(json, "checkpoint");
+  head.set_aside = BoolField(json, "set_aside");
   return head;
 }
 
@@ -52,6 +53,8 @@ absl::StatusOr<std::string> ReportJson(const BranchReport& report) {
   SetText(&json, "version", report.version);
   SetText(&json, "session", HexEncode(report.session));
   SetText(&json, "written", absl::StrCat(report.written));
+  JsonObject* refused = (*json.mutable_fields())["refused"].mutable_struct_value();
+  for (const auto& [origin, held] : report.refused) SetText(refused, origin.Hex(), absl::StrCat(held.value));
   return ToJson(json);
 }
 
@@ -60,6 +63,7 @@ absl::StatusOr<std::string> ReportJson(const BranchReport& report) {
 BranchPresence ReadPresence(const JsonObject& json) {
   BranchPresence presence;
   presence.active = BoolField(json, "active");
+  presence.retired = BoolField(json, "retired");
   presence.last_seen = TimeField(json, "last_seen");
   const JsonValue* value = Field(json, "report");
   const JsonObject& report = value == nullptr ? JsonObject::default_instance() : value->struct_value();
@@ -160,13 +164,15 @@ absl::StatusOr<SessionReply> SupabaseHub::OpenSession(const SessionRequest& requ
   SetText(&json, "origin", request.origin.Hex());
   SetText(&json, "counter", absl::StrCat(request.counter));
   SetText(&json, "session", HexEncode(request.session));
+  SetText(&json, "head", absl::StrCat(request.head.value));
   SetText(&json, "known", absl::StrJoin(request.known, " ", [](std::string* out, const std::string& nonce) {
     absl::StrAppend(out, HexEncode(nonce));
   }));
   ASSAY_ASSIGN_OR_RETURN(const std::string body, ToJson(json));
   ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.open_session($1::text::jsonb)::text", {body}));
   ASSAY_ASSIGN_OR_RETURN(const JsonObject answer, ParseJsonObject(text, "open_session"));
-  SessionReply reply{.opened = BoolField(answer, "opened")};
+  SessionReply reply{.opened = BoolField(answer, "opened"), .set_aside = BoolField(answer, "set_aside")};
+  ASSAY_ASSIGN_OR_RETURN(reply.hub_last.value, NumberField(answer, "last"));
   ASSAY_ASSIGN_OR_RETURN(reply.counter, NumberField(answer, "counter"));
   return reply;
 }
@@ -178,6 +184,14 @@ absl::StatusOr<HeartbeatReply> SupabaseHub::Heartbeat(const BranchReport& report
   HeartbeatReply reply{.hub_time = TimeField(json, "hub_time")};
   if (const JsonValue* granted = Field(json, "granted"); granted != nullptr) {
     for (const JsonValue& table : granted->list_value().values()) reply.granted.tables.insert(table.string_value());
+  }
+  if (const JsonValue* chains = Field(json, "set_aside"); chains != nullptr) {
+    for (const JsonValue& chain : chains->list_value().values()) {
+      const absl::StatusOr<OriginId> origin = OriginId::FromHex(TextField(chain.struct_value(), "origin"));
+      if (!origin.ok()) continue;
+      reply.set_aside.push_back(
+          {*origin, {NumberField(chain.struct_value(), "after").value_or(0)}, TextField(chain.struct_value(), "name")});
+    }
   }
   if (const JsonValue* branches = Field(json, "branches"); branches != nullptr) {
     for (const JsonValue& branch : branches->list_value().values())

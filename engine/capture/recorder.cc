@@ -199,7 +199,10 @@ absl::Status Recorder::Row(const CaptureItem& item) {
     ++counters_.false_tags;
   }
   if (!has_new) return Delete(table, tuple, key);
-  if (!update) return Insert(table, tuple, key, nullptr);
+  if (!update) {
+    if (source_ == v1::TransactionHeader::LIVE) foreign_keys_.Look(shape, tuple);
+    return Insert(table, tuple, key, nullptr);
+  }
   ASSAY_ASSIGN_OR_RETURN(const RowKey old_key, OldKey(table, before, key));
   const bool whole = std::none_of(before.begin(), before.end(),
                                   [](const TupleValue& value) { return value.kind == TupleValue::Kind::kUnchanged; });

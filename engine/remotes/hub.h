@@ -30,6 +30,7 @@ struct HubHead {
   Sequence last;           // Stored.
   Sequence complete;       // Stored up to the end of a transaction: what others are given.
   std::string checkpoint;  // Newest the hub keeps; may be empty, and is in a PullReply when the request names it.
+  bool set_aside = false;  // By the head office, as evidence: `complete` ends there. Of Heads() alone.
 };
 
 struct HubHeads {
@@ -81,28 +82,37 @@ struct BranchReport {
   std::string state;  // One word, as in the status.
   std::string version;
   std::string session;  // That the hub has open for this daemon; empty: none.
+  // Chains of which the hub gives something wrong, and how far each is held here: for a head office that sets one
+  // aside.
+  std::map<OriginId, Sequence> refused = {};
 };
 
 struct BranchPresence {
   BranchReport report;
   absl::Time last_seen;  // Hub's clock.
   bool active = true;    // False: deactivated by the head office.
+  bool retired = false;  // Closed for good, and not active then: nobody waits for it.
 };
 
 // One daemon's run with one log. Each run takes the session over from the one before, which it knows from its log; a
-// copy of the log that was made earlier does not know it, and is refused. The run that lost its session cannot push any
-// more.
+// copy of the log that was made earlier does not know it, and is refused. So is one that was made while that very
+// session was open, once the hub has more of the chain. The run that lost its session cannot push any more.
 struct SessionRequest {
   OriginId origin;
   uint64_t counter = 0;  // Of the last session that is known to have been opened; 0: none.
   std::vector<std::string>
       known;            // That session, and those asked for since whose reply never came: 16 random bytes each.
   std::string session;  // To be opened: 16 random bytes, never used before.
+  Sequence head = {};   // The own chain, as this log has it.
 };
 
 struct SessionReply {
-  bool opened = false;   // False: the hub's session is one that this log has never heard of.
-  uint64_t counter = 0;  // Of the session that is open now.
+  // False: the hub's session is one that this log has never heard of, the hub has more of the chain than this log, or
+  // the chain was set aside.
+  bool opened = false;
+  uint64_t counter = 0;    // Of the session that is open now.
+  Sequence hub_last = {};  // Of the chain, at the hub.
+  bool set_aside = false;  // By the head office: nothing more is taken of this chain.
 };
 
 // Which tables of others a branch may read.
@@ -112,10 +122,18 @@ struct Grants {
   bool Has(absl::string_view table) const { return tables.contains("*") || tables.contains(std::string(table)); }
 };
 
+// A chain that the head office has set aside, as evidence: nothing after this event is given or taken.
+struct SetAsideChain {
+  OriginId origin;
+  Sequence after;
+  std::string branch;
+};
+
 struct HeartbeatReply {
   std::vector<BranchPresence> branches;
   Grants granted;  // What the caller may read.
   absl::Time hub_time;
+  std::vector<SetAsideChain> set_aside = {};
 };
 
 class Hub {
@@ -130,7 +148,7 @@ class Hub {
   // ABORTED: the origin has another session open than the report's.
   virtual absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) = 0;
   // Opens `session` if the one that is open is among `known`, is `session` itself (a reply was lost), or has a lower
-  // counter than the request's (the hub was restored from a backup). Atomic.
+  // counter than the request's (the hub was restored from a backup); and if the hub has nothing beyond `head`. Atomic.
   virtual absl::StatusOr<SessionReply> OpenSession(const SessionRequest& request) = 0;
 };
 

@@ -35,6 +35,11 @@ void Pusher::TakeHubLast(Sequence hub_last, bool pushed) {
   hub_last_ = hub_heard_ = hub_last;
 }
 
+bool Pusher::HubHasMore() const {
+  const std::optional<NamedProblem> named = ProblemNamedBy(link_.status);
+  return named.has_value() && named->kind == ProblemKind::kHubHasMore;
+}
+
 void Pusher::OnHubHead(Sequence last) {
   if (!hub_heard_.has_value()) hub_heard_ = last;
   if (busy_ || !hub_last_.has_value()) return;

@@ -36,6 +36,8 @@ class Pusher {
   // A call is under way.
   bool busy() const { return busy_; }
   const LinkStatus& link() const { return link_; }
+  // When last asked, it had more of the own chain than there is here.
+  bool HubHasMore() const;
   // nullopt: not asked yet, or not since it failed.
   std::optional<Sequence> hub_last() const { return hub_last_; }
   // The same for people, as it was last heard: a line that fails does not take back what has arrived.

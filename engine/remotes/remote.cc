@@ -9,6 +9,7 @@ namespace assay {
 
 Remote::Remote(const EngineConfig& config, const OriginId& own, const Stores& stores, Clock* clock, Random* random)
     : own_(own),
+      log_(stores.log),
       state_(stores.state),
       session_(config, own, stores.state, clock, random),
       pusher_(config, own, stores.log, clock, random),
@@ -61,6 +62,7 @@ absl::Status Remote::TakeReplies() {
 absl::Status Remote::TakeReply(HubReply reply) {
   if (auto* heads = std::get_if<absl::StatusOr<HubHeads>>(&reply)) {
     pusher_.OnHeads(*heads);
+    if (pusher_.HubHasMore()) session_.OnLost();  // The hub judges that, with the session.
   } else if (auto* pushed = std::get_if<absl::StatusOr<PushReply>>(&reply)) {
     if (absl::IsAborted(pushed->status())) session_.OnLost();
     pusher_.OnPushed(*pushed);
@@ -79,7 +81,9 @@ absl::Status Remote::TakeReply(HubReply reply) {
   return absl::OkStatus();
 }
 
-absl::Status Remote::StepSession() { return pusher_.busy() ? absl::OkStatus() : session_.Step(paused()); }
+absl::Status Remote::StepSession() {
+  return pusher_.busy() ? absl::OkStatus() : session_.Step(paused(), log_->Head(own_).last);
+}
 
 absl::Status Remote::StepPull(bool may_append, const BranchReport& report) {
   return puller_.Step(paused(), may_append, session_.open(), report);

@@ -84,6 +84,7 @@ class Remote {
   absl::Status TakeReply(HubReply reply);
 
   const OriginId own_;
+  EventLog* log_;
   LocalState* state_;
   SessionGate session_;
   Pusher pusher_;

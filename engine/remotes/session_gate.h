@@ -2,8 +2,9 @@
 //
 // The hub keeps one session per origin. Each run of a daemon opens its own, under a random name that was durable in the
 // log before it was asked for; the hub grants it to whoever knows the one that is open now. A log that is an older copy
-// does not: it is refused. A copy that is started later takes the session over, and this run learns of it with its next
-// push or heartbeat. Two copies that both are offline cannot be told apart before the first contact. Not thread-safe.
+// does not: it is refused, and so is one of which the hub has more. A copy that is started later takes the session
+// over, and this run learns of it with its next push or heartbeat. Two copies that both are offline cannot be told
+// apart before the first contact. Not thread-safe.
 #pragma once
 
 #include <optional>
@@ -27,11 +28,12 @@ class SessionGate {
   // Reads what a restart needs. Also after LogFile::Rollback.
   absl::Status Load();
 
-  // Inside a LogFile transaction: puts the next call into TakeCall when the session is to be opened.
-  absl::Status Step(bool paused);
+  // Inside a LogFile transaction: puts the next call into TakeCall when the session is to be opened. `head`: of the own
+  // chain.
+  absl::Status Step(bool paused, Sequence head);
   absl::Status OnReply(const absl::StatusOr<SessionReply>& reply);
-  // A push or a heartbeat was told that another session is open: ask, the hub may merely have been restored from a
-  // backup.
+  // A push or a heartbeat was told that another session is open, or that the hub has more of the chain than the log:
+  // ask, the hub may merely have been restored from a backup.
   void OnLost() {
     open_ = false;
     SyncNow();
@@ -48,10 +50,13 @@ class SessionGate {
   bool asked() const { return !config_.has_hub || asked_; }
   // Why the hub refused; empty: it did not.
   const std::string& refusal() const { return refusal_; }
+  // It refused because the head office has set this log's chain aside.
+  bool set_aside() const { return set_aside_; }
   const LinkStatus& link() const { return link_; }
 
  private:
   absl::Status Store();
+  absl::Status Refused(const SessionReply& reply);
 
   const EngineConfig& config_;
   const OriginId own_;
@@ -62,6 +67,8 @@ class SessionGate {
   std::vector<std::string> known_;
   std::string session_;  // Of this run; empty: none asked for yet.
   std::string refusal_;
+  Sequence asked_head_;  // With the call that is under way.
+  bool set_aside_ = false;
   bool open_ = false, asked_ = false, busy_ = false;
   std::optional<HubCall> call_;
   absl::Time wake_ = absl::InfiniteFuture();

@@ -469,7 +469,7 @@ TEST_P(HubContract, OnlyTheOpenSessionPushesAndReports) {
   PushRequest push = chain.Push({chain.Cut(1, 1)});
   push.session = Nonce('a');
   ASSERT_TRUE(hub->Push(push).ok());
-  ASSERT_TRUE(hub->OpenSession({chain.origin(), 1, {Nonce('a')}, Nonce('b')})->opened);
+  ASSERT_TRUE(hub->OpenSession({chain.origin(), 1, {Nonce('a')}, Nonce('b'), {1}})->opened);
   PushRequest next = chain.Push({chain.Cut(2, 2)});
   for (const std::string& session : {Nonce('a'), std::string()}) {
     next.session = session;
@@ -481,6 +481,24 @@ TEST_P(HubContract, OnlyTheOpenSessionPushesAndReports) {
   next.session = Nonce('b');
   EXPECT_TRUE(hub->Push(next).ok());
   EXPECT_TRUE(hub->Heartbeat({.number = 1, .origin = chain.origin(), .session = Nonce('b')}).ok());
+}
+
+// A machine put back to an image that was taken while this session was open knows it, and lacks what was pushed since.
+TEST_P(HubContract, LogThatHasLessOfItsChainThanTheHubIsRefusedASession) {
+  TestChain chain(0xA1);
+  chain.Transaction(1);
+  chain.Transaction(1);
+  auto hub = hub_->Connect(1);
+  ASSERT_TRUE(hub->OpenSession({chain.origin(), 0, {}, Nonce('a')})->opened);
+  PushRequest push = chain.Push({chain.Cut(1, 2)});
+  push.session = Nonce('a');
+  ASSERT_TRUE(hub->Push(push).ok());
+  const auto reverted = hub->OpenSession({chain.origin(), 1, {Nonce('a')}, Nonce('b'), {1}});
+  ASSERT_TRUE(reverted.ok()) << reverted.status();
+  EXPECT_FALSE(reverted->opened);
+  EXPECT_EQ(reverted->hub_last, Sequence{2});
+  EXPECT_FALSE(reverted->set_aside);
+  EXPECT_TRUE(hub->OpenSession({chain.origin(), 1, {Nonce('a')}, Nonce('c'), {2}})->opened);
 }
 
 TEST_P(HubContract, SessionOfAnotherBranchsChainIsRefused) {

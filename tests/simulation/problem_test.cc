@@ -212,7 +212,8 @@ TEST_F(ProblemSimulationTest, ASlotThatIsGoneIsAGap) {
 
 TEST_F(ProblemSimulationTest, ASecondMachineIsAClone) {
   // It went on from a copy of this log, and opened a session of which nobody here knows.
-  const SessionRequest request{.origin = a().origin(), .counter = 1'000, .session = "0123456789abcdef"};
+  const SessionRequest request{
+      .origin = a().origin(), .counter = 1'000, .session = "0123456789abcdef", .head = {1'000}};
   ASSERT_TRUE(hub_.Connect(1)->OpenSession(request)->opened);
   Write(a(), [](SimTransaction& sale) { ASSERT_TRUE(sale.Insert(kSettings, {"k", "", "", ""}).ok()); });
   Run(absl::Minutes(1));

@@ -215,6 +215,8 @@ absl::StatusOr<SessionReply> SimHub::OpenSession(uint32_t branch, const SessionR
   if (chain != chains_.end() && chain->second.owner != branch)
     return absl::PermissionDeniedError("not that branch's chain");
   Session& open = sessions_[request.origin];
+  const Sequence last{chain == chains_.end() ? 0 : chain->second.events.size()};
+  if (last > request.head) return SessionReply{false, open.counter, last};
   if (open.nonce != request.session) {
     const bool known = std::find(request.known.begin(), request.known.end(), open.nonce) != request.known.end();
     if (!known && open.counter >= std::max<uint64_t>(request.counter, 1)) return SessionReply{false, open.counter};

@@ -493,6 +493,10 @@ absl::Status EngineHost::RetryParked(std::optional<TableName> table) {
   return Tell([table = std::move(table)](Engine& engine) { engine.RetryParked(table); });
 }
 
+absl::Status EngineHost::ForgetParked(TableName table, std::optional<std::vector<std::string>> key) {
+  return Tell([table = std::move(table), key = std::move(key)](Engine& engine) { engine.ForgetParked(table, key); });
+}
+
 // These are remembered, and hold for the next engine if there is none now.
 absl::Status EngineHost::Pause() {
   pause_wish_ = PauseWish::kPause;

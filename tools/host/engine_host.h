@@ -78,6 +78,7 @@ class EngineHost : public Operator {
   absl::Status Resume() override;
   absl::Status SetInterval(absl::Duration interval) override;
   absl::Status RetryParked(std::optional<TableName> table) override;
+  absl::Status ForgetParked(TableName table, std::optional<std::vector<std::string>> key) override;
   std::string log_path() const override { return parts_.log_path; }
 
  private:

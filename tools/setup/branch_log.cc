@@ -90,7 +90,7 @@ absl::StatusOr<uint64_t> PushAll(OpenLog& open, EngineConfig config, const Origi
   };
   SessionGate session(config, own, open.state.get(), clock, random);
   ASSAY_RETURN_IF_ERROR(session.Load());
-  ASSAY_RETURN_IF_ERROR(in_transaction([&] { return session.Step(/*paused=*/false); }));
+  ASSAY_RETURN_IF_ERROR(in_transaction([&] { return session.Step(/*paused=*/false, open.log->Head(own).last); }));
   const std::optional<HubCall> opening = session.TakeCall();
   if (opening.has_value()) {
     const absl::StatusOr<SessionReply> reply = hub.OpenSession(std::get<HubOpenSession>(*opening).request);

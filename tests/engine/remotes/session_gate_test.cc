@@ -32,7 +32,7 @@ class SessionGateTest : public ::testing::Test {
   }
   // What the gate asks for next, once that is durable.
   std::optional<SessionRequest> Ask(bool paused = false) {
-    log_.InTransaction([&] { ASSERT_EQ(gate_->Step(paused), absl::OkStatus()); });
+    log_.InTransaction([&] { ASSERT_EQ(gate_->Step(paused, head_), absl::OkStatus()); });
     std::optional<HubCall> call = gate_->TakeCall();
     if (!call.has_value()) return std::nullopt;
     return std::get<HubOpenSession>(*std::move(call)).request;
@@ -47,6 +47,7 @@ class SessionGateTest : public ::testing::Test {
   test::OpenLog log_{directory_.path() + "/log.db"};
   EngineConfig config_;
   const OriginId own_ = test::Origin(7);
+  Sequence head_{4};
   test::HandClock clock_;
   test::CountingRandom random_;
   std::unique_ptr<SessionGate> gate_;
@@ -57,6 +58,7 @@ TEST_F(SessionGateTest, TheFirstSessionIsAskedForWithNothingKnown) {
   const std::optional<SessionRequest> request = Ask();
   ASSERT_TRUE(request.has_value());
   EXPECT_EQ(request->origin, own_);
+  EXPECT_EQ(request->head, head_);
   EXPECT_EQ(request->counter, 0u);
   EXPECT_THAT(request->known, IsEmpty());
   EXPECT_EQ(request->session.size(), 16u);
@@ -200,6 +202,26 @@ TEST_F(SessionGateTest, ASessionThatWasLostIsAskedForAgainAtOnce) {
   ASSERT_TRUE(request.has_value()) << "the hub may merely have been restored from a backup";
   EXPECT_EQ(request->session, session);
   EXPECT_EQ(request->counter, 1u);
+}
+
+TEST_F(SessionGateTest, WhyItWasRefusedIsToldAndRemembered) {
+  ASSERT_TRUE(Ask().has_value());
+  Answer(SessionReply{false, 1, {9}});
+  EXPECT_THAT(gate_->refusal(),
+              ::testing::HasSubstr("the hub has 9 events of this log's chain, the log itself only 4"));
+  EXPECT_FALSE(gate_->set_aside());
+  Restart();
+  EXPECT_THAT(gate_->refusal(), ::testing::HasSubstr("9 events"));
+  ASSERT_TRUE(Ask().has_value());
+  Answer(SessionReply{false, 1, {9}, true});
+  EXPECT_TRUE(gate_->set_aside());
+  EXPECT_THAT(gate_->refusal(), ::testing::HasSubstr("set this log's chain aside"));
+  Restart();
+  EXPECT_TRUE(gate_->set_aside());
+  ASSERT_TRUE(Ask().has_value());
+  Answer(SessionReply{true, 2, {4}});
+  EXPECT_FALSE(gate_->set_aside());
+  EXPECT_EQ(Refusal(), "");
 }
 
 }  // namespace
