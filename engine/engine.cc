@@ -8,6 +8,7 @@
 #include "engine/engine_parts.h"
 #include "engine/own_chain.h"
 #include "log/annotate.h"
+#include "log/row_versions/row_ref.h"
 
 namespace assay {
 namespace {
@@ -97,6 +98,9 @@ void Engine::SyncNow() { parts_->remote->SyncNow(); }
 void Engine::SetInterval(absl::Duration interval) { parts_->remote->SetInterval(interval); }
 
 void Engine::RetryParked(std::optional<TableName> table) { parts_->retry_requests.push_back(std::move(table)); }
+void Engine::ForgetParked(TableName table, std::optional<std::vector<std::string>> key) {
+  parts_->forget_requests.emplace_back(std::move(table), std::move(key));
+}
 
 absl::Status Engine::Parts::Reset() {
   file->Rollback();
@@ -150,7 +154,9 @@ absl::Time Engine::Parts::BelievedNow() const {
 }
 
 RestoreState Engine::Parts::Hazard() const {
-  return gate->Halts() || remote->session().refusal().empty() ? gate->state() : RestoreState::kClone;
+  const SessionGate& session = remote->session();
+  if (gate->Halts() || session.refusal().empty()) return gate->state();
+  return session.set_aside() ? RestoreState::kSetAside : RestoreState::kClone;
 }
 
 bool Engine::Parts::MayRecord() const {
@@ -161,6 +167,30 @@ bool Engine::Parts::MayRecord() const {
 // The state of the gate comes from what capture brings.
 bool Engine::Parts::HoldsCapture() const {
   return gate->state() == RestoreState::kNormal && !recorder->InTransaction() && !MayRecord();
+}
+
+std::set<OriginId> Engine::Parts::GivenUp() const {
+  const Puller& puller = remote->puller();
+  std::set<OriginId> given_up = puller.GivenUp();
+  for (const SetAsideChain& chain : puller.set_aside()) given_up.insert(chain.origin);
+  std::set<uint64_t> retired;
+  for (const BranchPresence& branch : puller.branches()) {
+    if (!branch.retired) continue;
+    retired.insert(branch.report.number);
+    given_up.insert(branch.report.origin);
+  }
+  for (const OriginId& origin : stores.log->Origins()) {
+    if (retired.empty()) break;
+    const absl::StatusOr<v1::OriginOpened> opened = stores.log->Opening(origin);
+    if (opened.ok() && retired.contains(opened->branch_number())) given_up.insert(origin);
+  }
+  // What the hub has of them comes all the same.
+  std::erase_if(given_up, [&](const OriginId& origin) {
+    const auto head = puller.hub_heads().find(origin);
+    return !puller.troubles().contains(origin) && head != puller.hub_heads().end() &&
+           stores.log->Head(origin).last < head->second.complete;
+  });
+  return given_up;
 }
 
 bool Engine::Parts::MayAskHub() const {
@@ -227,12 +257,22 @@ absl::Status Engine::Parts::RetryParkedRows() {
   return absl::OkStatus();
 }
 
+absl::Status Engine::Parts::ForgetParkedRows() {
+  for (const auto& [table, key] : std::exchange(forget_requests, {})) {
+    ASSAY_ASSIGN_OR_RETURN(const TableId id, stores.names->IdOf(table));
+    const std::optional<std::string> encoded = key.has_value() ? std::optional(EncodeKey(*key)) : std::nullopt;
+    ASSAY_RETURN_IF_ERROR(stores.unsettled->Forget(id, encoded, absl::ToUnixMillis(clock->Now())).status());
+  }
+  return absl::OkStatus();
+}
+
 // Of a database that does not belong to this log, nothing is noted.
 absl::Status Engine::Parts::TakeSurvey() {
   if (gate->state() != RestoreState::kNormal || recorder->InTransaction() || !survey.news.has_value())
     return absl::OkStatus();
   SurveyReport report = *std::exchange(survey.news, std::nullopt);
   survey.problems = SurveyProblems(report.problems);
+  recorder->SetKeyClasses(std::move(report.key_classes));
   return recorder->OnSurvey(report.missed, std::move(report.identities));
 }
 
@@ -305,10 +345,11 @@ absl::Status Engine::Parts::Work() {
   PassFences();
   ASSAY_RETURN_IF_ERROR(TakeDatabaseReply());
   ASSAY_RETURN_IF_ERROR(RetryParkedRows());
+  ASSAY_RETURN_IF_ERROR(ForgetParkedRows());
   ASSAY_RETURN_IF_ERROR(StepHub());
   const Puller& puller = remote->puller();
   if (puller.HasCallAhead()) return absl::OkStatus();
-  projector->GiveUp(puller.GivenUp());
+  projector->GiveUp(GivenUp());
   projector->ExpectMore(MayPull() && puller.more());
   if (MayRecord()) {
     const bool idle = stream.items().empty() || recorder->InEcho();
@@ -371,7 +412,7 @@ bool Engine::HasWork() const {
   const bool captured = p.HasCaptured() || p.stream.HasTurned();
   if (!p.recorder->MayCommit()) return captured;
   return captured || p.has_work || p.database.has_reply() || p.remote->HasReply() || !p.retry_requests.empty() ||
-         p.gate->has_evidence();
+         !p.forget_requests.empty() || p.gate->has_evidence();
 }
 
 absl::Time Engine::NextWake() const {

@@ -77,6 +77,8 @@ class Engine {
   void SetInterval(absl::Duration interval);
   // Makes parked rows due at once; of one table, or all.
   void RetryParked(std::optional<TableName> table);
+  // Does not wait for what is parked of a table any more, or of its one row with this key (in key order).
+  void ForgetParked(TableName table, std::optional<std::vector<std::string>> key);
 
   // ---- Work ----
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/capture/capture_stream.h"
@@ -60,6 +61,7 @@ struct Engine::Parts {
   std::unique_ptr<LateEvents> late_events;
   DatabaseLane database;
   std::vector<std::optional<TableName>> retry_requests;  // Not worked on yet.
+  std::vector<std::pair<TableName, std::optional<std::vector<std::string>>>> forget_requests;
   SurveyState survey;
   CheckState checks;
   // What speaks with the hub.
@@ -92,6 +94,7 @@ struct Engine::Parts {
   absl::Status KeepPosition();
   absl::Status TakeDatabaseReply();
   absl::Status RetryParkedRows();
+  absl::Status ForgetParkedRows();
   absl::Status TakeSurvey();
   absl::Status LoadChecks();
   absl::Status TakeChecks();
@@ -109,6 +112,8 @@ struct Engine::Parts {
   // What capture has brought waits for that.
   bool HoldsCapture() const;
   bool HasCaptured() const { return !stream.items().empty() && !HoldsCapture(); }
+  // Chains that nobody waits for: the hub gives something wrong of them, or has no more of them for good.
+  std::set<OriginId> GivenUp() const;
   // A database that cannot be reached tells nothing against what the log has.
   bool MayAskHub() const;
   bool MaySync() const { return MayAskHub() && remote->MayPush(); }
@@ -120,6 +125,8 @@ struct Engine::Parts {
   std::vector<Problem> StateProblems() const;
   std::vector<Problem> Problems() const;
   ChainName NameOf(const OriginId& origin) const;
+  // Without those that their branches go on with in another chain.
+  std::vector<SetAsideChain> SetAside() const;
   OriginStatus StatusOf(const OriginId& origin) const;
 };
 

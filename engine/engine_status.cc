@@ -23,6 +23,9 @@ BranchReport Engine::Parts::Report() {
     if (origin != own) report.written += stores.state->Projected(origin).value;
   }
   report.parked = stores.unsettled->parked_count();
+  for (const auto& [origin, trouble] : remote->puller().troubles()) {
+    if (origin != own && report.refused.size() < kChainsListed) report.refused[origin] = stores.log->Head(origin).last;
+  }
   report.state = State();
   const absl::Time now = clock->Now();
   behind_since = report.state == "running" ? absl::InfiniteFuture() : std::min(behind_since, now);
@@ -47,6 +50,20 @@ std::string Engine::Parts::State() const {
 ChainName Engine::Parts::NameOf(const OriginId& origin) const {
   const absl::StatusOr<v1::OriginOpened> opened = stores.log->Opening(origin);
   return {origin, opened.ok() ? opened->branch_name() : ""};
+}
+
+std::vector<SetAsideChain> Engine::Parts::SetAside() const {
+  std::vector<SetAsideChain> chains = remote->puller().set_aside();
+  if (chains.empty()) return chains;
+  std::set<std::string> continued;
+  for (const OriginId& origin : stores.log->Origins()) {
+    if (const absl::StatusOr<v1::OriginOpened> opened = stores.log->Opening(origin); opened.ok())
+      continued.insert(opened->previous_origin());
+  }
+  std::erase_if(chains, [&](const SetAsideChain& chain) {
+    return chain.origin == own || continued.contains(std::string(chain.origin.AsBytes()));
+  });
+  return chains;
 }
 
 std::vector<Problem> Engine::Parts::StateProblems() const {
@@ -87,6 +104,7 @@ std::vector<Problem> Engine::Parts::Problems() const {
     if (troubles.size() < kChainsListed || origin == own) troubles.emplace_back(NameOf(origin), trouble);
   }
   add(ChainProblems(troubles, own, puller.troubles().size()));
+  add(SetAsideProblems(SetAside()));
   for (const auto& [origin, status] : projector->stopped()) {
     problems.push_back({.kind = ProblemKind::kChainUnreadable,
                         .subject = NameOf(origin).ForPeople(),
@@ -100,14 +118,17 @@ std::vector<Problem> Engine::Parts::Problems() const {
                         .detail = absl::StrCat("waits for event ", EventName(awaited.first, awaited.second), " of ",
                                                NameOf(awaited.first).ForPeople())});
   }
-  add(RowProblems(static_cast<uint64_t>(stores.unsettled->parked_count()), recorder->counters().false_tags));
+  add(RowProblems(static_cast<uint64_t>(stores.unsettled->parked_count()),
+                  static_cast<uint64_t>(stores.unsettled->forgotten_count()), recorder->counters().false_tags));
   add(ValueProblems(recorder->withheld(), config.row_bytes_max));
   add(UnrecordedProblems(recorder->unrecorded()));
   add(IdentityProblems(recorder->identities()));
+  add(ForeignKeyProblems(recorder->foreign_keys()));
   add(survey.problems);
   // A database that is away is named already.
   if (!survey.status.ok() && (!absl::IsUnavailable(survey.status) || stream.link().status.ok())) {
-    problems.push_back({.kind = ProblemKind::kSurveyFailed,
+    const std::optional<NamedProblem> named = ProblemNamedBy(survey.status);
+    problems.push_back({.kind = named.has_value() ? named->kind : ProblemKind::kSurveyFailed,
                         .subject = config.branch_name,
                         .cause = std::string(survey.status.message())});
   }
@@ -179,6 +200,7 @@ EngineStatus Engine::Status() const {
   status.events_total = p.events_total;
   status.unsettled = p.stores.unsettled->count();
   status.parked = p.stores.unsettled->parked_count();
+  status.forgotten = p.stores.unsettled->forgotten_count();
   status.conflicts = p.stores.conflicts->count();
   status.masked = p.stores.log->MaskedEvents();
   status.log_bytes = p.file->SizeOnDisk();

@@ -70,6 +70,7 @@ class Operator {
   // Compares these tables (none: all that are enrolled) with the log. Returns the number of the round, which has ended
   // when CheckProgress::ended is no less; EngineStatus::checked has what was found. NOT_FOUND: a table is not enrolled.
   virtual absl::StatusOr<uint64_t> CheckTables(std::vector<TableName> tables) = 0;
+  virtual absl::Status ForgetParked(TableName table, std::optional<std::vector<std::string>> key) = 0;
 
   // The log file; readers open it for themselves, read-only.
   virtual std::string log_path() const = 0;

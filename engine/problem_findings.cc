@@ -136,9 +136,22 @@ std::vector<Problem> ChainProblems(absl::Span<const std::pair<ChainName, LinkSta
   return problems;
 }
 
-std::vector<Problem> RowProblems(uint64_t parked, uint64_t forged) {
+std::vector<Problem> SetAsideProblems(absl::Span<const SetAsideChain> aside) {
+  std::vector<Problem> problems;
+  for (const SetAsideChain& chain : aside) {
+    if (problems.size() == kChainsListed) break;
+    problems.push_back(
+        {.kind = ProblemKind::kChainSetAside,
+         .subject = chain.branch,
+         .detail = absl::StrCat("chain ", chain.origin.Hex().substr(0, 8), " after event ", chain.after.value)});
+  }
+  return problems;
+}
+
+std::vector<Problem> RowProblems(uint64_t parked, uint64_t forgotten, uint64_t forged) {
   std::vector<Problem> problems;
   if (parked > 0) problems.push_back({.kind = ProblemKind::kRowsWait, .count = parked});
+  if (forgotten > 0) problems.push_back({.kind = ProblemKind::kRowsForgotten, .count = forgotten});
   if (forged > 0) problems.push_back({.kind = ProblemKind::kMarkForged, .count = forged});
   return problems;
 }
@@ -204,6 +217,19 @@ std::string DifferenceText(const DifferingCell& cell) {
     return value.has_value() ? absl::StrCat("'", CutText(*value, kDifferenceBytes), "'") : "NULL";
   };
   return absl::StrCat(row, ", column ", cell.column, ": ", text(cell.here), " here, ", text(cell.log), " in the log");
+}
+
+std::vector<Problem> ForeignKeyProblems(const ForeignKeys& keys) {
+  std::vector<Problem> problems;
+  for (const auto& [table, found] : keys.found()) {
+    if (problems.size() == kTablesListed) break;
+    problems.push_back(
+        {.kind = ProblemKind::kKeyForeign,
+         .subject = table,
+         .cause = absl::StrCat("row [", found.key, "], and ", found.sequence, " hands out no such number here")});
+  }
+  CountTheRest(ProblemKind::kKeyForeign, keys.found().size(), &problems);
+  return problems;
 }
 
 std::vector<Problem> IdentityProblems(const std::map<std::string, ReplicaIdentity>& identities) {

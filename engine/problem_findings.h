@@ -19,6 +19,7 @@
 #include "engine/database.h"
 #include "engine/link.h"
 #include "engine/problem.h"
+#include "engine/remotes/hub.h"
 #include "log/local_state/notes.h"
 #include "log/types.h"
 
@@ -43,8 +44,12 @@ constexpr size_t kChainsListed = 10;
 std::vector<Problem> ChainProblems(absl::Span<const std::pair<ChainName, LinkStatus>> troubles, const OriginId& own,
                                    size_t total);
 
-// `parked`: that wait to be written. `forged`: that came with Assay's mark, and it had not meant to write them.
-std::vector<Problem> RowProblems(uint64_t parked, uint64_t forged);
+// `aside`: what the head office has set aside, but for what a later chain of the same branch goes on with.
+std::vector<Problem> SetAsideProblems(absl::Span<const SetAsideChain> aside);
+
+// `parked`: that wait to be written. `forgotten`: that a person does not wait for. `forged`: that came with Assay's
+// mark, and it had not meant to write them.
+std::vector<Problem> RowProblems(uint64_t parked, uint64_t forgotten, uint64_t forged);
 
 constexpr size_t kValuesListed = 3;
 std::vector<Problem> ValueProblems(absl::Span<const WithheldValue> values, size_t row_bytes_max);
@@ -56,6 +61,8 @@ std::vector<Problem> UnrecordedProblems(const UnrecordedTables& tables);
 std::string DifferenceText(const DifferingCell& cell);
 // Of tables that were compared with the log, by TableName::ToString.
 std::vector<Problem> DifferenceProblems(const std::map<std::string, CheckedTable>& checked);
+// Of tables with new rows whose keys another branch may hand out as well.
+std::vector<Problem> ForeignKeyProblems(const ForeignKeys& keys);
 // Of tables whose old tuples are not whole, by TableName::ToString.
 std::vector<Problem> IdentityProblems(const std::map<std::string, ReplicaIdentity>& identities);
 // `name`: ChainName of each chain.

@@ -72,7 +72,7 @@ struct EngineStatus {
   uint64_t false_tags = 0;  // Rows in a tagged transaction that the engine had not meant to write.
   StagePosition push_position, pull_position,
       projection_position;  // Without chains that are stopped, and what the hub has not told.
-  int64_t unsettled = 0, parked = 0, conflicts = 0;
+  int64_t unsettled = 0, parked = 0, forgotten = 0, conflicts = 0;
   std::map<std::string, uint64_t> masked;  // Events that this branch may not read, or not yet, by table.
   int64_t log_bytes = 0;
   std::shared_ptr<const CheckedTables> checked;  // Null: not known.

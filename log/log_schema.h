@@ -127,6 +127,7 @@ CREATE TABLE unsettled (
   since_ms    INTEGER NOT NULL,
   retry_at_ms INTEGER NOT NULL,
   attempts    INTEGER NOT NULL,
+  forgotten_ms INTEGER NOT NULL,        -- Unix milliseconds; 0: nobody has.
   UNIQUE (table_id, key_hash)
 ) STRICT;
 CREATE INDEX unsettled_retry ON unsettled (retry_at_ms);

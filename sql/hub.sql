@@ -68,7 +68,7 @@ DO $$
 DECLARE
   target text;
 BEGIN
-  FOREACH target IN ARRAY ARRAY['branch', 'read_grant', 'origin', 'session', 'staged', 'segment', 'piece', 'presence', 'fork_evidence', 'migration'] LOOP
+  FOREACH target IN ARRAY ARRAY['branch', 'read_grant', 'origin', 'session', 'staged', 'segment', 'piece', 'presence', 'fork_evidence', 'set_aside', 'migration'] LOOP
     CONTINUE WHEN to_regclass('assay_hub.' || target) IS NULL;
     EXECUTE format('ALTER TABLE assay_hub.%I ENABLE ROW LEVEL SECURITY', target);
   END LOOP;
@@ -81,6 +81,7 @@ CREATE TABLE IF NOT EXISTS assay_hub.branch (
   name        text NOT NULL UNIQUE CHECK (name <> ''),
   login_role  name NOT NULL UNIQUE,
   active      boolean NOT NULL DEFAULT true,
+  retired     boolean NOT NULL DEFAULT false CHECK (NOT (active AND retired)),  -- Closed for good: nobody waits for it.
   created_at  timestamptz NOT NULL DEFAULT now()
 );
 
@@ -175,6 +176,13 @@ CREATE TABLE IF NOT EXISTS assay_hub.session (
   opened_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- Chains that the head office has set aside as evidence: nothing after event `after` is given to anybody, or taken.
+CREATE TABLE IF NOT EXISTS assay_hub.set_aside (
+  origin  bytea PRIMARY KEY REFERENCES assay_hub.origin,
+  after   bigint NOT NULL CHECK (after >= 0),
+  at      timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 INSERT INTO assay_hub.migration (number) VALUES (1) ON CONFLICT DO NOTHING;
 
 -- ---- Who is calling ---------------------------------------------------------------------------------------------------
@@ -193,7 +201,8 @@ BEGIN
   IF NOT FOUND THEN
     RAISE SQLSTATE 'ZA003' USING MESSAGE = format('role %s is no branch of this hub', session_user);
   ELSIF NOT me.active THEN
-    RAISE SQLSTATE 'ZA004' USING MESSAGE = format('branch %s was deactivated by the head office', me.name);
+    RAISE SQLSTATE 'ZA004' USING MESSAGE =
+      format('branch %s was %s by the head office', me.name, CASE WHEN me.retired THEN 'retired' ELSE 'deactivated' END);
   END IF;
   RETURN me.number;
 END $$;
@@ -225,7 +234,7 @@ DECLARE
   target text;
 BEGIN
   FOREACH target IN ARRAY ARRAY['migration', 'branch', 'origin', 'segment', 'piece', 'staged', 'read_grant', 'presence', 'fork_evidence',
-                              'session'] LOOP
+                              'session', 'set_aside'] LOOP
     EXECUTE format('ALTER TABLE assay_hub.%I ENABLE ROW LEVEL SECURITY', target);
     EXECUTE format('ALTER TABLE assay_hub.%I FORCE ROW LEVEL SECURITY', target);
     EXECUTE format('DROP POLICY IF EXISTS owner_reads ON assay_hub.%I', target);
@@ -292,6 +301,10 @@ DROP POLICY IF EXISTS admin_grants ON assay_hub.read_grant;
 CREATE POLICY admin_grants ON assay_hub.read_grant FOR INSERT TO assay_hub_owner WITH CHECK (assay_hub.is_admin());
 DROP POLICY IF EXISTS admin_revokes ON assay_hub.read_grant;
 CREATE POLICY admin_revokes ON assay_hub.read_grant FOR DELETE TO assay_hub_owner USING (assay_hub.is_admin());
+DROP POLICY IF EXISTS admin_sets_aside ON assay_hub.set_aside;
+CREATE POLICY admin_sets_aside ON assay_hub.set_aside FOR INSERT TO assay_hub_owner WITH CHECK (assay_hub.is_admin());
+DROP POLICY IF EXISTS admin_takes_back ON assay_hub.set_aside;
+CREATE POLICY admin_takes_back ON assay_hub.set_aside FOR DELETE TO assay_hub_owner USING (assay_hub.is_admin());
 DROP POLICY IF EXISTS admin_reads ON assay_hub.fork_evidence;
 CREATE POLICY admin_reads ON assay_hub.fork_evidence FOR SELECT TO assay_hub_admin USING (true);
 
@@ -375,9 +388,10 @@ BEGIN
   PERFORM assay_hub.caller();
   RETURN jsonb_build_object(
     'hub_time', assay_hub.microseconds(clock_timestamp())::text,
-    'origins', (SELECT coalesce(jsonb_object_agg(encode(origin, 'hex'), jsonb_build_object(
-                         'last', last::text, 'complete', complete::text, 'checkpoint', checkpoint)), '{}')
-                FROM assay_hub.origin WHERE last > 0));
+    'origins', (SELECT coalesce(jsonb_object_agg(encode(o.origin, 'hex'), jsonb_build_object(
+                         'last', o.last::text, 'complete', least(o.complete, a.after)::text, 'checkpoint', o.checkpoint,
+                         'set_aside', a.origin IS NOT NULL)), '{}')
+                FROM assay_hub.origin AS o LEFT JOIN assay_hub.set_aside AS a ON a.origin = o.origin WHERE o.last > 0));
 END $$;
 
 -- Makes the chain the caller's when it is new, and locks it against other pushes. 42501 when it is another branch's.
@@ -399,6 +413,7 @@ END $$;
 -- Opens a session of the caller's chain, if what is here of it is the beginning of the caller's, which ends at `last` and of which `leaf`
 -- is the hash of event `shown`; and if the session that is open is among `known` (by their hex, blanks between), is the asked one itself
 -- (its reply was lost), or is older than the caller's counter says (this hub was restored from a backup). A refusal takes no session away.
+-- None is opened of a chain that was set aside.
 CREATE OR REPLACE FUNCTION assay_hub.open_session(request jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -425,7 +440,9 @@ BEGIN
   chain := assay_hub.claim(id, me);  -- Locks the chain: one at a time.
   SELECT * INTO held FROM assay_hub.session AS s WHERE s.origin = id;
   answer := jsonb_build_object('counter', coalesce(held.counter, 0)::text, 'last', chain.last::text);
-  IF chain.last > (request ->> 'last')::bigint THEN
+  IF EXISTS (SELECT FROM assay_hub.set_aside AS a WHERE a.origin = id) THEN
+    RETURN answer || '{"answer": "set-aside"}';
+  ELSIF chain.last > (request ->> 'last')::bigint THEN
     RETURN answer || '{"answer": "hub-has-more"}';
   ELSIF chain.last > 0 AND chain.last <> (request ->> 'shown')::bigint THEN
     RETURN answer || '{"answer": "show"}';
@@ -450,12 +467,15 @@ BEGIN
   RETURN answer || jsonb_build_object('answer', 'opened', 'counter', held.counter::text);
 END $$;
 
--- ZA008 unless `nonce` is the session that is open; a chain that never had one needs none.
+-- ZA008 unless `nonce` is the session that is open; a chain that never had one needs none. One that was set aside has none: who asks
+-- for it is told why.
 CREATE OR REPLACE FUNCTION assay_hub.check_session(id bytea, nonce bytea) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF EXISTS (SELECT FROM assay_hub.session AS s WHERE s.origin = id AND s.nonce IS DISTINCT FROM check_session.nonce) THEN
     RAISE SQLSTATE 'ZA008' USING MESSAGE = format('another daemon has opened a session of chain %s', encode(id, 'hex'));
+  ELSIF EXISTS (SELECT FROM assay_hub.set_aside AS a WHERE a.origin = id) THEN
+    RAISE SQLSTATE 'ZA008' USING MESSAGE = format('chain %s was set aside by the head office', encode(id, 'hex'));
   END IF;
 END $$;
 
@@ -691,9 +711,10 @@ BEGIN
   INTO ids, sequences, roots FROM generate_series(0, known - 1) AS i;
 
   WITH held AS (
-    SELECT o.origin, o.branch, o.complete, coalesce(h.have, 0) AS have, count(*) OVER () AS behind
+    SELECT o.origin, o.branch, least(o.complete, a.after) AS complete, coalesce(h.have, 0) AS have, count(*) OVER () AS behind
     FROM assay_hub.origin AS o LEFT JOIN unnest(ids, sequences) AS h (id, have) ON h.id = o.origin
-    WHERE o.complete > coalesce(h.have, 0)
+    LEFT JOIN assay_hub.set_aside AS a ON a.origin = o.origin
+    WHERE least(o.complete, a.after) > coalesce(h.have, 0)
   ), candidate AS (
     -- Some thousand rows at most, however long the backlog: what is beyond them comes with a later pull.
     SELECT h.origin, h.branch, s.last, s.bytes, max(s.hub_time) OVER (PARTITION BY h.origin ORDER BY s.last) AS arrived,
@@ -735,7 +756,9 @@ BEGIN
     || int8send(assay_hub.microseconds(clock_timestamp()))
     || (SELECT int4send(count(*)::int) || coalesce(string_agg(d.id || int8send(d.last) || int8send(d.complete)
                || CASE WHEN d.known THEN '\x00'::bytea ELSE '\x6c'::bytea || assay_hub.checkpoint_bytes(d.checkpoint) END, ''::bytea), '')
-        FROM (SELECT coalesce(o.origin, h.id) AS id, coalesce(o.last, 0) AS last, coalesce(o.complete, 0) AS complete, o.checkpoint, h.have,
+        FROM (SELECT coalesce(o.origin, h.id) AS id, coalesce(o.last, 0) AS last,
+                     least(coalesce(o.complete, 0), (SELECT a.after FROM assay_hub.set_aside AS a WHERE a.origin = o.origin)) AS complete,
+                     o.checkpoint, h.have,
                      o.checkpoint IS NULL OR h.root IS NOT DISTINCT FROM substr(assay_hub.checkpoint_root(o.checkpoint), 1, 8) AS known
               FROM (SELECT * FROM assay_hub.origin WHERE last > 0) AS o
               FULL JOIN unnest(ids, sequences, roots) AS h (id, have, root) ON h.id = o.origin) AS d
@@ -756,7 +779,8 @@ BEGIN
   SELECT p.bytes INTO held
   FROM assay_hub.origin AS o JOIN assay_hub.segment AS s ON s.origin = o.origin
   JOIN assay_hub.piece AS p ON p.origin = s.origin AND p.last = s.last
-  WHERE o.origin = substr(frame, 2, 16) AND s.last = assay_hub.u64(frame, 17) AND s.last <= o.complete AND p.number = assay_hub.u32(frame, 25)
+  LEFT JOIN assay_hub.set_aside AS a ON a.origin = o.origin
+  WHERE o.origin = substr(frame, 2, 16) AND s.last = assay_hub.u64(frame, 17) AND s.last <= least(o.complete, a.after) AND p.number = assay_hub.u32(frame, 25)
     AND (o.branch = me OR s.tables[s.piece_part + 1] = '' OR EXISTS (
            SELECT FROM assay_hub.read_grant AS g WHERE g.branch = me AND g.table_name IN ('*', s.tables[s.piece_part + 1])));
   IF NOT FOUND THEN
@@ -791,8 +815,12 @@ BEGIN
     'hub_time', assay_hub.microseconds(clock_timestamp())::text,
     -- A branch that is granted more asks for what it holds masked.
     'granted', (SELECT coalesce(jsonb_agg(g.table_name), '[]') FROM assay_hub.read_grant AS g WHERE g.branch = me),
+    -- Nobody waits for more of these.
+    'set_aside', (SELECT coalesce(jsonb_agg(jsonb_build_object('origin', encode(a.origin, 'hex'), 'after', a.after::text, 'name', b.name)), '[]')
+                  FROM assay_hub.set_aside AS a JOIN assay_hub.origin AS o ON o.origin = a.origin
+                  JOIN assay_hub.branch AS b ON b.number = o.branch),
     'branches', (SELECT jsonb_agg(jsonb_build_object(
-                          'number', b.number::text, 'name', b.name, 'active', b.active,
+                          'number', b.number::text, 'name', b.name, 'active', b.active, 'retired', b.retired,
                           'last_seen', assay_hub.microseconds(p.last_seen)::text, 'report', p.report) ORDER BY b.number)
                  FROM assay_hub.branch AS b LEFT JOIN assay_hub.presence AS p ON p.branch = b.number));
 END $$;
@@ -841,17 +869,75 @@ END $$;
 CREATE OR REPLACE FUNCTION assay_hub.set_active(branch_name text, active boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  UPDATE assay_hub.branch AS b SET active = set_active.active WHERE b.name = branch_name;
+  UPDATE assay_hub.branch AS b SET active = set_active.active, retired = b.retired AND NOT set_active.active WHERE b.name = branch_name;
   IF NOT FOUND THEN
     RAISE SQLSTATE 'ZA007' USING MESSAGE = format('no branch is called "%s"', branch_name);
   END IF;
+END $$;
+
+-- Closed for good. Its history stays; set_active takes it back.
+CREATE OR REPLACE FUNCTION assay_hub.retire(branch_name text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE assay_hub.branch AS b SET active = false, retired = true WHERE b.name = branch_name;
+  IF NOT FOUND THEN
+    RAISE SQLSTATE 'ZA007' USING MESSAGE = format('no branch is called "%s"', branch_name);
+  END IF;
+END $$;
+
+-- Sets chains of a branch aside, or takes that back (`lift`): those that some branch refuses, from where the first of them stands, as
+-- they told with their heartbeats; when nobody refuses any, the newest, with all that was given of it. `after`: from there instead.
+CREATE OR REPLACE FUNCTION assay_hub.quarantine(branch_name text, after bigint, lift boolean) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  target integer := (SELECT number FROM assay_hub.branch WHERE name = branch_name);
+  chains jsonb;
+BEGIN
+  IF target IS NULL THEN
+    RAISE SQLSTATE 'ZA007' USING MESSAGE = format('no branch is called "%s"', branch_name);
+  END IF;
+  IF lift THEN
+    WITH gone AS (DELETE FROM assay_hub.set_aside AS a USING assay_hub.origin AS o
+                  WHERE o.origin = a.origin AND o.branch = target RETURNING a.origin, a.after)
+    SELECT jsonb_agg(jsonb_build_object('origin', encode(g.origin, 'hex'), 'after', g.after::text)) INTO chains FROM gone AS g;
+    IF chains IS NULL THEN
+      RAISE SQLSTATE 'ZA007' USING MESSAGE = format('nothing of branch "%s" is set aside', branch_name);
+    END IF;
+    RETURN jsonb_build_object('chains', chains);
+  END IF;
+  WITH told AS (
+    SELECT r.key AS id, min(r.value::bigint) AS held
+    FROM assay_hub.presence AS p CROSS JOIN LATERAL jsonb_each_text(
+      CASE WHEN jsonb_typeof(p.report -> 'refused') = 'object' THEN p.report -> 'refused' ELSE '{}' END) AS r
+    WHERE p.branch <> target AND r.value ~ '^(0|[1-9][0-9]{0,17})$' GROUP BY r.key
+  ), own AS (
+    SELECT o.origin, o.complete, o.opened_at, t.held FROM assay_hub.origin AS o
+    LEFT JOIN told AS t ON t.id = encode(o.origin, 'hex') WHERE o.branch = target AND o.last > 0
+  ), meant AS (
+    SELECT o.origin, o.complete, o.held FROM own AS o WHERE o.held IS NOT NULL
+    UNION ALL
+    (SELECT o.origin, o.complete, o.held FROM own AS o WHERE NOT EXISTS (SELECT FROM own AS n WHERE n.held IS NOT NULL)
+     ORDER BY o.opened_at DESC LIMIT 1)
+  ), added AS (
+    INSERT INTO assay_hub.set_aside (origin, after)
+    SELECT m.origin, least(m.complete, coalesce(quarantine.after, m.held)) FROM meant AS m ON CONFLICT DO NOTHING
+    RETURNING set_aside.origin, set_aside.after
+  )
+  SELECT jsonb_agg(jsonb_build_object('origin', encode(n.origin, 'hex'), 'after', n.after::text)) INTO chains FROM added AS n;
+  IF chains IS NULL THEN
+    RAISE SQLSTATE 'ZA007' USING MESSAGE = format(
+      'nothing of branch "%s" can be set aside: it has sent nothing, or that was done already (--lift takes it back)', branch_name);
+  END IF;
+  RETURN jsonb_build_object('chains', chains);
 END $$;
 
 CREATE OR REPLACE FUNCTION assay_hub.branches() RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN (SELECT jsonb_build_object('branches', coalesce(jsonb_agg(jsonb_build_object(
-            'number', b.number::text, 'name', b.name, 'login_role', b.login_role, 'active', b.active,
+            'number', b.number::text, 'name', b.name, 'login_role', b.login_role, 'active', b.active, 'retired', b.retired,
+            'set_aside', (SELECT coalesce(min(a.after)::text, '') FROM assay_hub.set_aside AS a
+                          JOIN assay_hub.origin AS o ON o.origin = a.origin WHERE o.branch = b.number),
             'created_at', assay_hub.microseconds(b.created_at)::text, 'last_seen', assay_hub.microseconds(p.last_seen)::text,
             'forks', (SELECT count(*)::text FROM assay_hub.fork_evidence AS f WHERE f.branch = b.number),
             'tables', (SELECT coalesce(jsonb_agg(g.table_name ORDER BY g.table_name), '[]')
@@ -878,7 +964,8 @@ GRANT USAGE ON SCHEMA assay_hub TO assay_branch, assay_hub_admin;
 GRANT EXECUTE ON FUNCTION assay_hub.whoami(), assay_hub.heads(), assay_hub.stage(bytea), assay_hub.push(bytea),
   assay_hub.pull(bytea), assay_hub.piece(bytea), assay_hub.heartbeat(jsonb), assay_hub.open_session(jsonb) TO assay_branch;
 GRANT EXECUTE ON FUNCTION assay_hub.register_branch(text, integer, name, text[]), assay_hub.set_grants(text, text[]),
-  assay_hub.set_active(text, boolean), assay_hub.branches() TO assay_hub_admin;
+  assay_hub.set_active(text, boolean), assay_hub.retire(text), assay_hub.quarantine(text, bigint, boolean), assay_hub.branches()
+  TO assay_hub_admin;
 GRANT SELECT ON assay_hub.fork_evidence TO assay_hub_admin;
 
 RESET ROLE;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -124,6 +126,30 @@ grpc::Status AdminService::RetryParked(Context*, const pb::RetryParkedRequest* r
   if (!counted.ok()) return counted;
   reply->set_rows(table ? parked.rows_size() : parked.total());
   return ToGrpc(daemon_->RetryParked(std::move(table)));
+}
+
+grpc::Status AdminService::ForgetParked(Context*, const pb::ForgetParkedRequest* request,
+                                        pb::ForgetParkedReply* reply) {
+  const absl::StatusOr<TableName> table = TableName::Parse(request->table());
+  if (!table.ok()) return ToGrpc(table.status());
+  pb::ListParkedRequest of_table;
+  of_table.set_table(request->table());
+  of_table.set_limit(10'000);
+  pb::ListParkedReply parked;
+  const grpc::Status read = FromLog(*daemon_, &parked, [&](LogReader& reader) { return reader.Parked(of_table); });
+  if (!read.ok()) return read;
+  std::optional<std::vector<std::string>> key;
+  if (request->key_size() > 0) key.emplace(request->key().begin(), request->key().end());
+  for (const pb::ParkedRow& row : parked.rows()) {
+    const bool meant = !key.has_value() || std::equal(row.key().begin(), row.key().end(), key->begin(), key->end());
+    reply->set_rows(reply->rows() + (meant ? 1 : 0));
+  }
+  if (reply->rows() == 0) {
+    return ToGrpc(
+        absl::NotFoundError(absl::StrCat("no ", key.has_value() ? "such row" : "row", " of ", table->ToString(),
+                                         " is parked: `assay parked` lists those that are")));
+  }
+  return ToGrpc(daemon_->ForgetParked(*table, std::move(key)));
 }
 
 grpc::Status AdminService::ListConflicts(Context*, const pb::ListConflictsRequest* request,

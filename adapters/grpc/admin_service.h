@@ -33,6 +33,7 @@ class AdminService final : public admin::v1::Admin::Service {
   grpc::Status ListBranches(Context*, const admin::v1::ListBranchesRequest*, admin::v1::ListBranchesReply*) override;
   grpc::Status ListParked(Context*, const admin::v1::ListParkedRequest*, admin::v1::ListParkedReply*) override;
   grpc::Status RetryParked(Context*, const admin::v1::RetryParkedRequest*, admin::v1::RetryParkedReply*) override;
+  grpc::Status ForgetParked(Context*, const admin::v1::ForgetParkedRequest*, admin::v1::ForgetParkedReply*) override;
   grpc::Status ListConflicts(Context*, const admin::v1::ListConflictsRequest*, admin::v1::ListConflictsReply*) override;
   grpc::Status ListEvents(Context*, const admin::v1::ListEventsRequest*, Writer<admin::v1::LogEvent>*) override;
   grpc::Status GetEvent(Context*, const admin::v1::GetEventRequest*, admin::v1::LogEvent*) override;

@@ -191,6 +191,7 @@ pb::Status StatusToProto(const DaemonStatus& status, absl::Time now) {
   out.set_false_tags(engine.false_tags);
   out.set_unsettled_rows(engine.unsettled);
   out.set_parked_rows(engine.parked);
+  out.set_forgotten_rows(engine.forgotten);
   out.set_conflicts(engine.conflicts);
   out.set_log_bytes(engine.log_bytes);
   for (const auto& [table, events] : engine.masked) {
@@ -281,6 +282,7 @@ pb::ListBranchesReply BranchesToProto(const DaemonStatus& status) {
     to->set_self(report.origin == engine.origin);
     self_told = self_told || to->self();
     to->set_active(branch.active);
+    to->set_retired(branch.retired);
     to->set_online(branch.active && hub_now - branch.last_seen <= OnlineFor(engine));
     SetTime(branch.last_seen, to, &pb::Branch::mutable_last_seen);
     to->set_state(CleanText(report.state, 64));

@@ -132,6 +132,39 @@ absl::Status HubAdmin::SetActive(absl::string_view name, bool active) {
                                        active ? "true" : "false", ")"));
 }
 
+absl::Status HubAdmin::Retire(absl::string_view name) {
+  ASSAY_ASSIGN_OR_RETURN(Connection * connection, session_->Connected());
+  return session_->Script(absl::StrCat("SELECT assay_hub.retire(", connection->QuoteLiteral(name), ")"));
+}
+
+absl::StatusOr<std::vector<HubAdmin::QuarantinedChain>> HubAdmin::Chains(absl::string_view name,
+                                                                         const std::string& after, bool lift) {
+  ASSAY_ASSIGN_OR_RETURN(Connection * connection, session_->Connected());
+  // A second time it says that it was done.
+  ASSAY_ASSIGN_OR_RETURN(const std::string text,
+                         session_->Call(absl::StrCat("SELECT assay_hub.quarantine(", connection->QuoteLiteral(name),
+                                                     ", ", after, ", ", lift ? "true" : "false", ")::text"),
+                                        {}));
+  ASSAY_ASSIGN_OR_RETURN(const JsonObject json, ParseJsonObject(text, "quarantine"));
+  std::vector<QuarantinedChain> chains;
+  if (const JsonValue* list = Field(json, "chains"); list != nullptr) {
+    for (const JsonValue& chain : list->list_value().values()) {
+      ASSAY_ASSIGN_OR_RETURN(const uint64_t last, NumberField(chain.struct_value(), "after"));
+      chains.push_back({TextField(chain.struct_value(), "origin"), last});
+    }
+  }
+  return chains;
+}
+
+absl::StatusOr<std::vector<HubAdmin::QuarantinedChain>> HubAdmin::Quarantine(absl::string_view name,
+                                                                             std::optional<uint64_t> after) {
+  return Chains(name, after.has_value() ? absl::StrCat(*after) : "NULL", /*lift=*/false);
+}
+
+absl::StatusOr<std::vector<HubAdmin::QuarantinedChain>> HubAdmin::LiftQuarantine(absl::string_view name) {
+  return Chains(name, "NULL", /*lift=*/true);
+}
+
 absl::Status HubAdmin::SetGrants(absl::string_view name, const std::vector<std::string>& tables) {
   ASSAY_ASSIGN_OR_RETURN(Connection * connection, session_->Connected());
   return session_->Script(absl::StrCat("SELECT assay_hub.set_grants(", connection->QuoteLiteral(name), ", ",
@@ -152,6 +185,9 @@ absl::StatusOr<std::vector<EnrolledBranch>> HubAdmin::Branches() {
     enrolled.number = static_cast<uint32_t>(number);
     enrolled.login_role = TextField(branch, "login_role");
     enrolled.active = BoolField(branch, "active");
+    enrolled.retired = BoolField(branch, "retired");
+    if (const absl::StatusOr<uint64_t> after = NumberField(branch, "set_aside"); after.ok())
+      enrolled.set_aside = *after;
     enrolled.enrolled = TimeField(branch, "created_at");
     enrolled.last_seen = TimeField(branch, "last_seen");
     ASSAY_ASSIGN_OR_RETURN(enrolled.forks, NumberField(branch, "forks"));

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,7 +35,9 @@ struct EnrolledBranch {
   uint32_t number = 0;
   std::string login_role;
   bool active = true;
-  std::vector<std::string> tables;  // Granted; "*": every one.
+  bool retired = false;
+  std::optional<uint64_t> set_aside;  // A chain of it is, after this event: the first such.
+  std::vector<std::string> tables;    // Granted; "*": every one.
   absl::Time enrolled;
   absl::Time last_seen;  // InfinitePast: never.
   uint64_t forks = 0;    // Pieces of evidence kept against its chains.
@@ -56,6 +59,19 @@ class HubAdmin {
   absl::StatusOr<BranchLogin> RenewPassword(absl::string_view name);
   // False: from the next call on it can neither push nor pull, under whatever connection.
   absl::Status SetActive(absl::string_view name, bool active);
+  // Closed for good: nobody waits for it any more. SetActive takes it back.
+  absl::Status Retire(absl::string_view name);
+
+  struct QuarantinedChain {
+    std::string origin;  // Hexadecimal.
+    uint64_t after = 0;  // The last event that is given, and taken.
+  };
+  // Sets aside the chains of a branch that others refuse, from where the first of them stands; or, when nobody refuses
+  // any, its newest with all that was given of it. `after`: from there instead. NOT_FOUND: no such branch, or nothing
+  // to set aside.
+  absl::StatusOr<std::vector<QuarantinedChain>> Quarantine(absl::string_view name, std::optional<uint64_t> after);
+  // Takes that back for all its chains.
+  absl::StatusOr<std::vector<QuarantinedChain>> LiftQuarantine(absl::string_view name);
   // The tables it may read from now on, as a whole.
   absl::Status SetGrants(absl::string_view name, const std::vector<std::string>& tables);
 
@@ -63,6 +79,7 @@ class HubAdmin {
 
  private:
   explicit HubAdmin(std::unique_ptr<HubSession> session) : session_(std::move(session)) {}
+  absl::StatusOr<std::vector<QuarantinedChain>> Chains(absl::string_view name, const std::string& after, bool lift);
   absl::StatusOr<BranchLogin> MakeLogin(const std::string& role, std::string* verifier);
 
   std::unique_ptr<HubSession> session_;

@@ -28,6 +28,7 @@ absl::StatusOr<HubHead> ReadHead(const JsonObject& json) {
   ASSAY_ASSIGN_OR_RETURN(head.last.value, NumberField(json, "last"));
   ASSAY_ASSIGN_OR_RETURN(head.complete.value, NumberField(json, "complete"));
   head.checkpoint = TextField(json, "checkpoint");
+  head.set_aside = BoolField(json, "set_aside");
   return head;
 }
 
@@ -48,6 +49,7 @@ absl::StatusOr<SessionAnswer> AnswerNamed(absl::string_view name) {
   if (name == "unknown") return SessionAnswer::kUnknown;
   if (name == "hub-has-more") return SessionAnswer::kHubHasMore;
   if (name == "hub-has-another") return SessionAnswer::kHubHasAnother;
+  if (name == "set-aside") return SessionAnswer::kSetAside;
   return absl::InvalidArgumentError(absl::StrCat("hub: open_session: it answered \"", absl::CHexEscape(name), "\""));
 }
 
@@ -62,6 +64,8 @@ absl::StatusOr<std::string> ReportJson(const BranchReport& report) {
   SetText(&json, "version", report.version);
   SetText(&json, "session", HexEncode(report.session));
   SetText(&json, "written", absl::StrCat(report.written));
+  JsonObject* refused = (*json.mutable_fields())["refused"].mutable_struct_value();
+  for (const auto& [origin, held] : report.refused) SetText(refused, origin.Hex(), absl::StrCat(held.value));
   return ToJson(json);
 }
 
@@ -70,6 +74,7 @@ absl::StatusOr<std::string> ReportJson(const BranchReport& report) {
 BranchPresence ReadPresence(const JsonObject& json) {
   BranchPresence presence;
   presence.active = BoolField(json, "active");
+  presence.retired = BoolField(json, "retired");
   presence.last_seen = TimeField(json, "last_seen");
   const JsonValue* value = Field(json, "report");
   const JsonObject& report = value == nullptr ? JsonObject::default_instance() : value->struct_value();
@@ -193,6 +198,14 @@ absl::StatusOr<HeartbeatReply> SupabaseHub::Heartbeat(const BranchReport& report
   HeartbeatReply reply{.hub_time = TimeField(json, "hub_time")};
   if (const JsonValue* granted = Field(json, "granted"); granted != nullptr) {
     for (const JsonValue& table : granted->list_value().values()) reply.granted.tables.insert(table.string_value());
+  }
+  if (const JsonValue* chains = Field(json, "set_aside"); chains != nullptr) {
+    for (const JsonValue& chain : chains->list_value().values()) {
+      const absl::StatusOr<OriginId> origin = OriginId::FromHex(TextField(chain.struct_value(), "origin"));
+      if (!origin.ok()) continue;
+      reply.set_aside.push_back(
+          {*origin, {NumberField(chain.struct_value(), "after").value_or(0)}, TextField(chain.struct_value(), "name")});
+    }
   }
   if (const JsonValue* branches = Field(json, "branches"); branches != nullptr) {
     for (const JsonValue& branch : branches->list_value().values())

@@ -1,6 +1,7 @@
 // The parts of LogReader that review what is stuck and what was decided: parked rows and conflicts.
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "engine/audit/log_reader.h"
 #include "engine/audit/proto_text.h"
@@ -23,6 +24,13 @@ absl::StatusOr<std::string> WantedTable(const std::string& text) {
   return table.ToString();
 }
 
+absl::StatusOr<std::optional<TableId>> WantedId(const std::string& text, TableNames& names) {
+  if (text.empty()) return std::nullopt;
+  ASSAY_ASSIGN_OR_RETURN(const TableName table, TableName::Parse(text));
+  ASSAY_ASSIGN_OR_RETURN(const TableId id, names.IdOf(table));
+  return id;
+}
+
 void SetKey(absl::string_view encoded, google::protobuf::RepeatedPtrField<std::string>* out) {
   const absl::StatusOr<std::vector<std::string>> key = DecodeKey(encoded);
   if (!key.ok()) return;
@@ -32,20 +40,18 @@ void SetKey(absl::string_view encoded, google::protobuf::RepeatedPtrField<std::s
 }  // namespace
 
 absl::StatusOr<pb::ListParkedReply> LogReader::Parked(const pb::ListParkedRequest& request) {
-  ASSAY_ASSIGN_OR_RETURN(const std::string wanted, WantedTable(request.table()));
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<TableNames> names, TableNames::Open(file_.get(), log_.get()));
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<TableId> wanted, WantedId(request.table(), *names));
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<UnsettledRows> unsettled, UnsettledRows::Open(file_.get(), log_.get()));
   const size_t limit = std::min<size_t>(request.limit() == 0 ? 1000 : request.limit(), kListMax);
-  ASSAY_ASSIGN_OR_RETURN(const std::vector<UnsettledRow> rows,
-                         unsettled->List(true, wanted.empty() ? limit : kListMax));
+  const auto which = request.forgotten() ? UnsettledRows::Which::kForgotten : UnsettledRows::Which::kParked;
+  ASSAY_ASSIGN_OR_RETURN(const std::vector<UnsettledRow> rows, unsettled->List(which, limit, wanted));
   pb::ListParkedReply out;
   out.set_total(unsettled->parked_count());
+  out.set_forgotten(unsettled->forgotten_count());
   for (const UnsettledRow& row : rows) {
-    const std::string table = names->NameOf(row.row.table).ToString();
-    if (!wanted.empty() && table != wanted) continue;
-    if (static_cast<size_t>(out.rows_size()) >= limit) break;
     pb::ParkedRow* to = out.add_rows();
-    to->set_table(CleanText(table, kTextMax));
+    to->set_table(CleanText(names->NameOf(row.row.table).ToString(), kTextMax));
     SetKey(row.key, to->mutable_key());
     to->set_cause(CleanText(row.cause, kTextMax));
     to->set_sqlstate(CleanText(row.sqlstate, 5));
@@ -53,7 +59,11 @@ absl::StatusOr<pb::ListParkedReply> LogReader::Parked(const pb::ListParkedReques
     to->set_branch(viewer_.BranchOf(row.origin));
     to->set_sequence(row.sequence.value);
     SetTime(absl::FromUnixMillis(row.since_ms), to, &pb::ParkedRow::mutable_since);
-    SetTime(absl::FromUnixMillis(row.retry_at_ms), to, &pb::ParkedRow::mutable_next_try);
+    if (row.forgotten_ms > 0) {
+      SetTime(absl::FromUnixMillis(row.forgotten_ms), to, &pb::ParkedRow::mutable_forgotten);
+    } else {
+      SetTime(absl::FromUnixMillis(row.retry_at_ms), to, &pb::ParkedRow::mutable_next_try);
+    }
     to->set_attempts(row.attempts);
   }
   return out;

@@ -198,7 +198,10 @@ absl::Status Recorder::Row(const CaptureItem& item) {
     if (echo_->Meant(RowOf(table.table, table.key.columns, key), kind, shape, tuple)) return absl::OkStatus();
     ++counters_.false_tags;
   }
-  if (has_new && !update) return Insert(table, tuple, key, nullptr);
+  if (has_new && !update) {
+    if (source_ == v1::TransactionHeader::LIVE) foreign_keys_.Look(shape, tuple);
+    return Insert(table, tuple, key, nullptr);
+  }
   if (!has_new) before = tuple;
   RowKey old_key = key;
   if (update) {

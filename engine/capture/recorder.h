@@ -26,6 +26,7 @@
 #include "engine/capture/declared_tables.h"
 #include "engine/capture/echo.h"
 #include "engine/capture/event_writer.h"
+#include "engine/capture/foreign_keys.h"
 #include "engine/capture/hybrid_clock.h"
 #include "engine/capture/local_rows.h"
 #include "engine/capture/unrecorded.h"
@@ -98,6 +99,9 @@ class Recorder {
   // What a look at the catalog found: tables of which changes may have been missed, and, of all that take part, those
   // whose old tuples are not whole. Not inside a captured transaction.
   absl::Status OnSurvey(const UnrecordedTables& missed, std::map<std::string, ReplicaIdentity> identities);
+  // Which keys are this branch's own; and, of each table, the newest row that was made with another branch's.
+  void SetKeyClasses(KeyClasses classes) { foreign_keys_.SetClasses(std::move(classes)); }
+  const ForeignKeys& foreign_keys() const { return foreign_keys_; }
   // The tables whose old tuples are not whole, as the stream or the catalog told last.
   const std::map<std::string, ReplicaIdentity>& identities() const { return identities_; }
   // A table of this database as its rows are recorded. Good until Load.
@@ -147,6 +151,7 @@ class Recorder {
   DeclaredTables tables_;
   WithheldValues withheld_;
   Unrecorded unrecorded_;
+  ForeignKeys foreign_keys_;
   std::map<std::string, ReplicaIdentity> identities_;
   HybridClock hybrid_{HlcStamp{}};
   ClockAhead clock_ahead_;

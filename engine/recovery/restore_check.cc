@@ -64,6 +64,10 @@ std::optional<Problem> HazardProblem(RestoreState state, absl::string_view branc
       return problem(ProblemKind::kClone);
     case RestoreState::kOtherDatabase:
       return problem(ProblemKind::kOtherDatabase);
+    case RestoreState::kSetAside:
+      return problem(ProblemKind::kOwnChainSetAside);
+    case RestoreState::kKeyLost:
+      return problem(ProblemKind::kSigningKeyLost);
   }
   return std::nullopt;
 }
@@ -122,7 +126,9 @@ Judgement Judge(const LogEvidence& log, const DatabaseEvidence& database) {
                                        ", and the log has captured number ", log.batch_landed));
   }
   if (!database.batch.has_value() && !slot) {
-    return {RestoreState::kOtherDatabase, "the database has neither the replication slot nor Assay's own tables"};
+    return DatabaseBehind(
+        "the database has neither the replication slot nor Assay's own tables: it was restored from a dump without "
+        "them, or is another one");
   }
   if (!slot) return WithoutSlot(log, database);
   if (!log.server.empty() && !database.server.empty() && log.server != database.server) {

@@ -32,6 +32,8 @@ enum class RestoreState : uint8_t {
   kGap,             // The slot lost changes (dropped, invalidated, made anew, advanced by somebody).
   kClone,           // Another daemon has gone on with a copy of this log, or this one is an older copy as a whole.
   kOtherDatabase,   // PostgreSQL belongs to another log.
+  kSetAside,        // The head office has set this log's chain aside: nobody takes more of it.
+  kKeyLost,         // Nobody has the key that signs this log's chain.
 };
 
 // "database-behind-log", as the catalogue of problems has it and the log remembers it; "normal" and "unverified" too.

@@ -59,6 +59,13 @@ void RowRepair::NoteDoubts(const ComparedRow& row) {
   for (uint32_t ordinal : ordinals) doubts.push_back({ColumnAt(ordinal).value, HashValue(row.tuple[ordinal])});
 }
 
+void RowRepair::NoteHeld(ColumnId column, bool has_text, bool is_null, absl::string_view text,
+                         std::vector<Doubt>* doubts) {
+  if (!has_text && !is_null) return;
+  const uint64_t hash = HashValue(has_text ? TupleValue{TupleValue::Kind::kText, text} : TupleValue{});
+  for (Doubt& doubt : *doubts) doubt.written |= doubt.column == column.value && doubt.hash == hash;
+}
+
 bool RowRepair::Written(const RowRef& ref, uint32_t ordinal, const TupleValue& value) const {
   const auto doubts = doubts_.find(ref);
   if (doubts == doubts_.end()) return false;
@@ -156,11 +163,10 @@ absl::Status RowRepair::LookForOlderValues() {
       if (doubts == doubts_.end()) continue;
       for (int i = 0; i < change->row().columns_size(); ++i) {
         const v1::ColumnChange& column = change->row().columns(i);
-        if (!column.has_value() && !column.is_null()) continue;
-        const uint64_t hash =
-            HashValue(column.has_value() ? TupleValue{TupleValue::Kind::kText, column.value()} : TupleValue{});
-        for (Doubt& doubt : doubts->second)
-          doubt.written |= doubt.column == change->ColumnAt(i).value && doubt.hash == hash;
+        // What was replaced was held as well, though nobody may have written it: ALTER TABLE fills columns.
+        NoteHeld(change->ColumnAt(i), column.has_value(), column.is_null(), column.value(), &doubts->second);
+        NoteHeld(change->ColumnAt(i), column.has_old_value(), column.old_is_null(), column.old_value(),
+                 &doubts->second);
       }
     }
   }

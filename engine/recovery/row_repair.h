@@ -72,7 +72,7 @@ class RowRepair : public TableComparer {
   const RowRepairReport& report() const { return report_; }
 
  private:
-  // A value that may be an older one, and whether an event has ever written it.
+  // A value that may be an older one, and whether an event has ever written or replaced it.
   struct Doubt {
     uint32_t column = 0;
     uint64_t hash = 0;
@@ -85,6 +85,9 @@ class RowRepair : public TableComparer {
   absl::Status Deleted(const ComparedRow& row);
   absl::Status Absent(const RowRef& ref, const FoldIndex::Entry& entry);
   absl::Status LookForOlderValues();
+  // An event of the row says that `column` held this once.
+  static void NoteHeld(ColumnId column, bool has_text, bool is_null, absl::string_view text,
+                       std::vector<Doubt>* doubts);
   bool Written(const RowRef& ref, uint32_t ordinal, const TupleValue& value) const;
   bool MadeAnew() const { return options_.made_anew.contains(shape().name.ToString()); }
   absl::StatusOr<bool> IsHeld(const RowRef& ref, std::optional<ColumnId> column, const Version& version) const {

@@ -106,6 +106,17 @@ void ChainIntake::SetGrants(Grants granted) {
   std::erase_if(in_vain_, [this](const auto& chain) { return !log_->FirstToUnmask(chain.first, HasGrant()); });
 }
 
+void ChainIntake::SetAside(const std::vector<SetAsideChain>& chains) {
+  set_aside_.clear();
+  for (const SetAsideChain& chain : chains) set_aside_[chain.origin] = chain.after;
+  std::erase_if(troubles_, [this](const auto& trouble) { return trouble.first != own_ && IsOver(trouble.first); });
+}
+
+bool ChainIntake::IsOver(const OriginId& origin) const {
+  const auto aside = set_aside_.find(origin);
+  return aside != set_aside_.end() && log_->Head(origin).last >= aside->second;
+}
+
 std::set<OriginId> ChainIntake::Withheld() const {
   std::set<OriginId> withheld;
   for (const auto& [origin, in_vain] : in_vain_) {
@@ -169,7 +180,7 @@ absl::StatusOr<bool> ChainIntake::Append(const PullReply& reply) {
   const int64_t events_before = log_->EventCount();
   bool refused = false, less_masked = false;
   for (const auto& [origin, segments] : given) {
-    if (left_out_.contains(origin)) continue;
+    if (left_out_.contains(origin) || (origin != own_ && IsOver(origin))) continue;
     const auto head = reply.heads.heads.find(origin);
     ASSAY_ASSIGN_OR_RETURN(
         const bool taken,

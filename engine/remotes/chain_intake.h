@@ -56,6 +56,9 @@ class ChainIntake {
   PullRequest NextRequest();
   // What this branch may read by now.
   void SetGrants(Grants granted);
+  // The chains that the head office has set aside, as evidence. Of those nothing is taken after the event named,
+  // nothing is asked for, and nothing is a trouble any more.
+  void SetAside(const std::vector<SetAsideChain>& chains);
   // How far each chain is merged: what is masked beyond that stays so for now. Batches that are on their way have
   // folded it without, and a part of a transaction must not be seen before the rest. Without it nothing is unmasked.
   using Merged = std::function<Sequence(const OriginId&)>;
@@ -102,6 +105,8 @@ class ChainIntake {
   }
   absl::StatusOr<EventLog::Refusal> CheckOwn(const std::vector<const Segment*>& segments, const HubHead& head);
   void Refuse(const OriginId& origin, EventLog::Refusal refusal);
+  // It is set aside, and all that is to be taken of it is here.
+  bool IsOver(const OriginId& origin) const;
 
   const std::optional<OriginId> own_;
   EventLog* log_;
@@ -111,6 +116,7 @@ class ChainIntake {
   std::map<OriginId, Link> troubles_;
   std::set<OriginId> left_out_;  // Chains that the last request left out.
   Grants granted_;
+  std::map<OriginId, Sequence> set_aside_;
   Merged merged_;
   std::optional<OriginId> unmasking_;  // The chain that the last request asked for again.
   // Of a chain of which nothing came that is granted: how often that was so. It is asked for once at each word of the

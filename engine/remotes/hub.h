@@ -30,6 +30,7 @@ struct HubHead {
   Sequence last;           // Stored.
   Sequence complete;       // Stored up to the end of a transaction: what others are given.
   std::string checkpoint;  // Newest the hub keeps; may be empty, and is in a PullReply when the request names it.
+  bool set_aside = false;  // By the head office, as evidence: `complete` ends there. Of Heads() alone.
 };
 
 struct HubHeads {
@@ -81,12 +82,16 @@ struct BranchReport {
   std::string state;  // One word, as in the status.
   std::string version;
   std::string session;  // That the hub has open for this daemon; empty: none.
+  // Chains of which the hub gives something wrong, and how far each is held here: for a head office that sets one
+  // aside.
+  std::map<OriginId, Sequence> refused = {};
 };
 
 struct BranchPresence {
   BranchReport report;
   absl::Time last_seen;  // Hub's clock.
   bool active = true;    // False: deactivated by the head office.
+  bool retired = false;  // Closed for good, and not active then: nobody waits for it.
 };
 
 // One daemon's run with one log. Each run takes the session over from the one before, which it knows from its log. An
@@ -106,10 +111,11 @@ struct SessionRequest {
 
 enum class SessionAnswer {
   kOpened,
-  kShow,          // Nothing was judged yet: ask again, and show event `last`.
-  kUnknown,       // The hub's session is one that this log has never heard of.
-  kHubHasMore,    // Of the chain: up to `last`.
-  kHubHasAnother  // Event under the name `last`.
+  kShow,           // Nothing was judged yet: ask again, and show event `last`.
+  kUnknown,        // The hub's session is one that this log has never heard of.
+  kHubHasMore,     // Of the chain: up to `last`.
+  kHubHasAnother,  // Event under the name `last`.
+  kSetAside        // By the head office: nothing more is taken of this chain.
 };
 
 struct SessionReply {
@@ -127,10 +133,18 @@ struct Grants {
   bool Has(absl::string_view table) const { return tables.contains("*") || tables.contains(std::string(table)); }
 };
 
+// A chain that the head office has set aside, as evidence: nothing after this event is given or taken.
+struct SetAsideChain {
+  OriginId origin;
+  Sequence after;
+  std::string branch;
+};
+
 struct HeartbeatReply {
   std::vector<BranchPresence> branches;
   Grants granted;  // What the caller may read.
   absl::Time hub_time;
+  std::vector<SetAsideChain> set_aside = {};
 };
 
 class Hub {

@@ -62,6 +62,8 @@ void Puller::OnHeartbeat(const absl::StatusOr<HeartbeatReply>& reply, absl::Dura
   heard_ = clock_->Now();
   MeasureOffset(reply->hub_time, round_trip);
   branches_ = reply->branches;
+  set_aside_ = reply->set_aside;
+  intake_.SetAside(set_aside_);
   intake_.SetGrants(reply->granted);
   if (intake_.HasMasked()) next_pull_ = absl::InfinitePast();
   next_heartbeat_ = clock_->Now() + kHeartbeatInterval;

@@ -67,6 +67,7 @@ class Puller {
   // Chains of which something is granted, and does not come.
   std::set<OriginId> Withheld() const { return intake_.Withheld(); }
   const std::vector<BranchPresence>& branches() const { return branches_; }
+  const std::vector<SetAsideChain>& set_aside() const { return set_aside_; }
   absl::Duration interval() const { return interval_; }
   // The hub's clock minus this machine's; zero until the hub has told.
   absl::Duration clock_offset() const { return clock_offset_; }
@@ -123,6 +124,7 @@ class Puller {
   Link heartbeat_{absl::Milliseconds(500), absl::Seconds(60)};
   std::map<OriginId, HubHead> hub_heads_;
   std::vector<BranchPresence> branches_;
+  std::vector<SetAsideChain> set_aside_;
 };
 
 }  // namespace assay

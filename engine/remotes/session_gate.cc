@@ -29,6 +29,7 @@ absl::StatusOr<std::string> LeafOf(EventLog& log, const OriginId& origin, Sequen
 
 absl::Status SessionGate::Load() {
   ASSAY_ASSIGN_OR_RETURN(refusal_, SessionRefusal(*state_));
+  ASSAY_ASSIGN_OR_RETURN(set_aside_, state_->Read(kSetAsideNote));
   ASSAY_ASSIGN_OR_RETURN(const KnownSessions sessions, state_->Read(kSessionsNote));
   counter_ = sessions.counter;
   known_ = sessions.nonces;
@@ -88,12 +89,15 @@ absl::Status SessionGate::OnReply(const absl::StatusOr<SessionReply>& reply) {
   open_ = true;
   if (!refusal_.empty()) {
     refusal_.clear();
+    set_aside_ = false;
     ASSAY_RETURN_IF_ERROR(state_->Write(kRefusalNote, ""));
+    ASSAY_RETURN_IF_ERROR(state_->Write(kSetAsideNote, false));
   }
   return Store();
 }
 
 absl::Status SessionGate::Refuse(const SessionReply& reply) {
+  set_aside_ = reply.answer == SessionAnswer::kSetAside;
   const std::string what =
       reply.answer == SessionAnswer::kUnknown
           ? absl::StrCat("the hub has session ", reply.counter, " of this log's chain, which this log (session ",
@@ -102,11 +106,13 @@ absl::Status SessionGate::Refuse(const SessionReply& reply) {
           ? absl::StrCat("the hub has ", reply.last.value, " events of this log's chain, the log itself only ",
                          log_->Head(own_).last.value)
           : absl::StrCat("the hub has another event under the name ", EventName(own_, reply.last), " than this log");
-  refusal_ = absl::StrCat(what,
-                          ": another machine runs with a copy of this branch, or everything here was restored from an "
-                          "older copy");
+  refusal_ = set_aside_ ? "the head office has set this log's chain aside"
+                        : absl::StrCat(what,
+                                       ": another machine runs with a copy of this branch, or everything here was "
+                                       "restored from an older copy");
   // Asked again now and then: the other copy may be told to give way.
   link_.TryAt(clock_->Now() + absl::Minutes(1));
+  ASSAY_RETURN_IF_ERROR(state_->Write(kSetAsideNote, set_aside_));
   return state_->Write(kRefusalNote, refusal_);
 }
 

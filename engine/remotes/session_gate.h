@@ -51,6 +51,8 @@ class SessionGate {
   bool asked() const { return !config_.has_hub || asked_; }
   // Why the hub refused; empty: it did not.
   const std::string& refusal() const { return refusal_; }
+  // It refused because the head office has set this log's chain aside.
+  bool set_aside() const { return set_aside_; }
   const LinkStatus& link() const { return link_; }
 
  private:
@@ -68,6 +70,7 @@ class SessionGate {
   std::string session_;                // Of this run; empty: none asked for yet.
   std::optional<Sequence> asked_for_;  // The event that the hub wants to be shown.
   std::string refusal_;
+  bool set_aside_ = false;
   bool open_ = false, asked_ = false, busy_ = false;
   std::optional<HubCall> call_;
   absl::Time wake_ = absl::InfiniteFuture();

@@ -181,6 +181,8 @@ inline constexpr Note<std::string> kRepairNote{"repair", "the repair under way"}
 inline constexpr Note<KnownSessions> kSessionsNote{"hub_session", "its session at the hub"};
 // By SessionGate: why the hub refused the last session, for people; empty: it did not.
 inline constexpr Note<std::string> kRefusalNote{"hub_session_refused", "the hub's refusal"};
+// With it: the head office has set this log's chain aside.
+inline constexpr Note<bool> kSetAsideNote{"hub_set_aside", "the hub's refusal"};
 // By init, leave and repair.
 inline constexpr Note<EnrolmentState> kEnrolmentNote{"enrolment", "its enrolment"};
 // By init and repair: the tables whose baseline is in the log, by TableName::ToString.

@@ -14,7 +14,7 @@ namespace {
 constexpr char kTable[] = "unsettled";
 constexpr char kColumns[] =
     "SELECT table_id, key_hash, key, held_known, held, cause, sqlstate, origin, sequence, since_ms, retry_at_ms, "
-    "attempts, revision FROM unsettled ";
+    "attempts, forgotten_ms, revision FROM unsettled ";
 
 // Where more than a portion is parked, this much of the time until the next try is for each of them. They are tried at
 // the ticks, a portion together: a projection has a price of its own.
@@ -49,11 +49,11 @@ absl::StatusOr<std::unique_ptr<UnsettledRows>> UnsettledRows::Open(LogFile* file
     ASSAY_ASSIGN_OR_RETURN(
         rows->put_,
         file->Prepare(
-            "INSERT OR REPLACE INTO unsettled VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"));
+            "INSERT OR REPLACE INTO unsettled VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"));
     ASSAY_ASSIGN_OR_RETURN(rows->erase_, file->Prepare("DELETE FROM unsettled WHERE table_id = ?1 AND key_hash = ?2"));
-    ASSAY_ASSIGN_OR_RETURN(rows->due_,
-                           file->Prepare(absl::StrCat(
-                               kColumns, "WHERE retry_at_ms <= ?1 ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
+    ASSAY_ASSIGN_OR_RETURN(rows->due_, file->Prepare(absl::StrCat(kColumns,
+                                                                  "WHERE retry_at_ms <= ?1 AND forgotten_ms = 0 "
+                                                                  "ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
   }
   UnsettledRows* raw = rows.get();
   raw->participation_ = file->AddParticipant([] { return absl::OkStatus(); }, [raw] { return raw->Load(); });
@@ -63,13 +63,15 @@ absl::StatusOr<std::unique_ptr<UnsettledRows>> UnsettledRows::Open(LogFile* file
 absl::Status UnsettledRows::Refresh() { return file_->read_only() ? Load() : absl::OkStatus(); }
 
 absl::Status UnsettledRows::Load() {
-  ASSAY_ASSIGN_OR_RETURN(Statement counts,
-                         file_->Prepare("SELECT (SELECT count(*) FROM unsettled) AS all_rows, "
-                                        "(SELECT count(*) FROM unsettled WHERE cause <> '') AS parked"));
+  ASSAY_ASSIGN_OR_RETURN(
+      Statement counts, file_->Prepare("SELECT (SELECT count(*) FROM unsettled) AS all_rows, "
+                                       "(SELECT count(*) FROM unsettled WHERE cause <> '' AND forgotten_ms = 0) AS "
+                                       "parked, (SELECT count(*) FROM unsettled WHERE forgotten_ms > 0) AS forgotten"));
   ASSAY_ASSIGN_OR_RETURN(const bool row, counts.Step());
   if (!row) return MalformedTable(kTable);
   count_ = counts.Int("all_rows");
   parked_count_ = counts.Int("parked");
+  forgotten_count_ = counts.Int("forgotten");
   settled_.clear();
   failed_ = false;
   portion_ = kPortionMin;
@@ -91,6 +93,7 @@ absl::StatusOr<UnsettledRow> UnsettledRows::Decode(const Statement& row) const {
   result.since_ms = row.Int("since_ms");
   result.retry_at_ms = row.Int("retry_at_ms");
   result.attempts = static_cast<uint32_t>(row.Int("attempts"));
+  result.forgotten_ms = row.Int("forgotten_ms");
   result.revision = static_cast<uint64_t>(row.Int("revision"));
   return result;
 }
@@ -116,14 +119,22 @@ absl::StatusOr<std::optional<UnsettledRow>> UnsettledRows::Find(const RowRef& ro
   return *std::move(result);
 }
 
+// Whatever happens to a row now, it is news of it: nobody has forgotten that.
+UnsettledRows::Entry UnsettledRows::EntryOf(UnsettledRow known) {
+  Entry entry;
+  entry.was_there = true;
+  entry.was_forgotten = known.forgotten_ms > 0;
+  entry.was_parked = !known.cause.empty() && !entry.was_forgotten;
+  entry.row = std::move(known);
+  entry.row.forgotten_ms = 0;
+  return entry;
+}
+
 absl::StatusOr<UnsettledRows::Entry> UnsettledRows::Begin(const RowRef& row, const WaitingEvent& waiting,
                                                           int64_t now_ms) {
   ASSAY_CHECK(file_->InTransaction());
   ASSAY_ASSIGN_OR_RETURN(std::optional<UnsettledRow> known, Find(row));
-  if (known.has_value()) {
-    const bool parked = !known->cause.empty();
-    return Entry{*std::move(known), true, parked};
-  }
+  if (known.has_value()) return EntryOf(*std::move(known));
   Entry entry;
   entry.row.row = row;
   entry.row.key = waiting.key;
@@ -174,11 +185,13 @@ absl::Status UnsettledRows::Write(const Entry& entry) {
       .BindInt(9, static_cast<int64_t>(row.sequence.value))
       .BindInt(10, row.since_ms)
       .BindInt(11, row.retry_at_ms)
-      .BindInt(12, row.attempts);
+      .BindInt(12, row.attempts)
+      .BindInt(13, row.forgotten_ms);
   row.held ? put_.BindBlob(5, held) : put_.BindNull(5);
   ASSAY_RETURN_IF_ERROR(put_.Run());
   count_ += entry.was_there ? 0 : 1;
   parked_count_ += (row.cause.empty() ? 0 : 1) - (entry.was_parked ? 1 : 0);
+  forgotten_count_ -= entry.was_forgotten ? 1 : 0;
   return absl::OkStatus();
 }
 
@@ -189,7 +202,7 @@ absl::Status UnsettledRows::Settle(const RowRef& row) {
   ASSAY_RETURN_IF_ERROR(erase_.BindInt(1, row.table.value).BindBlob(2, View(row.key)).Run());
   --count_;
   if (known->cause.empty()) return absl::OkStatus();
-  --parked_count_;
+  --(known->forgotten_ms > 0 ? forgotten_count_ : parked_count_);
   ++settled_[{row.table, known->cause}];
   return absl::OkStatus();
 }
@@ -204,8 +217,9 @@ absl::Status UnsettledRows::WakeThoseLikeTheSettled() {
       [](const auto& a, const auto& b) { return a.first != b.first ? a.first > b.first : *a.second < *b.second; });
   ASSAY_ASSIGN_OR_RETURN(
       Statement wake,
-      file_->Prepare("UPDATE unsettled SET retry_at_ms = 0 WHERE table_id = ?1 AND key_hash IN (SELECT key_hash FROM "
-                     "unsettled WHERE table_id = ?1 AND cause = ?2 AND retry_at_ms > 0 LIMIT ?3)"));
+      file_->Prepare(
+          "UPDATE unsettled SET retry_at_ms = 0 WHERE table_id = ?1 AND key_hash IN (SELECT key_hash FROM "
+          "unsettled WHERE table_id = ?1 AND cause = ?2 AND retry_at_ms > 0 AND forgotten_ms = 0 LIMIT ?3)"));
   for (size_t i = 0; i < count; ++i) {
     const auto& [table, cause] = *causes[i].second;
     const int64_t rows = std::max(2 * causes[i].first, static_cast<int64_t>(kPortionMin));
@@ -261,8 +275,7 @@ absl::StatusOr<bool> UnsettledRows::LoseColumn(const RowRef& row, ColumnId colum
     known->held->columns.EraseIf([&](const ColumnVersion& held) { return held.column == column; });
   }
   known->retry_at_ms = 0;
-  const bool parked = !known->cause.empty();
-  ASSAY_RETURN_IF_ERROR(Write({*std::move(known), true, parked}));
+  ASSAY_RETURN_IF_ERROR(Write(EntryOf(*std::move(known))));
   return true;
 }
 
@@ -284,14 +297,38 @@ absl::Status UnsettledRows::NoteUnseenEdit(const RowRef& row, const WaitingEvent
 absl::StatusOr<int64_t> UnsettledRows::RetryNow(std::optional<TableId> table) {
   ASSAY_CHECK(file_->InTransaction());
   ASSAY_ASSIGN_OR_RETURN(Statement count,
-                         file_->Prepare("SELECT count(*) FROM unsettled WHERE ?1 IS NULL OR table_id = ?1"));
-  ASSAY_ASSIGN_OR_RETURN(Statement retry,
-                         file_->Prepare("UPDATE unsettled SET retry_at_ms = 0 WHERE ?1 IS NULL OR table_id = ?1"));
+                         file_->Prepare("SELECT count(*) AS all_rows, total(forgotten_ms > 0) AS forgotten FROM "
+                                        "unsettled WHERE iif(?1 IS NULL, forgotten_ms = 0, table_id = ?1)"));
+  ASSAY_ASSIGN_OR_RETURN(Statement retry, file_->Prepare("UPDATE unsettled SET retry_at_ms = 0, forgotten_ms = 0 WHERE "
+                                                         "iif(?1 IS NULL, forgotten_ms = 0, table_id = ?1)"));
   for (Statement* each : {&count, &retry}) table ? each->BindInt(1, table->value) : each->BindNull(1);
+  ASSAY_ASSIGN_OR_RETURN(const bool row, count.Step());
+  if (!row) return MalformedTable(kTable);
+  const int64_t rows = count.Int("all_rows"), forgotten = count.Int("forgotten");
+  count.Reset();
+  ASSAY_RETURN_IF_ERROR(retry.Run());
+  forgotten_count_ -= forgotten;
+  parked_count_ += forgotten;
+  return rows;
+}
+
+absl::StatusOr<int64_t> UnsettledRows::Forget(TableId table, const std::optional<std::string>& key, int64_t now_ms) {
+  ASSAY_CHECK(file_->InTransaction());
+  constexpr absl::string_view kThese =
+      "WHERE table_id = ?1 AND cause <> '' AND forgotten_ms = 0 AND (?2 IS NULL OR key = ?2)";
+  ASSAY_ASSIGN_OR_RETURN(Statement count, file_->Prepare(absl::StrCat("SELECT count(*) FROM unsettled ", kThese)));
+  ASSAY_ASSIGN_OR_RETURN(Statement forget,
+                         file_->Prepare(absl::StrCat("UPDATE unsettled SET forgotten_ms = ?3 ", kThese)));
+  for (Statement* each : {&count, &forget}) {
+    each->BindInt(1, table.value);
+    key.has_value() ? each->BindBlob(2, *key) : each->BindNull(2);
+  }
   ASSAY_ASSIGN_OR_RETURN(const bool row, count.Step());
   const int64_t rows = row ? count.OnlyInt() : 0;
   count.Reset();
-  ASSAY_RETURN_IF_ERROR(retry.Run());
+  ASSAY_RETURN_IF_ERROR(forget.BindInt(3, now_ms).Run());
+  parked_count_ -= rows;
+  forgotten_count_ += rows;
   return rows;
 }
 
@@ -308,17 +345,24 @@ absl::StatusOr<std::vector<UnsettledRow>> UnsettledRows::Due(int64_t now_ms, siz
   return ReadAll(due_);
 }
 
-absl::StatusOr<std::vector<UnsettledRow>> UnsettledRows::List(bool parked_only, size_t count_max) {
+absl::StatusOr<std::vector<UnsettledRow>> UnsettledRows::List(Which which, size_t count_max,
+                                                              std::optional<TableId> table) {
+  const absl::string_view these = which == Which::kAll      ? "TRUE"
+                                  : which == Which::kParked ? "cause <> '' AND forgotten_ms = 0"
+                                                            : "forgotten_ms > 0";
   ASSAY_ASSIGN_OR_RETURN(Statement rows,
-                         file_->Prepare(absl::StrCat(
-                             kColumns, "WHERE cause <> '' OR NOT ?1 ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
-  rows.BindInt(1, parked_only ? 1 : 0).BindInt(2, static_cast<int64_t>(count_max));
+                         file_->Prepare(absl::StrCat(kColumns, "WHERE ", these,
+                                                     " AND (?1 IS NULL OR table_id = ?1) "
+                                                     "ORDER BY since_ms, table_id, key_hash LIMIT ?2")));
+  table.has_value() ? rows.BindInt(1, table->value) : rows.BindNull(1);
+  rows.BindInt(2, static_cast<int64_t>(count_max));
   return ReadAll(rows);
 }
 
 absl::StatusOr<std::optional<int64_t>> UnsettledRows::NextRetryMs() {
   if (count_ == 0) return std::nullopt;
-  ASSAY_ASSIGN_OR_RETURN(Statement select, file_->Prepare("SELECT min(retry_at_ms) AS at_ms FROM unsettled"));
+  ASSAY_ASSIGN_OR_RETURN(Statement select,
+                         file_->Prepare("SELECT min(retry_at_ms) AS at_ms FROM unsettled WHERE forgotten_ms = 0"));
   ASSAY_ASSIGN_OR_RETURN(const bool row, select.Step());
   if (!row || select.IsNull("at_ms")) return std::nullopt;
   return select.Int("at_ms");

@@ -4,6 +4,9 @@
 // looked at or written again. Everything else flows on meanwhile. What PostgreSQL holds instead is kept beside it, so
 // that a local edit of such a row is recorded as what it is: a write that had not seen the other.
 //
+// A parked row that will never be written, as one of a table that is gone on purpose, can be *forgotten* by a person:
+// it is not tried again and not counted as parked, and stays listed. The next event of that row takes that back.
+//
 // Nobody writes a row here but by a transition, which has the name of what has happened. Each says which fields it
 // changes; all others stay. Not thread-safe. Transitions: inside a LogFile transaction.
 #pragma once
@@ -40,6 +43,7 @@ struct UnsettledRow {
   int64_t since_ms = 0;     // Unix milliseconds.
   int64_t retry_at_ms = 0;  // Not before; 0: at once.
   uint32_t attempts = 0;
+  int64_t forgotten_ms = 0;  // When a person said that it is not to be waited for; 0: nobody has.
   // Of what is said here: another one after each transition, and never used again. 0: not stored.
   uint64_t revision = 0;
 
@@ -113,8 +117,13 @@ class UnsettledRows {
   // A local edit was captured, and what PostgreSQL holds is unknown, now or still; `there`: not a delete. Due at once.
   absl::Status NoteUnseenEdit(const RowRef& row, const WaitingEvent& waiting, bool there, int64_t now_ms);
 
-  // A person wants it tried: every row (or the one table's) is due now. Returns how many.
+  // A person wants it tried: every row (or the one table's) is due now. Returns how many. Of one table also those that
+  // were forgotten.
   absl::StatusOr<int64_t> RetryNow(std::optional<TableId> table);
+
+  // A person does not want to wait for what is parked of `table`, or for its one row of `key` (EncodeKey). Every other
+  // transition of such a row takes that back. Returns how many.
+  absl::StatusOr<int64_t> Forget(TableId table, const std::optional<std::string>& key, int64_t now_ms);
 
   // ---- Lists ----
 
@@ -124,23 +133,27 @@ class UnsettledRows {
   absl::StatusOr<std::vector<UnsettledRow>> Due(int64_t now_ms, size_t count_max);
   // The last portion came to nothing, as when it took too long: portions begin small again.
   void NotePortionFailed() { failed_ = true; }
-  // `parked_only`: those with a cause.
-  absl::StatusOr<std::vector<UnsettledRow>> List(bool parked_only, size_t count_max);
-  absl::StatusOr<std::optional<int64_t>> NextRetryMs();  // nullopt: nothing unsettled.
+  // Oldest `since_ms` first. Parked are those with a cause that nobody has forgotten.
+  enum class Which : uint8_t { kAll, kParked, kForgotten };
+  absl::StatusOr<std::vector<UnsettledRow>> List(Which which, size_t count_max,
+                                                 std::optional<TableId> table = std::nullopt);
+  absl::StatusOr<std::optional<int64_t>> NextRetryMs();  // nullopt: nothing is to be tried.
   int64_t count() const { return count_; }
   int64_t parked_count() const { return parked_count_; }
+  int64_t forgotten_count() const { return forgotten_count_; }
 
  private:
   // A row on its way through a transition.
   struct Entry {
     UnsettledRow row;
-    bool was_there = false, was_parked = false;
+    bool was_there = false, was_parked = false, was_forgotten = false;
   };
   UnsettledRows(LogFile* file, EventLog* log) : file_(file), log_(log) {}
   absl::Status Load();
   absl::StatusOr<UnsettledRow> Decode(const Statement& row) const;
   absl::StatusOr<std::vector<UnsettledRow>> ReadAll(Statement& rows) const;
   // The row as it is, or as it begins.
+  static Entry EntryOf(UnsettledRow known);
   absl::StatusOr<Entry> Begin(const RowRef& row, const WaitingEvent& waiting, int64_t now_ms);
   absl::StatusOr<Entry> BeginFailure(const RowRef& row, const WaitingEvent& waiting, const ParkCause& cause,
                                      int64_t now_ms);
@@ -151,7 +164,7 @@ class UnsettledRows {
   LogFile* file_;
   LogFile::Participation participation_;
   EventLog* log_;
-  int64_t count_ = 0, parked_count_ = 0;
+  int64_t count_ = 0, parked_count_ = 0, forgotten_count_ = 0;
   // Since the last portion: how many parked rows of a table were settled, by their cause; and whether any was parked.
   std::map<std::pair<TableId, std::string>, int64_t> settled_;
   bool failed_ = false;

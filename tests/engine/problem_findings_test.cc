@@ -121,8 +121,8 @@ TEST(ChainProblemsTest, WhatIsNotListedIsCounted) {
 }
 
 TEST(RowProblemsTest, RowsThatWaitAndRowsUnderAForgedMarkAreCounted) {
-  EXPECT_THAT(RowProblems(0, 0), IsEmpty());
-  const std::vector<Problem> problems = RowProblems(2, 1);
+  EXPECT_THAT(RowProblems(0, 0, 0), IsEmpty());
+  const std::vector<Problem> problems = RowProblems(2, 0, 1);
   EXPECT_THAT(KindsOf(problems), ElementsAre(Kind::kRowsWait, Kind::kMarkForged));
   EXPECT_EQ(SentenceOf(problems[0]), "2 rows cannot be written to PostgreSQL yet.");
   EXPECT_EQ(SentenceOf(problems[1]), "1 row came with Assay's own mark and not from Assay: recorded as written here.");

@@ -272,6 +272,53 @@ TEST_F(BadHubTest, RepairGoesOnWithoutAChangedByteAndNamesItsBranch) {
   Mend();
 }
 
+// Goal: one damaged chain at the hub has a way out for all: the head office sets the rest of it aside, its branch
+// begins anew, and every shop has the same rows.
+TEST_F(BadHubTest, ADamagedChainIsSetAsideAndItsBranchBeginsAnew) {
+  ASSERT_NO_FATAL_FAILURE(SellBehindTheReader());
+  if (fleet_ == nullptr) return;
+  ASSERT_NO_FATAL_FAILURE(Damage(ChangeAByte));
+  ASSERT_OK(reader().StartDaemon());
+  const auto names = [](Branch& branch, const std::string& kind) {
+    return Eventually(
+        kPatience,
+        [&] {
+          (void)branch.Assay({"sync", "now"}, absl::Seconds(5));
+          return branch.Problems().find(kind) != std::string::npos;
+        },
+        absl::Milliseconds(300));
+  };
+  ASSERT_TRUE(names(reader(), "chain-garbled")) << reader().Problems();
+  EXPECT_THAT(reader().Problems(), HasSubstr("`assay hub quarantine " + writer().name() + "`"));
+  // The hub is told with the next heartbeat.
+  ASSERT_TRUE(Eventually(kPatience, [&] {
+    (void)reader().Assay({"sync", "now"}, absl::Seconds(5));
+    return SqlValue(fleet_->hub().Url("postgres"),
+                    "SELECT count(*) FROM assay_hub.presence WHERE report -> 'refused' <> '{}'") == "1";
+  }));
+  const RunResult aside = fleet_->HubCommand({"quarantine", writer().name()});
+  ASSERT_EQ(aside.exit_code, 0) << aside.output;
+  ASSERT_TRUE(names(reader(), "chain-set-aside")) << reader().Problems();
+  EXPECT_THAT(reader().Problems(), ::testing::Not(HasSubstr("chain-garbled")));
+  ASSERT_TRUE(names(writer(), "own-chain-set-aside")) << writer().Problems();
+  MustSql(writer().Url(),
+          "INSERT INTO sales VALUES (101, 'sold while it was set aside'); DELETE FROM sales WHERE id = 0");
+
+  ASSERT_EQ(writer().StopDaemon(), 0);
+  const RunResult shown = writer().Assay({"repair"}, absl::Minutes(2));
+  EXPECT_THAT(shown.output, AllOf(HasSubstr("own-chain-set-aside"), HasSubstr("assay repair --apply")));
+  const RunResult applied = writer().Assay({"repair", "--apply"}, absl::Minutes(2));
+  ASSERT_EQ(applied.exit_code, 0) << applied.output;
+  ASSERT_OK(writer().StartDaemon());
+  EXPECT_TRUE(Eventually(kPatience, [&] { return fleet_->Compare().ok(); })) << fleet_->Compare();
+  EXPECT_EQ(SqlValue(reader().Url(), "SELECT string_agg(id::text, ',' ORDER BY id) FROM sales"), "1,2,100,101");
+  for (int i = 0; i < 3; ++i) {
+    (void)fleet_->branch(i).Assay({"sync", "now"}, absl::Seconds(5));
+    EXPECT_TRUE(Eventually(kPatience, [&] { return fleet_->branch(i).Problems().empty(); }))
+        << fleet_->branch(i).Problems();
+  }
+}
+
 // As well-formed as before: it is only not what the branch has signed.
 TEST_F(BadHubTest, ARewrittenSaleReachesNobody) {
   const auto rewrite = [](Segment* segment) {

@@ -185,7 +185,7 @@ absl::StatusOr<HistoricBranch> History::Read(const std::string& name, const Orig
       return Violation("dense chain", "the head is not the last event");
     ASSAY_RETURN_IF_ERROR(CheckSegments(file, log, chain));
   }
-  ASSAY_ASSIGN_OR_RETURN(const std::vector<UnsettledRow> unsettled, rows.List(false, 1'000'000));
+  ASSAY_ASSIGN_OR_RETURN(const std::vector<UnsettledRow> unsettled, rows.List(UnsettledRows::Which::kAll, 1'000'000));
   for (const UnsettledRow& row : unsettled) {
     ASSAY_ASSIGN_OR_RETURN(RowKey key, DecodeKey(row.key));
     const auto by = std::find_if(written.begin(), written.end(), [&](const auto& each) {

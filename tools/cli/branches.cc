@@ -22,9 +22,10 @@ int Branches(const CliContext& context) {
       {"NUMBER", "BRANCH", "ONLINE", "LAST SEEN", "STATE", "EVENTS", "IT LACKS", "WE LACK", "PARKED", "VERSION"});
   for (const admin::v1::Branch& branch : reply.branches()) {
     table.Add({absl::StrCat(branch.number()), absl::StrCat(branch.name(), branch.self() ? " (this)" : ""),
-               !branch.active()  ? "deactivated"
-               : branch.online() ? "yes"
-                                 : "no",
+               branch.retired()   ? "retired"
+               : !branch.active() ? "deactivated"
+               : branch.online()  ? "yes"
+                                  : "no",
                Ago(branch.has_last_seen(), branch.last_seen()), branch.state(), Grouped(branch.head()),
                Grouped(branch.behind()), Grouped(branch.unreceived()), Grouped(branch.parked_rows()),
                branch.version()});

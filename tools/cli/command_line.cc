@@ -25,7 +25,9 @@ int MissingVerb(const CLI::App& app, const CLI::Error& error) {
     known.push_back(verb->get_name());
   }
   const std::vector<std::string> strangers = app.remaining(/*recurse=*/true);
-  if (known.empty() || deepest->get_require_subcommand_min() == 0) {
+  // A verb that has others below it and may do without, as `assay parked`, is told a stranger, or lacks something else.
+  const bool may_do_without = deepest->get_require_subcommand_min() == 0;
+  if (known.empty() || (may_do_without && (strangers.empty() || strangers[0][0] == '-'))) {
     std::cerr << error.what() << ": see " << words << " --help\n";
   } else if (strangers.empty()) {
     std::cerr << words << " what? One of: " << absl::StrJoin(known, ", ") << "\n";
@@ -84,6 +86,8 @@ int CommandLine::Run(int argc, char** argv) {
     if (argc == 1) throw CLI::CallForHelp();
     app_.parse(argc, argv);
   } catch (const CLI::RequiredError& error) {
+    return MissingVerb(app_, error);
+  } catch (const CLI::ExtrasError& error) {
     return MissingVerb(app_, error);
   } catch (const CLI::ParseError& error) {
     return app_.exit(error) == 0 ? kExitOk : kExitUsage;

@@ -66,7 +66,8 @@ void AddHub(CommandLine& line) {
   hub->add_option("--url", access->url,
                   "The hub, as the head office's role; better in SUPABASE_DB_URL, with the password in ~/.pgpass");
   hub->add_flag("--allow-insecure", access->allow_insecure, "Accept a connection whose server is not verified");
-  for (AddedHubVerb* add : {AddHubInstall, AddHubEnrol, AddHubGrant, AddHubPassword, AddHubActivate, AddHubBranches}) {
+  for (AddedHubVerb* add : {AddHubInstall, AddHubEnrol, AddHubGrant, AddHubPassword, AddHubActivate, AddHubRetire,
+                            AddHubQuarantine, AddHubBranches}) {
     add(line, hub, access);
   }
 }

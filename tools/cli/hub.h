@@ -28,6 +28,7 @@ absl::StatusOr<std::vector<std::string>> ParseGrants(const std::vector<std::stri
 int HubDone(const CliContext& context, const std::string& text);
 
 using AddedHubVerb = void(CommandLine& line, CLI::App* hub, std::shared_ptr<const HubAccess> access);
-AddedHubVerb AddHubInstall, AddHubEnrol, AddHubGrant, AddHubPassword, AddHubActivate, AddHubBranches;
+AddedHubVerb AddHubInstall, AddHubEnrol, AddHubGrant, AddHubPassword, AddHubActivate, AddHubRetire, AddHubQuarantine,
+    AddHubBranches;
 
 }  // namespace assay

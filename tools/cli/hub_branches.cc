@@ -16,18 +16,24 @@ int ListBranches(const CliContext& context, const HubAccess& access) {
   if (!branches.ok()) return CliFail(context, branches.status());
   google::protobuf::Struct object;
   google::protobuf::ListValue* list = (*object.mutable_fields())["branches"].mutable_list_value();
-  TextTable table({"NUMBER", "NAME", "LOGIN", "ACTIVE", "LAST SEEN", "MAY READ", "FORKS"});
+  TextTable table({"NUMBER", "NAME", "LOGIN", "ACTIVE", "LAST SEEN", "MAY READ", "FORKS", "SET ASIDE"});
   for (const EnrolledBranch& branch : *branches) {
     const bool seen = branch.last_seen > absl::InfinitePast();
     const std::string last_seen =
         seen ? absl::FormatTime(absl::RFC3339_sec, branch.last_seen, absl::UTCTimeZone()) : "";
-    table.Add({absl::StrCat(branch.number), branch.name, branch.login_role, branch.active ? "yes" : "no",
-               seen ? last_seen : "never", absl::StrJoin(branch.tables, ", "), absl::StrCat(branch.forks)});
+    table.Add({absl::StrCat(branch.number), branch.name, branch.login_role,
+               branch.retired  ? "retired"
+               : branch.active ? "yes"
+                               : "no",
+               seen ? last_seen : "never", absl::StrJoin(branch.tables, ", "), absl::StrCat(branch.forks),
+               branch.set_aside.has_value() ? absl::StrCat("after event ", *branch.set_aside) : ""});
     auto& fields = *list->add_values()->mutable_struct_value()->mutable_fields();
     fields["number"] = JsonCount(branch.number);
     fields["name"] = JsonText(branch.name);
     fields["login_role"] = JsonText(branch.login_role);
     fields["active"] = JsonFlag(branch.active);
+    fields["retired"] = JsonFlag(branch.retired);
+    if (branch.set_aside.has_value()) fields["set_aside_after"] = JsonCount(static_cast<double>(*branch.set_aside));
     fields["last_seen"] = JsonText(last_seen);
     fields["forks"] = JsonCount(static_cast<double>(branch.forks));
     fields["tables"] = JsonTexts(branch.tables);

@@ -1,3 +1,5 @@
+#include "tools/cli/init.h"
+
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -12,6 +14,7 @@
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
 #include "tools/config/state_lock.h"
+#include "tools/setup/branch_key.h"
 #include "tools/setup/enrolment.h"
 #include "tools/system.h"
 
@@ -19,12 +22,6 @@ namespace assay {
 namespace {
 
 constexpr size_t kShownMax = 60;  // Bytes of a value.
-
-struct InitVerbOptions {
-  std::string admin_url;
-  std::string differences;  // "", "here" or "fleet".
-  bool without_hub = false;
-};
 
 // The folder with the log and the key: for its owner only.
 absl::Status MakeStateDir(const std::string& path) {
@@ -34,11 +31,11 @@ absl::Status MakeStateDir(const std::string& path) {
                    "; create it and give it to this user: install -d -m 700 -o $(whoami) ", path));
 }
 
-absl::StatusOr<SigningKey> LoadOrMakeKey(const std::string& path) {
-  absl::StatusOr<SigningKey> key = SigningKey::Load(path);
+absl::StatusOr<SigningKey> LoadOrMakeKey(const Config& config) {
+  absl::StatusOr<SigningKey> key = LoadBranchKey(config.branch.state_dir);
   if (!absl::IsNotFound(key.status())) return key;
   ASSAY_ASSIGN_OR_RETURN(SigningKey made, SigningKey::Generate());
-  ASSAY_RETURN_IF_ERROR(made.Save(path));
+  ASSAY_RETURN_IF_ERROR(made.Save(config.key_path()));
   return made;
 }
 
@@ -138,12 +135,16 @@ InitOptions OptionsOf(const Config& config, const SigningKey& key, const InitVer
   options.admin_url = config.admin_url();
   options.tables = config.postgres.tables;
   options.exclude = config.postgres.exclude;
+  options.sequences = {config.sequences.stride, config.sequences.own};
   options.log_path = config.log_path();
   options.without_hub = verb.without_hub;
+  options.only = verb.only;
   if (verb.differences == "here") options.differences = DifferenceChoice::kHere;
   if (verb.differences == "fleet") options.differences = DifferenceChoice::kFleet;
   return options;
 }
+
+}  // namespace
 
 int InitVerb(const CliContext& context, const InitVerbOptions& verb) {
   absl::StatusOr<Config> config = OwnConfig(context, verb.admin_url);
@@ -151,7 +152,7 @@ int InitVerb(const CliContext& context, const InitVerbOptions& verb) {
   if (absl::Status status = MakeStateDir(config->branch.state_dir); !status.ok()) return CliFail(context, status);
   absl::StatusOr<std::unique_ptr<StateLock>> lock = StateLock::Take(config->lock_path());
   if (!lock.ok()) return CliFail(context, lock.status());
-  absl::StatusOr<SigningKey> key = LoadOrMakeKey(config->key_path());
+  absl::StatusOr<SigningKey> key = LoadOrMakeKey(*config);
   if (!key.ok()) return CliFail(context, key.status());
   const absl::StatusOr<std::unique_ptr<SupabaseHub>> hub = OwnHub(*config);
   if (!hub.ok()) return CliFail(context, hub.status());
@@ -175,17 +176,19 @@ int InitVerb(const CliContext& context, const InitVerbOptions& verb) {
   return report->waits_for_choice ? kExitProblem : kExitOk;
 }
 
-}  // namespace
+void AddInitOptions(CLI::App* verb, InitVerbOptions* options) {
+  verb->add_option("--admin-url", options->admin_url, kAdminUrlHelp);
+  verb->add_option("--differences", options->differences, "When rows here differ from the fleet's: which side wins")
+      ->check(CLI::IsMember({"here", "fleet"}));
+  verb->add_flag("--without-hub", options->without_hub, "Enrol although the hub cannot be asked what the fleet has");
+}
 
 void AddInit(CommandLine& line) {
   auto options = std::make_shared<InitVerbOptions>();
   CLI::App* verb = line.AddVerb({"init", "Enrol this database: tables, baseline, sequences; again changes nothing",
                                  "assay init --admin-url postgresql:///erp"},
                                 [options](const CliContext& context) { return InitVerb(context, *options); });
-  verb->add_option("--admin-url", options->admin_url, kAdminUrlHelp);
-  verb->add_option("--differences", options->differences, "When rows here differ from the fleet's: which side wins")
-      ->check(CLI::IsMember({"here", "fleet"}));
-  verb->add_flag("--without-hub", options->without_hub, "Enrol although the hub cannot be asked what the fleet has");
+  AddInitOptions(verb, options.get());
 }
 
 }  // namespace assay

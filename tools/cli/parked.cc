@@ -1,4 +1,6 @@
 #include <iostream>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -12,7 +14,33 @@ namespace {
 struct ParkedOptions {
   std::string table;
   uint32_t limit = 100;
+  bool forgotten = false;
+  std::vector<std::string> key;
 };
+
+std::string NoneOf(const ParkedOptions& options) {
+  return absl::StrCat("No row", options.table.empty() ? "" : absl::StrCat(" of ", options.table), " is ",
+                      options.forgotten ? "forgotten" : "parked", ".\n");
+}
+
+std::string ParkedText(const admin::v1::ListParkedReply& reply, bool forgotten) {
+  TextTable table({"TABLE", "KEY", "FROM", "SINCE", "TRIES", forgotten ? "FORGOTTEN" : "NEXT TRY", "CAUSE"});
+  for (const admin::v1::ParkedRow& row : reply.rows()) {
+    table.Add({row.table(), absl::StrJoin(row.key(), ", "), absl::StrCat(row.branch(), "/", row.sequence()),
+               When(row.has_since(), row.since()), absl::StrCat(row.attempts()),
+               forgotten ? When(row.has_forgotten(), row.forgotten()) : Ago(row.has_next_try(), row.next_try()),
+               absl::StrCat(row.cause(), row.sqlstate().empty() ? "" : absl::StrCat(" (", row.sqlstate(), ")"))});
+  }
+  if (forgotten) {
+    return absl::StrCat(table.ToString(), Count(reply.forgotten(), "row"),
+                        " in all, which nobody waits for. To take them up again: assay parked retry --table TABLE\n");
+  }
+  return absl::StrCat(
+      table.ToString(), Count(reply.total(), "row"),
+      " in all. Mend what the cause names, here or at the branch that the row is from. They are tried again by "
+      "themselves; at once: assay parked retry\nWhat will never come, as of a table that is gone on purpose: assay "
+      "parked forget --table TABLE\n");
+}
 
 int ListParked(const CliContext& context, const ParkedOptions& options) {
   auto stub = CliConnect(context);
@@ -20,6 +48,7 @@ int ListParked(const CliContext& context, const ParkedOptions& options) {
   admin::v1::ListParkedRequest request;
   request.set_table(options.table);
   request.set_limit(options.limit);
+  request.set_forgotten(options.forgotten);
   grpc::ClientContext call;
   admin::v1::ListParkedReply reply;
   if (grpc::Status answer = (*stub)->ListParked(&call, request, &reply); !answer.ok()) return CliFail(context, answer);
@@ -27,22 +56,11 @@ int ListParked(const CliContext& context, const ParkedOptions& options) {
     PrintJson(reply);
     return kExitOk;
   }
-  if (reply.rows().empty()) {
-    std::cout << (options.table.empty() ? "No row is parked.\n"
-                                        : absl::StrCat("No row of ", options.table, " is parked.\n"));
-    return kExitOk;
+  std::cout << (reply.rows().empty() ? NoneOf(options) : ParkedText(reply, options.forgotten));
+  if (!options.forgotten && reply.forgotten() > 0) {
+    std::cout << Count(reply.forgotten(), "row") << (reply.forgotten() == 1 ? " is" : " are")
+              << " not waited for: assay parked --forgotten\n";
   }
-  TextTable table({"TABLE", "KEY", "FROM", "SINCE", "TRIES", "NEXT TRY", "CAUSE"});
-  for (const admin::v1::ParkedRow& row : reply.rows()) {
-    table.Add({row.table(), absl::StrJoin(row.key(), ", "), absl::StrCat(row.branch(), "/", row.sequence()),
-               When(row.has_since(), row.since()), absl::StrCat(row.attempts()),
-               Ago(row.has_next_try(), row.next_try()),
-               absl::StrCat(row.cause(), row.sqlstate().empty() ? "" : absl::StrCat(" (", row.sqlstate(), ")"))});
-  }
-  std::cout
-      << table.ToString() << Count(reply.total(), "row")
-      << " in all. Mend what the cause names, here or at the branch that the row is from. They are tried again by "
-         "themselves; at once: assay parked retry\n";
   return kExitOk;
 }
 
@@ -61,6 +79,27 @@ int RetryParked(const CliContext& context, const ParkedOptions& options) {
   return kExitOk;
 }
 
+int ForgetParked(const CliContext& context, const ParkedOptions& options) {
+  auto stub = CliConnect(context);
+  if (!stub.ok()) return CliNoDaemon(context, stub.status());
+  admin::v1::ForgetParkedRequest request;
+  request.set_table(options.table);
+  for (const std::string& part : options.key) request.add_key(part);
+  grpc::ClientContext call;
+  admin::v1::ForgetParkedReply reply;
+  if (grpc::Status answer = (*stub)->ForgetParked(&call, request, &reply); !answer.ok())
+    return CliFail(context, answer);
+  if (context.json)
+    PrintJson(reply);
+  else
+    std::cout
+        << Count(reply.rows(), "row") << " of " << options.table
+        << " will not be waited for. `assay parked --forgotten` lists what is not; the next change of such a row, "
+           "or `assay parked retry --table "
+        << options.table << "`, takes it up again.\n";
+  return kExitOk;
+}
+
 }  // namespace
 
 void AddParked(CommandLine& line) {
@@ -69,13 +108,20 @@ void AddParked(CommandLine& line) {
   CLI::App* parked = line.AddVerb(
       {"parked", "Rows that could not be written here, and why", "assay parked retry --table public.products"}, list);
   parked->require_subcommand(0, 1);
-  // `ls` and `retry` take them, too: what they do not know falls through to their parent.
-  parked->add_option("--table", options->table, "Only this table, schema.table");
+  // The verbs below take them, too: what those do not know falls through to their parent.
+  CLI::Option* table = parked->add_option("--table", options->table, "Only this table, schema.table");
   parked->add_option("--limit", options->limit, "At most so many")->capture_default_str();
+  parked->add_flag("--forgotten", options->forgotten, "Those that nobody waits for any more");
   line.AddVerb({"ls", "List them", "assay parked ls --table public.products"}, list, parked);
   line.AddVerb(
       {"retry", "Try them again now", "assay parked retry"},
       [options](const CliContext& context) { return RetryParked(context, *options); }, parked);
+  line.AddVerb(
+          {"forget", "Do not wait for what will never come: all of --table, or its row with --key",
+           "assay parked forget --table public.old_rates"},
+          [options](const CliContext& context) { return ForgetParked(context, *options); }, parked)
+      ->add_option("--key", options->key, "Only the row with this key; of several columns, in the key's order")
+      ->needs(table);
 }
 
 }  // namespace assay

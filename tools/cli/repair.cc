@@ -110,6 +110,7 @@ RepairOptions OptionsOf(const Config& config, const RepairVerbOptions& verb) {
   options.admin_url = config.admin_url();
   options.tables = config.postgres.tables;
   options.exclude = config.postgres.exclude;
+  options.sequences = {config.sequences.stride, config.sequences.own};
   options.state_dir = config.branch.state_dir;
   options.apply = verb.apply;
   options.replaces_other = verb.replaces_other;

@@ -71,6 +71,8 @@ class Reader {
       const int line = Line(name.source());
       if (section == "tables") {
         ReadPolicies(node, line);
+      } else if (section == "sequences") {
+        ReadSequences(node, line);
       } else if (!IsSection(section)) {
         problems_->AddAt(line, section, absl::StrCat("is no section", DidYouMean(section, Sections())));
       } else if (const toml::table* table = node.as_table(); table == nullptr) {
@@ -118,6 +120,7 @@ class Reader {
     for (const Key& key : keys_)
       if (out.empty() || out.back() != key.section) out.push_back(key.section);
     out.push_back("tables");
+    out.push_back("sequences");
     return out;
   }
 
@@ -218,6 +221,27 @@ class Reader {
         continue;
       }
       config_->policies[*table] = ReadPolicy(name, *body);
+    }
+  }
+
+  // [sequences] "public.invoice_no" = "own"
+  void ReadSequences(const toml::node& node, int section_line) {
+    const toml::table* sequences = node.as_table();
+    if (sequences == nullptr)
+      return problems_->AddAt(section_line, "sequences", "is a section: write [sequences] and its lines below");
+    for (const auto& [key, value] : *sequences) {
+      const std::string name = absl::StrCat("sequences.\"", std::string(key.str()), "\"");
+      const absl::StatusOr<TableName> sequence = TableName::Parse(std::string(key.str()));
+      const auto* choice = value.as_string();
+      if (!sequence.ok()) {
+        problems_->AddAt(Line(key.source()), name, "write \"schema.sequence\", in double quotes");
+      } else if (choice != nullptr && choice->get() == "stride") {
+        config_->sequences.stride.insert(*sequence);
+      } else if (choice != nullptr && choice->get() == "own") {
+        config_->sequences.own.insert(*sequence);
+      } else {
+        problems_->AddAt(Line(key.source()), name, "must be \"stride\" or \"own\"");
+      }
     }
   }
 

@@ -10,7 +10,8 @@
 //   ASSIGN(Config config, LoadConfig("/etc/assay/assay.toml", ProcessEnvironment()));
 //
 // ASSAY_SECTION_KEY (ASSAY_HUB_INTERVAL=30s) overrides a key; lists are separated by commas. hub.url may also come from
-// SUPABASE_DB_URL, in the environment or in a `.env` beside the file. Only [tables] cannot be overridden.
+// SUPABASE_DB_URL, in the environment or in a `.env` beside the file. Only [tables] and [sequences] cannot be
+// overridden.
 //
 // Everything wrong is reported at once, one line each: file, line, key, what is wrong, what to do. No message ever
 // contains a connection URL or a password. Files that hold a secret and that others can read are refused.
@@ -18,6 +19,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -70,6 +72,12 @@ struct Config {
   } log;
 
   std::map<TableName, TablePolicy> policies;  // [tables."schema.table"]
+
+  // [sequences] "schema.sequence" = "stride": its numbers are told apart by the branch, as keys are; or "own": each
+  // branch counts for itself, and tells its numbers apart otherwise.
+  struct Sequences {
+    std::set<TableName> stride, own;
+  } sequences;
 
   bool has_hub() const { return !hub.url.empty(); }
   std::string log_path() const { return branch.state_dir + "/log.db"; }

@@ -19,6 +19,7 @@
 #include "tools/host/engine_host.h"
 #include "tools/host/logging.h"
 #include "tools/sentinel/sentinel.h"
+#include "tools/setup/branch_key.h"
 #include "tools/setup/enrolment.h"
 #include "tools/setup/repair.h"
 #include "tools/survey/survey.h"
@@ -84,7 +85,8 @@ absl::Status AddAdapters(const Config& config, HostParts* parts) {
       std::make_unique<PostgresDatabase>(ProjectionOptions{.conninfo = config.postgres.url, .interrupt = interrupt});
   const SurveyOptions survey{.patterns = {config.postgres.tables, config.postgres.exclude},
                              .stride = config.branch.stride,
-                             .number = config.branch.number};
+                             .number = config.branch.number,
+                             .sequences = {config.sequences.stride, config.sequences.own}};
   parts->survey = [survey, interrupt,
                    url = config.postgres.url](const std::set<std::string>& enrolled) -> absl::StatusOr<SurveyReport> {
     SurveyOptions options = survey;
@@ -131,7 +133,7 @@ class RealDaemon final : public Daemon {
     HostParts parts;
     parts.engine = config.ToEngineConfig();
     parts.engine.naive_projection = naive_projection;
-    ASSAY_ASSIGN_OR_RETURN(parts.engine.signing_key, SigningKey::Load(config.key_path()));
+    ASSAY_ASSIGN_OR_RETURN(parts.engine.signing_key, LoadBranchKey(config.branch.state_dir));
     parts.log_path = config.log_path();
     parts.version = kVersion;
     ASSAY_RETURN_IF_ERROR(AddAdapters(config, &parts));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "adapters/libpq/steady_time.h"
 #include "engine/link.h"
@@ -20,7 +21,8 @@ namespace {
 constexpr absl::Duration kPublishInterval = absl::Milliseconds(100);
 constexpr absl::Duration kStatusMax = absl::Seconds(1);  // A status that is older says so; whoever asks is not kept.
 constexpr absl::Duration kStepAtMostEvery = absl::Milliseconds(5);  // When only a timer asks for it.
-constexpr absl::Duration kStepAtLeastEvery = absl::Seconds(2);      // So that the engine notices a clock that was set.
+constexpr absl::Duration kLookAtLogEvery = absl::Seconds(1);
+constexpr absl::Duration kStepAtLeastEvery = absl::Seconds(2);  // So that the engine notices a clock that was set.
 constexpr absl::Duration kWorksAgainAfter =
     absl::Seconds(30);  // An engine that ran so long begins a new count of failures.
 constexpr absl::Duration kCaptureWait = absl::Seconds(1);
@@ -178,11 +180,7 @@ void EngineHost::EngineLoop() {
     const absl::Time now = absl::Now();
     if (SteadyNow() - begun > kWorksAgainAfter) link.Succeed(now);
     link.Fail(status, now, random);
-    board_.Publish([&](DaemonStatus& to) {
-      to.engine_link = link;
-      to.state = "stopped";
-      to.problems = {EngineDownProblem(to.engine_link, parts_.log_path)};
-    });
+    PublishStopped(link);
     Sleep(link.next_try, 0);
   }
   MutexLock lock(&mutex_);
@@ -217,9 +215,12 @@ absl::Status EngineHost::RunEngine() {
     enrolled_tables_ = engine->enrolled_tables();
     wake_.NotifyAll();
   }
+  // Whoever leaves here leaves no inbox behind that an engine could be meant by.
+  const absl::Cleanup no_inbox = [this] { inbox_.Begin(0); };
   Publish(*engine);
+  const LogPlace place(parts_.log_path);
   // Wall-clock times come from the engine; what is paced here goes by a clock that nobody sets.
-  absl::Time published = SteadyNow(), stepped = absl::InfinitePast(), wake = absl::InfinitePast();
+  absl::Time published = SteadyNow(), looked = published, stepped = absl::InfinitePast(), wake = absl::InfinitePast();
   bool dirty = false;
   absl::Status status;
   while (status.ok() && !stopping_) {
@@ -240,14 +241,49 @@ absl::Status EngineHost::RunEngine() {
       dirty = true;
       wake = engine->HasWork() ? absl::InfinitePast() : std::max(engine->NextWake(), absl::Now() + kStepAtMostEvery);
     }
+    if (SteadyNow() >= looked + kLookAtLogEvery && !file->InTransaction()) {
+      looked = SteadyNow();
+      status = KeepLog(*engine, *file, place, generation);
+      if (!status.ok()) return status;
+    }
     if (std::exchange(status_asked_, false) || (dirty && SteadyNow() >= published + kPublishInterval)) {
       Publish(*engine);
       published = SteadyNow();
       dirty = false;
     }
   }
-  inbox_.Begin(0);
-  return status;
+  file->Rollback();
+  const absl::Status kept = KeepLog(*engine, *file, place, generation);
+  return status.ok() ? kept : status;
+}
+
+void EngineHost::PublishStopped(const LinkStatus& link) {
+  board_.Publish([&](DaemonStatus& to) {
+    to.engine_link = link;
+    to.state = "stopped";
+    to.problems = {EngineDownProblem(to.engine_link, parts_.log_path)};
+  });
+}
+
+// A log that is open and not at its path would be gone with this process, all of it: nothing else is done until it has
+// been written again. Then the engine is opened anew, on what is at the path.
+absl::Status EngineHost::KeepLog(const Engine& engine, LogFile& file, const LogPlace& place, uint64_t generation) {
+  const LogPlace::State state = parts_.log_vfs.empty() ? place.Look() : LogPlace::State::kThere;
+  if (state == LogPlace::State::kThere) return absl::OkStatus();
+  // It may be the right one that was put back.
+  if (state == LogPlace::State::kReplaced && engine.Status().state == "halted")
+    return absl::AbortedError(absl::StrCat("another log was put at ", parts_.log_path));
+  const std::string what = absl::StrCat("the log ", parts_.log_path, " was deleted or replaced under the daemon");
+  SystemRandom random;
+  Link link(absl::Seconds(1), absl::Seconds(15));
+  for (;;) {
+    const absl::Status saved = place.Save(file, absl::Now());
+    if (saved.ok()) return absl::AbortedError(absl::StrCat(what, "; all of it has been written there again"));
+    link.Fail(Annotate(saved, absl::StrCat(what, ", which still has it: do not stop assayd")), absl::Now(), random);
+    PublishStopped(link);
+    if (stopping_) return saved;
+    Sleep(link.next_try, generation);
+  }
 }
 
 absl::Status EngineHost::Step(Engine& engine, uint64_t generation) {
@@ -597,6 +633,10 @@ absl::StatusOr<uint64_t> EngineHost::CheckTables(std::vector<TableName> tables) 
   checks_asked_.push_back(std::move(request));
   wake_.NotifyAll();
   return ++check_count_;
+}
+
+absl::Status EngineHost::ForgetParked(TableName table, std::optional<std::vector<std::string>> key) {
+  return Tell([table = std::move(table), key = std::move(key)](Engine& engine) { engine.ForgetParked(table, key); });
 }
 
 // These are remembered, and hold for the next engine if there is none now.

@@ -34,6 +34,7 @@
 #include "engine/remotes/hub.h"
 #include "tools/host/call_queue.h"
 #include "tools/host/inbox.h"
+#include "tools/host/log_place.h"
 #include "tools/host/mutex.h"
 #include "tools/host/progress_meter.h"
 #include "tools/host/status_board.h"
@@ -83,11 +84,14 @@ class EngineHost : public Operator {
   absl::Status SetInterval(absl::Duration interval) override;
   absl::Status RetryParked(std::optional<TableName> table) override;
   absl::StatusOr<uint64_t> CheckTables(std::vector<TableName> tables) override;
+  absl::Status ForgetParked(TableName table, std::optional<std::vector<std::string>> key) override;
   std::string log_path() const override { return parts_.log_path; }
 
  private:
   void EngineLoop();
   absl::Status RunEngine();
+  absl::Status KeepLog(const Engine& engine, LogFile& file, const LogPlace& place, uint64_t generation);
+  void PublishStopped(const LinkStatus& link);
   // Makes what may be made before the log is durable meanwhile.
   absl::Status Step(Engine& engine, uint64_t generation);
   void Publish(const Engine& engine);

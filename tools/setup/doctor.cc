@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <iterator>
+#include <optional>
 #include <set>
 
 #include "absl/strings/match.h"
@@ -18,6 +19,7 @@
 #include "absl/time/clock.h"
 #include "adapters/libpq/sqlstate.h"
 #include "engine/problem_findings.h"
+#include "tools/setup/branch_key.h"
 #include "tools/setup/branch_log.h"
 #include "tools/setup/server_checks.h"
 #include "tools/survey/survey.h"
@@ -29,9 +31,6 @@ constexpr uint64_t kFreeBytesLow = 1ull << 30;
 // Beyond this, times shown to people mislead; nothing in the merge depends on it.
 constexpr absl::Duration kOffsetLarge = absl::Seconds(30);
 
-constexpr char kEnrolAnew[] =
-    "stop assayd; assay leave; move log.db* out of the state directory and keep it; assay init, which compares every "
-    "row with the fleet";
 constexpr char kTrySlot[] =
     "mend the checks above first; then try: SELECT pg_create_logical_replication_slot('x', 'pgoutput', true)";
 
@@ -84,7 +83,8 @@ void CheckTables(Connection& admin, const DoctorOptions& options, Findings& foun
   }
   const absl::StatusOr<std::set<std::string>> enrolled = EnrolledTables(options.state_dir + "/log.db");
   if (!enrolled.ok()) return found.Failed("tables", enrolled.status(), "mend the log first: `assay repair`");
-  const absl::StatusOr<SurveyReport> survey = TakeSurvey(admin, {patterns, options.stride, options.number, *enrolled});
+  const absl::StatusOr<SurveyReport> survey =
+      TakeSurvey(admin, {patterns, options.stride, options.number, options.sequences, *enrolled});
   if (!survey.ok()) return found.Failed("tables", survey.status(), "assay init");
   std::vector<Problem> problems = UnrecordedProblems(survey->missed);
   for (std::vector<Problem> more : {IdentityProblems(survey->identities), survey->problems})
@@ -104,7 +104,8 @@ void CheckSlot(Connection& admin, Findings& found) {
   if (slot->rows() == 0) {
     absl::StatusOr<Result> published = admin.Execute("SELECT FROM pg_catalog.pg_publication WHERE pubname = 'assay'");
     if (published.ok() && published->rows() > 0)
-      found.Fail("slot", "the replication slot \"assay\" is gone: changes since then are not in the log", kEnrolAnew);
+      found.Fail("slot", "the replication slot \"assay\" is gone: changes since then are not in the log",
+                 RemedyOf({.kind = ProblemKind::kGap}));
     return;
   }
   const std::string drop = "SELECT pg_drop_replication_slot('assay')";
@@ -115,7 +116,7 @@ void CheckSlot(Connection& admin, Findings& found) {
     return found.Fail("slot", absl::StrCat("the slot \"assay\" uses the plugin ", slot->Text(0, "plugin")), drop);
   if (slot->Text(0, "wal_status") == "lost")
     return found.Fail("slot", "the server has removed WAL that the slot needed: changes are not in the log",
-                      kEnrolAnew);
+                      RemedyOf({.kind = ProblemKind::kGap}));
   const std::string behind = absl::StrCat(slot->Bool(0, "active") ? "streaming" : "nobody is streaming", ", ",
                                           Bytes(slot->Int64(0, "bytes_behind")), " of WAL behind");
   if (slot->Text(0, "wal_status") == "unreserved")
@@ -172,16 +173,17 @@ void CheckSpace(const std::string& directory, Findings& found) {
 void CheckKey(const std::string& directory, Findings& found) {
   const std::string key = directory + "/signing.key";
   struct stat info;
-  if (stat(key.c_str(), &info) != 0) {
-    if (access((directory + "/log.db").c_str(), F_OK) == 0) {
-      found.Fail("signing key", absl::StrCat(key, " is missing, and the log is there"),
-                 absl::StrCat("put ", key, " back from the backup of ", directory));
-    }
-  } else if ((info.st_mode & 077) != 0) {
-    found.Fail("signing key", absl::StrCat(key, " can be read by others"), absl::StrCat("chmod 0600 ", key));
-  } else {
-    found.Ok("signing key", "readable only by its owner");
+  const bool there = stat(key.c_str(), &info) == 0;
+  if (there && (info.st_mode & 077) != 0)
+    return found.Fail("signing key", absl::StrCat(key, " can be read by others"), absl::StrCat("chmod 0600 ", key));
+  const absl::Status loaded = LoadBranchKey(directory).status();
+  if (const std::optional<NamedProblem> named = ProblemNamedBy(loaded); named.has_value()) {
+    const Problem problem{.kind = named->kind, .subject = "this branch"};
+    return found.Fail(ProblemName(problem.kind), SentenceOf(problem), RemedyOf(problem));
   }
+  if (!loaded.ok() && !absl::IsNotFound(loaded))
+    return found.Failed("signing key", loaded, "put it back from its backup");
+  if (there) found.Ok("signing key", "readable only by its owner, and the log's");
 }
 
 void CheckStateDirectory(const std::string& directory, Findings& found) {

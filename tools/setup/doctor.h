@@ -15,6 +15,7 @@
 #include "engine/clock.h"
 #include "engine/remotes/hub.h"
 #include "tools/setup/findings.h"
+#include "tools/survey/fed_sequences.h"
 
 namespace assay {
 
@@ -22,6 +23,7 @@ struct DoctorOptions {
   int64_t number = 1, stride = 64;
   std::string url, admin_url;  // As the daemon connects; a superuser, or the tables' owner.
   std::vector<std::string> tables, exclude;
+  SequenceChoices sequences;
   std::string state_dir;
   bool has_hub = false;
   std::string hub_url;  // Only looked at for its TLS mode; never shown.

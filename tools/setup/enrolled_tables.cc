@@ -168,7 +168,7 @@ absl::StatusOr<std::vector<TableName>> PublishedTables(Connection& admin) {
   return names;
 }
 
-absl::Status RestoreTables(Connection& admin, absl::Time deadline) {
+absl::Status RestoreTables(Connection& admin, absl::Time deadline, const std::optional<TableName>& only) {
   ASSAY_ASSIGN_OR_RETURN(
       const Result rows,
       admin.Execute(
@@ -181,7 +181,10 @@ absl::Status RestoreTables(Connection& admin, absl::Time deadline) {
           "g.tgfoid = 'pg_catalog.unique_key_recheck'::pg_catalog.regproc AND (SELECT r.rolsuper FROM "
           "pg_catalog.pg_roles r WHERE r.rolname = current_user)) AS rechecks "
           "FROM assay.enrolled e JOIN pg_catalog.pg_class c ON c.oid = e.relation "
-          "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY n.nspname, c.relname"));
+          "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE $1 = '' OR e.root IN (SELECT r.root FROM "
+          "assay.enrolled r WHERE r.relation = r.root AND r.schema_name = $1 AND r.table_name = $2) "
+          "ORDER BY n.nspname, c.relname",
+          {only.has_value() ? only->schema : "", only.has_value() ? only->table : ""}));
   for (int row = 0; row < rows.rows(); ++row) {
     const TableName name{rows.String(row, "nspname"), rows.String(row, "relname")};
     const std::string quoted = Quoted(admin, name);

@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,8 +48,9 @@ absl::StatusOr<std::vector<TableName>> PrepareTables(Connection& admin, const st
 // Tables in the publication, by name.
 absl::StatusOr<std::vector<TableName>> PublishedTables(Connection& admin);
 
-// Undoes PrepareTables on everything in assay.enrolled that still exists. As above about locks.
-absl::Status RestoreTables(Connection& admin, absl::Time deadline);
+// Undoes PrepareTables on everything in assay.enrolled that still exists, or on `only` one table with its partitions.
+// As above about locks.
+absl::Status RestoreTables(Connection& admin, absl::Time deadline, const std::optional<TableName>& only = std::nullopt);
 
 // Runs `script` (one implicit transaction) until it gets its locks. ABORTED once `deadline` has passed, with who is in
 // the way of `what`.

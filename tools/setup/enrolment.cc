@@ -101,6 +101,7 @@ class Initialisation {
       return absl::InvalidArgumentError(
           absl::StrCat("postgres.tables names tables that cannot be enrolled:\n  ", absl::StrJoin(wrong, "\n  ")));
     }
+    ASSAY_RETURN_IF_ERROR(CheckOnly());
     if (selection_.tables.empty()) {
       return absl::InvalidArgumentError(absl::StrCat(
           "postgres.tables (", absl::StrJoin(options_.tables, ", "), ") matches no table that can be enrolled",
@@ -117,6 +118,9 @@ class Initialisation {
 
   // That it is this branch's, and how far an enrolment has come in it: the slot has to be as the log says.
   absl::Status CheckLog() {
+    // Nothing is left behind that a repair would take for a log.
+    ASSAY_ASSIGN_OR_RETURN(const SlotState slot, FindSlot(*admin_));
+    if (slot.exists && !std::filesystem::exists(options_.log_path)) return SlotOfAnotherLog();
     ASSAY_ASSIGN_OR_RETURN(open_, OpenLog::Open(options_.log_path));
     ASSAY_ASSIGN_OR_RETURN(const EnrolmentState state, open_->state->Read(kEnrolmentNote));
     if (state == EnrolmentState::kLeft) {
@@ -135,29 +139,79 @@ class Initialisation {
     if (!absl::IsNotFound(of)) ASSAY_RETURN_IF_ERROR(of);
     fresh_ = state != EnrolmentState::kFinished;
     unknown_ = state == EnrolmentState::kNone;
-    ASSAY_ASSIGN_OR_RETURN(const SlotState slot, FindSlot(*admin_));
+    if (options_.only.has_value() && fresh_)
+      return absl::FailedPreconditionError(
+          "this branch is not enrolled yet: run `assay init`, which takes all its tables");
     if (!fresh_ && !slot.exists) {
       return absl::FailedPreconditionError(
           "the replication slot \"assay\" is gone, and the changes since then are not in the log: run `assay repair`, "
           "which compares every row with the log and makes a new slot");
     }
-    if (fresh_ && slot.exists && state != EnrolmentState::kBegun) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "there is a replication slot \"assay\" that the log ", options_.log_path,
-          " knows nothing of: another log "
-          "is enrolled here, or this server is a copy of one that was. Use that log; or, if it is lost, move this one away "
-          "if there is one and run `assay repair` (or, if this database is to be enrolled from the start: "
-          "SELECT pg_drop_replication_slot('assay'))"));
-    }
+    if (fresh_ && slot.exists && state != EnrolmentState::kBegun) return SlotOfAnotherLog();
     if (fresh_) return absl::OkStatus();
     ASSAY_ASSIGN_OR_RETURN(already_, open_->state->Read(kEnrolledTablesNote));
+    ASSAY_RETURN_IF_ERROR(FindReturning());
+    if (options_.only.has_value()) {
+      std::erase_if(selection_.tables, [this](const SelectedTable& table) {
+        return table.name() != *options_.only && !already_.contains(table.name().ToString());
+      });
+    }
     return absl::OkStatus();
+  }
+
+  // A table that took part before and was taken out: the rows that it had then were projected here, and nobody would
+  // write them again. So it is compared as one that was made anew.
+  absl::Status FindReturning() {
+    for (const SelectedTable& table : selection_.tables) {
+      const std::string name = table.name().ToString();
+      if (already_.contains(name) || (options_.only.has_value() && table.name() != *options_.only)) continue;
+      ASSAY_ASSIGN_OR_RETURN(const DeclaredShape declared, open_->state->Read(kShapeNote, name));
+      if (declared.sequence == Sequence{}) continue;
+      returning_.insert(name);
+      already_.insert(name);
+    }
+    return absl::OkStatus();
+  }
+
+  // The config is a person's file, and the one place that says which tables are meant.
+  absl::Status CheckOnly() const {
+    if (!options_.only.has_value()) return absl::OkStatus();
+    const std::string name = options_.only->ToString();
+    const TablePatterns patterns{options_.tables, options_.exclude};
+    if (!patterns.Mean(*options_.only)) {
+      const bool excluded = TablePatterns{options_.tables, {}}.Mean(*options_.only);
+      return absl::InvalidArgumentError(absl::StrCat(
+          name, excluded
+                    ? " is named in postgres.exclude: take it out there, or write the pattern more narrowly, and run "
+                      "this again"
+                    : absl::StrCat(" is not meant by postgres.tables: add it there, tables = [\"",
+                                   absl::StrJoin(options_.tables, "\", \""), "\", \"", options_.only->schema, ".",
+                                   options_.only->table, "\"], and run this again")));
+    }
+    for (const RefusedTable& refused : selection_.refused) {
+      if (refused.name == *options_.only)
+        return absl::InvalidArgumentError(absl::StrCat(name, " cannot be enrolled: ", refused.reason));
+    }
+    const bool there = std::any_of(selection_.tables.begin(), selection_.tables.end(),
+                                   [&](const SelectedTable& table) { return table.name() == *options_.only; });
+    return there ? absl::OkStatus()
+                 : absl::NotFoundError(absl::StrCat("there is no table ", name, " in this database"));
+  }
+
+  absl::Status SlotOfAnotherLog() const {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "there is a replication slot \"assay\" that the log ", options_.log_path,
+        " knows nothing of: another log is enrolled here, or this server is a copy of one that was. Put that log there; "
+        "or, if it is lost, run `assay repair` (or, if this database is to be enrolled from the start: SELECT "
+        "pg_drop_replication_slot('assay'))"));
   }
 
   // What was missed is noted before its cause is taken away.
   absl::Status NoteMissed() {
     if (fresh_) return absl::OkStatus();
     ASSAY_ASSIGN_OR_RETURN(missed_, MissedChanges(*open_, *admin_, {.patterns = {options_.tables, options_.exclude}}));
+    for (const std::string& name : returning_)
+      missed_.try_emplace(name, UnrecordedRows{.cause = "it was taken out, and takes part again", .made_anew = true});
     ASSAY_RETURN_IF_ERROR(open_->file->Begin());
     ASSAY_RETURN_IF_ERROR(open_->state->Write(kUnrecordedNote, missed_));
     return open_->file->Commit();
@@ -176,6 +230,7 @@ class Initialisation {
     repair.admin_url = options_.admin_url;
     repair.tables = options_.tables;
     repair.exclude = options_.exclude;
+    repair.sequences = options_.sequences;
     repair.state_dir = std::filesystem::path(options_.log_path).parent_path();
     repair.apply = true;
     repair.without_hub = options_.without_hub || hub_ == nullptr;
@@ -235,12 +290,12 @@ class Initialisation {
     if (!opened.ok() || opened->branch_number() != options_.engine.branch_number) return absl::OkStatus();
     return absl::FailedPreconditionError(absl::StrCat(
         "this database is enrolled already, with the log of origin ", enrolled->Hex().substr(0, 8), ", and ",
-        options_.log_path,
-        " is not that log: put that log back; or, if it is lost, move this one away and run `assay repair`"));
+        options_.log_path, " is not that log: put that log back; or, if it is lost, run `assay repair`"));
   }
 
   absl::Status Install() {
     ASSAY_RETURN_IF_ERROR(InstallSchema(*admin_));
+    if (!fresh_) ASSAY_RETURN_IF_ERROR(NoteProgress());
     ASSAY_RETURN_IF_ERROR(NoteMissed());
     ASSAY_RETURN_IF_ERROR(InstallRole(*admin_, options_.url));
     ASSAY_RETURN_IF_ERROR(CheckServerIsFit(*admin_, options_.url, /*installed=*/true));
@@ -263,17 +318,28 @@ class Initialisation {
       if (!named) {
         report_.warnings.push_back(
             absl::StrCat(name.ToString(),
-                         " stays enrolled, although postgres.tables no longer names it; to take it out: "
-                         "ALTER PUBLICATION assay DROP TABLE ",
+                         " stays enrolled, although postgres.tables no longer names it; to take it out: assay tables "
+                         "remove ",
                          name.ToString()));
       }
     }
     return absl::OkStatus();
   }
 
+  // A schema that was dropped has lost by what database and log know each other.
+  absl::Status NoteProgress() {
+    ASSAY_ASSIGN_OR_RETURN(const OriginId own, OwnOrigin(*open_->state));
+    ASSAY_ASSIGN_OR_RETURN(const uint64_t batch, open_->state->Read(kBatchAskedNote));
+    return admin_
+        ->Execute("UPDATE assay.progress SET origin = $1, batch = $2::bigint WHERE origin IS NULL",
+                  {own.Hex(), absl::StrCat(batch)})
+        .status();
+  }
+
   absl::Status StrideAll(const std::map<SequenceColumn, int64_t>& largest) {
-    ASSAY_ASSIGN_OR_RETURN(SequenceReport report, StrideSequences(*admin_, options_.stride,
-                                                                  options_.engine.branch_number, largest, Deadline()));
+    ASSAY_ASSIGN_OR_RETURN(SequenceReport report,
+                           StrideSequences(*admin_, options_.stride, options_.engine.branch_number, options_.sequences,
+                                           largest, Deadline()));
     std::move(report.strided.begin(), report.strided.end(), std::back_inserter(report_.sequences.strided));
     for (std::string& problem : report.problems) {
       auto& problems = report_.sequences.problems;
@@ -321,8 +387,6 @@ class Initialisation {
   // Tables that were not there at the first init.
   absl::Status JoinLater() {
     ASSAY_RETURN_IF_ERROR(OpenOrigin());
-    ASSAY_RETURN_IF_ERROR(
-        admin_->Execute("UPDATE assay.progress SET origin = $1 WHERE origin IS NULL", {report_.origin.Hex()}).status());
     ASSAY_ASSIGN_OR_RETURN(const CapturedPosition captured, open_->state->Read(kCapturedNote));
     report_.captured = captured.position;
     ASSAY_ASSIGN_OR_RETURN(const std::vector<TableName> published, PublishedTables(*admin_));
@@ -332,11 +396,31 @@ class Initialisation {
       if (std::binary_search(published.begin(), published.end(), table.name())) {
         ASSAY_RETURN_IF_ERROR(Unpublish(table));
       }
+      ASSAY_RETURN_IF_ERROR(CompareFirst(table));
+      if (report_.waits_for_choice) return absl::OkStatus();
       ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> reader, OpenReader(options_.admin_url));
       ASSAY_ASSIGN_OR_RETURN(compared_at_, PublishAt(*admin_, *reader, table, Deadline()));
       ASSAY_RETURN_IF_ERROR(Baseline(*reader, report_.captured, {table}, /*fresh_chain=*/false));
       if (report_.waits_for_choice) return Unpublish(table);
     }
+    return absl::OkStatus();
+  }
+
+  // Nothing is published while a person still has to choose: what the application writes meanwhile would be captured,
+  // and then be in the rows that are compared as well.
+  absl::Status CompareFirst(const SelectedTable& table) {
+    if (options_.differences != DifferenceChoice::kAsk) return absl::OkStatus();
+    ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> reader, OpenReader(options_.admin_url));
+    ASSAY_RETURN_IF_ERROR(BeginAt(*reader, ""));
+    const ReconcileReport before = report_.rows;
+    ASSAY_RETURN_IF_ERROR(open_->file->Begin());
+    std::map<SequenceColumn, int64_t> largest;
+    const absl::Status status =
+        BaselineInTransaction(*reader, report_.captured, {table}, /*fresh_chain=*/false, &largest);
+    open_->file->Rollback();
+    already_.erase(table.name().ToString());
+    ASSAY_RETURN_IF_ERROR(status);
+    if (!report_.waits_for_choice) report_.rows = before;
     return absl::OkStatus();
   }
 
@@ -364,7 +448,8 @@ class Initialisation {
   absl::Status BaselineInTransaction(Connection& reader, Lsn at, const std::vector<SelectedTable>& tables,
                                      bool fresh_chain, std::map<SequenceColumn, int64_t>* largest) {
     using ClassMap = std::map<SequenceColumn, SequenceClass>;
-    ASSAY_ASSIGN_OR_RETURN(const ClassMap classes, StridedColumns(*admin_));
+    ASSAY_ASSIGN_OR_RETURN(const ClassMap classes,
+                           StridedColumns(*admin_, options_.stride, options_.engine.branch_number));
     const auto visit = [&](const ResolvedChange& change) { NoteOwnKeys(change, classes, largest); };
     ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<FoldIndex> fold,
                            FoldIndex::Build(open_->file.get(), open_->stores(), clock_, visit));
@@ -426,11 +511,12 @@ class Initialisation {
   std::unique_ptr<Connection> admin_;
   TableSelection selection_;
   std::unique_ptr<OpenLog> open_;
-  bool fresh_ = true;              // No baseline was ever finished.
-  bool unknown_ = true;            // Nor begun.
-  std::set<std::string> already_;  // Tables with a finished baseline.
-  UnrecordedTables missed_;        // Of tables that take part already.
-  Lsn compared_at_;                // Of the table that joins a running branch: later commits are of after that.
+  bool fresh_ = true;                // No baseline was ever finished.
+  bool unknown_ = true;              // Nor begun.
+  std::set<std::string> already_;    // Tables with a finished baseline.
+  std::set<std::string> returning_;  // Tables that took part once, and do again.
+  UnrecordedTables missed_;          // Of tables that take part already.
+  Lsn compared_at_;                  // Of the table that joins a running branch: later commits are of after that.
   InitReport report_;
 };
 

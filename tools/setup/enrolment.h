@@ -18,6 +18,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,9 +42,11 @@ namespace assay {
 struct InitOptions {
   EngineConfig engine;  // Branch name and number, policies, signing key; has_hub: the configuration names a hub.
   int64_t stride = 64;
-  std::string url;        // As the daemon will connect.
-  std::string admin_url;  // A superuser, or the tables' owner.
+  std::optional<TableName> only;  // Of the tables that are not enrolled yet, none but this one.
+  std::string url;                // As the daemon will connect.
+  std::string admin_url;          // A superuser, or the tables' owner.
   std::vector<std::string> tables, exclude;
+  SequenceChoices sequences;
   std::string log_path;  // Created when it is not there.
   DifferenceChoice differences = DifferenceChoice::kAsk;
   bool without_hub = false;                     // Enrol although the configured hub cannot be asked what the fleet has.

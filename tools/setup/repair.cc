@@ -18,6 +18,7 @@
 #include "engine/remotes/session_gate.h"
 #include "log/annotate.h"
 #include "tools/setup/baseline.h"
+#include "tools/setup/branch_key.h"
 #include "tools/setup/branch_log.h"
 #include "tools/setup/installation.h"
 #include "tools/setup/log_swap.h"
@@ -93,10 +94,22 @@ class Repairing {
     report_.state = judgement.state;
     report_.cause = judgement.cause;
     ASSAY_RETURN_IF_ERROR(AskHub());
+    LookForKey();
     // What keeps capture from starting and is no matter of restores (wal_level, a publication that is gone).
     if (report_.state == RestoreState::kNormal && !started.ok()) return started;
     new_origin_ |= report_.state == RestoreState::kLogBehind || report_.state == RestoreState::kClone;
     return absl::OkStatus();
+  }
+
+  // Without its key nobody can go on with a chain, and with another key nobody would take it.
+  void LookForKey() {
+    const absl::Status loaded = LoadBranchKey(options_.state_dir).status();
+    if (!ProblemNamedBy(loaded).has_value()) return;
+    new_origin_ = true;
+    if (report_.state != RestoreState::kNormal && report_.state != RestoreState::kGap) return;
+    report_.state = RestoreState::kKeyLost;
+    absl::StrAppend(&report_.cause, report_.cause.empty() ? "" : "; ", options_.state_dir,
+                    "/signing.key is not there, or not the key of this log's chain");
   }
 
   absl::Status OpenOldLog() {
@@ -112,6 +125,11 @@ class Repairing {
     old_ = *std::move(opened);
     ASSAY_ASSIGN_OR_RETURN(const EnrolmentState state, old_->state->Read(kEnrolmentNote));
     if (state == EnrolmentState::kFinished) return absl::OkStatus();
+    const absl::StatusOr<OriginId> own = OwnOrigin(*old_->state);
+    if (database_.origin.has_value() && (!own.ok() || *own != *database_.origin)) {
+      old_.reset();
+      return LogIsLost("the log was begun anew by `assay init`, and the database is enrolled with another");
+    }
     return absl::FailedPreconditionError(
         "the enrolment of this log is not finished, or was ended by `assay leave`: run `assay init`");
   }
@@ -153,6 +171,14 @@ class Repairing {
       if (!heads.ok()) return Annotate(heads.status(), "ask the hub what it has (--without-hub goes on without)");
       const auto head = heads->heads.find(old_origin_);
       if (head != heads->heads.end()) hub_last_ = head->second.last;
+      if (head != heads->heads.end() && head->second.set_aside) {
+        new_origin_ = true;
+        if (report_.state == RestoreState::kGap || report_.state == RestoreState::kNormal)
+          report_.state = RestoreState::kSetAside;
+        absl::StrAppend(&report_.cause, report_.cause.empty() ? "" : "; ",
+                        "the head office has set this log's chain aside after event ", head->second.complete.value);
+        return absl::OkStatus();
+      }
     }
     if (hub_last_ > own_last) {
       new_origin_ = true;  // Whatever else has happened.
@@ -494,8 +520,8 @@ class Repairing {
     ASSAY_RETURN_IF_ERROR(open.file->Commit());
     // Keys that were handed out before the restore must not be handed out again.
     ASSAY_ASSIGN_OR_RETURN(const SequenceReport sequences,
-                           StrideSequences(*admin_, options_.stride, options_.engine.branch_number, largest,
-                                           SteadyNow() + options_.lock_wait));
+                           StrideSequences(*admin_, options_.stride, options_.engine.branch_number, options_.sequences,
+                                           largest, SteadyNow() + options_.lock_wait));
     for (const std::string& text : sequences.strided) report_.notes.push_back(absl::StrCat("Sequence ", text, "."));
     for (const std::string& text : sequences.problems)
       report_.notes.push_back(absl::StrCat("Look at this sequence: ", text, "."));
@@ -507,7 +533,7 @@ class Repairing {
     using ClassMap = std::map<SequenceColumn, SequenceClass>;
     ClassMap classes;  // A preview strides nothing, and may find nothing installed that could tell.
     if (options_.apply) {
-      ASSAY_ASSIGN_OR_RETURN(classes, StridedColumns(*admin_));
+      ASSAY_ASSIGN_OR_RETURN(classes, StridedColumns(*admin_, options_.stride, options_.engine.branch_number));
     }
     ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<FoldIndex> fold,
                            FoldIndex::Build(open.file.get(), open.stores(), clock_, [&](const ResolvedChange& change) {

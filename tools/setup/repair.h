@@ -31,6 +31,7 @@
 #include "engine/recovery/row_repair.h"
 #include "engine/remotes/hub.h"
 #include "log/types.h"
+#include "tools/survey/fed_sequences.h"
 
 namespace assay {
 
@@ -40,6 +41,7 @@ struct RepairOptions {
   std::string url;        // As the daemon connects.
   std::string admin_url;  // A superuser, or the tables' owner.
   std::vector<std::string> tables, exclude;
+  SequenceChoices sequences;
   std::string state_dir;        // log.db and signing.key.
   bool apply = false;           // False: a preview.
   bool replaces_other = false;  // Of a clone: it takes the place of the other copy, and its name and number.

@@ -56,9 +56,15 @@ absl::StatusOr<StridedSequence> StrideLocked(Connection& admin, const FedSequenc
   return strided;
 }
 
+// A dump of an enrolled branch brings its step along, and not the note of how it was before.
+void AsBeforeADump(int64_t stride, FedSequence* sequence) {
+  if (stride > 1 && sequence->state.increment % stride == 0) sequence->state.increment /= stride;
+}
+
 }  // namespace
 
 absl::StatusOr<SequenceReport> StrideSequences(Connection& admin, int64_t stride, int64_t number,
+                                               const SequenceChoices& choices,
                                                const std::map<SequenceColumn, int64_t>& largest, absl::Time deadline) {
   if (number < 1 || number > stride) {
     return absl::InvalidArgumentError(
@@ -68,9 +74,8 @@ absl::StatusOr<SequenceReport> StrideSequences(Connection& admin, int64_t stride
   SequenceReport report;
   for (FedSequence sequence : sequences) {
     const std::string name = sequence.name.ToString();
-    // A dump of an enrolled branch brings its step along, and not the note of how it was before.
-    if (!sequence.stride.has_value() && stride > 1 && sequence.state.increment % stride == 0)
-      sequence.state.increment /= stride;
+    if (!sequence.IsStrided(choices)) continue;
+    if (!sequence.stride.has_value()) AsBeforeADump(stride, &sequence);
     if (!sequence.owned) {
       report.problems.push_back(absl::StrCat(name, " is not strided: it is owned by another role than its table"));
       continue;
@@ -119,16 +124,21 @@ absl::StatusOr<SequenceReport> StrideSequences(Connection& admin, int64_t stride
   return report;
 }
 
-absl::StatusOr<std::map<SequenceColumn, SequenceClass>> StridedColumns(Connection& admin) {
-  ASSAY_ASSIGN_OR_RETURN(const std::vector<FedSequence> sequences, ListSequences(admin));
+absl::StatusOr<std::map<SequenceColumn, SequenceClass>> StridedColumns(Connection& admin, int64_t stride,
+                                                                       int64_t number) {
   std::map<SequenceColumn, SequenceClass> classes;
-  for (const FedSequence& sequence : sequences) {
-    if (!sequence.stride.has_value()) continue;
+  // A repair that only shows what it would do may meet a database where nothing is installed.
+  ASSAY_ASSIGN_OR_RETURN(const Result installed,
+                         admin.Execute("SELECT pg_catalog.to_regclass('assay.enrolled') IS NOT NULL AND "
+                                       "pg_catalog.to_regclass('assay.sequences') IS NOT NULL AS installed"));
+  if (!installed.Bool(0, "installed")) return classes;
+  ASSAY_ASSIGN_OR_RETURN(std::vector<FedSequence> sequences, ListSequences(admin));
+  for (FedSequence& sequence : sequences) {
+    if (!sequence.stride.has_value()) AsBeforeADump(stride, &sequence);
     for (const FedColumn& column : sequence.columns) {
-      if (column.is_integer) {
-        classes[{column.root, column.name}] =
-            ClassOf(sequence.state.increment, sequence.state.start, *sequence.stride, *sequence.number);
-      }
+      if (!column.is_integer) continue;
+      classes[{column.root, column.name}] = ClassOf(sequence.state.increment, sequence.state.start,
+                                                    sequence.stride.value_or(stride), sequence.number.value_or(number));
     }
   }
   return classes;

@@ -3,8 +3,8 @@
 //
 // Branch 3 of at most 64 hands out 3, 67, 131, …: every value is ≡ number (mod stride), and above all that is there
 // already. A sequence that already stepped by k > 1 (an ORM that takes its keys in blocks of k) steps by k × stride, in
-// blocks that keep their alignment. Only sequences that enrolled columns own or default to can be known; one that an
-// application calls by name cannot.
+// blocks that keep their alignment. What an application does with a sequence that it calls by name nobody can know: the
+// config says, by name, whether it is strided (SequenceChoices).
 #pragma once
 
 #include <cstdint>
@@ -34,14 +34,17 @@ struct SequenceColumn {
   auto operator<=>(const SequenceColumn&) const = default;
 };
 
-// Strides the sequences of everything in assay.enrolled. One that hands out this number's values alone is left alone,
-// unless `largest` knows a value of this branch's own class that it has not passed: the log may know of rows that this
-// database has lost. `number` is in 1..stride.
+// Strides the sequences of everything in assay.enrolled that `choices` does not leave out, and those that it names. One
+// that hands out this number's values alone is left alone, unless `largest` knows a value of this branch's own class
+// that it has not passed: the log may know of rows that this database has lost. `number` is in 1..stride.
 absl::StatusOr<SequenceReport> StrideSequences(Connection& admin, int64_t stride, int64_t number,
+                                               const SequenceChoices& choices,
                                                const std::map<SequenceColumn, int64_t>& largest, absl::Time deadline);
 
-// The columns that strided sequences feed, and the class of each.
-absl::StatusOr<std::map<SequenceColumn, SequenceClass>> StridedColumns(Connection& admin);
+// The columns that sequences of enrolled tables feed, and the class of each: as it was strided, or as it would be for
+// `number`. None where nothing is installed.
+absl::StatusOr<std::map<SequenceColumn, SequenceClass>> StridedColumns(Connection& admin, int64_t stride,
+                                                                       int64_t number);
 
 // Puts increments and starts back as they were; last values stay, so nothing is handed out twice.
 absl::Status RestoreSequences(Connection& admin, absl::Time deadline);

@@ -39,6 +39,45 @@ CROSS JOIN LATERAL (SELECT tn.nspname AS replica_root, t.relname AS replica_tabl
 LEFT JOIN assay.sequences k ON k.sequence = s.seqrelid
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C", rn.nspname COLLATE "C", rc.relname COLLATE "C", a.attname COLLATE "C")sql";
 
+// The others of the same schemas: no column of any table takes their values by itself, and no extension made them.
+constexpr char kUnfed[] = R"sql(
+SELECT s.seqrelid, n.nspname, c.relname, s.seqincrement, s.seqstart, s.seqmin, s.seqmax, s.seqcycle,
+       k.increment, k.start, k.stride, k.number,
+       CASE WHEN pg_catalog.has_sequence_privilege(s.seqrelid, 'USAGE, SELECT')
+            THEN pg_catalog.pg_sequence_last_value(s.seqrelid) END AS last_value,
+       NOT pg_catalog.has_sequence_privilege('assay_projector', s.seqrelid, 'USAGE') AS rights,
+       pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owned
+FROM pg_catalog.pg_sequence s
+JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN assay.sequences k ON k.sequence = s.seqrelid
+WHERE c.relpersistence = 'p' AND c.relnamespace IN (SELECT t.relnamespace FROM assay.enrolled e JOIN pg_catalog.pg_class t ON t.oid = e.relation)
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                  AND d.objid = s.seqrelid AND d.deptype IN ('a', 'i', 'e'))
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+                  AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = s.seqrelid)
+ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C")sql";
+
+// All but the columns that it feeds.
+FedSequence SequenceOf(const Result& rows, int row) {
+  FedSequence sequence;
+  sequence.oid = static_cast<uint32_t>(rows.Int64(row, "seqrelid"));
+  sequence.name = {rows.String(row, "nspname"), rows.String(row, "relname")};
+  sequence.increment_now = rows.Int64(row, "seqincrement");
+  sequence.start_now = rows.Int64(row, "seqstart");
+  if (!rows.IsNull(row, "last_value")) sequence.last = rows.Int64(row, "last_value");
+  sequence.state = {rows.Int64(row, "seqincrement"), rows.Int64(row, "seqstart"), rows.Int64(row, "seqmin"),
+                    rows.Int64(row, "seqmax"),       rows.Bool(row, "seqcycle"),  0};
+  if (!rows.IsNull(row, "increment")) {
+    sequence.state.increment = rows.Int64(row, "increment");
+    sequence.state.start = rows.Int64(row, "start");
+    sequence.stride = rows.Int64(row, "stride");
+    sequence.number = rows.Int64(row, "number");
+  }
+  sequence.needs_rights = rows.Bool(row, "rights");
+  sequence.owned = rows.Bool(row, "owned");
+  return sequence;
+}
+
 int64_t Modulo(__int128 value, int64_t modulus) {
   const int64_t rest = static_cast<int64_t>(value % modulus);
   return rest < 0 ? rest + modulus : rest;
@@ -79,31 +118,16 @@ absl::StatusOr<std::vector<FedSequence>> ListSequences(Connection& connection) {
   ASSAY_ASSIGN_OR_RETURN(const Result rows, connection.Execute(kSequences));
   std::vector<FedSequence> sequences;
   for (int row = 0; row < rows.rows(); ++row) {
-    const uint32_t oid = rows.Int64(row, "seqrelid");
-    if (sequences.empty() || sequences.back().oid != oid) {
-      FedSequence& added = sequences.emplace_back();
-      added.oid = oid;
-      added.name = {rows.String(row, "nspname"), rows.String(row, "relname")};
-      added.increment_now = rows.Int64(row, "seqincrement");
-      added.start_now = rows.Int64(row, "seqstart");
-      if (!rows.IsNull(row, "last_value")) added.last = rows.Int64(row, "last_value");
-      added.state = {rows.Int64(row, "seqincrement"), rows.Int64(row, "seqstart"), rows.Int64(row, "seqmin"),
-                     rows.Int64(row, "seqmax"),       rows.Bool(row, "seqcycle"),  0};
-      if (!rows.IsNull(row, "increment")) {
-        added.state.increment = rows.Int64(row, "increment");
-        added.state.start = rows.Int64(row, "start");
-        added.stride = rows.Int64(row, "stride");
-        added.number = rows.Int64(row, "number");
-      }
-      added.needs_rights = rows.Bool(row, "rights");
-      added.owned = rows.Bool(row, "owned");
-    }
+    const auto oid = static_cast<uint32_t>(rows.Int64(row, "seqrelid"));
+    if (sequences.empty() || sequences.back().oid != oid) sequences.push_back(SequenceOf(rows, row));
     sequences.back().columns.push_back({{rows.String(row, "fed_schema"), rows.String(row, "fed_table")},
                                         {rows.String(row, "replica_root"), rows.String(row, "replica_table")},
                                         rows.String(row, "attname"),
                                         rows.Text(row, "relkind") == "p",
                                         rows.Bool(row, "is_integer")});
   }
+  ASSAY_ASSIGN_OR_RETURN(const Result unfed, connection.Execute(kUnfed));
+  for (int row = 0; row < unfed.rows(); ++row) sequences.push_back(SequenceOf(unfed, row));
   return sequences;
 }
 

@@ -1,4 +1,5 @@
-// The sequences that feed columns of enrolled tables, and which values of each are this branch's own.
+// The sequences that feed columns of enrolled tables, and the others of the same schemas; and which values of each are
+// this branch's own.
 //
 // A sequence of step k is strided by stepping k × stride: branch `number` hands out the values of one class, ≡ residue
 // (mod k × stride), and no two branches share one. What the application does to a sequence can take it out of its
@@ -7,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,15 +49,30 @@ struct FedColumn {
   bool partitioned = false, is_integer = true;
 };
 
+// What the config says of sequences by name. Those that feed columns of enrolled tables are strided unless it says
+// otherwise; each other one of the same schemas is a question that only people can answer.
+struct SequenceChoices {
+  std::set<TableName> stride, own;
+};
+
 struct FedSequence {
   uint32_t oid = 0;
   TableName name;
   SequenceState state;  // As it was before striding; `above` is not known.
   int64_t increment_now = 0, start_now = 0;
   std::optional<int64_t> last;  // Handed out last; nullopt: none since it was made or restarted, or we may not know.
-  std::vector<FedColumn> columns;
+  std::vector<FedColumn>
+      columns;  // None: it is in a schema of enrolled tables, and no column takes its values by itself.
   std::optional<int64_t> stride, number;  // What it was strided for.
   bool needs_rights = false, owned = true;
+
+  bool IsStrided(const SequenceChoices& choices) const {
+    return !choices.own.contains(name) && (!columns.empty() || choices.stride.contains(name));
+  }
+  // It is not known how its numbers are told apart from other branches'.
+  bool IsOpen(const SequenceChoices& choices) const {
+    return columns.empty() && !choices.own.contains(name) && !choices.stride.contains(name);
+  }
 };
 
 // By name. Wants schema assay.

@@ -79,7 +79,9 @@ class Survey {
   absl::StatusOr<SurveyReport> Take() {
     ASSAY_ASSIGN_OR_RETURN(const Result installed, connection_.Execute(kInstalled));
     if (!installed.Bool(0, "installed")) {
-      return absl::FailedPreconditionError("what Assay installed in this database, schema assay, is not there");
+      return WithProblem(
+          absl::FailedPreconditionError("what Assay installed in this database, schema assay, is not there"),
+          ProblemKind::kInstallationGone);
     }
     publishes_all_ = installed.Bool(0, "publishes_all");
     ASSAY_ASSIGN_OR_RETURN(const TableSelection selection,
@@ -101,6 +103,7 @@ class Survey {
   // What the configuration means, beside what exists and what the log has.
   absl::Status Selected(const TableSelection& selection) {
     ASSAY_ASSIGN_OR_RETURN(const Result rows, connection_.Execute(kEnrolled));
+    nothing_noted_ = rows.rows() == 0;
     std::set<std::string> dropped, there;
     std::set<uint32_t> captured;  // Also under a new name.
     for (int row = 0; row < rows.rows(); ++row) {
@@ -141,8 +144,11 @@ class Survey {
       const std::string root = roots.at(relations.Int64(row, "root"))->name().ToString();
       const std::string name = TableName{relations.String(row, "nspname"), relations.String(row, "relname")}.ToString();
       if (relations.Text(row, "oid") == relations.Text(row, "root")) {
-        const std::string cause = MissedBecause(relations, row, publishes_all_);
-        if (!cause.empty()) report_.missed[root] = {.cause = cause, .made_anew = !relations.Bool(row, "enrolled")};
+        // After DROP SCHEMA no table is known by its OID, and none was made anew for that.
+        const std::string cause = nothing_noted_ ? "what Assay had noted of it in this database is gone"
+                                                 : MissedBecause(relations, row, publishes_all_);
+        const bool made_anew = !nothing_noted_ && !relations.Bool(row, "enrolled");
+        if (!cause.empty()) report_.missed[root] = {.cause = cause, .made_anew = made_anew};
       } else if (!relations.Bool(row, "enrolled") && relations.Bool(row, "attached_with_rows")) {
         report_.missed.try_emplace(
             root, UnrecordedRows{.cause = absl::StrCat("its partition ", name, " was attached, and had rows before")});
@@ -156,16 +162,35 @@ class Survey {
 
   absl::Status Sequences() {
     ASSAY_ASSIGN_OR_RETURN(const std::vector<FedSequence> sequences, ListSequences(connection_));
+    std::set<TableName> unknown = options_.sequences.stride;
+    unknown.insert(options_.sequences.own.begin(), options_.sequences.own.end());
     for (const FedSequence& sequence : sequences) {
+      unknown.erase(sequence.name);
+      if (sequence.IsOpen(options_.sequences)) Add(ProblemKind::kSequenceOpen, sequence.name.ToString());
+      if (!sequence.IsStrided(options_.sequences)) continue;
+      NoteClass(sequence);
       const std::string cause = StrayBecause(sequence, options_.stride, options_.number);
       if (!cause.empty()) Add(ProblemKind::kSequenceStray, sequence.name.ToString(), cause);
     }
+    for (const TableName& name : unknown) Add(ProblemKind::kSequenceUnknown, name.ToString());
     return absl::OkStatus();
+  }
+
+  // Where it was strided at all: before that all keys are anybody's, and the sequence is named.
+  void NoteClass(const FedSequence& sequence) {
+    if (sequence.stride != options_.stride || sequence.number != options_.number) return;
+    const SequenceClass own = ClassOf(sequence.state.increment, sequence.state.start, options_.stride, options_.number);
+    for (const FedColumn& column : sequence.columns) {
+      if (column.is_integer)
+        report_.key_classes[{column.root.ToString(), column.name}] = {own.modulus, own.residue,
+                                                                      sequence.name.ToString()};
+    }
   }
 
   Connection& connection_;
   const SurveyOptions& options_;
   bool publishes_all_ = false;
+  bool nothing_noted_ = false;  // assay.enrolled is empty.
   SurveyReport report_;
 };
 

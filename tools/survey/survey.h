@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "adapters/libpq/connection.h"
 #include "engine/survey.h"
+#include "tools/survey/fed_sequences.h"
 #include "tools/survey/table_selection.h"
 
 namespace assay {
@@ -22,6 +23,7 @@ namespace assay {
 struct SurveyOptions {
   TablePatterns patterns;
   int64_t stride = 64, number = 1;  // branch.stride and branch.number.
+  SequenceChoices sequences;        // [sequences].
   std::set<std::string> enrolled;   // The tables that the log has a baseline of (kEnrolledTablesNote).
 };
 

@@ -312,6 +312,28 @@ TEST_F(AdminTest, ParkedRowsAreListedWithTheirCauseAndRetried) {
   EXPECT_THAT(daemon_.commands(), ElementsAre("retry public.items"));
 }
 
+TEST_F(AdminTest, RowsAreForgottenByTableOrByKeyAndNoneIsAnError) {
+  log_.Park("7", "no such table");
+  log_.Park("8", "no such table");
+  pb::ForgetParkedRequest forget;
+  pb::ForgetParkedReply forgotten;
+  EXPECT_TRUE(absl::IsInvalidArgument(Call(&pb::Admin::Stub::ForgetParked, forget, &forgotten)));
+  forget.set_table("public.other");
+  const absl::Status none = Call(&pb::Admin::Stub::ForgetParked, forget, &forgotten);
+  EXPECT_TRUE(absl::IsNotFound(none)) << none;
+  EXPECT_THAT(std::string(none.message()), HasSubstr("no row of public.other is parked"));
+  forget.set_table("public.items");
+  forget.add_key("9");
+  EXPECT_TRUE(absl::IsNotFound(Call(&pb::Admin::Stub::ForgetParked, forget, &forgotten)));
+  forget.set_key(0, "8");
+  ASSERT_TRUE(Call(&pb::Admin::Stub::ForgetParked, forget, &forgotten).ok());
+  EXPECT_EQ(forgotten.rows(), 1);
+  forget.clear_key();
+  ASSERT_TRUE(Call(&pb::Admin::Stub::ForgetParked, forget, &forgotten).ok());
+  EXPECT_EQ(forgotten.rows(), 2);
+  EXPECT_THAT(daemon_.commands(), ElementsAre("forget public.items 8", "forget public.items"));
+}
+
 TEST_F(AdminTest, ConflictsAreListed) {
   const Sequence winner = log_.Write(log_.mumbai(), v1::RowChange::UPDATE, "7", {{"a", "a"}, {"1", "100"}}, "asha");
   const Sequence loser = log_.Write(log_.delhi(), v1::RowChange::UPDATE, "7", {{"a", "a"}, {"1", "90"}}, "ravi");

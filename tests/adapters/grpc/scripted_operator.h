@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/operator.h"
 
 namespace assay::test {
@@ -60,6 +61,9 @@ class ScriptedOperator : public Operator {
     const absl::Status noted = Note(command);
     if (!noted.ok()) return noted;
     return 1;
+  }
+  absl::Status ForgetParked(TableName table, std::optional<std::vector<std::string>> key) override {
+    return Note(absl::StrCat("forget ", table.ToString(), key ? absl::StrCat(" ", absl::StrJoin(*key, ",")) : ""));
   }
   std::string log_path() const override { return log_path_; }
 

@@ -205,6 +205,113 @@ TEST_F(HubAdminTest, AGrantOfATableThatNoBranchHasIsRefusedAndChangesNothing) {
   EXPECT_TRUE(admin_->SetGrants("branch-3", {"*"}).ok());
 }
 
+TEST_F(HubAdminTest, ARetiredBranchMayDoNothingAndEverybodyIsTold) {
+  auto closed = SupabaseHub::Create({.url = supabase_->BranchUrl(2)}).value();
+  auto other = SupabaseHub::Create({.url = supabase_->BranchUrl(1)}).value();
+  const TestChain chain(0xA1), second(0xB2);
+  ASSERT_TRUE(closed->Heartbeat({.number = 2, .origin = second.origin()}).ok());
+  ASSERT_TRUE(admin_->Retire("branch-2").ok());
+  EXPECT_TRUE(absl::IsNotFound(admin_->Retire("nobody")));
+  const absl::Status status = closed->Heads().status();
+  EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("retired by the head office"));
+  const auto told = other->Heartbeat({.number = 1, .origin = chain.origin()});
+  ASSERT_TRUE(told.ok()) << told.status();
+  EXPECT_TRUE(told->branches[1].retired);
+  EXPECT_FALSE(told->branches[1].active);
+  EXPECT_TRUE(admin_->Branches()->at(1).retired);
+  ASSERT_TRUE(admin_->SetActive("branch-2", true).ok()) << "it is taken back";
+  EXPECT_FALSE(admin_->Branches()->at(1).retired);
+  EXPECT_TRUE(closed->Heads().ok());
+}
+
+class QuarantineTest : public HubAdminTest {
+ protected:
+  void SetUp() override {
+    HubAdminTest::SetUp();
+    if (supabase_ == nullptr) return;
+    for (int i = 0; i < 3; ++i) chain_.Transaction(1);  // The first brings an event before it.
+    writer_ = SupabaseHub::Create({.url = supabase_->BranchUrl(1)}).value();
+    reader_ = SupabaseHub::Create({.url = supabase_->BranchUrl(2)}).value();
+    ASSERT_TRUE(writer_->OpenSession({chain_.origin(), 0, {}, Nonce('a'), {4}})->opened());
+    PushRequest push = chain_.Push(chain_.ByTransaction());
+    push.session = Nonce('a');
+    ASSERT_TRUE(writer_->Push(push).ok());
+  }
+  static std::string Nonce(char c) { return std::string(16, c); }
+  // How far a branch that has nothing yet gets.
+  uint64_t Given() {
+    const absl::StatusOr<std::vector<Segment>> pulled = PullAll(*reader_, {});
+    EXPECT_TRUE(pulled.ok()) << pulled.status();
+    return pulled.ok() && !pulled->empty() ? pulled->back().last.value : 0;
+  }
+
+  TestChain chain_{0xA1};
+  const TestChain other_{0xB2};
+  std::unique_ptr<SupabaseHub> writer_, reader_;
+};
+
+TEST_F(QuarantineTest, NothingAfterTheLastEventThatAllCouldTakeIsGivenOrTaken) {
+  ASSERT_TRUE(reader_->Heartbeat({.number = 2, .origin = other_.origin(), .refused = {{chain_.origin(), {2}}}}).ok());
+  const auto chains = admin_->Quarantine("branch-1", std::nullopt);
+  ASSERT_TRUE(chains.ok()) << chains.status();
+  ASSERT_EQ(chains->size(), 1u);
+  EXPECT_EQ(chains->at(0).origin, chain_.origin().Hex());
+  EXPECT_EQ(chains->at(0).after, 2u) << "from where the other branch stands";
+  EXPECT_EQ(Given(), 2u);
+  const auto heads = writer_->Heads();
+  ASSERT_TRUE(heads.ok());
+  EXPECT_TRUE(heads->heads.at(chain_.origin()).set_aside);
+  EXPECT_EQ(heads->heads.at(chain_.origin()).complete, Sequence{2});
+  EXPECT_EQ(heads->heads.at(chain_.origin()).last, Sequence{4}) << "it stays, as evidence";
+  const auto told = reader_->Heartbeat({.number = 2, .origin = other_.origin()});
+  ASSERT_EQ(told->set_aside.size(), 1u);
+  EXPECT_EQ(told->set_aside[0].origin, chain_.origin());
+  EXPECT_EQ(told->set_aside[0].after, Sequence{2});
+  EXPECT_EQ(told->set_aside[0].branch, "branch-1");
+  EXPECT_EQ(admin_->Branches()->at(0).set_aside, 2u);
+  // Whoever writes it learns of it with whatever it does next.
+  PushRequest push = chain_.Push({chain_.Cut(4, 4)});
+  push.session = Nonce('a');
+  EXPECT_TRUE(absl::IsAborted(writer_->Push(push).status()));
+  EXPECT_TRUE(
+      absl::IsAborted(writer_->Heartbeat({.number = 1, .origin = chain_.origin(), .session = Nonce('a')}).status()));
+  const SessionRequest again{chain_.origin(), 1, {Nonce('a')}, Nonce('b'), {4}, {4}, chain_.Cut(4, 4).leaf_hashes};
+  const auto session = writer_->OpenSession(again);
+  ASSERT_TRUE(session.ok()) << session.status();
+  EXPECT_EQ(session->answer, SessionAnswer::kSetAside);
+  // A chain that its branch opens anew is not meant.
+  EXPECT_TRUE(writer_->OpenSession({TestChain(0xC3).origin(), 0, {}, Nonce('c')})->opened());
+
+  ASSERT_TRUE(admin_->LiftQuarantine("branch-1").ok());
+  EXPECT_EQ(Given(), 4u);
+  EXPECT_TRUE(writer_->OpenSession(again)->opened());
+}
+
+TEST_F(QuarantineTest, OfAChainThatNobodyRefusesNoMoreIsGiven) {
+  const auto chains = admin_->Quarantine("branch-1", std::nullopt);
+  ASSERT_TRUE(chains.ok()) << chains.status();
+  EXPECT_EQ(chains->at(0).after, 4u);
+  EXPECT_EQ(Given(), 4u);
+  const absl::Status again = admin_->Quarantine("branch-1", std::nullopt).status();
+  EXPECT_TRUE(absl::IsNotFound(again)) << again;
+  EXPECT_THAT(std::string(again.message()), HasSubstr("--lift"));
+  ASSERT_TRUE(admin_->LiftQuarantine("branch-1").ok());
+  EXPECT_TRUE(absl::IsNotFound(admin_->LiftQuarantine("branch-1").status())) << "there is nothing to take back";
+  EXPECT_EQ(admin_->Quarantine("branch-1", 1)->at(0).after, 1u);
+  EXPECT_EQ(Given(), 1u);
+  EXPECT_TRUE(absl::IsNotFound(admin_->Quarantine("nobody", std::nullopt).status()));
+  EXPECT_TRUE(absl::IsNotFound(admin_->Quarantine("branch-2", std::nullopt).status())) << "it has sent nothing";
+}
+
+TEST_F(QuarantineTest, IsTheHeadOfficesAlone) {
+  for (const char* call :
+       {"SELECT assay_hub.quarantine('branch-1', NULL, false)", "SELECT assay_hub.retire('branch-1')",
+        "INSERT INTO assay_hub.set_aside VALUES ('\\x00', 0)", "TABLE assay_hub.set_aside"}) {
+    EXPECT_FALSE(Sql(supabase_->BranchUrl(2), call).ok()) << call;
+  }
+}
+
 TEST_F(HubAdminTest, HubThatIsNotInstalledIsNamed) {
   ASSERT_TRUE(supabase_->server().CreateDatabase("empty").ok());
   auto hub =

@@ -90,7 +90,8 @@ TEST_F(HubSecurityTest, OnlyEightFunctionsAreABranchsToCall) {
   };
   EXPECT_THAT(names("assay_branch_1"),
               ElementsAre("heads", "heartbeat", "open_session", "piece", "pull", "push", "stage", "whoami"));
-  EXPECT_THAT(names("postgres"), ElementsAre("branches", "register_branch", "set_active", "set_grants"));
+  EXPECT_THAT(names("postgres"),
+              ElementsAre("branches", "quarantine", "register_branch", "retire", "set_active", "set_grants"));
   for (const std::string role : {"anon", "authenticated", "service_role", "authenticator", "dashboard_user"}) {
     EXPECT_THAT(names(role), IsEmpty()) << role;
   }

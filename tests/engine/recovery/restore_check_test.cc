@@ -94,9 +94,9 @@ TEST(JudgeTest, EachFindingHasItsName) {
       {"a repair that was interrupted", [](LogEvidence& l, DatabaseEvidence&) { l.unfinished = R::kDatabaseBehind; },
        R::kDatabaseBehind},
       {"a stranger's database", [](LogEvidence&, DatabaseEvidence& d) { d.origin = Origin(2); }, R::kOtherDatabase},
-      {"a database that was never enrolled",
+      {"a database with nothing of Assay's, as from a dump of its tables alone",
        [](LogEvidence&, DatabaseEvidence& d) { d.slot_there = false, d.batch.reset(), d.origin.reset(); },
-       R::kOtherDatabase},
+       R::kDatabaseBehind},
       {"progress that cannot be read says nothing while the slot is there",
        [](LogEvidence&, DatabaseEvidence& d) { d.batch.reset(), d.origin.reset(); }, R::kNormal},
   };

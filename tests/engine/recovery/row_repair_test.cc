@@ -85,6 +85,19 @@ TEST_F(RowRepairTest, AnOlderValueIsBroughtUpToDate) {
   EXPECT_EQ(due->origin, fleet_.own);
 }
 
+// A database that was restored to before ADD COLUMN, and has the column again, shows what ALTER TABLE put there: nobody
+// has ever written that, and it is no edit.
+TEST_F(RowRepairTest, AValueThatOnlyStoodThereBeforeItWasReplacedIsAnOlderOne) {
+  FleetInserts({"1", "a", "a"});
+  FleetUpdates({"1", "of ALTER TABLE", "a"}, {"1", "new", "a"});
+  Pull();
+  const RowRepairReport report = Repair({{"1", "of ALTER TABLE", "a"}}, /*held_to=*/3);
+  EXPECT_EQ(report.stale, 1u);
+  EXPECT_EQ(report.updated, 0u);
+  EXPECT_THAT(here_.RowEvents(), IsEmpty());
+  EXPECT_TRUE(Due("1").has_value());
+}
+
 TEST_F(RowRepairTest, AValueThatNobodyEverWroteIsAChangeThatTheLogNeverGot) {
   FleetInserts({"1", "a", "a"});
   Pull();

@@ -194,5 +194,23 @@ TEST_F(ChainIntakeTest, AHubThatGivesLessThanItSaysIsNamed) {
   EXPECT_EQ(Held(good()), 5u);
 }
 
+// Goal: what the head office has set aside is no trouble any more, and nothing after it is taken, whatever comes.
+TEST_F(ChainIntakeTest, OfAChainThatWasSetAsideNothingMoreIsTaken) {
+  ChainIntake intake(std::nullopt, log_.get(), &clock_, &random_);
+  EXPECT_TRUE(Append(intake, Answer(intake, /*garbled=*/true)));
+  ASSERT_THAT(intake.troubles(), SizeIs(1));
+  const uint64_t held = Held(bad());
+  intake.SetAside({{bad(), {held + 1}, "mumbai"}});
+  EXPECT_THAT(intake.troubles(), SizeIs(1)) << "up to there it is to be had, and is not";
+  intake.SetAside({{bad(), {held}, "mumbai"}});
+  EXPECT_THAT(intake.troubles(), IsEmpty());
+  EXPECT_FALSE(Append(intake, Answer(intake, /*garbled=*/false)));
+  EXPECT_EQ(Held(bad()), held);
+  EXPECT_THAT(intake.troubles(), IsEmpty());
+  intake.SetAside({});
+  EXPECT_TRUE(Append(intake, Answer(intake, /*garbled=*/false)));
+  EXPECT_EQ(Held(bad()), 5u);
+}
+
 }  // namespace
 }  // namespace assay

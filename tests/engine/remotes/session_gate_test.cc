@@ -253,5 +253,26 @@ TEST_F(SessionGateTest, ASessionThatWasLostIsAskedForAgainAtOnce) {
   EXPECT_EQ(request->counter, 1u);
 }
 
+TEST_F(SessionGateTest, WhyItWasRefusedIsToldAndRemembered) {
+  WriteEvents(4);
+  ASSERT_TRUE(Ask().has_value());
+  Answer(SessionReply{SessionAnswer::kHubHasMore, 1, {9}});
+  EXPECT_THAT(gate_->refusal(),
+              ::testing::HasSubstr("the hub has 9 events of this log's chain, the log itself only 4"));
+  EXPECT_FALSE(gate_->set_aside());
+  Restart();
+  EXPECT_THAT(gate_->refusal(), ::testing::HasSubstr("9 events"));
+  ASSERT_TRUE(Ask().has_value());
+  Answer(SessionReply{SessionAnswer::kSetAside, 1, {9}});
+  EXPECT_TRUE(gate_->set_aside());
+  EXPECT_THAT(gate_->refusal(), ::testing::HasSubstr("set this log's chain aside"));
+  Restart();
+  EXPECT_TRUE(gate_->set_aside());
+  ASSERT_TRUE(Ask().has_value());
+  Answer(SessionReply{SessionAnswer::kOpened, 2, {4}});
+  EXPECT_FALSE(gate_->set_aside());
+  EXPECT_EQ(Refusal(), "");
+}
+
 }  // namespace
 }  // namespace assay

@@ -224,8 +224,8 @@ TEST_F(UnsettledRowsTest, RowsAreDueInTheOrderOfTheirAgeAndListed) {
   EXPECT_EQ(due[1].row, Row(1, "late"));
   EXPECT_THAT(*unsettled->Due(530, 10), SizeIs(3));
   EXPECT_THAT(*unsettled->Due(530, 2), SizeIs(2));
-  EXPECT_THAT(*unsettled->List(/*parked_only=*/false, 10), SizeIs(3));
-  const auto parked = *unsettled->List(/*parked_only=*/true, 10);
+  EXPECT_THAT(*unsettled->List(UnsettledRows::Which::kAll, 10), SizeIs(3));
+  const auto parked = *unsettled->List(UnsettledRows::Which::kParked, 10);
   ASSERT_THAT(parked, SizeIs(1));
   EXPECT_EQ(parked[0].row, Row(1, "parked"));
   for (const auto& key : {"late", "early"}) ASSERT_OK(unsettled->Settle(Row(1, key)));
@@ -304,6 +304,53 @@ TEST_F(UnsettledRowsTest, ASuccessMakesTwiceAsManyDueThatWaitForTheSame) {
     ASSERT_OK(unsettled->ParkRefused(row.row, {row.key, kA, {4}}, missing, {}, kNow));
   }
   EXPECT_THAT(*unsettled->Due(kNow, 10'000), IsEmpty());
+}
+
+// Three rows of table 1 and one of table 2, all parked.
+class ForgottenRowsTest : public UnsettledRowsTest {
+ protected:
+  ForgottenRowsTest() {
+    for (const auto& [table, key] :
+         std::vector<std::pair<uint32_t, std::string>>{{1, "a"}, {1, "b"}, {1, "c"}, {2, "d"}})
+      EXPECT_OK(unsettled->ParkRefused(Row(table, key), {EncodeKey({key}), kA, {4}}, kDuplicate, {}, kNow));
+  }
+  void ExpectCounted(int64_t parked, int64_t forgotten) {
+    for (const bool again : {false, true}) {
+      EXPECT_EQ(unsettled->parked_count(), parked) << again;
+      EXPECT_EQ(unsettled->forgotten_count(), forgotten) << again;
+      if (!again) Stored();
+    }
+  }
+  size_t Listed(UnsettledRows::Which which) { return unsettled->List(which, 10)->size(); }
+};
+
+TEST_F(ForgottenRowsTest, AreNeitherCountedNorTriedAndStayListed) {
+  EXPECT_EQ(*unsettled->Forget({1}, EncodeKey({"b"}), kNow + 5), 1);
+  EXPECT_EQ(*unsettled->Forget({1}, EncodeKey({"b"}), kNow + 6), 0) << "it is forgotten already";
+  EXPECT_EQ(*unsettled->Forget({1}, EncodeKey({"z"}), kNow + 6), 0) << "there is no such row";
+  ExpectCounted(3, 1);
+  EXPECT_EQ(*unsettled->Forget({1}, std::nullopt, kNow + 7), 2);
+  ExpectCounted(1, 3);
+  EXPECT_EQ(Stored(Row(1, "b"))->forgotten_ms, kNow + 5);
+  EXPECT_EQ(Listed(UnsettledRows::Which::kForgotten), 3u);
+  EXPECT_EQ(Listed(UnsettledRows::Which::kParked), 1u);
+  EXPECT_EQ(*unsettled->RetryNow(std::nullopt), 1) << "all that anybody waits for";
+  EXPECT_THAT(*unsettled->Due(kNow + 1'000'000, 10), SizeIs(1));
+  ASSERT_OK(unsettled->Settle(Row(2, "d")));
+  EXPECT_EQ(*unsettled->NextRetryMs(), std::nullopt);
+  ExpectCounted(0, 3);
+}
+
+// Goal: nothing is forgotten that has news, or that a person has asked for by the name of its table.
+TEST_F(ForgottenRowsTest, ComeBackWithTheNextEventAndWhenTheirTableIsTriedAgain) {
+  EXPECT_EQ(*unsettled->Forget({1}, std::nullopt, kNow + 5), 3);
+  ASSERT_OK(unsettled->ParkRefused(Row(1, "a"), {EncodeKey({"a"}), kB, {9}}, kDuplicate, {}, kNow + 9));
+  ASSERT_OK(unsettled->Settle(Row(1, "b")));
+  ExpectCounted(2, 1);
+  EXPECT_EQ(Stored(Row(1, "a"))->forgotten_ms, 0);
+  EXPECT_EQ(*unsettled->RetryNow(TableId{1}), 2);
+  ExpectCounted(3, 0);
+  EXPECT_THAT(*unsettled->Due(kNow + 10, 10), SizeIs(2));
 }
 
 TEST_F(UnsettledRowsTest, RolledBackTransitionIsForgotten) {

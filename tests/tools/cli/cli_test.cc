@@ -234,6 +234,20 @@ TEST_F(CliTest, ParkedAndConflictsAreTables) {
   EXPECT_THAT(Assay({"conflicts", "--table", "public.none"}).output, HasSubstr("No conflict"));
 }
 
+TEST_F(CliTest, WhatWillNeverComeIsForgottenByTableOrByKey) {
+  log_.Park("7", "relation public.items does not exist");
+  EXPECT_THAT(Assay({"parked"}).output, HasSubstr("assay parked forget --table"));
+  EXPECT_THAT(Assay({"parked", "forget", "--table", "public.items", "--key", "7"}).output,
+              AllOf(HasSubstr("1 row of public.items will not be waited for"), HasSubstr("assay parked --forgotten")));
+  const RunResult none = Assay({"parked", "forget", "--table", "public.other"});
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_THAT(none.output, HasSubstr("no row of public.other is parked"));
+  EXPECT_EQ(Assay({"parked", "forget"}).exit_code, 2) << "of which table?";
+  EXPECT_EQ(Assay({"parked", "forget", "--key", "7"}).exit_code, 2);
+  EXPECT_THAT(Assay({"parked", "forgte"}).output, HasSubstr("did you mean forget?"));
+  EXPECT_THAT(Assay({"parked", "--forgotten"}).output, HasSubstr("No row is forgotten"));
+}
+
 // Goal: there are as many as there are, and not as many as fit into one answer of the daemon.
 TEST_F(CliTest, AllConflictsCanBeListed) {
   constexpr int kCount = 1050;
@@ -264,9 +278,10 @@ TEST_F(CliTest, ExitCodesTellUsageFromAbsenceFromTrouble) {
 }
 
 TEST_F(CliTest, EveryVerbsHelpShowsAnExample) {
-  for (const char* verb : {"status", "sync now", "sync pause", "sync resume", "sync interval", "branches", "parked",
-                           "parked ls", "parked retry", "conflicts", "log ls", "log show", "log tail", "hub install",
-                           "hub enrol", "doctor", "init", "leave"}) {
+  for (const char* verb :
+       {"status",      "sync now",     "sync pause",    "sync resume",    "sync interval", "branches", "parked",
+        "parked ls",   "parked retry", "parked forget", "conflicts",      "log ls",        "log show", "log tail",
+        "hub install", "hub enrol",    "hub retire",    "hub quarantine", "doctor",        "init",     "leave"}) {
     std::vector<std::string> arguments = absl::StrSplit(verb, ' ');
     arguments.push_back("--help");
     const RunResult help = Assay(arguments);

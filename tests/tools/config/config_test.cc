@@ -95,6 +95,14 @@ merge = "row"
   EXPECT_EQ(config->ToEngineConfig().branch_number, 3u);
 }
 
+TEST_F(ConfigTest, SequencesAreChosenByName) {
+  const absl::StatusOr<Config> config =
+      Load(absl::StrCat(kGood, "[sequences]\n\"public.party_no\" = \"stride\"\n\"public.invoice_no\" = \"own\"\n"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->sequences.stride, ::testing::ElementsAre(TableName{"public", "party_no"}));
+  EXPECT_THAT(config->sequences.own, ::testing::ElementsAre(TableName{"public", "invoice_no"}));
+}
+
 TEST_F(ConfigTest, WithoutHubItIsLocalOnly) {
   absl::StatusOr<Config> config = Load(kGood);
   ASSERT_TRUE(config.ok()) << config.status();
@@ -170,6 +178,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"\"postgresql:///erp\"", "postgresql://u:hunter2canary@h/erp", "assay.toml:7: not valid TOML"},
         BadConfig{"number = 3", "number = ", "assay.toml:3: not valid TOML"},
         BadConfig{"", "interval = \"5m\"\n", "assay.toml:9: postgres.interval is no key: it belongs in [hub]"},
+        BadConfig{"", "[sequences]\n\"public.no\" = \"strid\"\n",
+                  "assay.toml:10: sequences.\"public.no\" must be \"stride\" or \"own\""},
         BadConfig{"", "[hub]\nurl = \"postgresql:///h\"\ninterval = \"5 minutes\"\n",
                   "assay.toml:11: hub.interval must be a duration"},
         BadConfig{"", "[hub]\nurl = \"postgresql:///h\"\ninterval = 5\n", "hub.interval must be a duration in quotes"},

@@ -427,6 +427,28 @@ TEST_F(HostTest, FullDiskStopsTheEngineAndItGoesOnWhenThereIsRoom) {
   world_.With([&] { EXPECT_GT(world_.starts, starts) << "capture begins again at what is durable"; });
 }
 
+// Goal: what is only in an open file that was deleted is not let go before it is on the disk again.
+TEST_F(HostTest, ALogThatWasDeletedIsWrittenAgainOnceThereIsRoomAndNothingElseIsDoneBefore) {
+  MakeLog();
+  StartHost();
+  Await([](const DaemonStatus& s) { return s.engine.state == "local-only"; });
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit tiny{100, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &tiny), 0);
+  for (const char* end : {"", "-wal", "-shm"}) unlink((path_ + end).c_str());
+  const DaemonStatus down = Await([](const DaemonStatus& s) { return !s.engine_link.status.ok(); });
+  EXPECT_EQ(down.state, "stopped");
+  EXPECT_THAT(std::string(down.engine_link.status.message()), HasSubstr("do not stop assayd"));
+  EXPECT_NE(access(path_.c_str(), F_OK), 0);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  const DaemonStatus up =
+      Await([](const DaemonStatus& s) { return s.engine_link.status.ok() && s.engine.state == "local-only"; });
+  EXPECT_EQ(up.engine.branch_name, "mumbai");
+  EXPECT_EQ(access(path_.c_str(), F_OK), 0);
+}
+
 TEST_F(HostTest, ADiskWithoutRoomIsNamedAndOverWhenThereIsSome) {
   test::CrashVfs disk(1);
   log_vfs_ = disk.name();

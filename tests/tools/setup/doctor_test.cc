@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "log/checkpoint.h"
 #include "tests/tools/setup/branch_harness.h"
 
 namespace assay {
@@ -69,7 +70,7 @@ class DoctorTest : public ::testing::Test {
 
 TEST_F(DoctorTest, AHealthyBranchHasNothingToMendButTheDaemonToStart) {
   Start({.fsync = true});
-  test::WriteFile(branch_->state_dir() + "/signing.key", "x", 0600);
+  ASSERT_TRUE(SigningKey::Generate()->Save(branch_->state_dir() + "/signing.key").ok());
   std::vector<Check> before = Run();
   EXPECT_THAT(NotOk(before), testing::ElementsAre("enrolment: this database is not enrolled yet -> assay init"));
   ASSERT_TRUE(branch_->Init().ok());
@@ -146,7 +147,8 @@ TEST_F(DoctorTest, TablesThatCannotTakePartAndPartitionsMadeLaterAreNamed) {
   std::vector<Check> checks = Run();
   EXPECT_THAT(Find(checks, "table-refused"),
               AllOf(HasSubstr("warn"), HasSubstr("public.no_key"), HasSubstr("no primary key")));
-  EXPECT_THAT(Find(checks, "table-not-enrolled"), AllOf(HasSubstr("public.later"), HasSubstr("`assay init`")));
+  EXPECT_THAT(Find(checks, "table-not-enrolled"),
+              AllOf(HasSubstr("public.later"), HasSubstr("`assay tables add public.later`")));
   EXPECT_THAT(Find(checks, "identity-not-full"),
               AllOf(HasSubstr("ALTER TABLE public.p1 REPLICA IDENTITY FULL"), HasSubstr("its key alone")));
   EXPECT_THAT(Find(checks, "attribution-missing"), HasSubstr("public.p1"));

@@ -15,6 +15,7 @@
 #include "log/local_state/local_state.h"
 #include "tests/support/child_process.h"
 #include "tests/tools/setup/branch_harness.h"
+#include "tools/setup/branch_key.h"
 #include "tools/setup/branch_log.h"
 #include "tools/survey/survey.h"
 
@@ -56,6 +57,10 @@ class RepairTest : public test::BranchTest {
     const auto file = LogFile::Open(branch_->log_path(), {.read_only = true}).value();
     const auto log = EventLog::Open(file.get()).value();
     return OwnOrigin(*LocalState::Open(file.get(), log.get()).value()).value();
+  }
+  RepairReport MustRepairAfterLosingTheLog() {
+    for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(branch_->log_path() + end);
+    return MustRepair(/*apply=*/true);
   }
   // What the slot had to keep is gone, and two rows are written that nobody captures.
   void LoseTheSlot() {
@@ -182,6 +187,55 @@ TEST_F(RepairTest, ADatabaseRestoredWithoutWhatAssayInstalledIsABranchAgain) {
   survey.enrolled = EnrolledTables(branch_->log_path()).value();
   const auto connection = Connection::Open(branch_->url(), {}).value();
   EXPECT_THAT(TakeSurvey(*connection, survey).value().problems, IsEmpty());
+  EXPECT_EQ(MustRepair(/*apply=*/true).state, RestoreState::kNormal) << "once is enough";
+}
+
+// A value that no event had room for is missing in the log for ever, and is not missed by a repair.
+TEST_F(RepairTest, AValueThatIsTooLargeForTheLogHoldsUpNoRepair) {
+  branch_->options.engine.row_bytes_max = 1000;
+  branch_->Sql(absl::StrCat("INSERT INTO t VALUES (5, '", std::string(2000, 'x'), "')"));
+  ASSERT_TRUE(branch_->CatchUp().ok());
+  LoseTheSlot();
+  RepairReport report = MustRepair(/*apply=*/true);
+  EXPECT_EQ(report.state, RestoreState::kGap);
+  EXPECT_EQ(report.rows.inserted, 1u);
+  EXPECT_EQ(report.rows.updated, 1u);
+  EXPECT_EQ(report.rows.deleted, 0u);
+  // A smaller one takes its place.
+  branch_->Sql("UPDATE t SET v = 'small' WHERE id = 5");
+  ASSERT_TRUE(branch_->CatchUp().ok());
+  EXPECT_EQ(branch_->Changes().back(), "live update public.t (5) v=small");
+  // And a log that is lost is no harder to follow.
+  branch_->Sql(absl::StrCat("UPDATE t SET v = '", std::string(2000, 'y'), "' WHERE id = 5"));
+  ASSERT_TRUE(branch_->CatchUp().ok());
+  for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(branch_->log_path() + end);
+  report = MustRepair(/*apply=*/true);
+  EXPECT_EQ(report.state, RestoreState::kLogBehind);
+  branch_->Sql("INSERT INTO t VALUES (6, 'live')");
+  ASSERT_TRUE(branch_->CatchUp().ok());
+  EXPECT_EQ(branch_->Changes().back(), "live insert public.t (6) v=live");
+}
+
+// Goal: a chain is signed by its own key or not at all.
+TEST_F(RepairTest, AKeyThatIsLostOrAnothersEndsTheChainAndBeginsANewOne) {
+  // Chains of tests have no key: this one gets its own.
+  const std::string key = branch_->state_dir() + "/signing.key";
+  ASSERT_TRUE(MustRepairAfterLosingTheLog().applied);
+  const OriginId own = Own();
+  EXPECT_EQ(MustRepair(/*apply=*/false).state, RestoreState::kNormal);
+  ASSERT_TRUE(LoadBranchKey(branch_->state_dir()).ok());
+  std::filesystem::remove(key);
+  EXPECT_TRUE(absl::IsFailedPrecondition(LoadBranchKey(branch_->state_dir()).status()));
+  ASSERT_TRUE(SigningKey::Generate()->Save(key).ok());
+  const absl::Status another = LoadBranchKey(branch_->state_dir()).status();
+  EXPECT_THAT(std::string(another.message()), HasSubstr("the key of another chain"));
+  EXPECT_EQ(ProblemNamedBy(another)->kind, ProblemKind::kSigningKeyLost);
+  branch_->Sql("UPDATE t SET v = 'not captured yet' WHERE id = 1");
+  const RepairReport report = MustRepair(/*apply=*/true);
+  EXPECT_EQ(report.state, RestoreState::kKeyLost);
+  EXPECT_EQ(report.old_origin, own);
+  EXPECT_NE(Own(), own);
+  EXPECT_TRUE(LoadBranchKey(branch_->state_dir()).ok());
   EXPECT_EQ(MustRepair(/*apply=*/true).state, RestoreState::kNormal) << "once is enough";
 }
 

@@ -28,13 +28,14 @@ class SequencesTest : public test::BranchTest {
     return report;
   }
   std::vector<std::string> Stride(int64_t number, const std::map<SequenceColumn, int64_t>& largest = {}) {
-    const auto report = StrideSequences(*admin_, 64, number, largest, SteadyNow() + absl::Seconds(10));
+    const auto report = StrideSequences(*admin_, 64, number, choices_, largest, SteadyNow() + absl::Seconds(10));
     EXPECT_TRUE(report.ok()) << report.status();
     return report.ok() ? report->strided : std::vector<std::string>{};
   }
   std::string Next(const std::string& sequence) { return branch_->Value("SELECT nextval('" + sequence + "')"); }
 
   std::unique_ptr<Connection> admin_;
+  SequenceChoices choices_;
 };
 
 TEST_F(SequencesTest, SequencesStepByTheStrideInTheBranchsOwnClass) {
@@ -88,7 +89,7 @@ TEST_F(SequencesTest, AnotherNumberIsAnotherClassAndNoKeyComesTwice) {
   EXPECT_EQ(Next("s_id_seq"), "5");
   EXPECT_THAT(Stride(3), ElementsAre("public.s_id_seq goes on at 67, in steps of 64"));
   for (const int64_t number : {0, 65}) {
-    EXPECT_TRUE(absl::IsInvalidArgument(StrideSequences(*admin_, 64, number, {}, SteadyNow()).status())) << number;
+    EXPECT_TRUE(absl::IsInvalidArgument(StrideSequences(*admin_, 64, number, {}, {}, SteadyNow()).status())) << number;
   }
 }
 
@@ -97,7 +98,7 @@ TEST_F(SequencesTest, TheColumnsThatAreFedAreToldWithTheirClass) {
       "CREATE TABLE s (id serial PRIMARY KEY, n int); CREATE SEQUENCE blocks INCREMENT BY 50 START 1; "
       "CREATE TABLE orm (id bigint PRIMARY KEY DEFAULT nextval('blocks')); CREATE TABLE plain (id int PRIMARY KEY)");
   MustInit();
-  const auto classes = StridedColumns(*admin_).value();
+  const auto classes = StridedColumns(*admin_, 64, 3).value();
   ASSERT_EQ(classes.size(), 2u);
   EXPECT_EQ((classes.at({{"public", "s"}, "id"}).modulus), 64);
   EXPECT_EQ((classes.at({{"public", "s"}, "id"}).residue), 3);
@@ -116,6 +117,22 @@ TEST_F(SequencesTest, RestoredItStepsAsBeforeAndGoesOnWhereItIs) {
   EXPECT_EQ(Next("s_id_seq"), "4");
   EXPECT_EQ(Next("blocks"), "201");
   EXPECT_EQ(branch_->Value("SELECT count(*) FROM assay.sequences"), "0");
+}
+
+// A real ERP calls nextval by name, for bills and parties: nobody but its people knows what the numbers mean.
+TEST_F(SequencesTest, ASequenceThatNoColumnTakesIsStridedWhenTheConfigSaysSoAndLeftAloneOtherwise) {
+  branch_->Sql(
+      "CREATE TABLE s (id serial PRIMARY KEY); CREATE SEQUENCE party_no; CREATE SEQUENCE invoice_no; "
+      "SELECT nextval('party_no'), nextval('invoice_no')");
+  MustInit();
+  EXPECT_THAT(Stride(3), IsEmpty());
+  EXPECT_EQ(Next("party_no"), "2");
+  choices_ = {.stride = {{"public", "party_no"}}, .own = {{"public", "invoice_no"}, {"public", "s_id_seq"}}};
+  EXPECT_THAT(Stride(3), ElementsAre("public.party_no goes on at 3, in steps of 64"));
+  EXPECT_EQ(Next("party_no"), "3");
+  EXPECT_EQ(Next("party_no"), "67");
+  EXPECT_EQ(Next("invoice_no"), "2");
+  EXPECT_EQ(Next("invoice_no"), "3") << "consecutive, as invoices must be";
 }
 
 }  // namespace

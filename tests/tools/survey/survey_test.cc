@@ -30,6 +30,7 @@ class SurveyTest : public test::BranchTest {
   SurveyReport Take() {
     MustSql(server_->Url(), "GRANT assay_projector TO daemon");
     SurveyOptions options{.patterns = {branch_->options.tables, branch_->options.exclude}, .number = 3};
+    options.sequences = branch_->options.sequences;
     options.enrolled = EnrolledTables(branch_->log_path()).value();
     std::vector<std::string> seen[2];
     SurveyReport report;
@@ -206,6 +207,29 @@ TEST_F(SurveyTest, AShopMadeFromADumpOfAnotherStepsByTheStrideOnce) {
   ExpectInitMends();
   EXPECT_EQ(branch_->Value("SELECT seqincrement FROM pg_sequence WHERE seqrelid = 'cart_id_seq'::regclass"), "64");
   EXPECT_EQ(branch_->Value("SELECT nextval('cart_id_seq')"), "67");
+}
+
+// Goal: a sequence behind no key is a question until the config has answered it, and a slip there is told.
+TEST_F(SurveyTest, ASequenceThatNoColumnTakesNeedsAChoiceByName) {
+  branch_->Sql(
+      "CREATE TABLE cart (id serial PRIMARY KEY); CREATE SEQUENCE invoice_no; CREATE SEQUENCE party_no; "
+      "CREATE SCHEMA elsewhere; CREATE SEQUENCE elsewhere.other");
+  MustInit();
+  const SurveyReport report = Take();
+  EXPECT_THAT(Problems(), ElementsAre("sequence-open public.invoice_no", "sequence-open public.party_no"));
+  EXPECT_THAT(RemedyOf(report.problems[0]), ::testing::AllOf(HasSubstr("`\"public.invoice_no\" = \"stride\"`"),
+                                                             HasSubstr("`\"public.invoice_no\" = \"own\"`")));
+  branch_->options.sequences = {.stride = {{"public", "party_no"}},
+                                .own = {{"public", "invoice_no"}, {"public", "invoice_nos"}}};
+  EXPECT_THAT(Problems(), ElementsAre("sequence-stray public.party_no", "sequence-unknown public.invoice_nos"));
+  branch_->options.sequences.own.erase({"public", "invoice_nos"});
+  ExpectInitMends();
+  EXPECT_EQ(branch_->Value("SELECT nextval('party_no')"), "3");
+  branch_->Sql("SELECT setval('party_no', 100)");
+  EXPECT_THAT(Problems(), ElementsAre("sequence-stray public.party_no"));
+  branch_->Sql("SELECT setval('invoice_no', 100)");
+  ExpectInitMends();
+  EXPECT_EQ(branch_->Value("SELECT nextval('invoice_no')"), "101") << "its own";
 }
 
 }  // namespace
