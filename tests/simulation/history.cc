@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "log/annotate.h"
@@ -93,7 +94,11 @@ SimRowName RowBehind(const std::map<Version, SimRowName>& written, const Version
 
 }  // namespace
 
+// Of all other tables each name is the first. They are most of what is looked at.
+static bool IsAltered(const TableName& rows) { return absl::StartsWith(rows.table, kShopPrices.table); }
+
 std::string ColumnIn(const SimDatabase& database, const TableName& table, const std::string& name, uint32_t number) {
+  if (!IsAltered(table)) return name;
   const SimTable* found = database.Find(table);
   if (found == nullptr) return name;
   const auto known = found->first_names.find(number);
@@ -101,6 +106,7 @@ std::string ColumnIn(const SimDatabase& database, const TableName& table, const 
 }
 
 TableName RowsOf(const SimDatabase& database, const TableShape& shape) {
+  if (!IsAltered(shape.name)) return shape.name;
   std::vector<std::string> key;
   for (const uint32_t column : shape.key)
     key.push_back(ColumnIn(database, shape.name, shape.columns[column].name, shape.columns[column].number));
@@ -112,6 +118,7 @@ SimRowName RowIn(const SimDatabase& database, const TableShape& shape, const Sim
 }
 
 const SimTable* TableOf(const SimDatabase& database, const TableName& of_row) {
+  if (!IsAltered(of_row)) return database.Find(of_row);
   const SimTable* table = database.Find(PlainName(of_row));
   if (table == nullptr) return nullptr;
   return RowsOf(database, *table->shape) == of_row ? table : nullptr;

@@ -28,8 +28,7 @@ Migrations::Migrations(SeededRandom* random, uint32_t branches) : done_(branches
   const std::vector<Change> sets[] = {
       {Change::kWiderNumber},  {Change::kNumberToText}, {Change::kNumberToText, Change::kTextToNumber},
       {Change::kShorterNote},  {Change::kNoteAnew},     {Change::kNoteRenamed},
-      {Change::kKeyElsewhere}, {Change::kKeyType},      {Change::kIdentityDefault, Change::kIdentityFull},
-      {Change::kPartitions},
+      {Change::kKeyElsewhere}, {Change::kKeyType},      {Change::kPartitions},
   };
   std::vector<uint32_t> weights(std::size(sets), 1);
   for (uint64_t count = 1 + random->Below(3); count > 0; --count) {
@@ -42,11 +41,6 @@ Migrations::Migrations(SeededRandom* random, uint32_t branches) : done_(branches
   if (has(Change::kNoteAnew)) {
     std::erase(changes_, Change::kNoteRenamed);
     std::erase(changes_, Change::kShorterNote);
-  }
-  // Nor what a row had before under a key or a name that is another by now, where its old key is all that comes.
-  if (has(Change::kKeyElsewhere) || has(Change::kNoteAnew) || has(Change::kNoteRenamed)) {
-    std::erase(changes_, Change::kIdentityDefault);
-    std::erase(changes_, Change::kIdentityFull);
   }
   for (uint32_t i = 0; i < branches; ++i) partitioned_.push_back(random->Chance(50));
 }
@@ -96,10 +90,6 @@ absl::Status Migrations::Run(Change change, SimDatabase* database) {
       return database->SetKey(kShopPrices, {"uid"});
     case Change::kKeyType:
       return database->AlterType(kShopPrices, "id", "integer");
-    case Change::kIdentityDefault:
-      return database->SetReplicaIdentity(kShopPrices, ReplicaIdentity::kDefault);
-    case Change::kIdentityFull:
-      return database->SetReplicaIdentity(kShopPrices, ReplicaIdentity::kFull);
     case Change::kPartitions: {
       const SimTable& lines = *database->Find(kLines);
       if (!lines.partitions.empty()) database->PartitionBy(kLines, kLine, Lines(12));

@@ -2,7 +2,7 @@
 // changes, in the same order, each at its own time.
 //
 // They are made to a table that nobody else has, public.prices: its numbers and notes become others by type, its note
-// is dropped and made anew under its name, its key moves to another column, its replica identity is lost for a while.
+// is dropped and made anew under its name, its key moves to another column.
 // public.lines is partitioned at some branches, and gets partitions later.
 //
 //   Migrations migrations(&random, branches);
@@ -40,21 +40,19 @@ class Migrations {
 
  private:
   enum class Change : uint8_t {
-    kWiderNumber,      // Of amount: integer to bigint.
-    kNumberToText,     // Neither holds all of the other.
-    kTextToNumber,     // And back.
-    kShorterNote,      // text to character varying.
-    kNoteAnew,         // Dropped, and made anew as a number.
-    kNoteRenamed,      // To remark.
-    kKeyElsewhere,     // From id to uid.
-    kKeyType,          // Of id: text to integer.
-    kIdentityDefault,  // Until,
-    kIdentityFull,     // later, it is whole again.
-    kPartitions,       // Of public.lines, where it has them: those that were missing.
+    kWiderNumber,   // Of amount: integer to bigint.
+    kNumberToText,  // Neither holds all of the other.
+    kTextToNumber,  // And back.
+    kShorterNote,   // text to character varying.
+    kNoteAnew,      // Dropped, and made anew as a number.
+    kNoteRenamed,   // To remark.
+    kKeyElsewhere,  // From id to uid.
+    kKeyType,       // Of id: text to integer.
+    kPartitions,    // Of public.lines, where it has them: those that were missing.
   };
-  static constexpr const char* kNames[] = {"wider number",     "number to text", "text to number", "shorter note",
-                                           "note anew",        "note renamed",   "key elsewhere",  "key type",
-                                           "identity default", "identity full",  "partitions"};
+  static constexpr const char* kNames[] = {"wider number",  "number to text", "text to number",
+                                           "shorter note",  "note anew",      "note renamed",
+                                           "key elsewhere", "key type",       "partitions"};
   static absl::Status Run(Change change, SimDatabase* database);
 
   std::vector<Change> changes_;
