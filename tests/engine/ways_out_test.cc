@@ -38,6 +38,7 @@ const std::map<std::string, std::pair<std::string, std::string>> kWays = {
     {"own-chain-set-aside", {"fleet/bad_bytes_test.cc", "ADamagedChainIsSetAsideAndItsBranchBeginsAnew"}},
     {"log-damaged", {"fleet/ways_test.cc", "LogDamaged"}},
     {"table-unrecorded", {"fleet/survey_test.cc", "ATableThatIsNoLongerPublishedIsNamedUntilItWasCompared"}},
+    {"table-differs", {"fleet/sentinel_test.cc", "AWrongCellIsNamedAndTheRepairThatIsShownMendsIt"}},
     {"publication-gone", {"fleet/ways_test.cc", "PublicationDroppedUnderTheDaemon"}},
     {"installation-gone", {"fleet/ways_test.cc", "SchemaAssayDroppedUnderTheDaemon"}},
     {"sequence-stray",
