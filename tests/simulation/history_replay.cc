@@ -403,9 +403,13 @@ class History::Replay {
       }) || std::any_of(by_row_[change.row].begin(), by_row_[change.row].end(), brought_back);
     }
     if (!row.live) {
-      // No row is made of what was never seen whole, whoever makes one of that key later.
+      // No row is made of what was never seen whole, whoever makes one of that key later. Nor of an insert that nobody
+      // here has heard of yet, whatever it is stamped.
       const bool begun = std::any_of(by_row_[change.row].begin(), by_row_[change.row].end(), [&](const EventRef& ref) {
-        return ref.change->operation == v1::RowChange::INSERT && ref.change->version <= change.version;
+        const Version& version = ref.change->version;
+        const bool heard = version.origin == change.version.origin || version.origin == branch_.origin ||
+                           version.sequence <= shown_[version.origin];
+        return heard && ref.change->operation == v1::RowChange::INSERT && version <= change.version;
       });
       if (!begun) return true;
       // A row that was written and deleted between two projections never shows.
