@@ -34,6 +34,7 @@ constexpr absl::Duration kSurveyAtMostEvery = absl::Seconds(2);
 constexpr absl::Duration kCheckEvery = absl::Minutes(1);
 constexpr absl::Duration kCheckAfterFailure = absl::Minutes(10);
 constexpr absl::Duration kCheckSoon = absl::Seconds(2);
+constexpr absl::Duration kCheckEndMax = absl::Seconds(2);
 constexpr absl::Duration kFenceMax = absl::Minutes(1);
 // A branch that catches up is given way to, but not for ever.
 constexpr absl::Duration kGiveWayMax = absl::Minutes(1);
@@ -254,6 +255,11 @@ absl::Status EngineHost::RunEngine() {
   }
   file->Rollback();
   const absl::Status kept = KeepLog(*engine, *file, place, generation);
+  // Whoever closes the log last puts its journal away, and a reader cannot.
+  MutexLock lock(&mutex_);
+  if (stopping_) {
+    wake_.WaitFor(&mutex_, kCheckEndMax, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !checking_; });
+  }
   return status.ok() ? kept : status;
 }
 
@@ -550,10 +556,20 @@ RoundHooks EngineHost::HooksOf(bool asked, uint64_t generation) {
   return hooks;
 }
 
+bool EngineHost::SetChecking(bool checking) {
+  MutexLock lock(&mutex_);
+  checking_ = checking && !stopping_;
+  wake_.NotifyAll();
+  return checking_;
+}
+
 bool EngineHost::Check(const CheckRequest& request, uint64_t asked, uint64_t generation) {
   CheckRound round;
   round.status = MayCheck();
-  if (round.status.ok()) round = parts_.check(request, HooksOf(request.asked, generation));
+  if (round.status.ok() && SetChecking(true)) {
+    round = parts_.check(request, HooksOf(request.asked, generation));
+    SetChecking(false);
+  }
   // What passes by itself is no trouble: another round is taken soon. Who has asked is told.
   const bool passes = absl::IsUnavailable(round.status) || absl::IsCancelled(round.status);
   if (!passes && !request.asked)

@@ -109,6 +109,8 @@ class EngineHost : public Operator {
   void CheckLoop();
   // A round; `asked` is its number, if somebody has asked for it. False: not all that is due could be compared.
   bool Check(const CheckRequest& request, uint64_t asked, uint64_t generation);
+  // False: not now, the daemon stops.
+  bool SetChecking(bool checking);
   RoundHooks HooksOf(bool asked, uint64_t generation);
   // Sleeps; and unless somebody has asked for it, gives way to a branch that catches up. CANCELLED: to end.
   absl::Status PauseCheck(absl::Duration pause, bool asked, uint64_t generation);
@@ -147,6 +149,7 @@ class EngineHost : public Operator {
   std::deque<CheckRequest> checks_asked_ ABSL_GUARDED_BY(mutex_);  // By people, and not begun.
   uint64_t check_count_ ABSL_GUARDED_BY(mutex_) = 0;               // How many were.
   std::string passed_fence_ ABSL_GUARDED_BY(mutex_);               // Engine::passed_fence.
+  bool checking_ ABSL_GUARDED_BY(mutex_) = false;                  // The sentinel has the log open.
   bool engine_ended_ ABSL_GUARDED_BY(mutex_) = true;
   int running_ ABSL_GUARDED_BY(mutex_) = 0;  // Threads not yet ended.
   std::vector<std::thread> threads_;         // Of the thread that owns this.
