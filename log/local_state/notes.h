@@ -199,7 +199,7 @@ inline constexpr absl::string_view kNoteNames[] = {
     kUnrecordedNote.name,     kUnreadableNote.name, kShapeNote.name,      kBatchAskedNote.name, kBatchLandedNote.name,
     kColumnNumbersNote.name,  kDeclaredNote.name,   kRenamesNote.name,    kNullsNote.name,      kRemadeNote.name,
     kServerNote.name,         kRepairNote.name,     kSessionsNote.name,   kRefusalNote.name,    kEnrolmentNote.name,
-    kEnrolledTablesNote.name, kCheckedNote.name,    kPausedNote.name};
+    kEnrolledTablesNote.name, kCheckedNote.name,    kPausedNote.name,     kSetAsideNote.name};
 
 // ---- Their bytes ----
 

@@ -192,7 +192,8 @@ TEST(ProblemCatalogueTest, EveryKindIsExpectedByATestThatBringsItAbout) {
   std::set<std::string> expected;
   for (const std::string& made : by_hand) ASSERT_TRUE(std::filesystem::exists(tests / made)) << made;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(tests)) {
-    if (!entry.path().filename().string().ends_with("_test.cc")) continue;
+    const std::string name = entry.path().filename().string();
+    if (!name.ends_with("_test.cc") && !name.ends_with("_fixture.h")) continue;
     if (by_hand.contains(std::filesystem::relative(entry.path(), tests).generic_string())) continue;
     for (const std::string& kind : KindsExpectedIn(TextOf(entry.path()))) expected.insert(kind);
   }

@@ -35,6 +35,7 @@ class GrantsTest : public ::testing::Test {
     Run(a(), "INSERT INTO products VALUES ('R1', 10)");
     Run(a(), "INSERT INTO customers VALUES (1, 'Asha', '98200', 5), (2, 'Ravi', '98211', 7), (3, 'Uma', NULL, 1)");
     ASSERT_TRUE(Shows(b(), "SELECT count(*) FROM customers", "3"));
+    ASSERT_TRUE(Shows(c(), "SELECT count(*) FROM products", "1"));
     Run(b(), "UPDATE customers SET phone = '98299' WHERE id = 1");
   }
   Branch& a() { return fleet_->branch(0); }
