@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/util/json_util.h"
+#include "tests/fleet/copy_files.h"
 #include "tests/fleet/fleet.h"
 
 namespace assay::test {
@@ -18,12 +19,6 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr char kSchema[] = "CREATE TABLE items (id int PRIMARY KEY, v text, n int)";
-
-void Copy(const std::string& from, const std::string& to) {
-  std::filesystem::remove_all(to);
-  const RunResult copied = RunProgram({"cp", "-a", from, to});
-  ASSERT_EQ(copied.exit_code, 0) << copied.output;
-}
 
 class RestoreTest : public ::testing::Test {
  protected:
@@ -375,31 +370,6 @@ TEST_F(RestoreTest, HubFromAnOlderCopyHealsByItself) {
                JsonText(*a().Status(), "state") == "running" && JsonText(*b().Status(), "state") == "running";
       }))
       << a().Problems() << b().Problems();
-}
-
-// Its log knows the session that is open at the hub: only by what it lacks is it found out.
-TEST_F(RestoreTest, MachinePutBackToAnImageThatWasMadeWhileItsDaemonRan) {
-  StartFleet();
-  if (fleet_ == nullptr) return;
-  const Image image = ImageOf(a());
-  App(a(), "INSERT INTO items VALUES (7, 'after the image', 7)");
-  App(a(), "UPDATE items SET v = 'after the image' WHERE id = 1");
-  ASSERT_OK(fleet_->WaitConverged(kPatience));
-  Revert(a(), image);
-  App(a(), "INSERT INTO items VALUES (8, 'sold before anybody noticed', 8)");
-  const std::string at_hub = AtHub();
-  ASSERT_OK(a().StartDaemon());
-  AwaitClone(a());
-  App(a(), "UPDATE items SET v = 'sold while halted' WHERE id = 2");
-  EXPECT_EQ(AtHub(), at_hub);
-  EXPECT_EQ(Row(b(), 8), "-");
-  ASSERT_EQ(a().StopDaemon(), 0);
-  Repair(a(), "clone", {"--replaces-other"});
-  ExpectEqualAgain();
-  EXPECT_EQ(Row(a(), 7), "after the image");
-  EXPECT_EQ(Row(a(), 1), "after the image");
-  EXPECT_EQ(Row(b(), 8), "sold before anybody noticed");
-  EXPECT_EQ(Row(b(), 2), "sold while halted");
 }
 
 // Offline nobody can know: it sells on under names that are taken, and more of them than the hub has.

@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "engine/problem.h"
 #include "gmock/gmock.h"
+#include "tests/fleet/copy_files.h"
 #include "tests/fleet/fleet.h"
 
 namespace assay::test {
@@ -26,12 +27,6 @@ using ::testing::Not;
 
 constexpr char kSchema[] =
     "CREATE TABLE items (id int PRIMARY KEY, v text, n int); CREATE TABLE sales (id serial PRIMARY KEY, v text)";
-
-void Copy(const std::string& from, const std::string& to) {
-  std::filesystem::remove_all(to);
-  const RunResult copied = RunProgram({"cp", "-a", from, to});
-  ASSERT_EQ(copied.exit_code, 0) << copied.output;
-}
 
 // The commands of `remedy` for a branch, in their order.
 std::vector<std::vector<std::string>> CommandsOf(const std::string& remedy) {
