@@ -237,8 +237,12 @@ absl::Status EngineHost::RunEngine() {
       status = KeepLog(*engine, *file, place, generation);
       if (!status.ok()) return status;
     }
-    if (std::exchange(status_asked_, false) || (dirty && SteadyNow() >= published + kPublishInterval)) {
+    const uint64_t asked = std::exchange(picture_wanted_, 0);
+    if (asked != 0 || (dirty && SteadyNow() >= published + kPublishInterval)) {
       Publish(*engine);
+      MutexLock lock(&mutex_);
+      picture_shown_ = std::max(picture_shown_, asked);
+      wake_.NotifyAll();
       published = SteadyNow();
       dirty = false;
     }
@@ -295,12 +299,18 @@ absl::Status EngineHost::Step(Engine& engine, uint64_t generation) {
 
 // No Step commits while a picture is made: the next one has all that was in the log when it was asked for.
 DaemonStatus EngineHost::Status() {
-  DaemonStatus status = board_.Get();
   const uint64_t generation = inbox_.generation();
-  if (generation == 0) return status;
-  // In its turn: a flag beside the inbox could be met by a picture that does not show the commands before it.
-  inbox_.Post(generation, [this](Engine&) { status_asked_ = true; });
-  return board_.WaitForChange(status.change, kStatusMax);
+  if (generation == 0) return board_.Get();
+  // By its number, since others publish too; and in its turn, so that it shows the commands before it.
+  const uint64_t asked = ++pictures_asked_;
+  inbox_.Post(generation, [this, asked](Engine&) { picture_wanted_ = std::max(picture_wanted_, asked); });
+  {
+    MutexLock lock(&mutex_);
+    wake_.WaitFor(&mutex_, kStatusMax, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return stopping_ || generation_ != generation || picture_shown_ >= asked;
+    });
+  }
+  return board_.Get();
 }
 
 void EngineHost::Publish(const Engine& engine) {

@@ -131,7 +131,8 @@ class EngineHost : public Operator {
   ProgressMeter push_meter_, pull_meter_, projection_meter_;  // The engine's thread's.
   Inbox inbox_;
   CallQueue database_calls_, push_calls_, pull_calls_;
-  bool status_asked_ = false;  // Of the engine's thread.
+  std::atomic<uint64_t> pictures_asked_{0};  // How many times the engine was asked for its status.
+  uint64_t picture_wanted_ = 0;              // The last of those, if not shown yet. Of the engine's thread.
   enum class PauseWish : uint8_t { kNone, kPause, kResume };
   std::atomic<PauseWish> pause_wish_{
       PauseWish::kNone};  // What was said last here: for an engine that does not run yet.
@@ -148,6 +149,7 @@ class EngineHost : public Operator {
   bool check_wanted_ ABSL_GUARDED_BY(mutex_) = false;              // Before its time.
   std::deque<CheckRequest> checks_asked_ ABSL_GUARDED_BY(mutex_);  // By people, and not begun.
   uint64_t check_count_ ABSL_GUARDED_BY(mutex_) = 0;               // How many were.
+  uint64_t picture_shown_ ABSL_GUARDED_BY(mutex_) = 0;             // Up to this number they are on the board.
   std::string passed_fence_ ABSL_GUARDED_BY(mutex_);               // Engine::passed_fence.
   bool checking_ ABSL_GUARDED_BY(mutex_) = false;                  // The sentinel has the log open.
   bool engine_ended_ ABSL_GUARDED_BY(mutex_) = true;
