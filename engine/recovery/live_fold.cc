@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/column_text.h"
+#include "engine/fold/type_fit.h"
 #include "log/annotate.h"
 #include "log/check.h"
 #include "log/local_state/unsettled_rows.h"
@@ -177,6 +178,15 @@ absl::StatusOr<LiveFold::Look> LiveFold::LookAt(const RowKey& key, const std::ve
   return look;
 }
 
+absl::StatusOr<bool> LiveFold::IsOfADroppedColumn(const Version& version, const v1::TableSchema::Column& written,
+                                                  const TableColumn& here) {
+  const TypeText from{written.type(), written.definition()}, to{here.type, here.definition};
+  if (from == to || IsWidening(from, to)) return false;
+  ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate,
+                         history_.FateOf(version, table_, written.name(), written.number(), shape_));
+  return fate.known && !fate.name.has_value();
+}
+
 absl::Status LiveFold::AddCells(const FoldIndex::Entry& entry, const RowKey& key, const std::vector<ColumnText>& here,
                                 Look* look) {
   std::vector<TupleValue> tuple;
@@ -186,14 +196,21 @@ absl::Status LiveFold::AddCells(const FoldIndex::Entry& entry, const RowKey& key
     const Version version = *entry.versions.Find(columns_[ordinal]);
     ASSAY_ASSIGN_OR_RETURN(ColumnText log, values_.Value(version, columns_[ordinal]));
     ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, values_.Change(version));
-    absl::string_view type;  // That it was written as.
+    const v1::TableSchema::Column* written = nullptr;
     for (int i = 0; i < change->row().columns_size(); ++i) {
       if (change->ColumnAt(i) != columns_[ordinal]) continue;
-      type = change->schema->schema.columns(static_cast<int>(change->row().columns(i).ordinal())).type();
+      written = &change->schema->schema.columns(static_cast<int>(change->row().columns(i).ordinal()));
     }
-    const std::string& type_here = shape_.columns[ordinal].type;
-    if (log.has_value() && here[ordinal].has_value() && Essence(*log, type) == Essence(*here[ordinal], type_here))
+    ASSAY_CHECK(written != nullptr);  // It has a value.
+    const TableColumn& column = shape_.columns[ordinal];
+    if (log.has_value() && here[ordinal].has_value() &&
+        Essence(*log, written->type()) == Essence(*here[ordinal], column.type)) {
       continue;
+    }
+    if (!here[ordinal].has_value()) {
+      ASSAY_ASSIGN_OR_RETURN(const bool gone, IsOfADroppedColumn(version, *written, column));
+      if (gone) continue;
+    }
     look->cells.push_back({EncodeKey(key), shape_.columns[ordinal].name, ListedText(here[ordinal]), ListedText(log)});
   }
   return absl::OkStatus();

@@ -81,6 +81,10 @@ class LiveFold {
   // Appends the columns that `row` and the fold differ in, in earnest.
   absl::Status AddCells(const FoldIndex::Entry& entry, const RowKey& key, const std::vector<ColumnText>& here,
                         Look* look);
+  // `here`, which has no value, has only the name of the column that `version` was written to: its writer has dropped
+  // that one, and the value is of a type that does not go into this one. The projection passes over it, too.
+  absl::StatusOr<bool> IsOfADroppedColumn(const Version& version, const v1::TableSchema::Column& written,
+                                          const TableColumn& here);
   absl::StatusOr<RowVersions> VersionsOf(const RowRef& ref);
 
   const Stores stores_;

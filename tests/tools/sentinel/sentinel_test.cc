@@ -236,6 +236,23 @@ TEST_F(SentinelTest, AfterAColumnWasAddedRenamedOrMadeAnewNothingIsSaidToDifferT
   EXPECT_EQ(checked.differing, 0u) << absl::StrJoin(Cells(checked), "\n");
 }
 
+TEST_F(SentinelTest, AValueOfADroppedColumnIsNotMissedInAnotherOfItsName) {
+  Start("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'v'), (2, 'v'), (3, 'v')");
+  branch_->Sql("ALTER TABLE t DROP v, ADD v int; INSERT INTO t VALUES (4, 4)");
+  ASSERT_TRUE(branch_->CatchUp().ok());
+  {
+    // The daemon has looked at the rows of the column that was made anew: none of them could be written again.
+    const auto file = LogFile::Open(branch_->log_path(), {}).value();
+    const OpenStores stores = OpenStores::Open(file.get()).value();
+    ASSERT_FALSE(stores.state->Read(kRemadeNote)->empty());
+    ASSERT_TRUE(stores.state->Write(kRemadeNote, {}).ok());
+  }
+  CheckedTable checked = Check();
+  EXPECT_EQ(checked.differing, 0u) << absl::StrJoin(Cells(checked), "\n");
+  Unseen("UPDATE t SET v = 7 WHERE id IN (2, 4)");
+  EXPECT_THAT(Cells(Check()), UnorderedElementsAre("2 v: 7/v", "4 v: 7/4"));
+}
+
 TEST_F(SentinelTest, WhatAlterComputedIsADifferenceUntilARepair) {
   Start("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'v')");
   branch_->Sql("ALTER TABLE t ALTER v TYPE varchar USING v || '!'; INSERT INTO t VALUES (2, 'w')");

@@ -1,4 +1,4 @@
-#include "engine/projection/type_fit.h"
+#include "engine/fold/type_fit.h"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,6 @@
 // Goal: a value goes nowhere that could change it or mean another thing by it. Method: the whole list of what may be,
 // as a table, and what looks like it and may not.
-#include "engine/projection/type_fit.h"
+#include "engine/fold/type_fit.h"
 
 #include <gtest/gtest.h>
 
