@@ -75,12 +75,15 @@ absl::Status ColumnHistory::Note(TableId table, const TableShape& shape) {
     changed = true;
   }
   if (!changed) return absl::OkStatus();
-  if (!remade.empty()) {
-    ASSAY_ASSIGN_OR_RETURN(const ColumnNulls before, state_->Read(kRemadeNote));
-    remade.insert(before.begin(), before.end());
-    ASSAY_RETURN_IF_ERROR(state_->Write(kRemadeNote, remade));
-  }
+  ASSAY_RETURN_IF_ERROR(AddRemade(std::move(remade)));
   return state_->Write(kColumnNumbersNote, numbers, table);
+}
+
+absl::Status ColumnHistory::AddRemade(ColumnNulls remade) {
+  if (remade.empty()) return absl::OkStatus();
+  ASSAY_ASSIGN_OR_RETURN(const ColumnNulls before, state_->Read(kRemadeNote));
+  remade.insert(before.begin(), before.end());
+  return state_->Write(kRemadeNote, remade);
 }
 
 absl::StatusOr<std::set<ColumnId>> ColumnHistory::TakeRemade(TableId table) {
@@ -148,15 +151,16 @@ absl::StatusOr<std::optional<Sequence>> ColumnHistory::NewestDeclared(const Orig
 }
 
 absl::Status ColumnHistory::NoteDeclared(const OriginId& origin, TableId table, Sequence sequence) {
-  ASSAY_ASSIGN_OR_RETURN(const std::optional<Sequence> before, NewestDeclared(origin, table));
-  if (before.has_value() && *before != sequence) {
-    ASSAY_ASSIGN_OR_RETURN(const auto old_schema, names_->Schema(origin, *before));
-    ASSAY_ASSIGN_OR_RETURN(const auto new_schema, names_->Schema(origin, sequence));
-    for (const auto& was : old_schema->schema.columns()) {
-      for (const auto& is : new_schema->schema.columns()) {
-        if (was.number() == 0 || was.number() != is.number() || was.name() == is.name()) continue;
-        ASSAY_RETURN_IF_ERROR(state_->Write(kRenamesNote, true, table));
-      }
+  ASSAY_ASSIGN_OR_RETURN(const auto declared, names_->Schema(origin, sequence));
+  for (const v1::TableSchema::Column& column : declared->schema.columns()) {
+    for (const std::string& name : column.former()) {
+      ASSAY_RETURN_IF_ERROR(state_->Write(kRenamesNote, true, table));
+      // A NULL that was passed over under the old name may be of a column that is here under the new one.
+      ASSAY_ASSIGN_OR_RETURN(const ColumnId id, names_->ColumnIdOf(table, name));
+      ASSAY_ASSIGN_OR_RETURN(ColumnNulls * nulls, LoadNulls());
+      if (nulls->erase({table, id}) == 0) continue;
+      ASSAY_RETURN_IF_ERROR(StoreNulls());
+      ASSAY_RETURN_IF_ERROR(AddRemade({{{table, id}, HlcStamp{}}}));
     }
   }
   return state_->Write(kDeclaredNote, sequence, origin, table);

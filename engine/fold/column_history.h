@@ -50,7 +50,8 @@ class ColumnHistory {
     uint64_t columns = 0;            // KeyColumns of `names`.
   };
   static Key KeyOf(const TableShape& shape, const FormerNames& former);
-  // Columns that are another one under their old name here than they were; they are noted no longer.
+  // Columns that are another one under their old name here than they were, or that were renamed elsewhere after a NULL
+  // of theirs had been passed over; they are noted no longer.
   absl::StatusOr<std::set<ColumnId>> TakeRemade(TableId table);
 
   // Event `sequence` of `origin`, newer than any before, declares `table`.
@@ -76,6 +77,7 @@ class ColumnHistory {
 
  private:
   absl::StatusOr<std::optional<Sequence>> NewestDeclared(const OriginId& origin, TableId table);
+  absl::Status AddRemade(ColumnNulls remade);
   absl::StatusOr<ColumnNulls*> LoadNulls();
   absl::Status StoreNulls();
 

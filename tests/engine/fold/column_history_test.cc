@@ -38,7 +38,9 @@ class ColumnHistoryTest : public ::testing::Test {
   }
 
   // Delhi declares its table; what it declared last is noted by Note…Declared.
-  Sequence Declare(const Columns& columns, const std::string& type = "text") {
+  // `former`: names that columns had before, by their present ones.
+  Sequence Declare(const Columns& columns, const std::string& type = "text",
+                   const std::map<std::string, std::string>& former = {}) {
     v1::Event event = small_.Next(small_.delhi());
     v1::TableSchema* table = event.mutable_schema();
     table->set_schema_name("public");
@@ -49,6 +51,7 @@ class ColumnHistoryTest : public ::testing::Test {
       column->set_name(name);
       column->set_type(type);
       column->set_number(number);
+      if (const auto at = former.find(name); at != former.end()) column->add_former(at->second);
     };
     add("id", 1);
     for (const auto& [name, number] : columns) add(name, number);
@@ -162,10 +165,10 @@ TEST_F(ColumnHistoryTest, NumbersAreRememberedOverARestartAndForgottenWithARollb
   EXPECT_THAT(RenamedHere({{"label", 2}}), ElementsAre(Pair("name", "label"), Pair("title", "label")));
 }
 
-TEST_F(ColumnHistoryTest, ARenameElsewhereIsKnownByTwoDeclarations) {
+TEST_F(ColumnHistoryTest, ARenameElsewhereIsKnownByItsDeclaration) {
   const Sequence before = Declare({{"name", 2}, {"price", 3}});
   const Sequence dropped = Declare({{"name", 2}, {"cost", 4}});
-  const Sequence renamed = Declare({{"title", 2}, {"cost", 4}});
+  const Sequence renamed = Declare({{"title", 2}, {"cost", 4}}, "text", {{"title", "name"}});
   NoteDeclared(before);
   EXPECT_FALSE(history_->RenamedElsewhere(Table()).value());
   NoteDeclared(dropped);
@@ -243,6 +246,21 @@ TEST_F(ColumnHistoryTest, APassedOverNullIsRememberedWithItsOldestStampUntilItsC
   Restart();
   Begin();
   EXPECT_THAT(history_->TablesWithNulls().value(), ElementsAre(other)) << "nor after a restart";
+}
+
+// It was renamed here before anybody wrote a row; its writer renames it after the row. Both may be in one batch, so
+// that no declaration with the old name was ever noted.
+TEST_F(ColumnHistoryTest, APassedOverNullOfAColumnThatItsWriterRenamesIsLookedAtAgain) {
+  const Sequence renamed = Declare({{"title", 2}, {"price", 3}}, "text", {{"title", "name"}});
+  Begin();
+  const ColumnId name = small_.open().names->ColumnIdOf(Table(), "name").value();
+  const ColumnId price = small_.open().names->ColumnIdOf(Table(), "price").value();
+  ASSERT_TRUE(history_->NoteNull(Table(), name, HlcStamp{20}).ok());
+  ASSERT_TRUE(history_->NoteNull(Table(), price, HlcStamp{20}).ok());
+  NoteDeclared(renamed);
+  EXPECT_THAT(history_->TablesWithNulls().value(), ElementsAre(Table())) << "as before: PostgreSQL is asked";
+  EXPECT_THAT(history_->TakeRemade(Table()).value(), ElementsAre(name));
+  EXPECT_THAT(history_->TakeAppeared(Table(), Shape({{"name", 9}})).value(), IsEmpty());
 }
 
 TEST_F(ColumnHistoryTest, ANullOfATransactionThatWasRolledBackIsForgotten) {
