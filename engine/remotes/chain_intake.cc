@@ -150,10 +150,11 @@ PullRequest ChainIntake::NextUnmaskRequest() {
   return request;
 }
 
-absl::StatusOr<bool> ChainIntake::Unmask(const OriginId& origin, const std::vector<const Segment*>& segments) {
+absl::StatusOr<bool> ChainIntake::Unmask(const OriginId& origin, const std::vector<const Segment*>& segments,
+                                         bool is_at_hub) {
   const std::optional<Sequence> before = log_->FirstToUnmask(origin, HasGrant());
   Unmasked unmasked{origin, {}};
-  bool early = false;
+  bool early = !is_at_hub;
   for (const Segment* segment : segments) {
     early = segment->last > merged_(origin);
     if (early) break;
@@ -177,6 +178,7 @@ absl::StatusOr<bool> ChainIntake::Append(const PullReply& reply) {
   std::map<OriginId, std::vector<const Segment*>> given;
   for (const auto& [origin, head] : reply.heads.heads) given.try_emplace(origin);
   for (const Segment& segment : reply.segments) given[segment.origin].push_back(&segment);
+  if (unmasking.has_value()) given.try_emplace(*unmasking);  // A hub that was put back may have lost all of it.
   const int64_t events_before = log_->EventCount();
   bool refused = false, less_masked = false;
   for (const auto& [origin, segments] : given) {
@@ -187,7 +189,7 @@ absl::StatusOr<bool> ChainIntake::Append(const PullReply& reply) {
         AppendChain(origin, segments, head == reply.heads.heads.end() ? HubHead{} : head->second, reply));
     refused |= !taken;
     if (!taken || origin != unmasking || (reply.arriving && segments.empty())) continue;
-    ASSAY_ASSIGN_OR_RETURN(const bool unmasked, Unmask(origin, segments));
+    ASSAY_ASSIGN_OR_RETURN(const bool unmasked, Unmask(origin, segments, head != reply.heads.heads.end()));
     less_masked |= unmasked;
   }
   return refused || less_masked || log_->EventCount() != events_before;

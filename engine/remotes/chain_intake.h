@@ -99,7 +99,7 @@ class ChainIntake {
   // The first masked event that can be asked for.
   std::optional<Sequence> FirstToUnmask(const OriginId& origin) const;
   // True: less is masked now.
-  absl::StatusOr<bool> Unmask(const OriginId& origin, const std::vector<const Segment*>& segments);
+  absl::StatusOr<bool> Unmask(const OriginId& origin, const std::vector<const Segment*>& segments, bool is_at_hub);
   EventLog::Granted HasGrant() const {
     return [this](absl::string_view table) { return granted_.Has(table); };
   }

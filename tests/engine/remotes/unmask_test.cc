@@ -113,6 +113,21 @@ TEST_F(UnmaskedTest, WhatIsSaidToBeGrantedAndDoesNotComeIsNotAskedForForEver) {
   EXPECT_THAT(intake_.Withheld(), IsEmpty());
 }
 
+TEST_F(UnmaskedTest, WhatTheHubHasLostIsNotAskedForAllTheTimeAndNobodyWithholdsIt) {
+  mumbai_.Insert({"1", "ring", "x"});
+  ASSERT_NO_FATAL_FAILURE(PullAll(false));
+  for (int i = 0; i < 5; ++i) {
+    intake_.SetGrants({{"*"}});
+    ASSERT_TRUE(intake_.HasMasked());
+    (void)intake_.NextUnmaskRequest();
+    EXPECT_FALSE(intake_.Append(PullReply()).value()) << "a hub that was put back to before the chain";
+    EXPECT_FALSE(intake_.HasMasked()) << "before the hub's next word";
+  }
+  EXPECT_THAT(intake_.Withheld(), IsEmpty());
+  intake_.SetGrants({{"*"}});
+  EXPECT_TRUE(intake_.Append(Answer(intake_.NextUnmaskRequest(), /*granted=*/true)).value());
+}
+
 // Goal: what a hub withholds of one chain holds up that one alone.
 TEST_F(UnmaskedTest, AChainThatDoesNotComeStandsBeforeNoOther) {
   RecordedBranch delhi{3};
