@@ -127,6 +127,8 @@ class History {
   class Replay;
   using Writes = std::map<SimRowName, std::vector<ReferenceWrite>>;
   static Writes WritesIn(const HistoricBranch& branch);
+  // What the branch's log has of the row's table, for people.
+  static std::string LifeOf(const SimRowName& row, const HistoricBranch& branch);
   // As the slow twin finds them.
   static std::set<HistoricConflict> ConflictsIn(const HistoricBranch& branch);
 
