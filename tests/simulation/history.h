@@ -24,18 +24,11 @@
 #include "log/log_file.h"
 #include "proto/event.pb.h"
 #include "tests/engine/fold/reference_merge.h"
+#include "tests/simulation/history_names.h"
 #include "tests/simulation/sim_database.h"
 #include "tests/simulation/sim_hub.h"
 
 namespace assay {
-
-// A column by the first name that it had: names are given on, as rows of a table are to another key.
-std::string ColumnIn(const SimDatabase& database, const TableName& table, const std::string& name, uint32_t number);
-// A row whose table has another key than it began with has the key's columns in its name, behind the table's.
-TableName RowsOf(const SimDatabase& database, const TableShape& shape);
-SimRowName RowIn(const SimDatabase& database, const TableShape& shape, const SimValues& values);
-// The table of a row, if its rows have such names now.
-const SimTable* TableOf(const SimDatabase& database, const TableName& of_row);
 
 // A row change of some chain, with its names resolved.
 struct HistoricChange {
@@ -50,6 +43,14 @@ struct HistoricChange {
 // For people: "UPDATE public.stock(k1) {quantity=b2-17}".
 std::string Show(const SimRowName& row);
 std::string Show(const HistoricChange& change);
+
+// For people.
+std::string Show(const ColumnText& text);
+std::string Show(const SimRowName& row);
+std::string Show(const HistoricChange& change);
+
+// What every check finds: an invariant that does not hold, and where.
+absl::Status Violation(absl::string_view invariant, absl::string_view what);
 
 struct HistoricTransaction {
   Sequence first, last;

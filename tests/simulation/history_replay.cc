@@ -13,10 +13,6 @@
 namespace assay {
 namespace {
 
-absl::Status Violation(absl::string_view invariant, absl::string_view what) {
-  return absl::InternalError(absl::StrCat(invariant, ": ", what));
-}
-
 // A row as PostgreSQL shows it, each value with the version it comes from.
 struct RowState {
   bool live = false;

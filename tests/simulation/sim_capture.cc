@@ -49,9 +49,12 @@ absl::Status SimCapture::Start() {
 
 // As the real one does: columns and types are those of the stream, but what the stream does not tell comes from the
 // catalog, which may be ahead by now.
-std::shared_ptr<const TableShape> SimCapture::Describe(const WalItem& item, CaptureBatch* batch) {
+std::shared_ptr<const TableShape> SimCapture::Describe(const WalTransaction& transaction, const WalItem& item,
+                                                       CaptureBatch* batch) {
   Described& known = described_[item.oid];
-  if (known.written == item.relation && known.identity == item.identity) return known.shape;
+  // Once the publication has changed, every table is described anew.
+  if (known.written == item.relation && known.identity == item.identity && known.published == transaction.published)
+    return known.shape;
   auto shape = std::make_shared<TableShape>(*item.relation);
   shape->key.clear();
   if (const SimTable* now = database_->FindOid(item.oid); now != nullptr) {
@@ -68,7 +71,7 @@ std::shared_ptr<const TableShape> SimCapture::Describe(const WalItem& item, Capt
   } else if (known.shape != nullptr && known.shape->columns.size() == shape->columns.size()) {
     shape->key = known.shape->key;
   }
-  known = {item.relation, item.identity, std::move(shape)};
+  known = {item.relation, item.identity, transaction.published, std::move(shape)};
   CaptureItem& relation = batch->items.emplace_back();
   relation.kind = CaptureItem::Kind::kRelation;
   relation.relation = known.shape;
@@ -105,7 +108,7 @@ DatabaseEvidence SimCapture::Evidence() const {
 void SimCapture::Deliver(const WalTransaction& transaction, size_t index, CaptureBatch* batch, std::string* buffer) {
   const bool of_table = index > 0 && index <= transaction.items.size() && transaction.items[index - 1].oid != 0;
   std::shared_ptr<const TableShape> shape;
-  if (of_table) shape = Describe(transaction.items[index - 1], batch);
+  if (of_table) shape = Describe(transaction, transaction.items[index - 1], batch);
   CaptureItem& out = batch->items.emplace_back();
   out.commit_lsn = transaction.commit_lsn;
   if (index == 0) {

@@ -44,7 +44,8 @@ class SimCapture : public CaptureSource {
  private:
   void Deliver(const WalTransaction& transaction, size_t item, CaptureBatch* batch, std::string* buffer);
   // The shape as which the item's row comes. Where the stream has not described the table so before, it does now.
-  std::shared_ptr<const TableShape> Describe(const WalItem& item, CaptureBatch* batch);
+  std::shared_ptr<const TableShape> Describe(const WalTransaction& transaction, const WalItem& item,
+                                             CaptureBatch* batch);
   void DeliverRow(const WalItem& item, CaptureItem* out, std::string* buffer) const;
 
   const SimDatabase* database_;
@@ -58,6 +59,7 @@ class SimCapture : public CaptureSource {
   struct Described {
     std::shared_ptr<const TableShape> written;  // As it was when the row was.
     ReplicaIdentity identity = ReplicaIdentity::kFull;
+    uint32_t published = 0;  // WalTransaction::published.
     std::shared_ptr<const TableShape> shape;
   };
   std::map<uint32_t, Described> described_;

@@ -27,6 +27,7 @@ void SimDatabase::CreateTable(TableShape shape, std::vector<uint32_t> unique) {
   for (const uint32_t column : tables_[name].shape->key)
     tables_[name].first_key.push_back(tables_[name].shape->columns[column].name);
   Remember(&tables_[name]);
+  ++published_;
 }
 
 void SimDatabase::Remember(SimTable* table) {
@@ -356,8 +357,8 @@ void SimDatabase::Record(Open& open) {
   end_of_wal_ = Lsn{commit_lsn.value + 0x30};
   if (open.items.empty()) return;  // pgoutput says nothing about a transaction without changes of ours.
   if (open.projected && plant_ == Plant::kNoTag) open.items.erase(open.items.begin());
-  wal_.push_back(
-      {open.xid, commit_lsn, end_of_wal_, absl::ToUnixMicros(clock_->Now()), open.projected, std::move(open.items)});
+  wal_.push_back({open.xid, commit_lsn, end_of_wal_, absl::ToUnixMicros(clock_->Now()), open.projected, published_,
+                  std::move(open.items)});
 }
 
 void SimDatabase::RecordHalf(Open& open) {

@@ -83,6 +83,7 @@ struct WalTransaction {
   Lsn end_lsn;     // Just past it.
   int64_t commit_time_us = 0;
   bool projected = false;  // Written by Project: what the simulation knows, whatever the tag says.
+  uint32_t published = 0;  // How many times the publication had changed by then.
   std::vector<WalItem> items;
 };
 
@@ -251,6 +252,7 @@ class SimDatabase : public Database {
   Lsn end_of_wal_{0x1000};
   uint32_t next_xid_ = 700;
   uint32_t next_oid_ = 16384;
+  uint32_t published_ = 0;                // How many tables were put into the publication.
   std::map<uint32_t, Open*> open_;        // Every transaction that has not ended.
   std::map<SimRowName, uint32_t> locks_;  // Row to the transaction that holds it.
   std::unique_ptr<Open> locking_read_;

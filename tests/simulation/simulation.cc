@@ -16,10 +16,6 @@ constexpr int kRoundsUntilQuiet = 4000;
 constexpr uint64_t kFleetsOfOneThatMigrates = 6;
 constexpr uint64_t kMigrationSeed = 0x6d69677261746573;
 
-absl::Status Violation(absl::string_view invariant, absl::string_view what) {
-  return absl::InternalError(absl::StrCat(invariant, ": ", what));
-}
-
 enum Action : size_t {
   kAppWrites,
   kEngineSteps,
