@@ -275,62 +275,51 @@ bool PostgresDatabase::IsAsPlanned(const TableWrites& writes) const {
   return table.refusal.empty() ? table.shape == *writes.planned_on : !writes.unread;
 }
 
+// What the request was planned on may only be written in the session that it was read in.
+absl::Status PostgresDatabase::TakeSession(const ProjectRequest& request, bool unread) {
+  if (request.locked) {
+    const bool there = locked_ && session_->usable();
+    return there ? absl::OkStatus() : absl::UnavailableError("the locks of the read are gone with its session");
+  }
+  // A server that was stopped since the read may have come back as an older copy of itself: look at the rows again.
+  const bool gone = session_ == nullptr ? unread : !session_->StillOpen();
+  if (gone) return absl::UnavailableError("the session of the read is gone");
+  Rollback();
+  return EnsureSession();
+}
+
 ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
   const bool unread = std::any_of(request.writes.begin(), request.writes.end(),
                                   [](const TableWrites& writes) { return writes.unread; });
-  ProjectReply reply;
-  const auto fail = [&](const absl::Status& status) {
-    reply.outcome = ProjectReply::Outcome::kUnavailable;
-    reply.status = status;
-    catalog_.Forget();
-    Rollback();
-    return reply;
-  };
-  if (request.locked) {
-    if (!locked_ || !session_->usable())
-      return fail(absl::UnavailableError("the locks of the read are gone with its session"));
-  } else {
-    // A server that was stopped since the read may have come back as an older copy of itself: look at the rows again.
-    const bool gone = session_ == nullptr ? unread : !session_->StillOpen();
-    if (gone) return fail(absl::UnavailableError("the session of the read is gone"));
-    Rollback();
-    if (absl::Status status = EnsureSession(); !status.ok()) return fail(status);
+  absl::Status status = TakeSession(request, unread);
+  if (status.ok()) {
+    std::vector<TableName> names;
+    for (const TableWrites& writes : request.writes) names.push_back(writes.name);
+    status = catalog_.Load(*session_, names, unread ? kCatalogAgeMax : absl::InfiniteDuration());
   }
-  std::vector<TableName> names;
-  for (const TableWrites& writes : request.writes) names.push_back(writes.name);
-  const absl::Duration age_max = unread ? kCatalogAgeMax : absl::InfiniteDuration();
-  if (absl::Status status = catalog_.Load(*session_, names, age_max); !status.ok()) return fail(status);
-  if (!std::all_of(request.writes.begin(), request.writes.end(),
-                   [this](const TableWrites& writes) { return IsAsPlanned(writes); })) {
+  ProjectReply reply;
+  if (status.ok() && !std::all_of(request.writes.begin(), request.writes.end(),
+                                  [this](const TableWrites& writes) { return IsAsPlanned(writes); })) {
     reply.outcome = ProjectReply::Outcome::kMoved;
     return reply;
   }
-  RowWriter writer(session_.get(), &catalog_, &request, request.locked ? locked_until_ : absl::InfiniteFuture(),
-                   /*gently=*/SteadyNow() < met_others_ + kGentlyFor);
-  if (!writer.RefuseUnknown()) {
-    absl::Status status = writer.AwaitsGateFirst() ? writer.AwaitGate() : absl::OkStatus();
-    if (status.ok()) status = WriteRows(request, &writer);
-    if (status.ok() && writer.refused().empty() && writer.moved().empty()) status = writer.AwaitGate();
-    if (IsLockTimeout(status)) {
-      ++lock_timeouts_;
-      last_lock_timeout_ = SteadyNow();
-    }
-    if (writer.gave_way() || !writer.moved().empty()) met_others_ = SteadyNow();
+  if (status.ok()) {
+    RowWriter writer(session_.get(), &catalog_, &request, request.locked ? locked_until_ : absl::InfiniteFuture(),
+                     /*gently=*/SteadyNow() < met_others_ + kGentlyFor);
+    status = writer.RefuseUnknown() ? absl::OkStatus() : Write(request, &writer);
     if (writer.gave_way()) {
       Rollback();
       reply.outcome = ProjectReply::Outcome::kGaveWay;
       return reply;
     }
-    if (!status.ok()) return fail(status);
+    if (status.ok() && writer.refused().empty() && writer.moved().empty()) return Commit();
+    const bool refused = !writer.refused().empty();
+    reply.outcome = refused ? ProjectReply::Outcome::kRefused : ProjectReply::Outcome::kMoved;
+    if (status.ok()) reply.rows = refused ? writer.refused() : writer.moved();
   }
-  if (!writer.refused().empty()) {
-    reply.outcome = ProjectReply::Outcome::kRefused;
-    reply.rows = writer.refused();
-  } else if (!writer.moved().empty()) {
-    reply.outcome = ProjectReply::Outcome::kMoved;
-    reply.rows = writer.moved();
-  } else {
-    return Commit();
+  if (!status.ok()) {
+    reply.outcome = ProjectReply::Outcome::kUnavailable;
+    reply.status = status;
   }
   // The next read should look at the catalog, too: it may be what changed.
   catalog_.Forget();
@@ -338,7 +327,18 @@ ProjectReply PostgresDatabase::Project(const ProjectRequest& request) {
   return reply;
 }
 
-// OK also when the writer has rows to tell: then nothing may be committed.
+absl::Status PostgresDatabase::Write(const ProjectRequest& request, RowWriter* writer) {
+  absl::Status status = writer->AwaitsGateFirst() ? writer->AwaitGate() : absl::OkStatus();
+  if (status.ok()) status = WriteRows(request, writer);
+  if (status.ok() && writer->refused().empty() && writer->moved().empty()) status = writer->AwaitGate();
+  if (IsLockTimeout(status)) {
+    ++lock_timeouts_;
+    last_lock_timeout_ = SteadyNow();
+  }
+  if (writer->gave_way() || !writer->moved().empty()) met_others_ = SteadyNow();
+  return status;
+}
+
 absl::Status PostgresDatabase::WriteRows(const ProjectRequest& request, RowWriter* writer) {
   std::string begin;
   if (!request.locked) {

@@ -85,6 +85,9 @@ class PostgresDatabase final : public Database {
   absl::Status EmitFence(const ReadRequest& request, ReadReply* reply);
   // The table is what the writes that nothing was read for took it to be.
   bool IsAsPlanned(const TableWrites& writes) const;
+  absl::Status TakeSession(const ProjectRequest& request, bool unread);
+  // OK also when the writer has rows to tell: then nothing may be committed.
+  absl::Status Write(const ProjectRequest& request, RowWriter* writer);
   absl::Status WriteRows(const ProjectRequest& request, RowWriter* writer);
   ProjectReply Commit();
   void Rollback();
