@@ -84,6 +84,9 @@ absl::Status SimDatabase::AlterType(const TableName& name, const std::string& co
     if (!rows.try_emplace(std::move(now), SimRow{std::move(values), xid}).second)
       return absl::FailedPreconditionError("could not create unique index");
   }
+  // With the column its indexes are made anew.
+  const bool of_key = std::count(shape.key.begin(), shape.key.end(), index) > 0;
+  if (of_key || std::count(table.unique.begin(), table.unique.end(), index) > 0) table.key_is_newest = of_key;
   table.rows = std::move(rows);
   table.shape = std::make_shared<const TableShape>(std::move(shape));
   Remember(&table);
@@ -109,6 +112,7 @@ absl::Status SimDatabase::SetKey(const TableName& name, const std::vector<std::s
     if (!rows.try_emplace(KeyOf(shape, row.values), row).second)
       return absl::FailedPreconditionError("could not create unique index");
   }
+  table.key_is_newest = true;
   table.rows = std::move(rows);
   table.shape = std::make_shared<const TableShape>(std::move(shape));
   return absl::OkStatus();

@@ -21,7 +21,7 @@ RowKey KeyOf(const TableShape& shape, const SimValues& values) {
 void SimDatabase::CreateTable(TableShape shape, std::vector<uint32_t> unique) {
   const TableName name = shape.name;
   for (size_t i = 0; i < shape.columns.size(); ++i) shape.columns[i].number = static_cast<uint32_t>(i + 1);
-  tables_[name] = {std::make_shared<const TableShape>(std::move(shape)), std::move(unique), nullptr, {}};
+  tables_[name] = {std::make_shared<const TableShape>(std::move(shape)), std::move(unique), false, nullptr, {}};
   tables_[name].oid = next_oid_++;
   tables_[name].last_number = static_cast<uint32_t>(tables_[name].shape->columns.size());
   for (const uint32_t column : tables_[name].shape->key)
@@ -277,6 +277,9 @@ SimDatabase::Result SimDatabase::InsertRow(Open& open, const TableName& name, Si
   if (table.trigger != nullptr && !table.trigger(&values)) return std::nullopt;
   if (Result refusal = CheckTexts(table, values)) return refusal;
   const SimRowName row{name, KeyOf(*table.shape, values)};
+  if (table.key_is_newest) {
+    if (Result refusal = CheckUniques(open, table, row.second, values)) return refusal;
+  }
   if (Current(open, row) && !OthersWrite(open, row)) return Refusal{"00000", "the row exists"};
   if (Result refusal = Lock(open, row)) return refusal;
   if (Current(open, row)) return Refusal{"00000", "the row exists"};
@@ -317,6 +320,9 @@ SimDatabase::Result SimDatabase::UpdateRow(Open& open, const TableName& name, co
   const SimRowName new_row{name, KeyOf(*table.shape, values)};
   if (new_row != old_row) {
     const Refusal duplicate{"23505", "duplicate key value violates unique constraint"};
+    if (table.key_is_newest) {
+      if (Result refusal = CheckUniques(open, table, new_row.second, values)) return refusal;
+    }
     if (Current(open, new_row) && !OthersWrite(open, new_row)) return duplicate;
     if (Result refusal = Lock(open, new_row)) return refusal;
     if (Current(open, new_row)) return duplicate;

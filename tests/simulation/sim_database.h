@@ -48,6 +48,7 @@ using SimTrigger = std::function<bool(SimValues*)>;
 struct SimTable {
   std::shared_ptr<const TableShape> shape;
   std::vector<uint32_t> unique;  // Columns that are UNIQUE, each by itself.
+  bool key_is_newest = false;    // Its index was made after theirs, and is looked at after them.
   SimTrigger trigger;            // Null: none.
   bool writes_aside = false;     // See WriteAside.
   std::map<RowKey, SimRow> rows;
