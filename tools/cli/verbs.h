@@ -13,9 +13,9 @@ class CommandLine;
 using AddedVerb = void(CommandLine& line);
 
 AddedVerb AddStatus, AddSync, AddBranches, AddParked, AddConflicts, AddVerify, AddLog;  // These ask a running daemon.
-AddedVerb AddHub, AddDoctor, AddInit, AddTables, AddRepair, AddLeave;                   // These need none.
+AddedVerb AddAudit, AddHub, AddDoctor, AddInit, AddTables, AddRepair, AddLeave;         // These need none.
 
-inline constexpr AddedVerb* kVerbs[] = {AddStatus, AddSync,   AddBranches, AddParked, AddConflicts, AddVerify, AddLog,
-                                        AddHub,    AddDoctor, AddInit,     AddTables, AddRepair,    AddLeave};
+inline constexpr AddedVerb* kVerbs[] = {AddStatus, AddSync, AddBranches, AddParked, AddConflicts, AddVerify, AddLog,
+                                        AddAudit,  AddHub,  AddDoctor,   AddInit,   AddTables,    AddRepair, AddLeave};
 
 }  // namespace assay

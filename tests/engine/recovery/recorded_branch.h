@@ -59,7 +59,8 @@ class RecordedBranch {
   explicit RecordedBranch(uint32_t number) {
     config_.branch_name = absl::StrCat("branch-", number);
     config_.branch_number = number;
-    file = LogFile::Open(folder_.path() + "/log.db", {}).value();
+    config_.signing_key = key;
+    file = LogFile::Open(log_path(), {}).value();
     SeededRandom random(number);
     own = OpenBranchLog(config_, file.get(), &clock_, &random).value();
     log = EventLog::Open(file.get()).value();
@@ -72,6 +73,7 @@ class RecordedBranch {
     EXPECT_TRUE(recorder->Load().ok());
     EXPECT_TRUE(file->Begin().ok());
   }
+  std::string log_path() const { return folder_.path() + "/log.db"; }
   ~RecordedBranch() {
     file->Rollback();
     recorder.reset();
@@ -173,6 +175,7 @@ class RecordedBranch {
   std::unique_ptr<Conflicts> conflicts;
   std::unique_ptr<Recorder> recorder;
   OriginId own;
+  const SigningKey key = SigningKey::Generate().value();
   std::shared_ptr<TableShape> shape = Products();
 
  private:
