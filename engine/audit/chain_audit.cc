@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "engine/audit/event_proof.h"
 #include "engine/audit/event_rules.h"
 #include "engine/audit/proto_text.h"
 #include "log/annotate.h"
@@ -237,7 +238,7 @@ absl::Status Auditor::AuditChain(const ChainRow& row) {
   ASSAY_RETURN_IF_ERROR(Walk(row, &walk, chain));
   chain->set_branch_name(walk.opening().branch_name());
   chain->set_branch_number(walk.opening().branch_number());
-  chain->set_public_key(HexEncode(walk.opening().public_key()));
+  if (walk.tree().size() > 0) chain->set_key(VerifierKey(row.origin, walk.opening().public_key()));
   chain->set_previous_origin(HexEncode(walk.opening().previous_origin()));
   chain->set_events(walk.tree().size());
   chain->set_transactions(walk.transactions());

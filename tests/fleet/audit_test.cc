@@ -46,6 +46,19 @@ TEST(AuditTest, ACopyThatWasTakenWhileTheBranchWasSellingIsGoodAndOneThatWasWrit
   }
   (void)actors.Stop();
 
+  const std::string proof = pocket.path() + "/sale.tlog-proof";
+  const RunResult proven = a.Assay({"audit", "prove", absl::StrCat(b.name(), "/3"), "--to", proof});
+  EXPECT_EQ(proven.exit_code, 0) << proven.output;
+  const auto report = a.AssayJson({"audit", "verify", "--log", copy});
+  ASSERT_OK(report.status());
+  std::string key;
+  for (const google::protobuf::Struct* chain : JsonObjects(*report, "chains"))
+    if (JsonText(*chain, "branch_name") == b.name()) key = JsonText(*chain, "key");
+  const RunResult checked = a.Assay({"audit", "check", proof, "--key", key});
+  EXPECT_EQ(checked.exit_code, 0) << checked.output;
+  EXPECT_THAT(checked.output, AllOf(HasSubstr("It holds: event 3 of chain"), HasSubstr("INSERT of row [")));
+  EXPECT_EQ(a.Assay({"audit", "check", proof, "--key", "none"}).exit_code, 2);
+
   // Whoever changes one price in the copy's events.
   std::fstream file(copy, std::ios::in | std::ios::out | std::ios::binary);
   std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());

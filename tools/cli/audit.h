@@ -6,6 +6,6 @@
 namespace assay {
 
 using AddedAuditVerb = void(CommandLine& line, CLI::App* audit);
-AddedAuditVerb AddAuditSnapshot, AddAuditVerify;
+AddedAuditVerb AddAuditSnapshot, AddAuditVerify, AddAuditProve, AddAuditCheck;
 
 }  // namespace assay

@@ -79,7 +79,7 @@ std::string ChainText(const Chain& chain) {
   }
   if (chain.kept_checkpoints() > 0)
     absl::StrAppend(&text, "; agrees with ", Count(chain.kept_checkpoints(), "checkpoint"), " that you brought");
-  absl::StrAppend(&text, "\n  key ", chain.public_key(), "\n");
+  absl::StrAppend(&text, "\n  key ", chain.key(), "\n");
   if (chain.masked_events() > 0)
     absl::StrAppend(&text, "  ", Count(chain.masked_events(), "event"), " of tables that this branch may not see\n");
   if (!chain.previous_origin().empty()) absl::StrAppend(&text, "  goes on from ", chain.previous_origin(), "\n");
