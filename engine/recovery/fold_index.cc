@@ -37,14 +37,14 @@ absl::StatusOr<std::unique_ptr<FoldIndex>> FoldIndex::Build(LogFile* file, const
 }
 
 absl::Status FoldIndex::Prepare() {
-  ASSAY_RETURN_IF_ERROR(file_->Execute("DROP TABLE IF EXISTS temp.fold"));
-  ASSAY_RETURN_IF_ERROR(file_->Execute(
-      "CREATE TEMP TABLE fold (table_id INTEGER, key BLOB, versions BLOB, hashes BLOB, seen INTEGER DEFAULT 0, "
-      "PRIMARY KEY (table_id, key)) WITHOUT ROWID"));
-  ASSAY_ASSIGN_OR_RETURN(get_, file_->Prepare("SELECT versions, hashes FROM temp.fold WHERE table_id = ? AND key = ?"));
-  ASSAY_ASSIGN_OR_RETURN(put_, file_->Prepare("INSERT OR REPLACE INTO temp.fold (table_id, key, versions, hashes) "
-                                              "VALUES (?, ?, ?, ?)"));
-  ASSAY_ASSIGN_OR_RETURN(mark_, file_->Prepare("UPDATE temp.fold SET seen = 1 WHERE table_id = ? AND key = ?"));
+  ASSAY_ASSIGN_OR_RETURN(scratch_, ScratchFile::Beside(*file_));
+  ASSAY_RETURN_IF_ERROR(scratch_->Execute(
+      "CREATE TABLE fold (table_id INTEGER, key BLOB, versions BLOB, hashes BLOB, seen INTEGER DEFAULT 0, "
+      "PRIMARY KEY (table_id, key)) WITHOUT ROWID; BEGIN"));
+  ASSAY_ASSIGN_OR_RETURN(get_, scratch_->Prepare("SELECT versions, hashes FROM fold WHERE table_id = ? AND key = ?"));
+  ASSAY_ASSIGN_OR_RETURN(put_, scratch_->Prepare("INSERT OR REPLACE INTO fold (table_id, key, versions, hashes) "
+                                                 "VALUES (?, ?, ?, ?)"));
+  ASSAY_ASSIGN_OR_RETURN(mark_, scratch_->Prepare("UPDATE fold SET seen = 1 WHERE table_id = ? AND key = ?"));
   return absl::OkStatus();
 }
 
@@ -83,13 +83,6 @@ absl::Status FoldIndex::FoldEvent(const StoredEvent& stored, const Visitor& visi
   ASSAY_RETURN_IF_ERROR(Fold(*change, stored.origin));
   if (visit) visit(*change);
   return absl::OkStatus();
-}
-
-FoldIndex::~FoldIndex() {
-  get_ = Statement();  // A table with a statement under way cannot be dropped.
-  put_ = Statement();
-  mark_ = Statement();
-  (void)file_->Execute("DROP TABLE IF EXISTS temp.fold");
 }
 
 absl::Status FoldIndex::Fold(const ResolvedChange& change, const OriginId& origin) {
@@ -167,7 +160,7 @@ absl::StatusOr<const FoldIndex::Entry*> FoldIndex::Find(const RowRef& row) {
   return entry->versions == RowVersions{} ? nullptr : entry;
 }
 
-absl::Status FoldIndex::ForgetSeen() { return file_->Execute("UPDATE temp.fold SET seen = 0 WHERE seen <> 0"); }
+absl::Status FoldIndex::ForgetSeen() { return scratch_->Execute("UPDATE fold SET seen = 0 WHERE seen <> 0"); }
 
 absl::Status FoldIndex::MarkSeen(const RowRef& row) {
   const absl::string_view key(reinterpret_cast<const char*>(row.key.data()), row.key.size());
@@ -178,7 +171,7 @@ absl::Status FoldIndex::ForEachUnseen(TableId table,
                                       const std::function<absl::Status(const RowRef&, const Entry&)>& visit) {
   ASSAY_CHECK(!building_);
   ASSAY_ASSIGN_OR_RETURN(Statement unseen,
-                         file_->Prepare("SELECT key, versions, hashes FROM temp.fold WHERE table_id = ? AND seen = 0"));
+                         scratch_->Prepare("SELECT key, versions, hashes FROM fold WHERE table_id = ? AND seen = 0"));
   unseen.BindInt(1, table.value);
   for (;;) {
     ASSAY_ASSIGN_OR_RETURN(const bool row, unseen.Step());

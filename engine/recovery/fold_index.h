@@ -24,12 +24,14 @@
 #include "log/local_state/stores.h"
 #include "log/log_file.h"
 #include "log/row_versions/row_versions.h"
+#include "log/scratch_file.h"
 #include "log/table_names.h"
 
 namespace assay {
 
 // What every row should be, by all complete events in the log: the versions, and a hash of each value instead of the
-// value. Lives in a temporary SQLite table, so a million rows need no more memory than a thousand.
+// value. Lives in a file beside the log (ScratchFile), some 200 bytes a row, so a million rows need no more
+// memory than a thousand. RESOURCE_EXHAUSTED: its disk is full.
 class FoldIndex {
  public:
   struct Entry {
@@ -44,7 +46,6 @@ class FoldIndex {
   // that the log has: a row that is compared takes on versions that no batch has brought.
   static absl::StatusOr<std::unique_ptr<FoldIndex>> Build(LogFile* file, const Stores& stores, Clock* clock,
                                                           const Visitor& visit);
-  ~FoldIndex();
 
   // nullptr: nobody ever wrote this row. Valid until the next call.
   absl::StatusOr<const Entry*> Find(const RowRef& row);
@@ -71,6 +72,7 @@ class FoldIndex {
   const Stores stores_;
   FoldValues values_;
   ConflictFinder finder_;
+  std::unique_ptr<ScratchFile> scratch_;
   Statement get_, put_, mark_;
   absl::flat_hash_map<RowRef, Entry> cache_;  // Written back and emptied when it grows: see Flush.
   bool building_ = true;

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
+#include "absl/strings/match.h"
 #include "engine/recovery/reconcile.h"
 #include "tests/engine/recovery/recorded_branch.h"
 
@@ -178,6 +181,24 @@ TEST_F(FoldIndexTest, AnIndexLeavesNothingForTheNextOne) {
   fold.reset();
   fold = here_.Fold();
   EXPECT_THAT(Unseen(*fold, here_.Ref("1").table), ElementsAre(here_.Ref("1")));
+}
+
+// So that the memory which it takes does not grow with the table.
+TEST_F(FoldIndexTest, WhatIsFoldedIsInAFileWithoutAName) {
+  const auto is_open = [] {
+    for (const auto& each : std::filesystem::directory_iterator("/proc/self/fd")) {
+      std::error_code error;
+      const std::string target = std::filesystem::read_symlink(each, error).string();
+      if (absl::EndsWith(target, "/log.db-scratch (deleted)")) return true;
+    }
+    return false;
+  };
+  fleet_.Insert({"1", "a", "a"});
+  here_.PullFrom(fleet_);
+  std::unique_ptr<FoldIndex> fold = here_.Fold();
+  EXPECT_TRUE(is_open());
+  fold.reset();
+  EXPECT_FALSE(is_open());
 }
 
 TEST_F(FoldIndexTest, ARowIsComparedColumnByColumnAndNotByItsKey) {
