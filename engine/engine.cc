@@ -88,6 +88,8 @@ void Engine::OnTableChecked(std::string table, CheckedTable checked) {
   parts_->checks.news[std::move(table)] = std::move(checked);
 }
 
+void Engine::OnFound(FoundRows found) { parts_->checks.found = std::move(found); }
+
 void Engine::OnCheckEnded(const absl::Status& status) { parts_->checks.status = status; }
 
 void Engine::OnHubHint() { parts_->remote->OnHint(); }
@@ -294,11 +296,21 @@ absl::Status Engine::Parts::TakeChecks() {
   return absl::OkStatus();
 }
 
+absl::Status Engine::Parts::TakeFound() {
+  if (!checks.found.has_value() || recorder->InTransaction() || !MayRecord()) return absl::OkStatus();
+  ASSAY_ASSIGN_OR_RETURN(const size_t recorded,
+                         FoundRecorder(stores.stores(), recorder.get(), clock).Record(*checks.found));
+  checks.found.reset();
+  if (recorded > 0) projector->NoteActivity();
+  return absl::OkStatus();
+}
+
 void Engine::Parts::PassFences() {
   for (const std::string& nonce : recorder->TakeFences()) {
-    if (absl::StartsWith(nonce, kSentinelFence)) checks.passed_fence = nonce;
+    if (absl::StartsWith(nonce, kSentinelFence)) checks.fence = nonce;
     projector->OnFence(nonce);
   }
+  if (!checks.found.has_value()) checks.passed_fence = checks.fence;
 }
 
 // Up to the pull: the push reads what is there when everything else has been done.
@@ -342,6 +354,7 @@ absl::Status Engine::Parts::Work() {
   ASSAY_RETURN_IF_ERROR(KeepPosition());
   ASSAY_RETURN_IF_ERROR(TakeSurvey());
   ASSAY_RETURN_IF_ERROR(TakeChecks());
+  ASSAY_RETURN_IF_ERROR(Annotate(TakeFound(), "record what a comparison found"));
   PassFences();
   ASSAY_RETURN_IF_ERROR(TakeDatabaseReply());
   ASSAY_RETURN_IF_ERROR(RetryParkedRows());

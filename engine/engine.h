@@ -31,6 +31,7 @@
 #include "engine/clock.h"
 #include "engine/config.h"
 #include "engine/database.h"
+#include "engine/recovery/found_rows.h"
 #include "engine/remotes/hub.h"
 #include "engine/status.h"
 #include "engine/survey.h"
@@ -64,6 +65,9 @@ class Engine {
   void OnSurvey(absl::StatusOr<SurveyReport> report);
   // What a comparison of the table with the log found; takes the place of the one before.
   void OnTableChecked(std::string table, CheckedTable checked);
+  // What a comparison found that the log has nothing of (FoundRecorder). By the time that a fence which is written
+  // afterwards has passed, it was looked at.
+  void OnFound(FoundRows found);
   // All that were to be compared were; or why not.
   void OnCheckEnded(const absl::Status& status);
   // Somebody pushed: pull soon.

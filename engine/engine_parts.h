@@ -38,7 +38,9 @@ struct CheckState {
   std::map<std::string, CheckedTable> news;        // Not written down yet.
   std::shared_ptr<const CheckedTables> published;  // The same as `tables`, for the status.
   absl::Status status;                             // Of the last round.
-  std::string passed_fence;
+  std::optional<FoundRows> found;                  // Not recorded yet.
+  std::string fence;                               // The sentinel's newest that came by.
+  std::string passed_fence;                        // The same, once nothing of before is left to be recorded.
 };
 
 struct Engine::Parts {
@@ -98,6 +100,7 @@ struct Engine::Parts {
   absl::Status TakeSurvey();
   absl::Status LoadChecks();
   absl::Status TakeChecks();
+  absl::Status TakeFound();
   void PassFences();
   absl::Status StepHub();
   // The database's next call, if it may be made now. `early`: before the log is durable.

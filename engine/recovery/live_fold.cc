@@ -57,8 +57,14 @@ absl::Status LiveFold::ChooseColumns(const TableShape& shape) {
     ASSAY_ASSIGN_OR_RETURN(const ColumnId id, stores_.names->ColumnIdOf(table_, column.name));
     columns_.push_back(id);
     here_.insert(id);
-    const bool known =
-        column.number == 0 || std::count(numbers.begin(), numbers.end(), std::pair(column.name, column.number)) > 0;
+    // Or it was added and no row has been captured since: neither its name nor its number has been another's.
+    const auto was_another = [&](const auto& each) {
+      return each != std::pair(column.name, column.number) &&
+             (each.first == column.name || each.second == column.number);
+    };
+    const bool known = column.number == 0 ||
+                       std::count(numbers.begin(), numbers.end(), std::pair(column.name, column.number)) > 0 ||
+                       std::none_of(numbers.begin(), numbers.end(), was_another);
     const bool changes = nulls.contains({table_, id}) || remade.contains({table_, id});
     comparable_[i] = known && !changes && former[i].empty();
   }
@@ -81,11 +87,14 @@ absl::StatusOr<RowVersions> LiveFold::VersionsOf(const RowRef& ref) {
   return versions == nullptr ? RowVersions{} : *versions;
 }
 
+bool LiveFold::MayBeRenamed(const RowVersions& versions) const {
+  const auto is_here = [this](const ColumnVersion& column) { return here_.contains(column.column); };
+  return renamed_elsewhere_ && !std::all_of(versions.columns.begin(), versions.columns.end(), is_here);
+}
+
 absl::StatusOr<FoldIndex::Entry> LiveFold::EntryOf(const RowVersions& versions) {
   FoldIndex::Entry entry{versions, std::vector<uint64_t>(versions.columns.size(), kValueNotInLog)};
-  const auto is_here = [this](const ColumnVersion& column) { return here_.contains(column.column); };
-  // Somebody else has renamed a column: whose value is which here, only the projection knows.
-  if (renamed_elsewhere_ && !std::all_of(versions.columns.begin(), versions.columns.end(), is_here)) return entry;
+  if (MayBeRenamed(versions)) return entry;
   std::vector<Version> seen;
   for (size_t i = 0; i < versions.columns.size(); ++i) {
     const Version version = versions.columns.VersionAt(i);
@@ -108,7 +117,8 @@ absl::StatusOr<FoldIndex::Entry> LiveFold::EntryOf(const RowVersions& versions) 
   return entry;
 }
 
-absl::Status LiveFold::Compare(absl::Span<const HashedRow> rows, CheckedTable* checked, std::vector<size_t>* doubtful) {
+absl::Status LiveFold::Compare(absl::Span<const HashedRow> rows, CheckedTable* checked, std::vector<size_t>* doubtful,
+                               std::vector<size_t>* found) {
   std::vector<RowVersions> versions;
   versions.reserve(rows.size());
   for (const HashedRow& row : rows) {
@@ -131,8 +141,34 @@ absl::Status LiveFold::Compare(absl::Span<const HashedRow> rows, CheckedTable* c
     checked->cells += comparison.compared;
     checked->passed_over += values - comparison.compared;
     if (comparison.kind != RowComparison::Kind::kEqual) doubtful->push_back(i);
+    if (!FoundOf(versions[i], rows[i], comparison.unknown).empty()) found->push_back(i);
   }
   return absl::OkStatus();
+}
+
+std::vector<uint32_t> LiveFold::FoundOf(const RowVersions& versions, const HashedRow& row,
+                                        const std::vector<uint32_t>& unknown) const {
+  std::vector<uint32_t> found;
+  if (!versions.IsLive() || MayBeRenamed(versions)) return found;
+  for (const uint32_t ordinal : unknown) {
+    if (comparable_[ordinal] && row.hashes[ordinal] != HashValue({})) found.push_back(ordinal);
+  }
+  return found;
+}
+
+absl::StatusOr<std::optional<FoundRow>> LiveFold::FoundIn(std::vector<ColumnText> here) {
+  std::vector<TupleValue> tuple;
+  for (const ColumnText& text : here) tuple.push_back(TupleOf(text));
+  const HashedRow row = Hash(tuple);
+  FoundRow found;
+  ASSAY_ASSIGN_OR_RETURN(found.versions, VersionsOf(row.ref));
+  ASSAY_ASSIGN_OR_RETURN(const FoldIndex::Entry entry, EntryOf(found.versions));
+  found.columns = FoundOf(found.versions, row, CompareRow(&entry, columns_, is_key_, row.hashes).unknown);
+  if (found.columns.empty()) return std::nullopt;
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<UnsettledRow> unsettled, stores_.unsettled->Find(row.ref));
+  if (unsettled.has_value()) return std::nullopt;
+  found.values = std::move(here);
+  return found;
 }
 
 absl::StatusOr<bool> LiveFold::ForEachLive(

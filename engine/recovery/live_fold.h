@@ -26,6 +26,7 @@
 #include "engine/fold/column_history.h"
 #include "engine/fold/fold_values.h"
 #include "engine/recovery/fold_index.h"
+#include "engine/recovery/found_rows.h"
 #include "log/local_state/notes.h"
 #include "log/local_state/stores.h"
 #include "log/row_versions/row_versions.h"
@@ -51,9 +52,14 @@ class LiveFold {
     std::vector<uint64_t> hashes;  // As CompareRow wants them.
   };
   HashedRow Hash(absl::Span<const TupleValue> tuple) const;
-  // Appends to `doubtful` which of `rows` are not as the fold has them now, and counts what was compared. Best inside a
-  // transaction of the LogFile, so that it is of one moment.
-  absl::Status Compare(absl::Span<const HashedRow> rows, CheckedTable* checked, std::vector<size_t>* doubtful);
+  // Appends to `doubtful` which of `rows` are not as the fold has them now, to `found` those that have values of which
+  // the fold has none (FoundIn), and counts what was compared. Best inside a transaction of the LogFile, so that it is
+  // of one moment.
+  absl::Status Compare(absl::Span<const HashedRow> rows, CheckedTable* checked, std::vector<size_t>* doubtful,
+                       std::vector<size_t>* found);
+  // What of a row, whose values are `here`, the fold has no value of, though it has the row. nullopt: nothing, or the
+  // row waits for its projection.
+  absl::StatusOr<std::optional<FoundRow>> FoundIn(std::vector<ColumnText> here);
 
   // The live rows of the fold, a portion of them, by the order of their hashes: calls `visit` with each from `from` on,
   // and moves `from` behind the last. False: that was the end.
@@ -86,6 +92,11 @@ class LiveFold {
   absl::StatusOr<bool> IsOfADroppedColumn(const Version& version, const v1::TableSchema::Column& written,
                                           const TableColumn& here);
   absl::StatusOr<RowVersions> VersionsOf(const RowRef& ref);
+  // Somebody else has renamed a column of the row: whose value is which here, only the projection knows.
+  bool MayBeRenamed(const RowVersions& versions) const;
+  // Which columns of the row the fold has no value of. NULL is none.
+  std::vector<uint32_t> FoundOf(const RowVersions& versions, const HashedRow& row,
+                                const std::vector<uint32_t>& unknown) const;
 
   const Stores stores_;
   FoldValues values_;

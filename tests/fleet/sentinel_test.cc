@@ -144,5 +144,57 @@ TEST(SentinelTest, ADaemonThatIsKilledWhileItComparesGoesOnAndSoDoesAnAlteredTab
   MustSql(a.Url(), "UPDATE items SET v = 'right' WHERE id = 7");
 }
 
+// Django's way to add a column, one branch after the other while both sell: what each ALTER TABLE computed is no event.
+TEST(SentinelTest, WhatADefaultComputedIsTheSameEverywhereAlsoForWhoJoinsLater) {
+  ASSAY_START_FLEET(fleet, 2, {.schema = kSchema});
+  Branch &a = fleet->branch(0), &b = fleet->branch(1);
+  const std::string add =
+      "ALTER TABLE items ADD points int DEFAULT 1000 NOT NULL; ALTER TABLE items ALTER points DROP DEFAULT";
+  MustSql(a.Url(), "INSERT INTO items SELECT i, 'v', i FROM generate_series(1, 3000) i");
+  ASSERT_OK(fleet->WaitConverged(kPatience));
+  MustSql(a.Url(), add);
+  MustSql(a.Url(), "INSERT INTO items VALUES (5001, 'of a', 1, 5); UPDATE items SET points = 7 WHERE id = 1");
+  MustSql(b.Url(), "INSERT INTO items SELECT i, 'of b', i FROM generate_series(6001, 6020) i");
+  EXPECT_TRUE(Eventually(kPatience, [&] { return a.Problems().find("rows-wait") != std::string::npos; }))
+      << "b's rows have no points";
+  MustSql(b.Url(), add);
+  MustSql(b.Url(), "UPDATE items SET points = 8 WHERE id = 2");
+  ASSERT_OK(fleet->WaitConverged(kPatience));
+  EXPECT_EQ(SqlValue(a.Url(), "SELECT count(*) FROM items WHERE points = 1000"), "3018");
+  EXPECT_EQ(
+      SqlValue(b.Url(), "SELECT string_agg(id || ' ' || points, ', ' ORDER BY id) FROM items WHERE points < 1000"),
+      "1 7, 2 8, 5001 5");
+
+  const absl::StatusOr<Branch*> late = fleet->AddBranch();
+  ASSERT_OK(late.status());
+  MustSql((*late)->Url(), "ALTER TABLE items ADD points int DEFAULT 10 NOT NULL");
+  ASSERT_OK((*late)->Init());
+  ASSERT_OK((*late)->StartDaemon());
+  ASSERT_OK(fleet->WaitConverged(kPatience));
+  EXPECT_EQ(SqlValue((*late)->Url(), "SELECT count(*) FROM items WHERE points = 1000"), "3018");
+  for (int i = 0; i < fleet->size(); ++i) {
+    EXPECT_EQ(fleet->branch(i).Assay({"verify", "--tables"}).exit_code, 0);
+    EXPECT_THAT(fleet->branch(i).Problems(), IsEmpty());
+    EXPECT_THAT(fleet->branch(i).Assay({"conflicts"}).output, Not(HasSubstr("points")));
+  }
+}
+
+// Of a default that each branch computes for itself, one wins everywhere: no edit, and no conflict.
+TEST(SentinelTest, OfTwoDefaultsThatDifferOneIsEverywhere) {
+  ASSAY_START_FLEET(fleet, 2, {.schema = kSchema});
+  Branch &a = fleet->branch(0), &b = fleet->branch(1);
+  MustSql(a.Url(), "INSERT INTO items SELECT i, 'v', i FROM generate_series(1, 200) i");
+  ASSERT_OK(fleet->WaitConverged(kPatience));
+  for (Branch* each : {&a, &b})
+    MustSql(each->Url(), "ALTER TABLE items ADD made timestamptz DEFAULT clock_timestamp()");
+  MustSql(a.Url(), "UPDATE items SET made = '2026-01-01' WHERE id = 1");
+  MustSql(b.Url(), "UPDATE items SET made = '2026-02-02' WHERE id = 2");
+  ASSERT_OK(fleet->WaitConverged(kPatience));
+  for (Branch* each : {&a, &b}) EXPECT_EQ(each->Assay({"verify", "--tables"}).exit_code, 0);
+  ASSERT_OK(fleet->WaitConverged(kPatience));
+  EXPECT_EQ(SqlValue(b.Url(), "SELECT count(*) FROM items WHERE made < '2026-03-01'"), "2");
+  EXPECT_THAT(a.Assay({"conflicts"}).output, Not(HasSubstr("made")));
+}
+
 }  // namespace
 }  // namespace assay::test

@@ -65,6 +65,11 @@ RoundHooks EngineHost::HooksOf(bool asked, uint64_t generation) {
   hooks.now = [] { return absl::Now(); };
   hooks.check.await_fence = [this, generation](const std::string& nonce) { return AwaitFence(nonce, generation); };
   hooks.check.pause = [this, asked, generation](absl::Duration pause) { return PauseCheck(pause, asked, generation); };
+  hooks.check.found = [this, generation](FoundRows found) {
+    inbox_.Post(generation, [found = std::make_shared<FoundRows>(std::move(found))](Engine& engine) {
+      engine.OnFound(std::move(*found));
+    });
+  };
   hooks.check.progress = [this](const TableName& table, uint64_t rows) {
     board_.Publish([&](DaemonStatus& to) {
       to.check.table = table.ToString();

@@ -19,6 +19,9 @@ constexpr int kLooksMax = 8;
 // A commit may be captured a moment before others can see it: longer than that.
 constexpr absl::Duration kBetweenLooks = absl::Milliseconds(500);
 constexpr size_t kMissedPortion = 5000;
+// What is found is recorded so much at a time.
+constexpr size_t kFoundMax = 1000;
+constexpr size_t kFoundBytesMax = 4 << 20;
 
 std::string NewNonce() {
   static std::atomic<uint64_t> count{0};
@@ -30,6 +33,7 @@ std::string NewNonce() {
 absl::StatusOr<CheckedTable> TableCheck::Run(const TableName& name) {
   checked_ = {};
   doubts_.clear();
+  found_.clear();
   ASSAY_ASSIGN_OR_RETURN(pieces_, TablePieces::Open(connection_, name));
   ASSAY_ASSIGN_OR_RETURN(seen_, SeenKeys::Create(directory_));
   // What was captured of it when it was described is in the log.
@@ -57,20 +61,23 @@ absl::Status TableCheck::Rest(absl::Time begun) {
 
 absl::Status TableCheck::ReadPieces() {
   std::vector<LiveFold::HashedRow> rows;
-  std::vector<size_t> doubtful;
+  std::vector<size_t> doubtful, found;
   while (!pieces_->at_end() && !Enough()) {
     const absl::Time begun = SteadyNow();
     rows.clear();
     doubtful.clear();
+    found.clear();
     ASSAY_RETURN_IF_ERROR(pieces_->Next([&](absl::Span<const TupleValue> tuple) {
       rows.push_back(fold_.Hash(tuple));
       return seen_->Add(rows.back().ref.key);
     }));
-    ASSAY_RETURN_IF_ERROR(AtOneMoment([&] { return fold_.Compare(rows, &checked_, &doubtful); }));
+    ASSAY_RETURN_IF_ERROR(AtOneMoment([&] { return fold_.Compare(rows, &checked_, &doubtful, &found); }));
+    for (const size_t row : found) ASSAY_RETURN_IF_ERROR(AddFound(rows[row].key));
     for (const size_t row : doubtful) ASSAY_RETURN_IF_ERROR(AddDoubt(std::move(rows[row].key)));
     hooks_.progress(pieces_->shape().name, checked_.rows);
     ASSAY_RETURN_IF_ERROR(Rest(begun));
   }
+  ASSAY_RETURN_IF_ERROR(RecordFound());
   return Settle();
 }
 
@@ -105,6 +112,57 @@ absl::Status TableCheck::AddDoubt(RowKey key) {
   return doubts_.size() < kDoubtsMax ? absl::OkStatus() : Settle();
 }
 
+absl::Status TableCheck::AddFound(RowKey key) {
+  found_.push_back(std::move(key));
+  return found_.size() < kFoundMax ? absl::OkStatus() : RecordFound();
+}
+
+absl::Status TableCheck::RecordFound() {
+  const std::vector<RowKey> keys = std::exchange(found_, {});
+  for (size_t next = 0; next < keys.size();) {
+    ASSAY_ASSIGN_OR_RETURN(TablePieces now, Reopen());
+    std::vector<std::vector<ColumnText>> rows;
+    for (size_t bytes = 0; next < keys.size() && bytes < kFoundBytesMax; ++next) {
+      ASSAY_ASSIGN_OR_RETURN(std::optional<TablePieces::Row> row, now.Find(keys[next], fold_.key_ordinals()));
+      if (!row.has_value()) continue;
+      for (const ColumnText& value : row->values) bytes += value.has_value() ? value->size() : 0;
+      rows.push_back(std::move(row->values));
+    }
+    // What was read under another shape than it is said to have is nobody's.
+    ASSAY_ASSIGN_OR_RETURN(now, Reopen());
+    ASSAY_RETURN_IF_ERROR(BeginAgain());
+    FoundRows found{std::make_shared<TableShape>(now.shape()), fold_.declared(), {}};
+    ASSAY_RETURN_IF_ERROR(AtOneMoment([&]() -> absl::Status {
+      for (std::vector<ColumnText>& row : rows) {
+        ASSAY_ASSIGN_OR_RETURN(std::optional<FoundRow> one, fold_.FoundIn(std::move(row)));
+        if (one.has_value()) found.rows.push_back(*std::move(one));
+      }
+      return absl::OkStatus();
+    }));
+    if (found.rows.empty()) continue;
+    hooks_.found(std::move(found));
+    // Recording them may have declared the table.
+    ASSAY_RETURN_IF_ERROR(Fence());
+    ASSAY_RETURN_IF_ERROR(fold_.BeginTable(now.shape()));
+    checked_.declared = fold_.declared();
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TablePieces> TableCheck::Reopen() {
+  ASSAY_ASSIGN_OR_RETURN(TablePieces now, TablePieces::Open(connection_, pieces_->shape().name));
+  if (now.shape() == pieces_->shape()) return now;
+  // Nothing here is true of it any more.
+  return absl::AbortedError(absl::StrCat(pieces_->shape().name.ToString(), " was altered while it was compared"));
+}
+
+absl::Status TableCheck::BeginAgain() {
+  ASSAY_RETURN_IF_ERROR(Fence());
+  ASSAY_RETURN_IF_ERROR(fold_.BeginTable(pieces_->shape()));
+  if (fold_.declared() == checked_.declared) return absl::OkStatus();
+  return absl::AbortedError(absl::StrCat(pieces_->shape().name.ToString(), " was altered while it was compared"));
+}
+
 absl::Status TableCheck::Settle() {
   for (int look = 0; look < kLooksMax && !doubts_.empty(); ++look) {
     if (look > 0) ASSAY_RETURN_IF_ERROR(hooks_.pause(kBetweenLooks * look));
@@ -116,18 +174,12 @@ absl::Status TableCheck::Settle() {
 }
 
 absl::Status TableCheck::LookAtAll() {
-  // Of a table that was altered meanwhile, nothing here is true any more.
-  ASSAY_ASSIGN_OR_RETURN(TablePieces now, TablePieces::Open(connection_, pieces_->shape().name));
-  if (now.shape() != pieces_->shape())
-    return absl::AbortedError(absl::StrCat(pieces_->shape().name.ToString(), " was altered while it was compared"));
+  ASSAY_ASSIGN_OR_RETURN(TablePieces now, Reopen());
   std::map<RowKey, std::optional<TablePieces::Row>> here;
   for (const auto& [key, _] : doubts_) {
     ASSAY_ASSIGN_OR_RETURN(here[key], now.Find(key, fold_.key_ordinals()));
   }
-  ASSAY_RETURN_IF_ERROR(Fence());
-  ASSAY_RETURN_IF_ERROR(fold_.BeginTable(now.shape()));
-  if (fold_.declared() != checked_.declared)
-    return absl::AbortedError(absl::StrCat(pieces_->shape().name.ToString(), " was altered while it was compared"));
+  ASSAY_RETURN_IF_ERROR(BeginAgain());
   std::vector<RowKey> done;
   ASSAY_RETURN_IF_ERROR(AtOneMoment([&]() -> absl::Status {
     for (auto& [key, doubt] : doubts_) {

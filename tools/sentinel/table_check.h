@@ -6,7 +6,9 @@
 // that the read has seen; then the fold is asked. A row differs when it did so at two such looks, between which neither
 // PostgreSQL's version of the row nor the log's has changed. Whatever is equal, or waits for its projection by right,
 // at any look is let go. *Missed*: rows that the fold has and no piece brought, by a walk over the fold; they are
-// looked at in the same way.
+// looked at in the same way. *Found*: values of which the log has none, though it has the row, are read again before a
+// fence and handed in to be recorded (engine/recovery/found_rows.h). One look is enough: what has changed since is an
+// edit, and wins.
 //
 //   TableCheck check(connection, fold, file, state_dir, hooks);
 //   ASSAY_ASSIGN_OR_RETURN(CheckedTable checked, check.Run(name));
@@ -41,6 +43,8 @@ struct CheckHooks {
   std::function<absl::Status(const std::string& nonce)> await_fence;
   // Waits that long. CANCELLED: the daemon stops.
   std::function<absl::Status(absl::Duration)> pause;
+  // Values that the table has and the log has not, to be recorded. By the next fence they were.
+  std::function<void(FoundRows)> found;
   // How far it is.
   std::function<void(const TableName& table, uint64_t rows)> progress;
   // Of the time, so much belongs to the check; the rest is for the shop. 1: all of it.
@@ -70,6 +74,13 @@ class TableCheck {
   absl::Status ReadPieces();
   absl::Status FindMissed();
   absl::Status AddDoubt(RowKey key);
+  absl::Status AddFound(RowKey key);
+  // Hands in what the rows in `found_` have and the log has not.
+  absl::Status RecordFound();
+  // The table as it is now. ABORTED: it was altered since the comparison began.
+  absl::StatusOr<TablePieces> Reopen();
+  // Whatever was captured up to now counts. ABORTED: it was declared anew.
+  absl::Status BeginAgain();
   // Looks at all doubtful rows until it is known of each.
   absl::Status Settle();
   absl::Status LookAtAll();
@@ -90,6 +101,7 @@ class TableCheck {
   std::optional<TablePieces> pieces_;
   std::unique_ptr<SeenKeys> seen_;
   std::map<RowKey, Doubt> doubts_;
+  std::vector<RowKey> found_;
   CheckedTable checked_;
 };
 

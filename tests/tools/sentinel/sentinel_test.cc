@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -66,6 +67,10 @@ class SentinelTest : public ::testing::Test {
       if (at_fence_) at_fence_();
       return branch_->CatchUp();
     };
+    hooks.check.found = [this](FoundRows found) {
+      if (at_found_) at_found_();
+      branch_->found = std::move(found);
+    };
     hooks.check.pause = [](absl::Duration pause) {
       absl::SleepFor(std::min(pause, absl::Milliseconds(50)));
       return absl::OkStatus();
@@ -98,7 +103,7 @@ class SentinelTest : public ::testing::Test {
   inline static test::PostgresServer* server_ = nullptr;
   std::unique_ptr<test::TestBranch> branch_;
   std::map<std::string, CheckedTable> checked_;
-  std::function<void()> at_fence_, at_piece_;
+  std::function<void()> at_fence_, at_piece_, at_found_;
   absl::Duration later_;
 };
 
@@ -258,6 +263,53 @@ TEST_F(SentinelTest, WhatAlterComputedIsADifferenceUntilARepair) {
   branch_->Sql("ALTER TABLE t ALTER v TYPE varchar USING v || '!'; INSERT INTO t VALUES (2, 'w')");
   ASSERT_TRUE(branch_->CatchUp().ok());
   EXPECT_THAT(Cells(Check()), ElementsAre("1 v: v!/v"));
+}
+
+// Django's way to add a column: rows of other branches have it nowhere. No row needs to be written for it.
+TEST_F(SentinelTest, WhatADefaultComputedIsRecordedOnceAndCompared) {
+  Start("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' FROM generate_series(1, 2500) i");
+  branch_->Sql(
+      "ALTER TABLE t ADD taxed boolean DEFAULT true NOT NULL, ADD note text; ALTER TABLE t ALTER taxed DROP DEFAULT");
+  int handed_in = 0;
+  at_found_ = [&] { ++handed_in; };
+  Check();
+  EXPECT_EQ(handed_in, 3);
+  std::vector<std::string> changes = branch_->Changes();
+  ASSERT_EQ(changes.size(), 5000u);
+  std::set<std::string> found(changes.begin() + 2500, changes.end());
+  EXPECT_EQ(found.size(), 2500u);
+  EXPECT_EQ(found.count("reconcile update public.t (7) taxed=t"), 1u);
+  const CheckedTable checked = Check();
+  EXPECT_EQ(handed_in, 3) << "once";
+  EXPECT_EQ(checked.cells, 5000u);
+  EXPECT_EQ(checked.passed_over, 2500u) << "the NULLs";
+  EXPECT_EQ(checked.differing, 0u) << absl::StrJoin(Cells(checked), "\n");
+  EXPECT_EQ(branch_->Changes().size(), 5000u);
+}
+
+TEST_F(SentinelTest, WhatIsSoldWhileDefaultsAreRecordedWins) {
+  Start("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' FROM generate_series(1, 20) i");
+  branch_->Sql("ALTER TABLE t ADD taxed boolean DEFAULT true NOT NULL");
+  int fences = 0, handed_in = 0;  // After it was read, and again after it was judged and before it is recorded.
+  at_fence_ = [&] {
+    if (++fences == 2) branch_->Sql("UPDATE t SET taxed = false WHERE id = 1; UPDATE t SET v = 'sold' WHERE id = 2");
+  };
+  at_found_ = [&] {
+    if (++handed_in == 1) branch_->Sql("UPDATE t SET taxed = false WHERE id = 3; DELETE FROM t WHERE id = 4");
+  };
+  EXPECT_THAT(Run({.asked = true}).not_compared, ElementsAre(HasSubstr("altered while it was compared")))
+      << "the sale has declared it";
+  Check();
+  const CheckedTable checked = Check();
+  EXPECT_EQ(checked.differing, 0u) << absl::StrJoin(Cells(checked), "\n");
+  EXPECT_EQ(checked.passed_over, 0u);
+  int found = 0;
+  for (const std::string& change : branch_->Changes()) {
+    found += change.find("reconcile update") == 0;
+    for (const char* sold : {"(1)", "(3)", "(4)"})
+      EXPECT_FALSE(change.find("reconcile update") == 0 && change.find(sold) != std::string::npos) << change;
+  }
+  EXPECT_EQ(found, 17);
 }
 
 TEST_F(SentinelTest, PartitionsAreReadWithTheirRootAndChildrenThatInheritAreNot) {

@@ -99,6 +99,7 @@ absl::Status TestBranch::CatchUp() {
     for (const CaptureItem& item : batch.items)
       reached |= item.kind == CaptureItem::Kind::kCommit && item.end_lsn > *goal;
     engine->OnCapture(std::move(batch));
+    if (reached && found.has_value()) engine->OnFound(*std::exchange(found, std::nullopt));
     do {
       ASSAY_RETURN_IF_ERROR(engine->Step());
     } while (engine->HasWork());

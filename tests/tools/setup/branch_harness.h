@@ -11,6 +11,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,7 +46,7 @@ class TestBranch {
 
   absl::StatusOr<InitReport> Init(Hub* hub = nullptr) { return assay::Init(options, hub, &clock_, &random_); }
   absl::StatusOr<LeaveReport> Leave() { return assay::Leave({.admin_url = url_, .log_path = log_path()}); }
-  // Captures into the log everything committed up to now.
+  // Captures into the log everything committed up to now, and records `found` after that, if there is something.
   absl::Status CatchUp();
 
   // The own chain's row changes in order, "SOURCE OPERATION TABLE (KEY) COLUMN=VALUE …".
@@ -63,6 +64,7 @@ class TestBranch {
   PostgresServer& server() { return server_; }
 
   InitOptions options;
+  std::optional<FoundRows> found;
 
  private:
   PostgresServer& server_;
