@@ -23,6 +23,7 @@
 #include "tools/setup/branch_log.h"
 #include "tools/setup/server_checks.h"
 #include "tools/survey/survey.h"
+#include "tools/survey/tried_functions.h"
 
 namespace assay {
 namespace {
@@ -64,6 +65,22 @@ void CheckSelection(const TableSelection& selection, const TablePatterns& patter
   found.Ok("tables", absl::StrCat(selection.tables.size(), " can be enrolled"));
 }
 
+// What fails for every row that Assay writes fails for nobody else, so that the ERP shows nothing of it.
+void CheckFunctions(Connection& admin, const TableSelection& selection, Findings& found) {
+  std::vector<uint32_t> tables;
+  for (const SelectedTable& table : selection.tables) tables.push_back(table.oid);
+  const absl::StatusOr<std::vector<FailingFunction>> failing = TryFunctions(admin, tables);
+  if (!failing.ok()) return found.Failed("functions", failing.status(), kLookCloser);
+  for (const FailingFunction& each : *failing) {
+    found.Fail(absl::StrCat("function ", each.function),
+               absl::StrCat("table ", each.table,
+                            " runs it at every write, and rows of other branches are written with "
+                            "an empty search_path, where it fails: ",
+                            each.cause),
+               each.remedy);
+  }
+}
+
 CheckResult ResultOf(ProblemKind kind) {
   return SeverityOf(kind) == Severity::kBad ? CheckResult::kFail : CheckResult::kWarn;
 }
@@ -77,6 +94,7 @@ void CheckTables(Connection& admin, const DoctorOptions& options, Findings& foun
   const absl::StatusOr<TableSelection> selection = SelectTables(admin, patterns);
   if (!selection.ok()) return found.Failed("tables", selection.status(), kLookCloser);
   CheckWarnings(*selection, found);
+  CheckFunctions(admin, *selection, found);
   if (!installed->Bool(0, "installed")) {
     CheckSelection(*selection, patterns, found);
     return found.Warn("enrolment", "this database is not enrolled yet", "assay init");

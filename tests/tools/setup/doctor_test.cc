@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
@@ -156,6 +157,34 @@ TEST_F(DoctorTest, TablesThatCannotTakePartAndPartitionsMadeLaterAreNamed) {
   branch_->Sql("DROP TABLE no_key");
   checks = Run();
   EXPECT_THAT(Find(checks, "tables"), HasSubstr("ok: 3 are recorded"));
+}
+
+// Goal: what works for the ERP and fails for every row of another branch is named, and the command that is shown mends
+// it.
+TEST_F(DoctorTest, AFunctionThatFindsNothingWithoutASearchPathIsNamedAndTheRemedyMendsIt) {
+  Start();
+  branch_->Sql(
+      "CREATE TABLE rates (code text PRIMARY KEY); INSERT INTO rates VALUES ('gold');"
+      "CREATE FUNCTION is_rate(code text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS "
+      "  'BEGIN RETURN EXISTS (SELECT FROM rates r WHERE r.code = $1); END';"
+      "CREATE SCHEMA helpers; CREATE FUNCTION helpers.twice(n int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2 * n';"
+      "CREATE FUNCTION helpers.four(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN twice(twice(n)); END';"
+      "CREATE FUNCTION whole(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN helpers.twice(n) / 0; END';"
+      "SET search_path = public, helpers;"
+      "CREATE TABLE goods (id int PRIMARY KEY, rate text CHECK (is_rate(rate)), four int GENERATED ALWAYS AS "
+      "  (helpers.four(id)) STORED); CREATE INDEX ON goods (helpers.twice(id)) WHERE helpers.four(id) > 7;"
+      "INSERT INTO goods VALUES (1, 'gold'); CREATE TABLE odd (id int PRIMARY KEY);"
+      "CREATE INDEX ON odd (whole(id))");
+  std::vector<std::string> failing;
+  for (const Check& check : Run()) {
+    if (!absl::StartsWith(check.name, "function")) continue;
+    EXPECT_EQ(check.result, CheckResult::kFail);
+    EXPECT_THAT(check.detail, HasSubstr("public.goods"));
+    failing.push_back(check.name);
+    branch_->Sql(check.remedy);
+  }
+  EXPECT_THAT(failing, ::testing::ElementsAre("function helpers.four(integer)", "function public.is_rate(text)"));
+  for (const Check& check : Run()) EXPECT_FALSE(absl::StartsWith(check.name, "function")) << check.detail;
 }
 
 TEST_F(DoctorTest, ASlotThatIsGoneOrAnotherDatabasesIsNamed) {
