@@ -35,7 +35,10 @@ constexpr absl::string_view kPaused =
 constexpr absl::string_view kPausedCause = "the Supabase project is paused, or its name in hub.url is wrong";
 constexpr absl::string_view kInstall = "the hub is of another version: run `assay hub install` with this Assay";
 constexpr absl::string_view kNoConnectionLeft = "it has no connection left";
-constexpr absl::string_view kNotTheHub = "whoever answered is not the hub, or hub.url names another certificate";
+// libpq does not say which of these it is.
+constexpr absl::string_view kNotTheHub =
+    "whoever answered is not the hub, hub.url names another certificate, or it has expired by this machine's clock";
+constexpr absl::string_view kPoolTooSmall = "its pooler has no connection free, and a branch takes three";
 
 // The first that fits decides. Poolers answer with a general SQLSTATE, or none, and say in words what is wrong.
 constexpr Rule kRules[] = {
@@ -57,6 +60,14 @@ constexpr Rule kRules[] = {
      "correct the database's name in the hub's url"},
     {"42501", "assay_hub", Code::kPermissionDenied, Kind::kHubBranchUnknown, "", kNoBranch},
     {"42501", "for function", Code::kPermissionDenied, Kind::kHubBranchUnknown, "", kNoBranch},
+    {"28000", "pg_hba.conf", Code::kPermissionDenied, Kind::kHubAccessRefused,
+     "its pg_hba.conf does not admit this machine, or not in this way",
+     "add a line for this role, database and machine to pg_hba.conf at the hub, and reload it there"},
+    {"28000", "not permitted to log in", Code::kPermissionDenied, Kind::kHubAccessRefused, "its login is switched off",
+     "at the hub: ALTER ROLE … LOGIN"},
+    {"28000", "does not exist", Code::kPermissionDenied, Kind::kHubBranchUnknown, "",
+     "there is no such role at the hub: correct the user in the hub's url, or let the head office enrol the branch with "
+     "`assay hub enrol NAME`"},
     {"28", "\"assay_branch_", Code::kUnauthenticated, Kind::kHubPasswordRefused, "",
      "correct the password; if it is lost (or the hub was restored from a backup, which keeps no branch's password), "
      "the head office makes a new one with `assay hub password NAME`"},
@@ -76,6 +87,8 @@ constexpr Rule kRules[] = {
     {"", "tenant/user", Code::kUnavailable, Kind::kHubUnreachable, kPausedCause, kPaused},
     {"", "max client", Code::kResourceExhausted, Kind::kHubBusy, kNoConnectionLeft,
      "the pooler has no connection left for this role now"},
+    {"", "query_wait_timeout", Code::kResourceExhausted, Kind::kHubBusy, kPoolTooSmall,
+     "the pooler has no connection free: give its pool three for each branch"},
     {"", "no more connections allowed", Code::kResourceExhausted, Kind::kHubBusy, kNoConnectionLeft,
      "the pooler has no connection left now"},
     {"", "root certificate file", Code::kFailedPrecondition, Kind::kHubCertificate,
@@ -83,7 +96,8 @@ constexpr Rule kRules[] = {
      "download the hub's certificate (Supabase: Project Settings > Database > SSL Configuration) and add "
      "sslrootcert=/path/to/it to the hub's url"},
     {"", "certificate verify failed", Code::kFailedPrecondition, Kind::kHubCertificate, kNotTheHub,
-     "whoever answered is not the hub, or sslrootcert in the hub's url is not the hub's certificate"},
+     "whoever answered is not the hub, sslrootcert in the hub's url is not the hub's certificate, or the certificate has "
+     "expired by this machine's clock"},
     {"", "does not match host name", Code::kFailedPrecondition, Kind::kHubCertificate,
      "its certificate is for another name", "whoever answered is not the hub, or the url has another name for it"},
     {"", "does not support ssl", Code::kFailedPrecondition, Kind::kHubCertificate, "it answers without encryption",
