@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_join.h"
+#include "engine/did_you_mean.h"
 #include "tools/cli/text.h"
-#include "tools/config/did_you_mean.h"
 
 namespace assay {
 namespace {

@@ -51,6 +51,7 @@ int DoctorVerb(const CliContext& context, const std::string& admin_url) {
   options.tables = config->postgres.tables;
   options.exclude = config->postgres.exclude;
   options.sequences = {config->sequences.stride, config->sequences.own};
+  options.policies = config->PolicyColumns();
   options.state_dir = config->branch.state_dir;
   options.has_hub = config->has_hub();
   options.hub_url = config->hub.url;

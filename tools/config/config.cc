@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <utility>
 #include <variant>
 
 #include "absl/strings/ascii.h"
@@ -16,9 +17,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "engine/did_you_mean.h"
 #include "log/annotate.h"
 #include "tools/config/config_check.h"
-#include "tools/config/did_you_mean.h"
+#include "tools/config/secret_files.h"
 
 extern char** environ;
 
@@ -300,6 +302,28 @@ Environment ProcessEnvironment() {
     out.insert(parts);
   }
   return out;
+}
+
+std::map<TableName, std::vector<std::string>> Config::PolicyColumns() const {
+  std::map<TableName, std::vector<std::string>> named;
+  for (const auto& [table, policy] : policies) {
+    std::vector<std::string>& columns = named[table];
+    for (const std::vector<std::string>& group : policy.column_groups)
+      columns.insert(columns.end(), group.begin(), group.end());
+  }
+  return named;
+}
+
+absl::StatusOr<std::string> HubPassword(const Config& started_with, const Environment& environment) {
+  ASSAY_ASSIGN_OR_RETURN(const Config config, LoadConfig(started_with.path, environment));
+  ASSAY_ASSIGN_OR_RETURN(auto now, ParseConnection(config.hub.url));
+  ASSAY_ASSIGN_OR_RETURN(auto before, ParseConnection(started_with.hub.url));
+  const std::string password = std::exchange(now["password"], "");
+  before["password"].clear();
+  // A new hub's password is nothing that the old one should see.
+  if (now != before) return absl::FailedPreconditionError("the config names another hub now");
+  if (password.empty()) return absl::NotFoundError("the config has no password of the hub");
+  return password;
 }
 
 absl::StatusOr<absl::Duration> ParseInterval(absl::string_view text) {

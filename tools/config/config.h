@@ -79,6 +79,8 @@ struct Config {
     std::set<TableName> stride, own;
   } sequences;
 
+  // Of each table that has a policy, the columns that it names.
+  std::map<TableName, std::vector<std::string>> PolicyColumns() const;
   bool has_hub() const { return !hub.url.empty(); }
   std::string log_path() const { return branch.state_dir + "/log.db"; }
   std::string key_path() const { return branch.state_dir + "/signing.key"; }
@@ -93,6 +95,10 @@ Environment ProcessEnvironment();
 // NOT_FOUND: no such file. PERMISSION_DENIED: it, or a secret it names, cannot be read or can be read by others.
 // INVALID_ARGUMENT: anything else. The message has one line for each thing that is wrong.
 absl::StatusOr<Config> LoadConfig(const std::string& path, const Environment& environment);
+
+// The password of that hub as its config file, and the files which that names, have it now. NOT_FOUND: they have none.
+// FAILED_PRECONDITION: they name another hub. Else as LoadConfig.
+absl::StatusOr<std::string> HubPassword(const Config& started_with, const Environment& environment);
 
 // The same settings without a file, for verbs that only talk to a hub (`assay hub install`): hub.url from the
 // environment.

@@ -73,6 +73,21 @@ void CheckPatterns(const std::string& key, const std::vector<std::string>& patte
   }
 }
 
+// A hub that was meant, and is not named in a way that is understood, is not the same as none.
+void CheckDotEnv(const std::string& path, const std::map<std::string, std::string>& entries, ConfigProblems* problems) {
+  for (const auto& [name, _] : entries) {
+    if (absl::StartsWith(name, "ASSAY_")) {
+      problems->AddPlain(
+          absl::StrCat(path, ": ", name, " is not read from there: put it into the config, or into the environment"));
+    } else if (absl::StartsWith(name, "SUPABASE_")) {
+      problems->AddPlain(
+          absl::StrCat(path, ": ", name,
+                       " is not what Assay needs: write SUPABASE_DB_URL=postgresql://…, the connection string of the "
+                       "project's database (in Supabase: Connect)"));
+    }
+  }
+}
+
 void CheckHub(const Environment& environment, Config* config, ConfigProblems* problems) {
   Config::Hub& hub = config->hub;
   if (hub.url.empty()) {
@@ -87,6 +102,8 @@ void CheckHub(const Environment& environment, Config* config, ConfigProblems* pr
     if (hub.url = Lookup(*entries, "SUPABASE_DB_URL"); !hub.url.empty()) {
       problems->origin["hub.url"] = dot_env + ": SUPABASE_DB_URL";
       problems->AddStatus("hub.url", CheckPrivate(dot_env));
+    } else {
+      CheckDotEnv(dot_env, *entries, problems);
     }
   }
   if (hub.url.empty()) {

@@ -55,10 +55,13 @@ absl::StatusOr<std::map<std::string, std::string>> ReadDotEnv(const std::string&
   std::ifstream in(path);
   if (!in) return absl::PermissionDeniedError(absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
   std::string raw;
-  while (std::getline(in, raw)) {
+  for (int number = 1; std::getline(in, raw); ++number) {
     absl::string_view line = absl::StripAsciiWhitespace(raw);
     if (line.empty() || line[0] == '#') continue;
     absl::ConsumePrefix(&line, "export ");
+    // Not a word of the line itself: it may be a secret.
+    if (!absl::StrContains(line, "="))
+      return absl::InvalidArgumentError(absl::StrCat(path, ":", number, " is no line of the kind NAME=value"));
     const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits('=', 1));
     absl::string_view value = absl::StripAsciiWhitespace(parts.second);
     if (value.size() >= 2 && (value[0] == '"' || value[0] == '\'') && value.back() == value[0]) {

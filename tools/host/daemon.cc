@@ -14,7 +14,6 @@
 #include "adapters/supabase/supabase_hub.h"
 #include "engine/own_chain.h"
 #include "log/annotate.h"
-#include "tools/config/secret_files.h"
 #include "tools/config/state_lock.h"
 #include "tools/host/engine_host.h"
 #include "tools/host/logging.h"
@@ -86,7 +85,8 @@ absl::Status AddAdapters(const Config& config, HostParts* parts) {
   const SurveyOptions survey{.patterns = {config.postgres.tables, config.postgres.exclude},
                              .stride = config.branch.stride,
                              .number = config.branch.number,
-                             .sequences = {config.sequences.stride, config.sequences.own}};
+                             .sequences = {config.sequences.stride, config.sequences.own},
+                             .policies = config.PolicyColumns()};
   parts->survey = [survey, interrupt,
                    url = config.postgres.url](const std::set<std::string>& enrolled) -> absl::StatusOr<SurveyReport> {
     SurveyOptions options = survey;
@@ -111,9 +111,8 @@ absl::Status AddAdapters(const Config& config, HostParts* parts) {
                  .interrupt = interrupt,
                  .branch_name = config.branch.name,
                  .branch_number = static_cast<uint32_t>(config.branch.number)};
-  if (!config.hub.password_file.empty()) {
-    hub.password = [file = config.hub.password_file] { return ReadPasswordFile(file); };
-  }
+  // Wherever it stands: in a file of its own, in .env, or in the config itself. (~/.pgpass libpq reads by itself.)
+  hub.password = [config] { return HubPassword(config, ProcessEnvironment()); };
   hub.lane = "push";
   ASSAY_ASSIGN_OR_RETURN(parts->push_hub, SupabaseHub::Create(hub));
   hub.lane = "pull";

@@ -85,6 +85,19 @@ CheckResult ResultOf(ProblemKind kind) {
   return SeverityOf(kind) == Severity::kBad ? CheckResult::kFail : CheckResult::kWarn;
 }
 
+// Before anything of Assay is there, since a superuser puts it there.
+void CheckMayInstall(Connection& admin, Findings& found) {
+  const absl::StatusOr<Result> role =
+      admin.Execute("SELECT rolname, rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user");
+  if (!role.ok()) return found.Failed("installation", role.status(), kLookCloser);
+  if (role->rows() == 1 && role->Bool(0, "rolsuper"))
+    return found.Ok("installation", absl::StrCat(role->Text(0, "rolname"), " may install what a branch needs"));
+  found.Fail("installation",
+             absl::StrCat(role->rows() == 1 ? role->Text(0, "rolname") : "this role",
+                          " may not install what a branch needs: a role, and what that may set"),
+             "set postgres.admin_url to a superuser's connection, or give it as --admin-url");
+}
+
 // What the survey says, each finding by the name of its kind.
 void CheckTables(Connection& admin, const DoctorOptions& options, Findings& found) {
   const TablePatterns patterns{options.tables, options.exclude};
@@ -96,13 +109,14 @@ void CheckTables(Connection& admin, const DoctorOptions& options, Findings& foun
   CheckWarnings(*selection, found);
   CheckFunctions(admin, *selection, found);
   if (!installed->Bool(0, "installed")) {
+    CheckMayInstall(admin, found);
     CheckSelection(*selection, patterns, found);
     return found.Warn("enrolment", "this database is not enrolled yet", "assay init");
   }
   const absl::StatusOr<std::set<std::string>> enrolled = EnrolledTables(options.state_dir + "/log.db");
   if (!enrolled.ok()) return found.Failed("tables", enrolled.status(), "mend the log first: `assay repair`");
   const absl::StatusOr<SurveyReport> survey =
-      TakeSurvey(admin, {patterns, options.stride, options.number, options.sequences, *enrolled});
+      TakeSurvey(admin, {patterns, options.stride, options.number, options.sequences, *enrolled, options.policies});
   if (!survey.ok()) return found.Failed("tables", survey.status(), "assay init");
   std::vector<Problem> problems = UnrecordedProblems(survey->missed);
   for (std::vector<Problem> more : {IdentityProblems(survey->identities), survey->problems})

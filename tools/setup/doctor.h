@@ -8,6 +8,7 @@
 // Blocks for seconds.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct DoctorOptions {
   std::string url, admin_url;  // As the daemon connects; a superuser, or the tables' owner.
   std::vector<std::string> tables, exclude;
   SequenceChoices sequences;
+  std::map<TableName, std::vector<std::string>> policies;  // As SurveyOptions has them.
   std::string state_dir;
   bool has_hub = false;
   std::string hub_url;  // Only looked at for its TLS mode; never shown.

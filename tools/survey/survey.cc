@@ -122,12 +122,33 @@ class Survey {
       Add(ProblemKind::kTableRefused, refused.name.ToString(), refused.reason);
     }
     for (const std::string& pattern : selection.unmatched) Add(ProblemKind::kPatternEmpty, pattern);
+    Policies(selection);
     for (const std::string& name : options_.enrolled) {
       const absl::StatusOr<TableName> table = TableName::Parse(name);
       if (table.ok() && options_.patterns.Mean(*table) && !there.contains(name) && dropped.contains(name))
         Add(ProblemKind::kTableGone, name);
     }
     return absl::OkStatus();
+  }
+
+  // A policy that names nothing is a slip, and would be one in silence.
+  void Policies(const TableSelection& selection) {
+    for (const auto& [name, columns] : options_.policies) {
+      const auto table = std::find_if(selection.tables.begin(), selection.tables.end(),
+                                      [&name = name](const SelectedTable& each) { return each.name() == name; });
+      const bool refused = std::any_of(selection.refused.begin(), selection.refused.end(),
+                                       [&name = name](const RefusedTable& each) { return each.name == name; });
+      if (refused) continue;  // It is named for that.
+      if (table == selection.tables.end()) {
+        Add(ProblemKind::kPolicyUnknown, name.ToString());
+        continue;
+      }
+      for (const std::string& column : columns) {
+        const auto& known = table->shape.columns;
+        if (std::none_of(known.begin(), known.end(), [&](const auto& each) { return each.name == column; }))
+          Add(ProblemKind::kPolicyUnknown, absl::StrCat("column ", column, " of ", name.ToString()));
+      }
+    }
   }
 
   // How the tables that take part are published and captured.

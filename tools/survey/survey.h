@@ -9,8 +9,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "adapters/libpq/connection.h"
@@ -25,6 +27,8 @@ struct SurveyOptions {
   int64_t stride = 64, number = 1;  // branch.stride and branch.number.
   SequenceChoices sequences;        // [sequences].
   std::set<std::string> enrolled;   // The tables that the log has a baseline of (kEnrolledTablesNote).
+  // [tables."schema.table"]: which tables have a policy, and the columns that it names.
+  std::map<TableName, std::vector<std::string>> policies;
 };
 
 // FAILED_PRECONDITION: what Assay installed in the database is gone, as after DROP SCHEMA.

@@ -96,7 +96,8 @@ std::string RefusalOf(const Result& relations, int row, SelectFor purpose) {
   if (!relations.IsNull(row, "unlogged_partition"))
     return absl::StrCat("its partition ", relations.Text(row, "unlogged_partition"), " is unlogged");
   if (!relations.Bool(row, "has_key"))
-    return absl::StrCat("it has no primary key: ", alter, " ADD PRIMARY KEY (column)");
+    return absl::StrCat("it has no primary key: ", alter,
+                        " ADD PRIMARY KEY (…), with the columns that tell its rows apart");
   if (!relations.Bool(row, "key_immediate"))
     return "its primary key is deferrable: PostgreSQL refuses to publish its updates";
   if (!relations.IsNull(row, "local_key")) {

@@ -137,6 +137,37 @@ TEST_F(ConfigTest, HubComesFromDotEnvBesideTheFileUnlessOthersCanReadIt) {
   EXPECT_THAT(std::string(config.status().message()), HasSubstr("run chmod 600"));
 }
 
+// Goal: a hub that was meant is not left out in silence.
+TEST_F(ConfigTest, WhatDotEnvHasInsteadOfTheHubsAddressIsNamed) {
+  const auto message = [&](const std::string& env) {
+    Write(".env", env);
+    return std::string(Load(kGood).status().message());
+  };
+  const std::string supabase = message("SUPABASE_URL=https://x.supabase.co\nSUPABASE_KEY=hunter2canary\n");
+  EXPECT_THAT(supabase, AllOf(HasSubstr("SUPABASE_URL is not what Assay needs"), HasSubstr("SUPABASE_KEY"),
+                              HasSubstr("SUPABASE_DB_URL=postgresql://"), Not(HasSubstr("hunter2canary"))));
+  EXPECT_THAT(message("ASSAY_HUB_URL=postgresql:///h\n"), HasSubstr("ASSAY_HUB_URL is not read from there"));
+  EXPECT_THAT(message("# ours\n\nhunter2canary\n"),
+              AllOf(HasSubstr("/.env:3 is no line of the kind NAME=value"), Not(HasSubstr("hunter2canary"))));
+  EXPECT_EQ(message("SMTP_HOST=mail\n"), "") << "somebody else's";
+}
+
+// Goal: a password that was changed is taken up without a restart, wherever it stands.
+TEST_F(ConfigTest, TheHubsPasswordIsReadAnew) {
+  Write(".env", "SUPABASE_DB_URL=postgresql://u:first@localhost/p\n");
+  const absl::StatusOr<Config> started = Load(kGood);
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(HubPassword(*started, {}).value(), "first");
+  Write(".env", "SUPABASE_DB_URL=postgresql://u:second@localhost/p\n");
+  EXPECT_EQ(HubPassword(*started, {}).value(), "second");
+  Write(".env", "SUPABASE_DB_URL=postgresql://u:third@localhost:1/p\n");
+  EXPECT_TRUE(absl::IsFailedPrecondition(HubPassword(*started, {}).status())) << "another hub's";
+  Write(".env", "SUPABASE_DB_URL=postgresql://u@localhost/p\n");
+  EXPECT_TRUE(absl::IsNotFound(HubPassword(*started, {}).status())) << "~/.pgpass has it";
+  Write(".env", "nonsense\n");
+  EXPECT_FALSE(HubPassword(*started, {}).ok());
+}
+
 struct BadConfig {
   const char* replace;  // In kGood; empty: append.
   const char* with;

@@ -40,7 +40,7 @@ class DoctorTest : public ::testing::Test {
     DoctorOptions options;
     options.number = 3;
     options.url = url_.empty() ? branch_->url() : url_;
-    options.admin_url = branch_->url();
+    options.admin_url = admin_url_.empty() ? branch_->url() : admin_url_;
     options.tables = {"public.*"};
     options.state_dir = branch_->state_dir();
     options.has_hub = hub != nullptr;
@@ -66,7 +66,7 @@ class DoctorTest : public ::testing::Test {
 
   std::unique_ptr<PostgresServer> server_;
   std::unique_ptr<TestBranch> branch_;
-  std::string url_;
+  std::string url_, admin_url_;
 };
 
 TEST_F(DoctorTest, AHealthyBranchHasNothingToMendButTheDaemonToStart) {
@@ -86,6 +86,16 @@ TEST_F(DoctorTest, AHealthyBranchHasNothingToMendButTheDaemonToStart) {
   EXPECT_EQ(branch_->Value("SELECT count(*) FROM pg_replication_slots"), "1") << "the probe's slot is gone";
   for (const Check& check : checks)
     EXPECT_TRUE(check.result == CheckResult::kOk || !check.remedy.empty()) << check.name;
+}
+
+// As README has it without postgres.admin_url: init would be refused half way.
+TEST_F(DoctorTest, ALoginThatMayNotInstallIsFoundBeforeInitIsTried) {
+  Start();
+  branch_->Sql("DROP ROLE IF EXISTS shop; CREATE ROLE shop LOGIN REPLICATION; ALTER TABLE t OWNER TO shop");
+  admin_url_ = url_ = branch_->url_as("shop");
+  EXPECT_THAT(Find(Run(), "installation"), AllOf(HasSubstr("fail: shop may not"), HasSubstr("postgres.admin_url")));
+  admin_url_ = branch_->url();
+  EXPECT_THAT(Find(Run(), "installation"), HasSubstr("ok: "));
 }
 
 TEST_F(DoctorTest, ADeadlockTimeoutThatIsTooShortIsFoundAndTheRemedyMendsIt) {

@@ -31,6 +31,7 @@ class SurveyTest : public test::BranchTest {
     MustSql(server_->Url(), "GRANT assay_projector TO daemon");
     SurveyOptions options{.patterns = {branch_->options.tables, branch_->options.exclude}, .number = 3};
     options.sequences = branch_->options.sequences;
+    options.policies = policies_;
     options.enrolled = EnrolledTables(branch_->log_path()).value();
     std::vector<std::string> seen[2];
     SurveyReport report;
@@ -66,6 +67,8 @@ class SurveyTest : public test::BranchTest {
     EXPECT_THAT(Take().identities, IsEmpty());
     return report;
   }
+
+  std::map<TableName, std::vector<std::string>> policies_;
 };
 
 constexpr char kItems[] =
@@ -153,6 +156,16 @@ TEST_F(SurveyTest, APartitionThatWasAttachedWithRowsIsComparedAndOneMadeInPlaceI
   EXPECT_THAT(Missed(), ElementsAre(Pair("public.sales", HasSubstr("public.s3 was attached"))));
   ExpectInitMends();
   EXPECT_THAT(branch_->Changes(), Contains("reconcile insert public.sales (21) v=long before"));
+}
+
+TEST_F(SurveyTest, APolicyThatIsMisspeltIsNamed) {
+  branch_->Sql(kItems);
+  MustInit();
+  policies_ = {{{"public", "items"}, {"id", "v"}}};
+  EXPECT_THAT(Problems(), IsEmpty());
+  policies_ = {{{"public", "items"}, {"id", "vv"}}, {{"public", "itmes"}, {}}};
+  EXPECT_THAT(Problems(),
+              UnorderedElementsAre("policy-unknown column vv of public.items", "policy-unknown public.itmes"));
 }
 
 TEST_F(SurveyTest, WhatTheConfigurationMeansAndWhatExistsAreHeldAgainstEachOther) {

@@ -1,6 +1,6 @@
 // Goal: a mistyped word is answered with the one that was meant, and never with a wild guess.
 // Method: slips of the finger, and words that are near nothing.
-#include "tools/config/did_you_mean.h"
+#include "engine/did_you_mean.h"
 
 #include <gtest/gtest.h>
 

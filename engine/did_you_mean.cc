@@ -1,4 +1,4 @@
-#include "tools/config/did_you_mean.h"
+#include "engine/did_you_mean.h"
 
 #include <algorithm>
 
