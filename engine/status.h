@@ -27,10 +27,9 @@ struct OriginStatus {
   bool own = false;
   Sequence head;  // Held here.
   Sequence complete;
-  Sequence hub_head;          // At the hub, when last heard; of another branch's chain, up to the end of a transaction.
-  Sequence projected;         // Merged and written here. Own: equal to head.
-  absl::Time projected_time;  // Stamp of the last projected transaction.
-  absl::Status status;        // Not OK: the chain stands still, or the hub gives something wrong of it.
+  Sequence hub_head;    // At the hub, when last heard; of another branch's chain, up to the end of a transaction.
+  Sequence projected;   // Merged and written here. Own: equal to head.
+  absl::Status status;  // Not OK: the chain stands still, or the hub gives something wrong of it.
 };
 
 // Where a stage stands, and where it will be through with all that is known of: events of its chains, counted from

@@ -14,6 +14,8 @@ namespace {
 
 // The engine's thread publishes every two seconds while it is well.
 constexpr absl::Duration kNewsMax = absl::Seconds(5);
+// What a branch says is half a minute old when the hub has it, and as old again when it is told here.
+constexpr absl::Duration kOnlineFor = absl::Minutes(2);
 constexpr size_t kBranchesNamed = 3;
 constexpr char kSelling[] = "Selling goes on.";
 
@@ -141,12 +143,13 @@ Sentence Writer::InStep() const {
   for (const BranchPresence& branch : engine_.branches) {
     if (!branch.active || branch.report.origin == engine_.origin) continue;
     const std::string& state = branch.report.state;
-    const bool heard = hub_now - branch.last_seen <= OnlineFor(engine_);
+    const bool heard = hub_now - branch.last_seen <= kOnlineFor;
     // A branch that is behind for a moment only, as with every change that comes by, says that it is running.
     if (heard && state == "running") {
       ++in_step;
     } else if (++not_in_step <= kBranchesNamed) {
-      named.push_back(absl::StrCat(branch.report.name, !heard                   ? " has not been heard lately"
+      named.push_back(absl::StrCat(branch.report.name, state == kShutDown       ? " is shut down"
+                                                       : !heard                 ? " has not been heard lately"
                                                        : state == "catching-up" ? " is catching up"
                                                                                 : absl::StrCat(" is ", state)));
     }
@@ -191,7 +194,8 @@ Sentence Writer::Write() const {
     return {Tone::kIdle, "This branch works on its own: no hub is configured.",
             absl::StrCat("Changes are recorded here: ", Grouped(engine_.events_total), " so far.")};
   }
-  if (now_ - HubHeard() > OnlineFor(engine_)) {
+  // A hub that opens no session, as one that is read-only, is heard when it is asked.
+  if (now_ - HubHeard() > std::max(2 * engine_.hub_interval, kOnlineFor)) {
     return {Tone::kIdle,
             HubHeard() <= absl::UnixEpoch() ? "The hub has not been heard yet."
                                             : absl::StrCat("No news from the hub since ", At(HubHeard()), "."),
@@ -213,6 +217,8 @@ absl::Duration TimeLeft(uint64_t events, double events_per_second) {
   return seconds < 1e8 ? absl::Ceil(absl::Seconds(seconds), absl::Seconds(1)) : absl::InfiniteDuration();
 }
 
-absl::Duration OnlineFor(const EngineStatus& engine) { return std::max(2 * engine.hub_interval, absl::Minutes(2)); }
+bool IsOnline(const BranchPresence& branch, absl::Time hub_now) {
+  return branch.active && branch.report.state != kShutDown && hub_now - branch.last_seen <= kOnlineFor;
+}
 
 }  // namespace assay

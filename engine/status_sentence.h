@@ -32,7 +32,10 @@ Sentence StatusSentence(const DaemonStatus& status, absl::Time now, absl::TimeZo
 // For `events` at that rate, in whole seconds; infinite when they would never come.
 absl::Duration TimeLeft(uint64_t events, double events_per_second);
 
-// How long a branch that the hub does not hear is still taken to be there: its heartbeats may be late.
-absl::Duration OnlineFor(const EngineStatus& engine);
+// Whether a branch is there, as far as the hub has told at `hub_now`. Heartbeats come each half minute, and may be
+// late.
+bool IsOnline(const BranchPresence& branch, absl::Time hub_now);
+// The state of a branch whose daemon was stopped by a person.
+inline constexpr char kShutDown[] = "shut-down";
 
 }  // namespace assay

@@ -21,7 +21,7 @@ namespace pb = admin::v1;
 
 constexpr absl::Duration kWakeAtLeast = absl::Milliseconds(200);  // How soon a stream notices that its client went.
 
-const grpc::Status kGone(grpc::StatusCode::CANCELLED, "the daemon is shutting down, or the client went");
+absl::TimeZone ZoneFor(bool utc) { return utc ? absl::UTCTimeZone() : absl::LocalTimeZone(); }
 
 // Runs `read` on a log opened for this call and answers with what it returns.
 template <typename Reply, typename Read>
@@ -45,8 +45,14 @@ absl::Status FromGrpc(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
 }
 
-grpc::Status AdminService::GetStatus(Context*, const pb::GetStatusRequest*, pb::Status* reply) {
-  *reply = StatusToProto(daemon_->Status(), absl::Now());
+grpc::Status AdminService::Ended() const {
+  // Whoever is told UNAVAILABLE tries again, and finds the daemon that comes after this one.
+  return stopping_ ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "the daemon was stopped")
+                   : grpc::Status(grpc::StatusCode::CANCELLED, "the client went");
+}
+
+grpc::Status AdminService::GetStatus(Context*, const pb::GetStatusRequest* request, pb::Status* reply) {
+  *reply = StatusToProto(daemon_->Status(), absl::Now(), ZoneFor(request->utc()));
   return grpc::Status::OK;
 }
 
@@ -56,7 +62,7 @@ grpc::Status AdminService::WatchStatus(Context* context, const pb::WatchStatusRe
   if (interval < absl::Milliseconds(100)) interval = absl::Seconds(1);
   DaemonStatus status = daemon_->Status();
   while (!Gone(context)) {
-    if (!writer->Write(StatusToProto(status, absl::Now()))) break;
+    if (!writer->Write(StatusToProto(status, absl::Now(), ZoneFor(request->utc())))) break;
     const uint64_t seen = status.change;
     const absl::Time not_before = absl::Now() + interval;
     for (absl::Time now = absl::Now(); !Gone(context) && now < not_before; now = absl::Now()) {
@@ -65,7 +71,7 @@ grpc::Status AdminService::WatchStatus(Context* context, const pb::WatchStatusRe
     do status = daemon_->WaitForChange(seen, kWakeAtLeast);
     while (!Gone(context) && status.change == seen);
   }
-  return kGone;
+  return Ended();
 }
 
 grpc::Status AdminService::SyncNow(Context* context, const pb::SyncNowRequest*, Writer<pb::SyncProgress>* writer) {
@@ -83,7 +89,7 @@ grpc::Status AdminService::SyncNow(Context* context, const pb::SyncNowRequest*, 
     if (progress->done()) return grpc::Status::OK;
     status = daemon_->WaitForChange(status.change, kWakeAtLeast);
   }
-  return kGone;
+  return Ended();
 }
 
 grpc::Status AdminService::Pause(Context*, const pb::PauseRequest*, pb::PauseReply*) {
@@ -187,15 +193,16 @@ grpc::Status AdminService::VerifyTables(Context* context, const pb::VerifyTables
     last = std::move(bytes);
     (void)daemon_->WaitForChange(status.change, kWakeAtLeast);
   }
-  return kGone;
+  return Ended();
 }
 
 grpc::Status AdminService::ListEvents(Context* context, const pb::ListEventsRequest* request,
                                       Writer<pb::LogEvent>* writer) {
   absl::StatusOr<std::unique_ptr<LogReader>> reader = LogReader::Open(daemon_->log_path());
   if (!reader.ok()) return ToGrpc(Annotate(reader.status(), "read the log"));
-  return ToGrpc((*reader)->List(
-      *request, [&](const pb::LogEvent& event) { return writer->Write(event); }, [&] { return Gone(context); }));
+  const absl::Status listed = (*reader)->List(
+      *request, [&](const pb::LogEvent& event) { return writer->Write(event); }, [&] { return Gone(context); });
+  return Gone(context) ? Ended() : ToGrpc(listed);  // Else a list that was cut would pass for whole.
 }
 
 grpc::Status AdminService::GetEvent(Context*, const pb::GetEventRequest* request, pb::LogEvent* reply) {
@@ -220,10 +227,11 @@ grpc::Status AdminService::TailEvents(Context* context, const pb::TailEventsRequ
           ends, *request, [&](const pb::LogEvent& event) { return writer->Write(event); },
           [&] { return Gone(context); });
     }
+    if (Gone(context)) break;
     if (!listed.ok()) return ToGrpc(listed);
     ends = (*reader)->Ends();
   }
-  return kGone;
+  return Ended();
 }
 
 }  // namespace assay

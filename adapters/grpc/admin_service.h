@@ -43,6 +43,8 @@ class AdminService final : public admin::v1::Admin::Service {
 
  private:
   bool Gone(const Context* context) const { return stopping_ || context->IsCancelled(); }
+  // What a stream ends with that is Gone.
+  grpc::Status Ended() const;
 
   Operator* daemon_;
   std::atomic<bool> stopping_{false};

@@ -35,7 +35,7 @@ void SetProgress(const Progress& from, bool moves, pb::Progress* to) {
   if (left < absl::InfiniteDuration()) *to->mutable_time_left() = ToProto(left);
 }
 
-pb::Problem::Severity ToProto(Severity severity) {
+pb::Problem::Severity SeverityToProto(Severity severity) {
   switch (severity) {
     case Severity::kNote:
       return pb::Problem::NOTE;
@@ -49,7 +49,7 @@ pb::Problem::Severity ToProto(Severity severity) {
 
 void SetProblem(const Problem& from, pb::Problem* to) {
   to->set_kind(std::string(ProblemName(from.kind)));
-  to->set_severity(ToProto(SeverityOf(from.kind)));
+  to->set_severity(SeverityToProto(SeverityOf(from.kind)));
   to->set_subject(CleanText(from.subject, kTextMax));
   to->set_sentence(CleanText(SentenceOf(from), kTextMax));
   to->set_detail(CleanText(from.detail, kTextMax));
@@ -58,7 +58,7 @@ void SetProblem(const Problem& from, pb::Problem* to) {
   SetTime(from.next_try, to, &pb::Problem::mutable_next_try);
 }
 
-pb::Sentence::Tone ToProto(Tone tone) {
+pb::Sentence::Tone ToneToProto(Tone tone) {
   switch (tone) {
     case Tone::kOk:
       return pb::Sentence::OK;
@@ -147,15 +147,89 @@ void SetVerified(const DaemonStatus& status, const std::vector<TableName>& table
   }
 }
 
-pb::Status StatusToProto(const DaemonStatus& status, absl::Time now) {
+namespace {
+
+// A stage's link is what it saw last. What stands still altogether is not working, however well its last try went.
+LinkStatus StageLink(const DaemonStatus& status, const LinkStatus& link) {
+  if (!link.status.ok()) return link;
+  if (!status.engine_link.status.ok()) return status.engine_link;
+  if (status.engine.state != "halted") return link;
+  return {
+      absl::FailedPreconditionError("halted: nothing is recorded, written, sent or received until somebody has looked"),
+      link.since};
+}
+
+void SetSentence(const Sentence& from, pb::Sentence* to) {
+  to->set_tone(ToneToProto(from.tone));
+  to->set_headline(CleanText(from.headline, kTextMax));
+  to->set_line(CleanText(from.line, kTextMax));
+}
+
+void SetStages(const DaemonStatus& status, pb::Status* out) {
+  const EngineStatus& engine = status.engine;
+  SetLink(status.engine_link, out->mutable_engine());
+  SetLink(StageLink(status, engine.capture), out->mutable_capture());
+  SetLink(StageLink(status, engine.projection), out->mutable_projection());
+  out->set_has_hub(engine.has_hub);
+  out->set_paused(engine.paused);
+  SetTime(engine.last_push, out, &pb::Status::mutable_last_push);
+  SetTime(engine.last_pull, out, &pb::Status::mutable_last_pull);
+  SetTime(engine.next_pull, out, &pb::Status::mutable_next_pull);
+  if (!engine.has_hub) return;
+  SetLink(StageLink(status, engine.hub_push), out->mutable_push());
+  SetLink(StageLink(status, engine.hub_pull), out->mutable_pull());
+  SetLink(LinkStatus{.status = engine.hints}, out->mutable_realtime());
+  *out->mutable_interval() = ToProto(engine.hub_interval);
+  if (engine.hub_clock_offset != absl::ZeroDuration())
+    *out->mutable_hub_clock_offset() = ToProto(engine.hub_clock_offset);
+}
+
+void SetCounts(const EngineStatus& engine, pb::Status* out) {
+  out->set_captured_lsn(engine.captured.ToString());
+  SetTime(engine.last_captured_commit, out, &pb::Status::mutable_last_captured_commit);
+  out->set_events_captured(engine.events_captured);
+  out->set_events_total(engine.events_total);
+  out->set_unattributed_transactions(engine.unattributed_transactions);
+  out->set_false_tags(engine.false_tags);
+  out->set_unsettled_rows(engine.unsettled);
+  out->set_parked_rows(engine.parked);
+  out->set_forgotten_rows(engine.forgotten);
+  out->set_conflicts(engine.conflicts);
+  out->set_log_bytes(engine.log_bytes);
+  for (const auto& [table, events] : engine.masked) {
+    pb::Masked* masked = out->add_masked();
+    masked->set_table(CleanText(table, 256));
+    masked->set_events(events);
+  }
+}
+
+void SetCatchingUp(const DaemonStatus& status, pb::Status* out) {
+  const auto under_way = [](const Progress& progress) { return progress.done < progress.total; };
+  const bool moves = status.engine_link.status.ok();
+  if (under_way(status.push) && status.engine.has_hub) SetProgress(status.push, moves, out->mutable_push_progress());
+  if (under_way(status.pull)) SetProgress(status.pull, moves, out->mutable_pull_progress());
+  if (under_way(status.projection)) SetProgress(status.projection, moves, out->mutable_projection_progress());
+}
+
+void SetOrigin(const OriginStatus& from, pb::Origin* to) {
+  to->set_origin(from.origin.Hex());
+  to->set_branch(CleanText(from.branch_name, 256));
+  to->set_own(from.own);
+  to->set_head(from.head.value);
+  to->set_complete(from.complete.value);
+  to->set_hub_head(from.hub_head.value);
+  to->set_projected(from.projected.value);
+  if (!from.status.ok()) to->set_error(CleanText(from.status.message(), kTextMax));
+}
+
+}  // namespace
+
+pb::Status StatusToProto(const DaemonStatus& status, absl::Time now, absl::TimeZone zone) {
   const EngineStatus& engine = status.engine;
   pb::Status out;
   out.set_branch(CleanText(engine.branch_name, 256));
   if (engine.origin != OriginId{}) out.set_origin(engine.origin.Hex());
-  const Sentence sentence = StatusSentence(status, now, absl::LocalTimeZone());
-  out.mutable_sentence()->set_tone(ToProto(sentence.tone));
-  out.mutable_sentence()->set_headline(CleanText(sentence.headline, kTextMax));
-  out.mutable_sentence()->set_line(CleanText(sentence.line, kTextMax));
+  SetSentence(StatusSentence(status, now, zone), out.mutable_sentence());
   out.set_state(status.state);
   if (engine.restore != RestoreState::kNormal && engine.restore != RestoreState::kUnverified) {
     out.set_hazard(std::string(RestoreStateName(engine.restore)));
@@ -165,59 +239,11 @@ pb::Status StatusToProto(const DaemonStatus& status, absl::Time now) {
   out.set_pid(status.pid);
   SetTime(status.started, &out, &pb::Status::mutable_started);
   SetTime(status.as_of, &out, &pb::Status::mutable_as_of);
-
-  SetLink(status.engine_link, out.mutable_engine());
-  SetLink(engine.capture, out.mutable_capture());
-  SetLink(engine.projection, out.mutable_projection());
-  out.set_has_hub(engine.has_hub);
-  if (engine.has_hub) {
-    SetLink(engine.hub_push, out.mutable_push());
-    SetLink(engine.hub_pull, out.mutable_pull());
-    SetLink(LinkStatus{.status = engine.hints}, out.mutable_realtime());
-    *out.mutable_interval() = ToProto(engine.hub_interval);
-    if (engine.hub_clock_offset != absl::ZeroDuration())
-      *out.mutable_hub_clock_offset() = ToProto(engine.hub_clock_offset);
-  }
-  out.set_paused(engine.paused);
-  SetTime(engine.last_push, &out, &pb::Status::mutable_last_push);
-  SetTime(engine.last_pull, &out, &pb::Status::mutable_last_pull);
-  SetTime(engine.next_pull, &out, &pb::Status::mutable_next_pull);
-
-  out.set_captured_lsn(engine.captured.ToString());
-  SetTime(engine.last_captured_commit, &out, &pb::Status::mutable_last_captured_commit);
-  out.set_events_captured(engine.events_captured);
-  out.set_events_total(engine.events_total);
-  out.set_unattributed_transactions(engine.unattributed_transactions);
-  out.set_false_tags(engine.false_tags);
-  out.set_unsettled_rows(engine.unsettled);
-  out.set_parked_rows(engine.parked);
-  out.set_forgotten_rows(engine.forgotten);
-  out.set_conflicts(engine.conflicts);
-  out.set_log_bytes(engine.log_bytes);
-  for (const auto& [table, events] : engine.masked) {
-    pb::Masked* masked = out.add_masked();
-    masked->set_table(CleanText(table, 256));
-    masked->set_events(events);
-  }
-  const auto under_way = [](const Progress& progress) { return progress.done < progress.total; };
-  const bool moves = status.engine_link.status.ok();
-  if (under_way(status.push) && engine.has_hub) SetProgress(status.push, moves, out.mutable_push_progress());
-  if (under_way(status.pull)) SetProgress(status.pull, moves, out.mutable_pull_progress());
-  if (under_way(status.projection)) SetProgress(status.projection, moves, out.mutable_projection_progress());
-
+  SetStages(status, &out);
+  SetCounts(engine, &out);
+  SetCatchingUp(status, &out);
   SetVerification(status, out.mutable_verification());
-  for (const OriginStatus& origin : engine.origins) {
-    pb::Origin* to = out.add_origins();
-    to->set_origin(origin.origin.Hex());
-    to->set_branch(CleanText(origin.branch_name, 256));
-    to->set_own(origin.own);
-    to->set_head(origin.head.value);
-    to->set_complete(origin.complete.value);
-    to->set_hub_head(origin.hub_head.value);
-    to->set_projected(origin.projected.value);
-    SetTime(origin.projected_time, to, &pb::Origin::mutable_projected_time);
-    if (!origin.status.ok()) to->set_error(CleanText(origin.status.message(), kTextMax));
-  }
+  for (const OriginStatus& origin : engine.origins) SetOrigin(origin, out.add_origins());
   return out;
 }
 
@@ -283,7 +309,7 @@ pb::ListBranchesReply BranchesToProto(const DaemonStatus& status) {
     self_told = self_told || to->self();
     to->set_active(branch.active);
     to->set_retired(branch.retired);
-    to->set_online(branch.active && hub_now - branch.last_seen <= OnlineFor(engine));
+    to->set_online(IsOnline(branch, hub_now));
     SetTime(branch.last_seen, to, &pb::Branch::mutable_last_seen);
     to->set_state(CleanText(report.state, 64));
     to->set_version(CleanText(report.version, 64));

@@ -10,7 +10,7 @@
 namespace assay {
 
 // `now`: what is said to be ago or to come is counted from there.
-admin::v1::Status StatusToProto(const DaemonStatus& status, absl::Time now);
+admin::v1::Status StatusToProto(const DaemonStatus& status, absl::Time now, absl::TimeZone zone);
 // Who is online and how far behind: what the hub last told, laid beside what is known here.
 admin::v1::ListBranchesReply BranchesToProto(const DaemonStatus& status);
 

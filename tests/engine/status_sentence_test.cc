@@ -194,6 +194,13 @@ const std::vector<Case>& Cases() {
        Tone::kOk,
        "This branch is in step. nashik-1 is halted; surat-1 has not been heard lately; 2 others are in step.",
        "Last sync 3 min ago, at 14:32. Next look in 2 min."},
+      {"who has shut down has said so, and is not searched for",
+       [](DaemonStatus& s) {
+         AddBranch(s, 2, "pune-1", "shut-down", absl::Hours(9));
+         AddBranch(s, 3, "surat-1", "running", absl::Minutes(3));
+       },
+       Tone::kOk, "This branch is in step. pune-1 is shut down; surat-1 has not been heard lately.",
+       "Last sync 3 min ago, at 14:32. Next look in 2 min."},
       {"a fleet that is down does not fill the page",
        [](DaemonStatus& s) {
          for (uint8_t i = 2; i < 12; ++i) AddBranch(s, i, absl::StrCat("b", i), "offline");

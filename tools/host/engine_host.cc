@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "adapters/libpq/steady_time.h"
 #include "engine/link.h"
+#include "engine/status_sentence.h"
 #include "log/annotate.h"
 #include "tools/host/capture_gatherer.h"
 #include "tools/host/log_gate.h"
@@ -30,6 +31,7 @@ constexpr absl::Duration kHintWait = absl::Seconds(5);
 constexpr absl::Duration kSurveyEvery = absl::Minutes(1);
 constexpr absl::Duration kSurveyAtMostEvery = absl::Seconds(2);
 constexpr absl::Duration kCheckEndMax = absl::Seconds(2);
+constexpr absl::Duration kGoodbyeMax = absl::Milliseconds(500);
 // So short a pause, after so many messages, delays nobody.
 constexpr absl::Duration kShortPause = absl::Milliseconds(3);
 constexpr size_t kShortPauseItems = 100;
@@ -120,11 +122,26 @@ bool EngineHost::Stop(absl::Duration patience) {
     wake_.WaitFor(&mutex_, std::min(patience / 2, absl::Seconds(10)),
                   [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return engine_ended_; });
   }
+  SayGoodbye(std::min(patience / 4, kGoodbyeMax));
   if (parts_.interrupt != nullptr) parts_.interrupt();
   for (CallQueue* queue : {&database_calls_, &push_calls_, &pull_calls_}) queue->Stop();
   MutexLock lock(&mutex_);
   return wake_.WaitFor(&mutex_, deadline - SteadyNow(),
                        [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ == 0; });
+}
+
+void EngineHost::SayGoodbye(absl::Duration patience) {
+  MutexLock lock(&mutex_);
+  if (!last_heartbeat_.has_value()) return;
+  auto said = std::make_shared<std::atomic<bool>>(false);
+  pull_calls_.Post([this, said, heartbeat = *std::exchange(last_heartbeat_, std::nullopt)]() mutable {
+    heartbeat.report.state = kShutDown;
+    (void)parts_.pull_hub->Heartbeat(heartbeat.report);
+    *said = true;
+    MutexLock lock(&mutex_);
+    wake_.NotifyAll();
+  });
+  wake_.WaitFor(&mutex_, patience, [&] { return said->load(); });
 }
 
 uint64_t EngineHost::AwaitEngine() {
@@ -380,7 +397,12 @@ void EngineHost::MakeHubCall(Hub& hub, Lane lane, HubCall call, uint64_t generat
   if (auto* session = std::get_if<HubOpenSession>(&call)) reply(hub.OpenSession(session->request));
   if (auto* heartbeat = std::get_if<HubHeartbeat>(&call)) {
     heartbeat->report.version = parts_.version;
-    reply(hub.Heartbeat(heartbeat->report));
+    absl::StatusOr<HeartbeatReply> heard = hub.Heartbeat(heartbeat->report);
+    {
+      MutexLock lock(&mutex_);
+      last_heartbeat_ = heard.ok() ? std::optional(*heartbeat) : std::nullopt;
+    }
+    reply(std::move(heard));
   }
 }
 

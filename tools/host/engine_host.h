@@ -20,6 +20,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -106,6 +107,8 @@ class EngineHost : public Operator {
   void HintLoop();
   void SurveyLoop();
   void WantSurvey();
+  // Tells the other branches that a person has stopped this one, if the hub answers at once.
+  void SayGoodbye(absl::Duration patience);
   void CheckLoop();
   // A round; `asked` is its number, if somebody has asked for it. False: not all that is due could be compared.
   bool Check(const CheckRequest& request, uint64_t asked, uint64_t generation);
@@ -143,15 +146,16 @@ class EngineHost : public Operator {
   CondVar wake_;                       // Something of the below has changed.
   std::atomic<bool> stopping_{false};  // Set with mutex_ held, so that nobody who waits misses it; read without.
   std::atomic<bool> echo_due_{false};  // The fence of a read, or a projection itself, is to come by in capture.
-  uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;                // Of the engine that runs; 0: none.
-  std::set<std::string> enrolled_tables_ ABSL_GUARDED_BY(mutex_);  // Of that engine.
-  bool survey_wanted_ ABSL_GUARDED_BY(mutex_) = false;             // Before its time.
-  bool check_wanted_ ABSL_GUARDED_BY(mutex_) = false;              // Before its time.
-  std::deque<CheckRequest> checks_asked_ ABSL_GUARDED_BY(mutex_);  // By people, and not begun.
-  uint64_t check_count_ ABSL_GUARDED_BY(mutex_) = 0;               // How many were.
-  uint64_t picture_shown_ ABSL_GUARDED_BY(mutex_) = 0;             // Up to this number they are on the board.
-  std::string passed_fence_ ABSL_GUARDED_BY(mutex_);               // Engine::passed_fence.
-  bool checking_ ABSL_GUARDED_BY(mutex_) = false;                  // The sentinel has the log open.
+  uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;                     // Of the engine that runs; 0: none.
+  std::set<std::string> enrolled_tables_ ABSL_GUARDED_BY(mutex_);       // Of that engine.
+  bool survey_wanted_ ABSL_GUARDED_BY(mutex_) = false;                  // Before its time.
+  bool check_wanted_ ABSL_GUARDED_BY(mutex_) = false;                   // Before its time.
+  std::deque<CheckRequest> checks_asked_ ABSL_GUARDED_BY(mutex_);       // By people, and not begun.
+  uint64_t check_count_ ABSL_GUARDED_BY(mutex_) = 0;                    // How many were.
+  uint64_t picture_shown_ ABSL_GUARDED_BY(mutex_) = 0;                  // Up to this number they are on the board.
+  std::string passed_fence_ ABSL_GUARDED_BY(mutex_);                    // Engine::passed_fence.
+  bool checking_ ABSL_GUARDED_BY(mutex_) = false;                       // The sentinel has the log open.
+  std::optional<HubHeartbeat> last_heartbeat_ ABSL_GUARDED_BY(mutex_);  // That the hub has taken.
   bool engine_ended_ ABSL_GUARDED_BY(mutex_) = true;
   int running_ ABSL_GUARDED_BY(mutex_) = 0;  // Threads not yet ended.
   std::vector<std::thread> threads_;         // Of the thread that owns this.

@@ -1,5 +1,7 @@
 #include <grpcpp/grpcpp.h>
 
+#include <thread>
+
 #include "absl/strings/str_cat.h"
 #include "adapters/grpc/admin_client.h"
 #include "adapters/grpc/admin_server.h"
@@ -9,6 +11,7 @@
 #include "log/row_versions/row_ref.h"
 #include "proto/admin.grpc.pb.h"
 #include "tests/adapters/grpc/scripted_operator.h"
+#include "tests/support/origins.h"
 #include "tests/support/small_log.h"
 #include "tests/support/temp_directory.h"
 
@@ -228,6 +231,63 @@ TEST_F(AdminTest, WatchSendsEachChangeAndEndsWithTheClient) {
   context.TryCancel();
   EXPECT_FALSE(reader->Read(&status));
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
+// Goal: whoever watches goes on with the daemon that comes after this one, and takes no list that was cut for whole.
+TEST_F(AdminTest, AStreamThatTheDaemonEndsSaysThatItIsWorthAnotherTry) {
+  grpc::ClientContext watch, tail;
+  auto statuses = stub_->WatchStatus(&watch, {});
+  auto events = stub_->TailEvents(&tail, {});
+  events->WaitForInitialMetadata();
+  pb::Status status;
+  ASSERT_TRUE(statuses->Read(&status));
+  std::thread stop([&] { server_ = nullptr; });
+  while (statuses->Read(&status)) {
+  }
+  pb::LogEvent event;
+  EXPECT_FALSE(events->Read(&event));
+  EXPECT_EQ(statuses->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(events->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  stop.join();
+}
+
+TEST_F(AdminTest, NoStageOfAHaltedOrStoppedBranchIsWorking) {
+  daemon_.Set([](DaemonStatus& status) {
+    status.engine.has_hub = true;
+    status.state = status.engine.state = "halted";
+  });
+  pb::Status status;
+  ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, pb::GetStatusRequest(), &status).ok());
+  for (const pb::Link* stage : {&status.capture(), &status.projection(), &status.push(), &status.pull()}) {
+    EXPECT_FALSE(stage->ok());
+    EXPECT_THAT(stage->message(), HasSubstr("halted"));
+  }
+  daemon_.Set([](DaemonStatus& status) {
+    status.engine.state = "running";
+    status.engine_link = {absl::ResourceExhaustedError("no room on the disk")};
+  });
+  ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, pb::GetStatusRequest(), &status).ok());
+  EXPECT_THAT(status.capture().message(), HasSubstr("no room"));
+}
+
+// Goal: one zone a screen, also in the daemon's own words.
+TEST_F(AdminTest, TheSentencesTimesAreInUtcForWhoAsksForThat) {
+  ASSERT_EQ(setenv("TZ", "Asia/Kolkata", 1), 0);
+  const absl::Time since = absl::Now() - absl::Minutes(1);
+  daemon_.Set([&](DaemonStatus& status) {
+    status.engine.has_hub = true;
+    status.state = "offline";
+    status.problems = {{.kind = ProblemKind::kHubUnreachable, .cause = "nobody answers", .since = since}};
+    status.as_of = absl::Now();
+  });
+  pb::GetStatusRequest request;
+  request.set_utc(true);
+  pb::Status status;
+  ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, request, &status).ok());
+  EXPECT_THAT(status.sentence().headline(), HasSubstr(absl::FormatTime("%H:%M", since, absl::UTCTimeZone())));
+  ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, pb::GetStatusRequest(), &status).ok());
+  EXPECT_THAT(status.sentence().headline(), HasSubstr(absl::FormatTime("%H:%M", since, absl::LocalTimeZone())));
+  unsetenv("TZ");
 }
 
 TEST_F(AdminTest, CommandsReachTheDaemonAndItsErrorsComeBack) {
@@ -453,20 +513,23 @@ TEST_F(AdminTest, BranchesShowWhoIsOnlineAndHowFarBehind) {
     status.engine.origins = {own, other};
     BranchPresence delhi{{.name = "delhi", .number = 2, .origin = log_.delhi(), .head = {50}, .state = "running"}};
     delhi.report.written = 93;
-    delhi.last_seen = absl::FromUnixSeconds(10'000 - 700);
+    delhi.last_seen = absl::FromUnixSeconds(10'000 - 200);
     BranchPresence mumbai{{.name = "mumbai", .number = 1, .origin = log_.mumbai(), .head = {100}}};
     mumbai.report.written = 40;
     mumbai.last_seen = absl::FromUnixSeconds(9'990);
-    status.engine.branches = {delhi, mumbai};
+    BranchPresence pune{{.name = "pune", .number = 3, .origin = test::Origin(7), .state = "shut-down"}};
+    pune.last_seen = absl::FromUnixSeconds(9'990);
+    status.engine.branches = {delhi, mumbai, pune};
   });
   pb::ListBranchesReply reply;
   ASSERT_TRUE(Call(&pb::Admin::Stub::ListBranches, pb::ListBranchesRequest(), &reply).ok());
-  ASSERT_EQ(reply.branches_size(), 2);
+  ASSERT_EQ(reply.branches_size(), 3);
   EXPECT_EQ(reply.branches(0).name(), "mumbai");
   EXPECT_TRUE(reply.branches(0).self());
   EXPECT_TRUE(reply.branches(0).online());
   EXPECT_EQ(reply.branches(0).behind(), 10u);
-  EXPECT_FALSE(reply.branches(1).online()) << "not seen for two intervals";
+  EXPECT_FALSE(reply.branches(1).online()) << "not heard for minutes, however seldom it looks";
+  EXPECT_FALSE(reply.branches(2).online()) << "it has said so";
   EXPECT_EQ(reply.branches(1).behind(), 7u);
   EXPECT_EQ(reply.branches(1).unreceived(), 10u);
 }

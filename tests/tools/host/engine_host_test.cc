@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/own_chain.h"
+#include "engine/status_sentence.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "log/local_state/open_stores.h"
@@ -45,6 +46,7 @@ struct World {
   absl::Status hub_answer = absl::UnavailableError("no route to host");
   absl::Duration hub_clock_offset;
   int pulls = 0;
+  std::string told_state;                   // By the last heartbeat.
   std::function<void()> before_read_reply;  // Null: no database.
   std::vector<bool> gates;                  // Of projections, as they were decided.
 
@@ -102,6 +104,7 @@ class FakeHub : public Hub {
   }
   absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) override {
     EXPECT_EQ(report.version, "9.9");
+    world_->With([&] { world_->told_state = report.state; });
     return Answer(HeartbeatReply{.hub_time = absl::Now() + world_->hub_clock_offset});
   }
 
@@ -575,6 +578,20 @@ TEST_F(HostTest, BusyShopIsTakenInPortionsAndAQuietOneAtOnce) {
     absl::SleepFor(absl::Milliseconds(50));
   }
   EXPECT_LT(quiet, absl::Milliseconds(20));
+}
+
+// Goal: a branch that was stopped is not shown as running until its silence is noticed.
+TEST_F(HostTest, WhoIsStoppedByAPersonTellsTheOthers) {
+  MakeLog();
+  world_.With([&] { world_.hub_answer = absl::OkStatus(); });
+  StartHost(true);
+  const auto told = [&] {
+    std::lock_guard<std::mutex> lock(world_.mutex);
+    return !world_.told_state.empty();
+  };
+  Await([&](const DaemonStatus&) { return told(); });
+  EXPECT_TRUE(host_->Stop(absl::Seconds(2)));
+  world_.With([&] { EXPECT_EQ(world_.told_state, kShutDown); });
 }
 
 TEST_F(HostTest, StopsAtOnce) {
