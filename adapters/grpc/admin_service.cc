@@ -215,6 +215,7 @@ grpc::Status AdminService::TailEvents(Context* context, const pb::TailEventsRequ
   absl::StatusOr<std::unique_ptr<LogReader>> reader = LogReader::Open(daemon_->log_path());
   if (!reader.ok()) return ToGrpc(Annotate(reader.status(), "read the log"));
   if (auto origins = (*reader)->FindOrigins(request->origin()); !origins.ok()) return ToGrpc(origins.status());
+  if (absl::Status known = (*reader)->CheckTable(request->table()); !known.ok()) return ToGrpc(known);
   std::map<OriginId, Sequence> ends = (*reader)->Ends();
   writer->SendInitialMetadata();  // Tells the client that the tail has begun: what is committed from now on will come.
   while (!Gone(context)) {

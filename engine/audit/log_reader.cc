@@ -129,6 +129,39 @@ absl::StatusOr<uint64_t> LogReader::FirstAt(const OriginId& origin, HlcStamp sta
   return low;
 }
 
+absl::StatusOr<OriginId> LogReader::FindOrigin(const std::string& text) {
+  ASSAY_ASSIGN_OR_RETURN(const std::vector<OriginId> origins, FindOrigins(text));
+  if (origins.size() == 1) return origins[0];
+  std::vector<std::string> ids;
+  for (const OriginId& origin : origins) ids.push_back(origin.Hex());
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", CleanText(text, 64), "\" means several chains: choose one of ", absl::StrJoin(ids, ", ")));
+}
+
+absl::StatusOr<std::optional<Version>> LogReader::LastShown(const pb::ListEventsRequest& request) {
+  if (request.after_origin().empty()) return std::nullopt;
+  ASSAY_ASSIGN_OR_RETURN(const OriginId origin, FindOrigin(request.after_origin()));
+  const Sequence sequence{request.after_sequence()};
+  EventReader reader = log_->Read(origin, sequence);
+  ASSAY_ASSIGN_OR_RETURN(const StoredEvent* event, reader.Next());
+  if (event == nullptr || event->sequence != sequence)
+    return absl::NotFoundError(absl::StrCat("no event ", EventName(origin, sequence), " here to go on after"));
+  return Version{event->stamp, origin, sequence};
+}
+
+// Events are in the order of stamp, origin, sequence.
+absl::Status LogReader::GoOnAfter(const Version& after, bool newest_first, Range* range) {
+  const HlcStamp past = after.stamp.Next();
+  const bool before_its_own = range->origin < after.origin;
+  ASSAY_ASSIGN_OR_RETURN(uint64_t end, FirstAt(range->origin, before_its_own ? past : after.stamp));
+  if (range->origin == after.origin) end = after.sequence.value + (newest_first ? 0 : 1);
+  if (newest_first)
+    range->last = std::min(range->last, end - 1);
+  else
+    range->first = std::max(range->first, end);
+  return absl::OkStatus();
+}
+
 absl::Status LogReader::List(const pb::ListEventsRequest& request, const Emit& emit, const Cancelled& cancelled) {
   Filter filter;
   if (!request.table().empty()) {
@@ -145,6 +178,7 @@ absl::Status LogReader::List(const pb::ListEventsRequest& request, const Emit& e
     return absl::InvalidArgumentError("sequences count one chain's events: name its origin or branch too");
   }
   ASSAY_ASSIGN_OR_RETURN(const std::vector<OriginId> origins, FindOrigins(request.origin()));
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<Version> last_shown, LastShown(request));
   std::vector<Range> ranges;
   for (const OriginId& origin : origins) {
     Range range{origin, std::max<uint64_t>(request.first(), 1), log_->Head(origin).complete.value};
@@ -161,9 +195,14 @@ absl::Status LogReader::List(const pb::ListEventsRequest& request, const Emit& e
       ASSAY_ASSIGN_OR_RETURN(const uint64_t end, FirstAt(origin, HlcStamp::FromMillis(millis)));
       range.last = std::min(range.last, end - 1);
     }
+    if (last_shown.has_value()) ASSAY_RETURN_IF_ERROR(GoOnAfter(*last_shown, request.newest_first(), &range));
     if (range.first <= range.last) ranges.push_back(range);
   }
-  return Merge(ranges, filter, emit, cancelled);
+  bool any = false;
+  const auto count = [&](const pb::LogEvent& event) { return any = true, emit(event); };
+  ASSAY_RETURN_IF_ERROR(Merge(ranges, filter, count, cancelled));
+  // Asked only where nothing was found: what is masked here has events, and its table may have no name.
+  return any || filter.table.empty() ? absl::OkStatus() : CheckTable(filter.table);
 }
 
 absl::Status LogReader::Merge(const std::vector<Range>& ranges, const Filter& filter, const Emit& emit,
@@ -206,24 +245,18 @@ absl::StatusOr<pb::LogEvent> LogReader::Get(const pb::GetEventRequest& request) 
   if (request.origin().empty() || request.sequence() == 0) {
     return absl::InvalidArgumentError("name an event by its origin (or branch) and its sequence, from 1");
   }
-  ASSAY_ASSIGN_OR_RETURN(const std::vector<OriginId> origins, FindOrigins(request.origin()));
-  if (origins.size() != 1) {
-    std::vector<std::string> ids;
-    for (const OriginId& origin : origins) ids.push_back(origin.Hex());
-    return absl::InvalidArgumentError(absl::StrCat(
-        "\"", CleanText(request.origin(), 64), "\" means several chains: choose one of ", absl::StrJoin(ids, ", ")));
-  }
+  ASSAY_ASSIGN_OR_RETURN(const OriginId origin, FindOrigin(request.origin()));
   const Sequence sequence{request.sequence()};
-  if (sequence > log_->Head(origins[0]).complete) {
-    return absl::NotFoundError(absl::StrCat("no event ", EventName(origins[0], sequence),
-                                            " here: this chain is held up to ", log_->Head(origins[0]).complete.value));
+  if (sequence > log_->Head(origin).complete) {
+    return absl::NotFoundError(absl::StrCat("no event ", EventName(origin, sequence),
+                                            " here: this chain is held up to ", log_->Head(origin).complete.value));
   }
-  EventReader reader = log_->Read(origins[0], sequence);
+  EventReader reader = log_->Read(origin, sequence);
   ASSAY_ASSIGN_OR_RETURN(const StoredEvent* event, reader.Next());
   if (event == nullptr)
-    return absl::DataLossError(absl::StrCat("event ", EventName(origins[0], sequence), " cannot be found"));
-  if (event->masked) return viewer_.ViewMasked(origins[0], sequence, event->stamp, event->table);
-  return viewer_.View(origins[0], sequence, event->bytes,
+    return absl::DataLossError(absl::StrCat("event ", EventName(origin, sequence), " cannot be found"));
+  if (event->masked) return viewer_.ViewMasked(origin, sequence, event->stamp, event->table);
+  return viewer_.View(origin, sequence, event->bytes,
                       request.value_bytes_max() == 0 ? kWholeValueBytes : request.value_bytes_max());
 }
 

@@ -35,10 +35,14 @@ class LogReader {
 
   static absl::StatusOr<std::unique_ptr<LogReader>> Open(const std::string& path);
 
+  // Of a table that the log does not know: INVALID_ARGUMENT, with the nearest that it does.
   absl::Status List(const admin::v1::ListEventsRequest& request, const Emit& emit, const Cancelled& cancelled);
   absl::StatusOr<admin::v1::LogEvent> Get(const admin::v1::GetEventRequest& request);
   absl::StatusOr<admin::v1::ListParkedReply> Parked(const admin::v1::ListParkedRequest& request);
   absl::StatusOr<admin::v1::ListConflictsReply> Conflicts(const admin::v1::ListConflictsRequest& request);
+
+  // INVALID_ARGUMENT: no table of that name is in the log.
+  absl::Status CheckTable(const std::string& table);
 
   absl::Status Refresh() { return log_->Refresh(); }
   // Where each chain ends now, and the events after such places, in stamp order: a tail refreshes and goes on.
@@ -67,6 +71,11 @@ class LogReader {
       : file_(std::move(file)), log_(std::move(log)), viewer_(log_.get()) {}
   absl::Status Merge(const std::vector<Range>& ranges, const Filter& filter, const Emit& emit,
                      const Cancelled& cancelled);
+  // Takes from `range` what a page before has shown, that ended with `after`.
+  absl::Status GoOnAfter(const Version& after, bool newest_first, Range* range);
+  // The one chain that `text` means.
+  absl::StatusOr<OriginId> FindOrigin(const std::string& text);
+  absl::StatusOr<std::optional<Version>> LastShown(const admin::v1::ListEventsRequest& request);
   // The first sequence of the chain whose stamp is at or after `stamp`; one past the end when there is none.
   absl::StatusOr<uint64_t> FirstAt(const OriginId& origin, HlcStamp stamp);
   absl::StatusOr<admin::v1::ConflictSide> Side(const struct Version& version, const std::string& column);

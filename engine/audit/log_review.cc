@@ -2,11 +2,18 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <set>
+#include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "engine/audit/log_reader.h"
 #include "engine/audit/proto_text.h"
+#include "engine/did_you_mean.h"
 #include "log/annotate.h"
 #include "log/local_state/conflicts.h"
+#include "log/local_state/local_state.h"
+#include "log/local_state/notes.h"
 #include "log/local_state/unsettled_rows.h"
 #include "log/table_names.h"
 
@@ -31,6 +38,26 @@ absl::StatusOr<std::optional<TableId>> WantedId(const std::string& text, TableNa
   return id;
 }
 
+// A table that nobody has heard of is a slip, and not a table of which there is nothing. `enrolled`: here, though there
+// may be no row of it yet.
+absl::Status CheckKnown(const std::string& text, TableNames& names, const std::set<std::string>& enrolled) {
+  if (text.empty()) return absl::OkStatus();
+  ASSAY_ASSIGN_OR_RETURN(const TableName wanted, TableName::Parse(text));
+  if (enrolled.contains(wanted.ToString())) return absl::OkStatus();
+  // The number that another name would get says how many there are.
+  ASSAY_ASSIGN_OR_RETURN(const TableId end, names.IdOf({}));
+  std::vector<std::string> known(enrolled.begin(), enrolled.end());
+  for (TableId id; id < end; ++id.value) {
+    if (names.NameOf(id) == wanted) return absl::OkStatus();
+    known.push_back(names.NameOf(id).ToString());
+  }
+  std::sort(known.begin(), known.end());
+  known.erase(std::unique(known.begin(), known.end()), known.end());
+  for (std::string& name : known) name = CleanText(name, kTextMax);
+  return absl::InvalidArgumentError(absl::StrCat("the log has no table ", CleanText(wanted.ToString(), kTextMax),
+                                                 known.empty() ? "" : DidYouMean(wanted.ToString(), known)));
+}
+
 void SetKey(absl::string_view encoded, google::protobuf::RepeatedPtrField<std::string>* out) {
   const absl::StatusOr<std::vector<std::string>> key = DecodeKey(encoded);
   if (!key.ok()) return;
@@ -39,8 +66,16 @@ void SetKey(absl::string_view encoded, google::protobuf::RepeatedPtrField<std::s
 
 }  // namespace
 
+absl::Status LogReader::CheckTable(const std::string& table) {
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<TableNames> names, TableNames::Open(file_.get(), log_.get()));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LocalState> state, LocalState::Open(file_.get(), log_.get()));
+  ASSAY_ASSIGN_OR_RETURN(const std::set<std::string> enrolled, state->Read(kEnrolledTablesNote));
+  return CheckKnown(table, *names, enrolled);
+}
+
 absl::StatusOr<pb::ListParkedReply> LogReader::Parked(const pb::ListParkedRequest& request) {
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<TableNames> names, TableNames::Open(file_.get(), log_.get()));
+  ASSAY_RETURN_IF_ERROR(CheckTable(request.table()));
   ASSAY_ASSIGN_OR_RETURN(const std::optional<TableId> wanted, WantedId(request.table(), *names));
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<UnsettledRows> unsettled, UnsettledRows::Open(file_.get(), log_.get()));
   const size_t limit = std::min<size_t>(request.limit() == 0 ? 1000 : request.limit(), kListMax);
@@ -96,6 +131,7 @@ absl::StatusOr<pb::ConflictSide> LogReader::Side(const Version& version, const s
 absl::StatusOr<pb::ListConflictsReply> LogReader::Conflicts(const pb::ListConflictsRequest& request) {
   ASSAY_ASSIGN_OR_RETURN(const std::string wanted, WantedTable(request.table()));
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<TableNames> names, TableNames::Open(file_.get(), log_.get()));
+  ASSAY_RETURN_IF_ERROR(CheckTable(request.table()));
   ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<assay::Conflicts> conflicts,
                          assay::Conflicts::Open(file_.get(), log_.get()));
   const int limit = static_cast<int>(std::min<uint32_t>(request.limit() == 0 ? 100 : request.limit(), 1000));

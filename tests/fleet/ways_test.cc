@@ -373,6 +373,9 @@ TEST_F(WaysTest, MachinePutBackToAnImageThatWasTakenWhileItRan) {
   App(a(), "INSERT INTO items VALUES (7, 'sold after the revert', 7)");
   ASSERT_OK(a().StartDaemon());
   const std::string remedy = Remedy(a(), "clone");
+  const RunResult doctor = a().Assay({"doctor"});
+  EXPECT_EQ(doctor.exit_code, 1) << "halted is not well";
+  EXPECT_THAT(doctor.output, HasSubstr("FAIL  clone"));
   EXPECT_EQ(SqlValue(fleet_->hub().Url("postgres"), "SELECT count(*) FROM assay_hub.fork_evidence"), "0");
   ASSERT_EQ(a().StopDaemon(), 0);
   EXPECT_THAT(a().Assay({"repair"}).output, HasSubstr("--replaces-other")) << "there is no other one any more";

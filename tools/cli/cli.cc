@@ -1,27 +1,37 @@
 #include "tools/cli/cli.h"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <iostream>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/util/json_util.h"
+#include "tools/cli/terminal.h"
 #include "tools/config/secret_files.h"
 
 namespace assay {
 namespace {
 
-void PrintError(const CliContext& context, absl::StatusCode code, const std::string& message) {
+std::string JsonLine(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  options.always_print_primitive_fields = true;
+  std::string text;
+  return google::protobuf::util::MessageToJsonString(message, &text, options).ok() ? text : "{}";
+}
+
+void PrintError(const CliContext& context, absl::StatusCode code, const std::string& message,
+                const std::string& command) {
   if (!context.json) {
     std::cerr << "assay: " << message << "\n";
+    if (!command.empty()) std::cerr << "  do: " << command << "\n";
     return;
   }
-  google::protobuf::Struct error, object;
-  (*error.mutable_fields())["code"] = JsonText(absl::StatusCodeToString(code));
-  (*error.mutable_fields())["message"] = JsonText(message);
-  *(*object.mutable_fields())["error"].mutable_struct_value() = error;
-  PrintJson(object);
+  google::protobuf::Struct error;
+  auto& fields = *error.mutable_fields();
+  fields["code"] = JsonText(absl::AsciiStrToLower(absl::StatusCodeToString(code)));
+  fields["message"] = JsonText(message);
+  if (!command.empty()) fields["do"] = JsonText(command);
+  std::cerr << JsonLine(error) << std::endl;
 }
 
 }  // namespace
@@ -46,18 +56,16 @@ absl::StatusOr<std::unique_ptr<admin::v1::Admin::Stub>> CliConnect(const CliCont
   return ConnectAdmin(options);
 }
 
-int CliFail(const CliContext& context, const absl::Status& status, int exit_code) {
-  PrintError(context, status.code(), std::string(status.message()));
+int CliFail(const CliContext& context, const absl::Status& status, int exit_code, const std::string& command) {
+  PrintError(context, status.code(), std::string(status.message()), command);
   return exit_code;
 }
 
 int CliNoDaemon(const CliContext& context, const absl::Status& status) {
   if (!absl::IsUnavailable(status)) return CliFail(context, status, kExitUsage);
-  return CliFail(
-      context,
-      absl::UnavailableError(absl::StrCat(status.message(), ". Start it: assayd --config ", context.config_path,
-                                          " (or systemctl start assayd), and look at what it prints")),
-      kExitNoDaemon);
+  const bool installed = context.config_path == CliContext().config_path;
+  return CliFail(context, status, kExitNoDaemon,
+                 installed ? "systemctl start assayd" : absl::StrCat("assayd --config ", context.config_path));
 }
 
 absl::Status RefusePassword(const std::string& url, const std::string& option, const std::string& instead) {
@@ -71,20 +79,18 @@ absl::Status RefusePassword(const std::string& url, const std::string& option, c
 }
 
 int CliFail(const CliContext& context, const grpc::Status& status) {
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
+    // Is the daemon gone, or does it say of something else that it is?
+    const absl::Status there = CliConnect(context).status();
+    if (absl::IsUnavailable(there)) return CliNoDaemon(context, there);
+  }
   const auto code = static_cast<absl::StatusCode>(status.error_code());  // The same numbers by design.
-  PrintError(context, code, status.error_message());
+  PrintError(context, code, status.error_message(), "");
   // Of our own requests: what the words asked for makes no sense.
   return status.error_code() == grpc::StatusCode::INVALID_ARGUMENT ? kExitUsage : kExitProblem;
 }
 
-void PrintJson(const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = true;
-  std::string text;
-  if (!google::protobuf::util::MessageToJsonString(message, &text, options).ok()) text = "{}";
-  std::cout << text << std::endl;
-}
+void PrintJson(const google::protobuf::Message& message) { std::cout << JsonLine(message) << std::endl; }
 
 google::protobuf::Value JsonText(std::string text) {
   google::protobuf::Value value;
@@ -111,13 +117,11 @@ google::protobuf::Value JsonCount(double count) {
   return value;
 }
 
-bool OnTerminal() { return isatty(STDOUT_FILENO) == 1; }
+bool OnTerminal() { return Screen().live; }
 
 void DrawProgress(const std::string& text) {
   // What would wrap could not be redrawn.
-  winsize size{};
-  const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
-  std::cout << "\r\033[K" << (known ? text.substr(0, size.ws_col - 1) : text) << std::flush;
+  std::cout << "\r\033[K" << text.substr(0, static_cast<size_t>(Screen().width) - 1) << std::flush;
 }
 
 void EndProgress() { std::cout << "\r\033[K" << std::flush; }

@@ -1,9 +1,8 @@
 // What every verb of `assay` shares: where the config and the daemon are, how answers are printed, and what the exit
 // code says.
 //
-// Exit codes: 0 done; 1 something is wrong, as printed; 2 the command or the config was; 3 no daemon answers.
-// People get tables on stdout and errors on stderr; --json gives one JSON object (streams: one a line) with the field
-// names of proto/admin.proto, and errors are then {"error": {"code", "message"}}.
+// Exit codes: kExitCodesHelp. Results go to stdout, errors to stderr. --json gives one JSON object (streams: one a
+// line) with the field names of proto/admin.proto; an error is then {"code", "message", "do"}, on stderr, too.
 #pragma once
 
 #include <memory>
@@ -21,11 +20,15 @@
 namespace assay {
 
 enum ExitCode { kExitOk = 0, kExitProblem = 1, kExitUsage = 2, kExitNoDaemon = 3 };
+inline constexpr char kExitCodesHelp[] =
+    "Exit codes: 0 done; for status: nothing is wrong. 1 something is wrong, as printed, or not found.\n"
+    "2 the command or the config is wrong. 3 no daemon answers. 130 Ctrl-C.";
 
 struct CliContext {
   std::string config_path = "/etc/assay/assay.toml";
   std::string socket;  // Overrides the config's [admin] listen.
   bool json = false;
+  bool utc = false;
 };
 
 // The config, or its faults printed: then the verb returns kExitUsage.
@@ -38,8 +41,10 @@ int CliNoDaemon(const CliContext& context, const absl::Status& status);
 // INVALID_ARGUMENT when `url`, from the command line, holds a password: `ps` shows it to everyone.
 absl::Status RefusePassword(const std::string& url, const std::string& option, const std::string& instead);
 
-// Prints the error; returns `exit_code`.
-int CliFail(const CliContext& context, const absl::Status& status, int exit_code = kExitProblem);
+// Prints the error, and what to do when a command mends it; returns `exit_code`.
+int CliFail(const CliContext& context, const absl::Status& status, int exit_code = kExitProblem,
+            const std::string& command = "");
+// Of an answer, or of what came instead of one: a daemon that has gone is kExitNoDaemon.
 int CliFail(const CliContext& context, const grpc::Status& status);
 
 // One JSON object on a line of its own, every field present.

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "CLI/CLI.hpp"
 #include "tools/cli/cli.h"
@@ -44,6 +45,7 @@ class CommandLine {
  private:
   CLI::App app_;
   CliContext context_;
+  std::string colour_ = "auto", output_;
   RunVerb asked_for_;
 };
 

@@ -56,20 +56,26 @@ int Conflicts(const CliContext& context, const ConflictsOptions& options) {
     return kExitOk;
   }
   if (reply.conflicts().empty()) {
-    std::cout << (options.before > 0 ? "No older conflict.\n"
-                                     : "No conflict: no change has replaced one that its writer had not seen.\n");
+    std::cout << (options.before > 0
+                      ? "No older conflict."
+                      : Wrapped("No conflict: no change has replaced one that its writer had not seen.", 0, 0))
+              << "\n";
     return kExitOk;
   }
-  TextTable table({"FOUND", "TABLE", "KEY", "COLUMN", "KEPT", "LOST"});
+  TextTable table(
+      {{"FOUND"}, {"ROW", Fit::kMiddle}, {"COLUMN", Fit::kEnd}, {"KEPT", Fit::kEnd}, {"SET ASIDE", Fit::kEnd}});
   for (const admin::v1::Conflict& conflict : reply.conflicts()) {
-    table.Add({When(conflict.has_found(), conflict.found()), conflict.table(), absl::StrJoin(conflict.key(), ", "),
+    table.Add({When(conflict.has_found(), conflict.found()),
+               absl::StrCat(conflict.table(), " ", absl::StrJoin(conflict.key(), ", ")),
                conflict.column().empty() ? "(the row)" : conflict.column(), SideText(conflict.winner()),
                SideText(conflict.loser())});
   }
-  std::cout << table.ToString() << reply.total()
-            << " in all. What was lost is in the log: assay log show BRANCH/NUMBER\n";
+  std::cout << TitleLine(absl::StrCat(Count(static_cast<uint64_t>(reply.total()), "conflict"),
+                                      options.table.empty() ? "." : " in all tables."))
+            << table.ToString() << std::flush;
+  std::cerr << "What was set aside is in the log: assay log show BRANCH/NUMBER\n";
   if (options.limit != 0 && reply.conflicts_size() >= static_cast<int64_t>(options.limit))
-    std::cout << "For older ones: --before " << reply.conflicts().rbegin()->id() << ", or --limit 0 for all\n";
+    std::cerr << "More: --before " << reply.conflicts().rbegin()->id() << ", or --limit 0 for all\n";
   return kExitOk;
 }
 

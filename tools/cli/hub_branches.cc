@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "engine/audit/proto_text.h"
 #include "tools/cli/hub.h"
 #include "tools/cli/text.h"
 
@@ -16,7 +17,14 @@ int ListBranches(const CliContext& context, const HubAccess& access) {
   if (!branches.ok()) return CliFail(context, branches.status());
   google::protobuf::Struct object;
   google::protobuf::ListValue* list = (*object.mutable_fields())["branches"].mutable_list_value();
-  TextTable table({"NUMBER", "NAME", "LOGIN", "ACTIVE", "LAST SEEN", "MAY READ", "FORKS", "SET ASIDE"});
+  TextTable table({{"NO"},
+                   {"NAME", Fit::kMiddle},
+                   {"LOGIN", Fit::kWhole, 2},
+                   {"ACTIVE"},
+                   {"HEARD"},
+                   {"MAY READ", Fit::kEnd},
+                   {"FORKS", Fit::kWhole, 1},
+                   {"SET ASIDE"}});
   for (const EnrolledBranch& branch : *branches) {
     const bool seen = branch.last_seen > absl::InfinitePast();
     const std::string last_seen =
@@ -25,7 +33,8 @@ int ListBranches(const CliContext& context, const HubAccess& access) {
                branch.retired  ? "retired"
                : branch.active ? "yes"
                                : "no",
-               seen ? last_seen : "never", absl::StrJoin(branch.tables, ", "), absl::StrCat(branch.forks),
+               seen ? Ago(true, ToProto(branch.last_seen)) : "never", absl::StrJoin(branch.tables, ", "),
+               absl::StrCat(branch.forks),
                branch.set_aside.has_value() ? absl::StrCat("after event ", *branch.set_aside) : ""});
     auto& fields = *list->add_values()->mutable_struct_value()->mutable_fields();
     fields["number"] = JsonCount(branch.number);

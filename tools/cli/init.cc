@@ -83,7 +83,8 @@ void PrintInitJson(const InitReport& report) {
 void PrintChoice(const InitReport& report, const std::string& config_path) {
   std::cout << Count(report.rows.differing_rows, "row") << (report.rows.differing_rows == 1 ? " differs" : " differ")
             << " from what the fleet has under the same key. No row was written.\n\n";
-  TextTable table({"TABLE", "KEY", "COLUMN", "HERE", "FLEET"});
+  TextTable table(
+      {{"TABLE", Fit::kMiddle}, {"KEY", Fit::kMiddle}, {"COLUMN"}, {"HERE", Fit::kEnd}, {"FLEET", Fit::kEnd}});
   for (const RowDifference& row : report.rows.differences) {
     table.Add({row.table.ToString(), absl::StrJoin(row.key, ", "), row.column.empty() ? "(the row)" : row.column,
                row.column.empty() ? "exists" : ShownValue(row.here, kShownMax),
@@ -109,20 +110,32 @@ void PrintMissed(const InitReport& report) {
             << Grouped(rows.stale + rows.absent) << " come back from the log when assayd runs.";
 }
 
-void PrintInit(const InitReport& report, const std::string& config_path) {
+// There are as many as tables, and one line would be lost among them.
+void PrintStrided(const std::vector<std::string>& strided, bool all) {
+  constexpr size_t kFew = 3;
+  if (!all && strided.size() > kFew) {
+    std::cout << Count(strided.size(), "sequence") << " step by the stride now (--all lists them).\n";
+    return;
+  }
+  for (const std::string& text : strided) std::cout << "Sequence " << Printable(text) << "\n";
+}
+
+void PrintInit(const InitReport& report, const std::string& config_path, bool all) {
   for (const RefusedTable& table : report.refused) {
     std::cout << "Not enrolled: " << table.name.ToString() << " (" << table.reason << ")\n";
   }
   for (const std::string& text : report.warnings) std::cout << "Note: " << Printable(text) << "\n";
   if (report.waits_for_choice) return PrintChoice(report, config_path);
-  for (const std::string& text : report.sequences.strided) std::cout << "Sequence " << text << "\n";
-  for (const std::string& text : report.sequences.problems) std::cout << "Look at this sequence: " << text << "\n";
+  PrintStrided(report.sequences.strided, all);
   std::cout << Count(report.enrolled.size(), "table") << " enrolled, " << report.added.size() << " of them now.";
   if (!report.added.empty()) {
     std::cout << " " << Count(report.rows.rows, "row") << " there: " << Grouped(report.rows.written)
               << " went into the log, " << Grouped(report.rows.equal) << " the fleet had already.";
   }
   PrintMissed(report);
+  std::cout << "\n";
+  for (const std::string& text : report.sequences.problems)
+    std::cout << Painted(Paint::kYellow, " !") << " Look at this sequence: " << Printable(text) << "\n";
   std::cout << "\nNext: start the daemon, assayd --config " << config_path << "\n";
 }
 
@@ -171,7 +184,7 @@ int InitVerb(const CliContext& context, const InitVerbOptions& verb) {
   if (context.json) {
     PrintInitJson(*report);
   } else {
-    PrintInit(*report, config->path);
+    PrintInit(*report, config->path, verb.all);
   }
   return report->waits_for_choice ? kExitProblem : kExitOk;
 }
@@ -180,6 +193,7 @@ void AddInitOptions(CLI::App* verb, InitVerbOptions* options) {
   verb->add_option("--admin-url", options->admin_url, kAdminUrlHelp);
   verb->add_option("--differences", options->differences, "When rows here differ from the fleet's: which side wins")
       ->check(CLI::IsMember({"here", "fleet"}));
+  verb->add_flag("--all", options->all, "List each sequence that was changed");
   verb->add_flag("--without-hub", options->without_hub, "Enrol although the hub cannot be asked what the fleet has");
 }
 

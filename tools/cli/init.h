@@ -13,6 +13,7 @@ struct InitVerbOptions {
   std::string admin_url;
   std::string differences;  // "", "here" or "fleet".
   bool without_hub = false;
+  bool all = false;
   std::optional<TableName> only;  // InitOptions::only.
 };
 

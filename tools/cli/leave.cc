@@ -32,7 +32,10 @@ int LeaveVerb(const CliContext& context, const LeaveVerbOptions& verb) {
               << std::flush;
     std::string answer;
     std::getline(std::cin, answer);
-    if (answer != "y" && answer != "yes") return kExitProblem;
+    if (answer != "y" && answer != "yes") {
+      std::cout << "Nothing was changed.\n";
+      return kExitProblem;
+    }
   }
   absl::StatusOr<std::unique_ptr<StateLock>> lock = StateLock::Take(config->lock_path());
   if (!lock.ok()) return CliFail(context, lock.status());

@@ -1,6 +1,5 @@
 #include <iostream>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "tools/cli/event_text.h"
 #include "tools/cli/log.h"
@@ -47,9 +46,9 @@ TextTable ColumnsOf(const LogEvent& event) {
 
 // `name`: "mumbai-1/17", or an origin's first digits and a sequence.
 int ShowEvent(const CliContext& context, const std::string& name) {
-  const size_t slash = name.rfind('/');
+  std::string origin;
   uint64_t sequence = 0;
-  if (slash == std::string::npos || !absl::SimpleAtoi(name.substr(slash + 1), &sequence) || sequence == 0) {
+  if (!ParseEventName(name, &origin, &sequence)) {
     return CliFail(context,
                    absl::InvalidArgumentError("name an event as BRANCH/NUMBER or ORIGIN/NUMBER, e.g. mumbai-1/17"),
                    kExitUsage);
@@ -57,7 +56,7 @@ int ShowEvent(const CliContext& context, const std::string& name) {
   auto stub = CliConnect(context);
   if (!stub.ok()) return CliNoDaemon(context, stub.status());
   admin::v1::GetEventRequest request;
-  request.set_origin(name.substr(0, slash));
+  request.set_origin(origin);
   request.set_sequence(sequence);
   grpc::ClientContext call;
   LogEvent event;

@@ -23,23 +23,49 @@ std::string NoneOf(const ParkedOptions& options) {
                       options.forgotten ? "forgotten" : "parked", ".\n");
 }
 
-std::string ParkedText(const admin::v1::ListParkedReply& reply, bool forgotten) {
-  TextTable table({"TABLE", "KEY", "FROM", "SINCE", "TRIES", forgotten ? "FORGOTTEN" : "NEXT TRY", "CAUSE"});
+std::string ParkedText(const admin::v1::ListParkedReply& reply, const ParkedOptions& options) {
+  const bool forgotten = options.forgotten;
+  TextTable table({{"ROW", Fit::kMiddle},
+                   {"FROM"},
+                   {"SINCE"},
+                   {"TRIES", Fit::kWhole, 2},
+                   {forgotten ? "FORGOTTEN" : "NEXT TRY", Fit::kWhole, 1},
+                   {"CAUSE", Fit::kEnd}});
   for (const admin::v1::ParkedRow& row : reply.rows()) {
-    table.Add({row.table(), absl::StrJoin(row.key(), ", "), absl::StrCat(row.branch(), "/", row.sequence()),
-               When(row.has_since(), row.since()), absl::StrCat(row.attempts()),
+    table.Add({absl::StrCat(row.table(), " ", absl::StrJoin(row.key(), ", ")),
+               absl::StrCat(row.branch(), "/", row.sequence()), When(row.has_since(), row.since()),
+               absl::StrCat(row.attempts()),
                forgotten ? When(row.has_forgotten(), row.forgotten()) : Ago(row.has_next_try(), row.next_try()),
                absl::StrCat(row.cause(), row.sqlstate().empty() ? "" : absl::StrCat(" (", row.sqlstate(), ")"))});
   }
-  if (forgotten) {
-    return absl::StrCat(table.ToString(), Count(reply.forgotten(), "row"),
-                        " in all, which nobody waits for. To take them up again: assay parked retry --table TABLE\n");
+  const int64_t total = forgotten ? reply.forgotten() : reply.total();
+  const std::string count =
+      absl::StrCat(Count(static_cast<uint64_t>(total), "row"), options.table.empty() ? "" : " in all tables");
+  return absl::StrCat(TitleLine(absl::StrCat(count, forgotten    ? ", which nobody waits for."
+                                                    : total == 1 ? " waits to be written."
+                                                                 : " wait to be written.")),
+                      table.ToString());
+}
+
+// What can be done about them; for people alone.
+std::string HintsText(const admin::v1::ListParkedReply& reply, const ParkedOptions& options) {
+  if (options.forgotten) return reply.rows().empty() ? "" : "To take them up again: assay parked retry --table TABLE\n";
+  std::string text;
+  if (!reply.rows().empty()) {
+    text =
+        "Mend what the cause names, here or at the branch that the row is from. They are tried again by themselves; at "
+        "once: assay parked retry\nWhat will never come, as of a table that is gone on purpose: assay parked forget "
+        "--table TABLE\n";
   }
-  return absl::StrCat(
-      table.ToString(), Count(reply.total(), "row"),
-      " in all. Mend what the cause names, here or at the branch that the row is from. They are tried again by "
-      "themselves; at once: assay parked retry\nWhat will never come, as of a table that is gone on purpose: assay "
-      "parked forget --table TABLE\n");
+  if (reply.forgotten() > 0) {
+    absl::StrAppend(&text, Count(static_cast<uint64_t>(reply.forgotten()), "row"),
+                    reply.forgotten() == 1 ? " is" : " are", " not waited for: assay parked --forgotten\n");
+  }
+  const int64_t total = options.forgotten ? reply.forgotten() : reply.total();
+  if (options.table.empty() && reply.rows_size() < total)
+    absl::StrAppend(&text, "1 to ", reply.rows_size(), " of ", Grouped(static_cast<uint64_t>(total)),
+                    ". More: --limit, or --table TABLE\n");
+  return text;
 }
 
 int ListParked(const CliContext& context, const ParkedOptions& options) {
@@ -56,11 +82,8 @@ int ListParked(const CliContext& context, const ParkedOptions& options) {
     PrintJson(reply);
     return kExitOk;
   }
-  std::cout << (reply.rows().empty() ? NoneOf(options) : ParkedText(reply, options.forgotten));
-  if (!options.forgotten && reply.forgotten() > 0) {
-    std::cout << Count(reply.forgotten(), "row") << (reply.forgotten() == 1 ? " is" : " are")
-              << " not waited for: assay parked --forgotten\n";
-  }
+  std::cout << (reply.rows().empty() ? NoneOf(options) : ParkedText(reply, options)) << std::flush;
+  std::cerr << HintsText(reply, options);
   return kExitOk;
 }
 

@@ -57,7 +57,12 @@ void PrintRepairJson(const RepairReport& report) {
 void PrintDifferences(const std::vector<RowRepairReport::Difference>& differences) {
   if (differences.empty()) return;
   std::cout << "\n";
-  TextTable table({"TABLE", "KEY", "COLUMN", "HERE", "IN THE LOG", "WHAT IS DONE"});
+  TextTable table({{"TABLE", Fit::kMiddle},
+                   {"KEY", Fit::kMiddle},
+                   {"COLUMN", Fit::kEnd},
+                   {"HERE", Fit::kEnd},
+                   {"IN THE LOG", Fit::kEnd},
+                   {"WHAT IS DONE"}});
   for (const RowRepairReport::Difference& row : differences) {
     const bool whole = row.column.empty();
     table.Add({row.table.ToString(), absl::StrJoin(row.key, ", "), whole ? "(the row)" : row.column,

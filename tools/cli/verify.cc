@@ -40,7 +40,7 @@ std::string TableText(const VerifiedTable& table) {
     words.push_back("as the log has them");
   } else {
     words.push_back(absl::StrCat(table.gave_up() ? "at least " : "", Grouped(table.differing_rows()),
-                                 table.differing_rows() == 1 ? " DIFFERS" : " DIFFER"));
+                                 Painted(Paint::kRed, table.differing_rows() == 1 ? " DIFFERS" : " DIFFER")));
   }
   if (table.waiting_rows() > 0) words.push_back(absl::StrCat(Grouped(table.waiting_rows()), " wait to be written"));
   if (table.restless_rows() > 0)

@@ -16,6 +16,7 @@
 #include "adapters/grpc/admin_server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "log/local_state/notes.h"
 #include "tests/adapters/grpc/scripted_operator.h"
 #include "tests/support/child_process.h"
 #include "tests/support/small_log.h"
@@ -86,10 +87,11 @@ TEST_F(CliTest, StatusSaysInWordsWhatIsWrong) {
       people.output,
       AllOf(HasSubstr("mumbai  The hub refuses the login of mumbai.\n"),
             HasSubstr("\n        Selling goes on. Next try in "), HasSubstr("1 more thing is wrong.\n"),
-            HasSubstr("\n !! The hub refuses the login of mumbai.\n      since "), HasSubstr(", next try in "),
+            HasSubstr("\n !! The hub refuses the login of mumbai.\n      since "), HasSubstr(", next try 20"),
             HasSubstr("\n      found: no route to host \\x1b[2J\n"), HasSubstr("\n    do: Correct user and password."),
             HasSubstr("\n  ! 2 rows cannot be written to PostgreSQL yet.\n    do: `assay parked`")));
-  EXPECT_THAT(people.output, AllOf(HasSubstr("NOT WORKING, see above"), Not(HasSubstr("\x1b"))));
+  EXPECT_THAT(people.output, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(Assay({"status", "--stages"}).output, HasSubstr("NOT WORKING, see above"));
   google::protobuf::Struct json = AssayJson({"status"});
   EXPECT_EQ(json.fields().at("state").string_value(), "offline");
   EXPECT_EQ(json.fields().at("sentence").struct_value().fields().at("tone").string_value(), "BAD");
@@ -131,18 +133,18 @@ TEST_F(CliTest, StatusExitsByWhatIsWrongAndAMonitorGetsItsOwnCodesAndOneLine) {
 }
 
 TEST_F(CliTest, StatusShowsHowCatchingUpGoesAndNothingOfItWhenThereIsNoneOrItIsNotKnown) {
-  EXPECT_THAT(Assay({"status"}).output,
-              AllOf(Not(HasSubstr("CATCHING UP")), Not(HasSubstr("events/s")), Not(HasSubstr("left"))));
+  EXPECT_THAT(Assay({"status", "--stages"}).output,
+              AllOf(Not(HasSubstr("CATCHING UP")), Not(HasSubstr("a second")), Not(HasSubstr("left"))));
   daemon_.Set([](DaemonStatus& status) {
     status.engine.has_hub = true;
     status.push = {.done = 470'000, .total = 1'000'000, .events_per_second = 12'300};
     status.pull = {.done = 47, .total = 100};
     status.projection = {.done = 1, .total = 100'000, .events_per_second = 0.001};
   });
-  const std::string people = Assay({"status"}).output;
-  EXPECT_THAT(people, AllOf(HasSubstr("CATCHING UP"), HasSubstr("470,000/1,000,000, 12,300 events/s, 44 s left\n"),
-                            HasSubstr("47/100\n")));
-  EXPECT_THAT(people, Not(HasSubstr(" 0 events/s")));
+  const std::string people = Assay({"status", "--stages"}).output;
+  EXPECT_THAT(people, AllOf(HasSubstr("CATCHING UP"), HasSubstr("470,000 of 1,000,000, 12,300 a second, 44 s left\n"),
+                            HasSubstr("47 of 100\n")));
+  EXPECT_THAT(people, Not(HasSubstr(" 0 a second")));
   google::protobuf::Struct json = AssayJson({"status"});
   const auto& push = json.fields().at("push_progress").struct_value().fields();
   EXPECT_EQ(push.at("done").string_value(), "470000");
@@ -177,11 +179,12 @@ TEST_F(CliTest, SyncNowDrawsProgressOnATerminal) {
        "/dev/null"},
       absl::Seconds(20));
   EXPECT_EQ(shown.exit_code, 0) << shown.output;
-  EXPECT_THAT(shown.output, AllOf(HasSubstr("pushed 0/100"), HasSubstr("pushed 47/100 (10 events/s)"),
-                                  HasSubstr("6 s left"), HasSubstr("In step: 100 events pushed")));
+  EXPECT_THAT(shown.output, AllOf(HasSubstr("Sent 0 of 100"), HasSubstr("Sent 47 of 100 (10 a second)"),
+                                  HasSubstr("6 s left"), HasSubstr("In step"), HasSubstr(": 100 changes sent")));
 }
 
 TEST_F(CliTest, CommandsReachTheDaemon) {
+  log_.Park("7", "duplicate key");
   EXPECT_EQ(Assay({"sync", "pause"}).exit_code, 0);
   EXPECT_EQ(Assay({"sync", "resume", "--json"}).standard_output, "{}\n");
   EXPECT_EQ(Assay({"sync", "interval", "90s"}).exit_code, 0);
@@ -231,7 +234,6 @@ TEST_F(CliTest, ParkedAndConflictsAreTables) {
   log_.AddConflict("7", winner, loser);
   EXPECT_THAT(Assay({"conflicts"}).output, AllOf(HasSubstr("100 (mumbai/3, asha)"), HasSubstr("90 (delhi/3, ravi)")));
   EXPECT_EQ(AssayJson({"conflicts"}).fields().at("total").string_value(), "1");
-  EXPECT_THAT(Assay({"conflicts", "--table", "public.none"}).output, HasSubstr("No conflict"));
 }
 
 TEST_F(CliTest, WhatWillNeverComeIsForgottenByTableOrByKey) {
@@ -240,8 +242,8 @@ TEST_F(CliTest, WhatWillNeverComeIsForgottenByTableOrByKey) {
   EXPECT_THAT(Assay({"parked", "forget", "--table", "public.items", "--key", "7"}).output,
               AllOf(HasSubstr("1 row of public.items will not be waited for"), HasSubstr("assay parked --forgotten")));
   const RunResult none = Assay({"parked", "forget", "--table", "public.other"});
-  EXPECT_EQ(none.exit_code, 1);
-  EXPECT_THAT(none.output, HasSubstr("no row of public.other is parked"));
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(none.output, HasSubstr("the log has no table public.other"));
   EXPECT_EQ(Assay({"parked", "forget"}).exit_code, 2) << "of which table?";
   EXPECT_EQ(Assay({"parked", "forget", "--key", "7"}).exit_code, 2);
   EXPECT_THAT(Assay({"parked", "forgte"}).output, HasSubstr("did you mean forget?"));
@@ -254,7 +256,7 @@ TEST_F(CliTest, AllConflictsCanBeListed) {
   log_.AddConflicts(kCount);
   EXPECT_EQ(AssayJson({"conflicts", "--limit", "0"}).fields().at("conflicts").list_value().values_size(), kCount);
   const std::string page = Assay({"conflicts", "--limit", "1020"}).output;
-  EXPECT_THAT(page, HasSubstr("1050 in all"));
+  EXPECT_THAT(page, HasSubstr("1,050 conflicts"));
   const std::string hint = "--before ";
   const size_t at = page.rfind(hint);
   ASSERT_NE(at, std::string::npos);
@@ -274,7 +276,9 @@ TEST_F(CliTest, ExitCodesTellUsageFromAbsenceFromTrouble) {
   const RunResult nobody = Assay({"status"});
   EXPECT_EQ(nobody.exit_code, 3);
   EXPECT_THAT(nobody.output, AllOf(HasSubstr("no daemon is running"), HasSubstr("assayd --config")));
-  EXPECT_THAT(Assay({"status", "--json"}).standard_output, HasSubstr("\"code\":\"UNAVAILABLE\""));
+  const RunResult json = Assay({"status", "--json"});
+  EXPECT_EQ(json.standard_output, "");
+  EXPECT_THAT(json.output, AllOf(HasSubstr("\"code\":\"unavailable\""), HasSubstr("\"do\":\"assayd --config")));
 }
 
 TEST_F(CliTest, EveryVerbsHelpShowsAnExample) {
@@ -324,6 +328,146 @@ TEST_F(CliTest, AWordThatIsNoVerbIsNamedAndTheNearestProposed) {
   EXPECT_THAT(bare.output, HasSubstr("Subcommands:"));
 }
 
+TEST_F(CliTest, AnOptionThatThereIsNotIsNamedAndTheNearestProposed) {
+  EXPECT_THAT(Assay({"status", "--wtach"}).output,
+              HasSubstr("\"--wtach\" is no option of assay status; did you mean --watch?\n  do: assay status --help"));
+  EXPECT_THAT(Assay({"log", "ls", "--tabel=x"}).output, HasSubstr("did you mean --table?"));
+  EXPECT_THAT(Assay({"status", "--confg", "x"}).output, HasSubstr("did you mean --config?")) << "of all verbs";
+  EXPECT_THAT(Assay({"sync", "now", "then"}).output, HasSubstr("does not know what \"then\" is to it"));
+}
+
+TEST_F(CliTest, WhatCannotBeReadIsJsonForWhoAsksForThat) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"statsu"},
+                                                {"sync"},
+                                                {"log", "ls", "--nosuch"},
+                                                {"log", "ls", "--limit", "x"},
+                                                {"log", "ls", "--since", "soon"},
+                                                {"log", "show"}}) {
+    std::vector<std::string> arguments = words;
+    arguments.push_back("--json");
+    const RunResult result = Assay(arguments);
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_EQ(result.standard_output, "");
+    google::protobuf::Struct object;
+    EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(result.output, &object).ok()) << result.output;
+    EXPECT_EQ(object.fields().at("code").string_value(), "invalid_argument");
+    EXPECT_NE(object.fields().at("message").string_value(), "");
+  }
+}
+
+// Goal: what is not there is told from what has nothing in it, by the exit code, too.
+TEST_F(CliTest, ATableOrAKeyThatThereIsNotIsNoEmptyAnswer) {
+  log_.Park("7", "duplicate key");
+  log_.Write(log_.mumbai(), v1::RowChange::UPDATE, "7", {{"ring", "band"}, {"1", "2"}});
+  for (const std::vector<std::string>& verb :
+       {std::vector<std::string>{"log", "ls"}, {"log", "tail"}, {"parked"}, {"parked", "retry"}, {"conflicts"}}) {
+    std::vector<std::string> arguments = verb;
+    arguments.insert(arguments.end(), {"--table", "public.itesm"});
+    const RunResult result = Assay(arguments);
+    EXPECT_EQ(result.exit_code, 2) << absl::StrJoin(verb, " ");
+    EXPECT_THAT(result.output, HasSubstr("the log has no table public.itesm; did you mean public.items?"));
+  }
+  EXPECT_THAT(daemon_.commands(), ::testing::IsEmpty()) << "nothing was tried again";
+  const RunResult key = Assay({"log", "ls", "--table", "public.items", "--key", "GC-22"});
+  EXPECT_EQ(key.exit_code, 1);
+  EXPECT_THAT(key.output, HasSubstr("no row of public.items in the log has the key GC-22"));
+  EXPECT_EQ(Assay({"log", "ls", "--table", "public.items", "--key", "7"}).exit_code, 0);
+  EXPECT_EQ(Assay({"log", "ls", "--since", "1m"}).exit_code, 1) << "long ago";
+}
+
+// Goal: a table that takes part is known before its first row.
+TEST_F(CliTest, ATableThatHasNoRowYetIsNoSlip) {
+  log_.Together([&] { ASSERT_TRUE(log_.open().state->Write(kEnrolledTablesNote, {"public.empty"}).ok()); });
+  EXPECT_EQ(Assay({"parked", "--table", "public.empty"}).exit_code, 0);
+  EXPECT_EQ(Assay({"conflicts", "--table", "public.empty"}).exit_code, 0);
+  EXPECT_THAT(Assay({"parked", "--table", "public.emty"}).output, HasSubstr("did you mean public.empty?"));
+}
+
+TEST_F(CliTest, ALongListIsPagedAndNothingIsLeftOutBetweenPages) {
+  log_.Together([&] {
+    for (int i = 0; i < 12; ++i) log_.Write(log_.mumbai(), v1::RowChange::UPDATE, "7", {{"a", "b"}, {"1", "2"}});
+    for (int i = 0; i < 12; ++i) log_.Write(log_.delhi(), v1::RowChange::UPDATE, "7", {{"a", "b"}, {"1", "2"}});
+  });
+  const auto lines = [](const std::string& text) {
+    return std::vector<std::string>(absl::StrSplit(text, '\n', absl::SkipEmpty()));
+  };
+  for (const bool oldest_first : {false, true}) {
+    std::vector<std::string> arguments = {"log", "ls", "--limit", "0"};
+    if (oldest_first) arguments.push_back("--oldest-first");
+    const std::vector<std::string> all = lines(Assay(arguments).standard_output);
+    ASSERT_EQ(all.size(), 28u);
+    arguments[3] = "5";
+    std::vector<std::string> paged;
+    for (int page = 0; page < 7; ++page) {
+      const RunResult result = Assay(arguments);
+      for (const std::string& line : lines(result.standard_output)) paged.push_back(line);
+      const std::string hint = "--after ";
+      const size_t at = result.output.rfind(hint);
+      if (at == std::string::npos) break;
+      arguments.resize(oldest_first ? 5 : 4);
+      arguments.insert(
+          arguments.end(),
+          {"--after", result.output.substr(at + hint.size(), result.output.find('\n', at) - at - hint.size())});
+    }
+    EXPECT_EQ(paged, all);
+  }
+  EXPECT_EQ(Assay({"log", "ls", "--after", "mumbai"}).exit_code, 2);
+  EXPECT_THAT(Assay({"log", "ls", "--after", "mumbai/999"}).output, HasSubstr("to go on after"));
+}
+
+// Goal: a screen that is watched does not end with the daemon, and does not show what was as what is.
+TEST_F(CliTest, WatchingGoesOnWithTheDaemonThatIsStartedNext) {
+  const std::string shown = directory_.path() + "/shown";
+  absl::StatusOr<std::unique_ptr<test::ChildProcess>> watch =
+      test::ChildProcess::Start({ASSAY_PROGRAM, "--config", config_, "status", "--watch"}, {.output = shown});
+  ASSERT_TRUE(watch.ok()) << watch.status();
+  const auto shows = [&](const std::string& text) {
+    for (int i = 0; i < 1000 && !absl::StrContains(test::ReadFile(shown), text); ++i)
+      absl::SleepFor(absl::Milliseconds(10));
+    return absl::StrContains(test::ReadFile(shown), text);
+  };
+  EXPECT_TRUE(shows(" running: ")) << test::ReadFile(shown);
+  server_ = nullptr;
+  EXPECT_TRUE(shows(" no news: the daemon was stopped")) << test::ReadFile(shown);
+  daemon_.Set([](DaemonStatus& status) { status.state = "catching-up"; });
+  absl::StatusOr<std::unique_ptr<AdminServer>> server = AdminServer::Start({.listen = address_}, &daemon_);
+  ASSERT_TRUE(server.ok()) << server.status();
+  server_ = *std::move(server);
+  EXPECT_TRUE(shows(" catching-up: ")) << test::ReadFile(shown);
+}
+
+// A terminal of 60 and 80 characters, with and without colours; `script` is the terminal.
+TEST_F(CliTest, ATerminalIsFilledAndNotOverrun) {
+  log_.Park("a very long key of a row that nobody would have guessed",
+            "a cause that is longer than a line of a terminal");
+  log_.Write(log_.mumbai(), v1::RowChange::UPDATE, "7", {{std::string(200, 'a'), "b"}, {"1", "2"}}, "asha");
+  daemon_.Set([](DaemonStatus& status) {
+    status.engine.has_hub = true;
+    status.problems = {{.kind = ProblemKind::kRowsWait, .count = 1}};
+  });
+  for (const char* verb : {"status", "status --stages", "branches", "parked", "log ls", "conflicts"}) {
+    for (const char* columns : {"60", "80"}) {
+      const auto on_terminal = [&](absl::string_view environment) {
+        return test::RunProgram({"script", "-qec",
+                                 absl::StrCat("stty cols ", columns, "; TERM=xterm ", environment, " ", ASSAY_PROGRAM,
+                                              " --config ", config_, " ", verb, " 2>/dev/null"),
+                                 "/dev/null"},
+                                absl::Seconds(20))
+            .output;
+      };
+      const std::string plain = on_terminal("NO_COLOR=1");
+      EXPECT_THAT(plain, Not(HasSubstr("\x1b"))) << verb;
+      for (absl::string_view line : absl::StrSplit(plain, absl::ByAnyChar("\r\n"))) {
+        const auto width = std::count_if(line.begin(), line.end(), [](char c) { return (c & 0xc0) != 0x80; });
+        EXPECT_LE(width, std::atoi(columns)) << verb << ": " << line;
+      }
+      if (absl::StartsWith(verb, "status")) {
+        EXPECT_THAT(on_terminal(""), HasSubstr("\x1b[33m !"));
+      }
+    }
+  }
+}
+
 TEST_F(CliTest, EnrolRefusesWhatTheBranchsConfigWould) {
   const std::map<std::string, std::string> hub = {{"SUPABASE_DB_URL", "postgresql://x@127.0.0.1:1/x"}};
   const auto enrol = [&](std::vector<std::string> arguments) {
@@ -344,6 +488,26 @@ TEST_F(CliTest, EnrolRefusesWhatTheBranchsConfigWould) {
   result = enrol({"mumbai-1", "--number", "1", "--password-file", file});
   EXPECT_THAT(result.output, HasSubstr("no server is running there"));
   EXPECT_NE(access(file.c_str(), F_OK), 0) << "nothing came of it";
+}
+
+// Goal: the doctor does not call well what the status calls halted, and says whether there is a daemon at all.
+TEST_F(CliTest, TheDoctorAsksTheDaemon) {
+  daemon_.Set([](DaemonStatus& status) {
+    status.state = "halted";
+    status.problems = {{.kind = ProblemKind::kClone, .subject = "mumbai"},
+                       {.kind = ProblemKind::kRowsWait, .count = 3},
+                       {.kind = ProblemKind::kHubHintsMissing, .cause = "5 min"}};
+  });
+  const RunResult halted = Assay({"doctor"});
+  EXPECT_EQ(halted.exit_code, 1);
+  EXPECT_THAT(halted.output,
+              AllOf(HasSubstr("FAIL  clone "), HasSubstr("`assay repair`"), HasSubstr("warn  rows-wait "),
+                    Not(HasSubstr("hub-hints-missing")), Not(HasSubstr("ok    "))));
+  EXPECT_THAT(halted.output, HasSubstr(" ok (--all shows them)\n"));
+  EXPECT_THAT(Assay({"doctor", "--all"}).output, HasSubstr("ok    daemon "));
+  server_ = nullptr;
+  EXPECT_THAT(Assay({"doctor"}).output,
+              AllOf(HasSubstr("warn  daemon "), HasSubstr("nothing is recorded until it does")));
 }
 
 TEST_F(CliTest, PasswordsOnTheCommandLineAreRefusedAndNeverRepeated) {

@@ -77,7 +77,7 @@ class DaemonTest : public ::testing::Test {
   bool StatusSays(const std::string& text) {
     for (const absl::Time deadline = absl::Now() + absl::Seconds(20); absl::Now() < deadline;
          absl::SleepFor(absl::Milliseconds(100))) {
-      if (absl::StrContains(Assay({"status"}).output, text)) return true;
+      if (absl::StrContains(Assay({"status", "--stages"}).output, text)) return true;
     }
     return false;
   }
@@ -115,7 +115,7 @@ TEST_F(DaemonTest, PostgresqlMayComeAndGo) {
   Prepare(*server);
   ASSERT_TRUE(server->Stop().ok());
   std::unique_ptr<ChildProcess> daemon = StartDaemon();
-  ASSERT_TRUE(StatusSays("next try in")) << Assay({"status"}).output;
+  ASSERT_TRUE(StatusSays("next try 20")) << Assay({"status"}).output;
   ASSERT_TRUE(server->Start().ok());
   EXPECT_TRUE(StatusSays("capture     working")) << Assay({"status"}).output;
   ASSERT_TRUE(server->Kill().ok());
