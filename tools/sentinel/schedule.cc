@@ -1,5 +1,7 @@
 #include "tools/sentinel/schedule.h"
 
+#include <algorithm>
+
 namespace assay {
 
 absl::Time LastNight(std::optional<absl::Duration> time_of_day, absl::Duration after, absl::Time now,
@@ -15,6 +17,17 @@ absl::Time LastNight(std::optional<absl::Duration> time_of_day, absl::Duration a
 
 bool IsDue(const CheckedTable& checked, Sequence declared, absl::Time last_night) {
   return checked.ended_ms == 0 || checked.declared != declared || absl::FromUnixMillis(checked.ended_ms) < last_night;
+}
+
+bool IsAltered(const v1::TableSchema& declared, const TableShape& shape) {
+  if (declared.columns_size() != static_cast<int>(shape.columns.size())) return true;
+  return std::any_of(shape.columns.begin(), shape.columns.end(), [&](const TableColumn& column) {
+    return std::none_of(declared.columns().begin(), declared.columns().end(), [&](const auto& is) {
+      const bool same_column = is.number() == 0 || column.number == 0 || is.number() == column.number;
+      return same_column && is.name() == column.name && is.type() == column.type &&
+             is.definition() == column.definition;
+    });
+  });
 }
 
 }  // namespace assay

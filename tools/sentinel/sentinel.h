@@ -9,6 +9,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,10 +59,12 @@ struct CheckRound {
 class Sentinel {
  public:
   explicit Sentinel(SentinelOptions options) : options_(std::move(options)) {}
-  CheckRound Run(const CheckRequest& request, const RoundHooks& hooks) const;
+  CheckRound Run(const CheckRequest& request, const RoundHooks& hooks);
 
  private:
   const SentinelOptions options_;
+  // As which each table was compared last, in this process. One that is altered may have nothing to be declared for.
+  std::map<std::string, TableShape> compared_;
 };
 
 }  // namespace assay

@@ -63,6 +63,8 @@ class TableCheck {
   // FAILED_PRECONDITION: the table cannot be compared, and why. ABORTED: it was altered meanwhile. Others are those of
   // the database, the log, and the hooks. `ended_ms` is left to the caller.
   absl::StatusOr<CheckedTable> Run(const TableName& name);
+  // As which it was compared.
+  const TableShape& shape() const { return pieces_->shape(); }
 
  private:
   // A row that may differ: what was seen of it at the last look.

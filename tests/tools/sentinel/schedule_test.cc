@@ -36,5 +36,36 @@ TEST(ScheduleTest, ATableIsDueWhenItWasNeverComparedWasAlteredOrANightHasPassed)
   EXPECT_FALSE(IsDue(checked(-absl::Hours(999)), {7}, absl::InfinitePast())) << "never at night";
 }
 
+TEST(ScheduleTest, ATableIsAlteredWhenAColumnIsAnotherThanItWasDeclared) {
+  const TableShape shape{{"public", "t"}, {{"id", "integer", true, false, 1}, {"v", "text", false, false, 2}}, {0}};
+  v1::TableSchema declared;
+  for (const TableColumn& column : shape.columns) {
+    v1::TableSchema::Column* to = declared.add_columns();
+    to->set_name(column.name);
+    to->set_type(column.type);
+    to->set_number(column.number);
+  }
+  EXPECT_FALSE(IsAltered(declared, shape));
+  TableShape other = shape;
+  std::swap(other.columns[0], other.columns[1]);
+  EXPECT_FALSE(IsAltered(declared, other)) << "their order says nothing";
+  other.columns.pop_back();
+  EXPECT_TRUE(IsAltered(declared, other));
+  other = shape;
+  other.columns.push_back({"taxed", "boolean", true, false, 3});
+  EXPECT_TRUE(IsAltered(declared, other));
+  other = shape;
+  other.columns[1].name = "title";
+  EXPECT_TRUE(IsAltered(declared, other));
+  other = shape;
+  other.columns[1].type = "varchar(3)";
+  EXPECT_TRUE(IsAltered(declared, other));
+  other = shape;
+  other.columns[1].number = 3;
+  EXPECT_TRUE(IsAltered(declared, other)) << "dropped and added";
+  declared.mutable_columns(1)->clear_number();
+  EXPECT_FALSE(IsAltered(declared, other)) << "nobody knows which it was";
+}
+
 }  // namespace
 }  // namespace assay

@@ -78,11 +78,12 @@ class SentinelTest : public ::testing::Test {
     hooks.check.progress = [this](const TableName&, uint64_t) {
       if (at_piece_) at_piece_();
     };
-    const Sentinel sentinel({.url = branch_->url(),
-                             .log_path = branch_->log_path(),
-                             .state_dir = branch_->state_dir(),
-                             .time_of_day = absl::Hours(3)});
-    return sentinel.Run(request, hooks);
+    if (sentinel_ == nullptr)
+      sentinel_ = std::make_unique<Sentinel>(SentinelOptions{.url = branch_->url(),
+                                                             .log_path = branch_->log_path(),
+                                                             .state_dir = branch_->state_dir(),
+                                                             .time_of_day = absl::Hours(3)});
+    return sentinel_->Run(request, hooks);
   }
   // Compares all tables, and returns what is said of `table`.
   CheckedTable Check(const std::string& table = "public.t") {
@@ -102,6 +103,7 @@ class SentinelTest : public ::testing::Test {
 
   inline static test::PostgresServer* server_ = nullptr;
   std::unique_ptr<test::TestBranch> branch_;
+  std::unique_ptr<Sentinel> sentinel_;
   std::map<std::string, CheckedTable> checked_;
   std::function<void()> at_fence_, at_piece_, at_found_;
   absl::Duration later_;
@@ -285,6 +287,9 @@ TEST_F(SentinelTest, WhatADefaultComputedIsRecordedOnceAndCompared) {
   EXPECT_EQ(checked.passed_over, 2500u) << "the NULLs";
   EXPECT_EQ(checked.differing, 0u) << absl::StrJoin(Cells(checked), "\n");
   EXPECT_EQ(branch_->Changes().size(), 5000u);
+  branch_->Sql("INSERT INTO t VALUES (9999, 'sold', false)");
+  ASSERT_TRUE(branch_->CatchUp().ok());
+  EXPECT_EQ(Check().declared, checked.declared) << "as the stream has it";
 }
 
 TEST_F(SentinelTest, WhatIsSoldWhileDefaultsAreRecordedWins) {
@@ -355,6 +360,34 @@ TEST_F(SentinelTest, ByItselfItComparesWhatIsDue) {
   ASSERT_TRUE(branch_->CatchUp().ok());
   EXPECT_EQ(Run({}).compared, 1u);
   EXPECT_EQ(checked_.count("public.t"), 1u) << "it was declared anew";
+}
+
+// No row may be written for long: the catalog tells.
+TEST_F(SentinelTest, ATableThatWasAlteredIsDueOnceAlthoughNobodyWritesIt) {
+  Start(
+      "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'v'); CREATE DOMAIN price AS "
+      "numeric(12,2); CREATE TABLE u (id int PRIMARY KEY, at timestamptz(3), p price, a int[], g int GENERATED ALWAYS AS "
+      "(id) STORED)");
+  const auto note = [&] {
+    const auto file = LogFile::Open(branch_->log_path(), {}).value();
+    const OpenStores stores = OpenStores::Open(file.get()).value();
+    for (const auto& [table, checked] : checked_) ASSERT_TRUE(stores.state->Write(kCheckedNote, checked, table).ok());
+  };
+  EXPECT_EQ(Run({}).compared, 2u) << "never compared";
+  note();
+  EXPECT_EQ(Run({}).compared, 0u);
+  branch_->Sql("ALTER TABLE t ADD note text, ALTER v TYPE varchar(20)");
+  EXPECT_EQ(Run({}).compared, 1u);
+  EXPECT_EQ(checked_.count("public.t"), 1u);
+  note();
+  EXPECT_EQ(Run({}).compared, 0u) << "although there was nothing to declare it for";
+  branch_->Sql("ALTER TABLE t ADD taxed boolean DEFAULT true");
+  EXPECT_EQ(Run({}).compared, 1u);
+  note();
+  EXPECT_EQ(Run({}).compared, 0u);
+  EXPECT_EQ(branch_->Changes().back(), "reconcile update public.t (1) taxed=t");
+  sentinel_ = nullptr;
+  EXPECT_EQ(Run({}).compared, 0u) << "also of another process: all of it is declared";
 }
 
 int64_t StatusKb(const std::string& field) {
