@@ -69,6 +69,7 @@ absl::Status Recorder::Load() {
   // Never behind our own chain, even if the stored clock were.
   hybrid_ = HybridClock(std::max(clock, log_->Head(own_).complete_stamp));
   ASSAY_ASSIGN_OR_RETURN(clock_ahead_, state_->Read(kClockAheadNote));
+  ASSAY_ASSIGN_OR_RETURN(baselines_, state_->Read(kBaselinesNote));
   ASSAY_ASSIGN_OR_RETURN(captured_, state_->Read(kCapturedNote));
   OnStreamRestart();
   ASSAY_RETURN_IF_ERROR(withheld_.Load());
@@ -101,7 +102,7 @@ absl::Status Recorder::Record(const CaptureItem& item) {
     case CaptureItem::Kind::kDelete:
     case CaptureItem::Kind::kTruncate:
     case CaptureItem::Kind::kUnreadable: {
-      if (known_) break;
+      if (known_ || IsInBaseline(item)) break;
       const absl::Status status = Change(item);
       if (!absl::IsInvalidArgument(status)) return status;
       unrecorded_.Note(item.relation->name.ToString(), 1, status.message());
@@ -131,6 +132,12 @@ absl::Status Recorder::Begin(const CaptureItem& item) {
   clock_ahead_ = {};
   ASSAY_RETURN_IF_ERROR(state_->Write(kClockNote, hybrid_.now()));
   return state_->Write(kClockAheadNote, clock_ahead_);
+}
+
+bool Recorder::IsInBaseline(const CaptureItem& item) const {
+  if (baselines_.empty() || source_ != v1::TransactionHeader::LIVE) return false;
+  const auto at = baselines_.find(item.relation->name.ToString());
+  return at != baselines_.end() && writer_.facts().commit_lsn <= at->second;
 }
 
 absl::Status Recorder::Message(const CaptureItem& item) {
@@ -475,6 +482,12 @@ absl::Status Recorder::Commit(const CaptureItem& item) {
   ASSAY_RETURN_IF_ERROR(state_->Write(kClockNote, hybrid_.now()));
   if (source_ != v1::TransactionHeader::LIVE) return absl::OkStatus();  // Not from the stream: it never comes by.
   captured_ = {item.commit_lsn, item.end_lsn, writer_.facts().commit_time_us, writer_.facts().xid, item.end_lsn};
+  // From here on the position tells that what is before it was worked on, however often it comes again.
+  const auto is_passed = [&](const auto& baseline) { return item.commit_lsn > baseline.second; };
+  if (!baselines_.empty() && std::all_of(baselines_.begin(), baselines_.end(), is_passed)) {
+    baselines_.clear();
+    ASSAY_RETURN_IF_ERROR(state_->Write(kBaselinesNote, baselines_));
+  }
   return state_->Write(kCapturedNote, captured_);
 }
 

@@ -140,6 +140,8 @@ class Recorder {
   absl::StatusOr<ColumnText> HeldValue(size_t ordinal);
   absl::Status Attribution(absl::string_view json);
   absl::Status Commit(const CaptureItem& item);
+  // The change was committed before its table's baseline was read, which has what came of it.
+  bool IsInBaseline(const CaptureItem& item) const;
 
   const OriginId own_;
   EventLog* log_;
@@ -155,6 +157,7 @@ class Recorder {
   std::map<std::string, ReplicaIdentity> identities_;
   HybridClock hybrid_{HlcStamp{}};
   ClockAhead clock_ahead_;
+  TableBaselines baselines_;  // That the stream has not passed.
   CapturedPosition captured_;
   Lsn passed_;  // Transactions up to here have been worked on.
   RecorderCounters counters_;

@@ -241,6 +241,21 @@ bool DecodeNote(absl::string_view bytes, UnrecordedTables* value) {
   return true;
 }
 
+std::string EncodeNote(const TableBaselines& value) {
+  std::vector<std::string> texts;
+  for (const auto& [table, at] : value) texts.insert(texts.end(), {table, absl::StrCat(at.value)});
+  return EncodeKey(texts);
+}
+
+bool DecodeNote(absl::string_view bytes, TableBaselines* value) {
+  auto texts = Texts(bytes, 2);
+  if (!texts.has_value()) return false;
+  for (size_t i = 0; i < texts->size(); i += 2) {
+    if (!absl::SimpleAtoi((*texts)[i + 1], &(*value)[(*texts)[i]].value)) return false;
+  }
+  return true;
+}
+
 std::string EncodeNote(const UnreadableTables& value) {
   std::vector<std::string> texts;
   for (const auto& [at, rows] : value) {

@@ -90,6 +90,10 @@ struct UnrecordedRows {
 };
 using UnrecordedTables = std::map<std::string, UnrecordedRows>;  // By TableName::ToString.
 
+// Tables that joined while the stream was behind, by TableName::ToString: what was committed to them up to there is in
+// their baselines.
+using TableBaselines = std::map<std::string, Lsn>;
+
 // Rows of one table that another branch's chain has and nobody can read.
 struct UnreadableRows {
   Sequence first;     // The first of these events.
@@ -150,6 +154,8 @@ inline constexpr Note<OriginId> kOwnOriginNote{"own_origin", "the chain that it 
 inline constexpr Note<HlcStamp> kClockNote{"clock", "its clock"};
 // By init for tables that join later; by Recorder when it is there.
 inline constexpr Note<ClockAhead> kClockAheadNote{"clock_ahead", "its clock"};
+// By init for tables that join later; by Recorder when it is past all of them, and by repair, after which it is.
+inline constexpr Note<TableBaselines> kBaselinesNote{"baselines", "tables that joined later"};
 // By Recorder with each transaction and each kept position; by init and repair.
 inline constexpr Note<CapturedPosition> kCapturedNote{"captured", "the last captured transaction"};
 // By Recorder: the values that it has left out, the newest hundred.
@@ -199,7 +205,7 @@ inline constexpr absl::string_view kNoteNames[] = {
     kUnrecordedNote.name,     kUnreadableNote.name, kShapeNote.name,      kBatchAskedNote.name, kBatchLandedNote.name,
     kColumnNumbersNote.name,  kDeclaredNote.name,   kRenamesNote.name,    kNullsNote.name,      kRemadeNote.name,
     kServerNote.name,         kRepairNote.name,     kSessionsNote.name,   kRefusalNote.name,    kEnrolmentNote.name,
-    kEnrolledTablesNote.name, kCheckedNote.name,    kPausedNote.name,     kSetAsideNote.name};
+    kEnrolledTablesNote.name, kCheckedNote.name,    kPausedNote.name,     kSetAsideNote.name,   kBaselinesNote.name};
 
 // ---- Their bytes ----
 
@@ -226,6 +232,7 @@ std::string EncodeNote(const ColumnNulls& value);
 std::string EncodeNote(const std::vector<WithheldValue>& value);
 std::string EncodeNote(const UnrecordedTables& value);
 std::string EncodeNote(const UnreadableTables& value);
+std::string EncodeNote(const TableBaselines& value);
 std::string EncodeNote(const CheckedTable& value);
 
 // False: `bytes` are not what EncodeNote of such a value gives. `value` is a new one.
@@ -247,6 +254,7 @@ bool DecodeNote(absl::string_view bytes, ColumnNulls* value);
 bool DecodeNote(absl::string_view bytes, std::vector<WithheldValue>* value);
 bool DecodeNote(absl::string_view bytes, UnrecordedTables* value);
 bool DecodeNote(absl::string_view bytes, UnreadableTables* value);
+bool DecodeNote(absl::string_view bytes, TableBaselines* value);
 bool DecodeNote(absl::string_view bytes, CheckedTable* value);
 
 }  // namespace assay

@@ -476,9 +476,19 @@ class Initialisation {
       ASSAY_ASSIGN_OR_RETURN(const TableId id, open_->names->IdOf(table.name()));
       ASSAY_RETURN_IF_ERROR(open_->unsettled->RetryNow(id).status());
     }
+    ASSAY_RETURN_IF_ERROR(NoteBaselines(tables, fresh_chain));
     if (fresh_chain) ASSAY_RETURN_IF_ERROR(open_->state->Write(kCapturedNote, {.position = at}));
     ASSAY_RETURN_IF_ERROR(open_->state->Write(kEnrolledTablesNote, already_));
     return open_->state->Write(kEnrolmentNote, EnrolmentState::kFinished);
+  }
+
+  // A table that joins later may have been in the publication before, until its rows came to differ or init was killed.
+  // What was written to it then still comes by in the stream.
+  absl::Status NoteBaselines(const std::vector<SelectedTable>& tables, bool fresh_chain) {
+    if (fresh_chain) return open_->state->Write(kBaselinesNote, {});
+    ASSAY_ASSIGN_OR_RETURN(TableBaselines baselines, open_->state->Read(kBaselinesNote));
+    for (const SelectedTable& table : tables) baselines[table.name().ToString()] = compared_at_;
+    return open_->state->Write(kBaselinesNote, baselines);
   }
 
   // What is taken on was seen by whoever changes it next. What was committed before, and waits in the WAL, saw nothing

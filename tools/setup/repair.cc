@@ -581,6 +581,7 @@ class Repairing {
     ASSAY_RETURN_IF_ERROR(NoteServer(database_.server, database_.timeline, &state));
     ASSAY_RETURN_IF_ERROR(NoteRepair(RestoreState::kNormal, &state));
     ASSAY_RETURN_IF_ERROR(state.Write(kUnrecordedNote, {}));
+    ASSAY_RETURN_IF_ERROR(state.Write(kBaselinesNote, {}));  // The slot is another one.
     std::set<std::string> names;
     for (const SelectedTable& table : selection_.tables) names.insert(table.name().ToString());
     // assayd compares them all when it runs again.

@@ -59,6 +59,8 @@ TEST(NotesTest, WhatWasEncodedIsDecoded) {
   const UnrecordedTables unrecorded{
       {"public.t", {3, "it has no primary key"}}, {"public.u", {}}, {"public.v", {0, "", true}}};
   EXPECT_EQ(RoundTrip(unrecorded), unrecorded);
+  const TableBaselines baselines{{"public.t", {7}}, {"public.\"u v\"", {1ull << 63}}};
+  EXPECT_EQ(RoundTrip(baselines), baselines);
   const CheckedTable checked{
       .ended_ms = 7,
       .declared = {8},
@@ -99,6 +101,8 @@ TEST(NotesTest, WhatIsCutShortOrTooLongIsRefused) {
   EXPECT_TRUE(Refuses<std::vector<WithheldValue>>("\x05x"));
   EXPECT_TRUE(Refuses<UnrecordedTables>(EncodeKey(std::vector<std::string>{"t", "3"})));
   EXPECT_TRUE(Refuses<UnrecordedTables>(EncodeKey(std::vector<std::string>{"t", "some", "why"})));
+  EXPECT_TRUE(Refuses<TableBaselines>(EncodeKey(std::vector<std::string>{"t", "far"})));
+  EXPECT_TRUE(Refuses<TableBaselines>(EncodeKey(std::vector<std::string>{"t"})));
   EXPECT_TRUE(Refuses<CheckedTable>(EncodeKey(std::vector<std::string>(8, "0"))));
   EXPECT_TRUE(Refuses<CheckedTable>(EncodeKey(std::vector<std::string>(10, "0"))));
   EXPECT_TRUE(Refuses<CheckedTable>(EncodeKey(std::vector<std::string>(9, "some"))));

@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "log/local_state/open_stores.h"
 #include "tests/tools/setup/branch_harness.h"
 
 namespace assay {
@@ -204,6 +205,31 @@ TEST_F(EnrolmentTest, ATableMadeLaterIsPickedUpWithItsRowsAndNothingTwice) {
   EXPECT_THAT(branch_->Changes(), ElementsAre("baseline insert public.t (1)", "baseline insert public.later (1)",
                                               "baseline insert public.later (2)", "live insert public.t (2)",
                                               "live insert public.later (3)", "live insert public.t (3)"));
+}
+
+// As an init leaves it that was killed, or took the table out again since its rows had come to differ: what was written
+// while the table was published comes by in the stream, after the baseline that has what became of it.
+TEST_F(EnrolmentTest, WhatATableGotBeforeItsBaselineIsInThatAndNotRecordedAgain) {
+  branch_->Sql("CREATE TABLE early (id int PRIMARY KEY)");
+  MustInit();
+  branch_->Sql("CREATE TABLE late (id int PRIMARY KEY, v text); INSERT INTO late VALUES (1, 'a'), (2, 'a'), (3, 'a')");
+  branch_->Sql("ALTER PUBLICATION assay ADD TABLE late");
+  branch_->Sql(
+      "UPDATE late SET v = 'while published' WHERE id < 3; DELETE FROM late WHERE id = 3; INSERT INTO early VALUES (1)");
+  branch_->Sql("ALTER PUBLICATION assay DROP TABLE late");
+  branch_->Sql("UPDATE late SET v = 'later' WHERE id = 1; INSERT INTO late VALUES (3, 'again')");
+  MustInit();
+  branch_->Sql("UPDATE late SET v = 'captured' WHERE id = 2");
+  ASSERT_TRUE(branch_->CatchUp().ok());
+  EXPECT_THAT(branch_->Changes(), ElementsAre("baseline insert public.late (1) v=later",
+                                              "baseline insert public.late (2) v=while published",
+                                              "baseline insert public.late (3) v=again", "live insert public.early (1)",
+                                              "live update public.late (2) v=captured"));
+  {
+    const auto file = LogFile::Open(branch_->log_path(), {}).value();
+    const OpenStores stores = OpenStores::Open(file.get()).value();
+    EXPECT_TRUE(stores.state->Read(kBaselinesNote)->empty()) << "the stream is past it";
+  }
 }
 
 TEST_F(EnrolmentTest, RowsWrittenDuringInitAreInBaselineOrStreamExactlyOnce) {
