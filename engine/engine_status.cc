@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/engine_parts.h"
+#include "engine/human_text.h"
 
 namespace assay {
 namespace {
@@ -96,7 +97,7 @@ std::vector<Problem> Engine::Parts::Problems() const {
   if (MayAskHub() && remote->MissesHints()) {
     problems.push_back({.kind = ProblemKind::kHubHintsMissing,
                         .subject = config.branch_name,
-                        .cause = absl::FormatDuration(puller.interval()),
+                        .cause = ShortLength(puller.interval()),
                         .detail = std::string(remote->hints().message())});
   }
   std::vector<std::pair<ChainName, LinkStatus>> troubles;

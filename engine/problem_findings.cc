@@ -68,16 +68,6 @@ void CountTheRest(ProblemKind kind, size_t total, std::vector<Problem>* problems
 }
 
 // "7 min 12 s": a clock is set by two units.
-std::string TwoUnits(absl::Duration length) {
-  const int64_t seconds = absl::ToInt64Seconds(length);
-  const auto both = [&](int64_t unit, absl::string_view name, int64_t smaller, absl::string_view smaller_name) {
-    return absl::StrCat(Grouped(seconds / unit), " ", name, " ", seconds % unit / smaller, " ", smaller_name);
-  };
-  if (seconds < 60) return absl::StrCat(seconds, " s");
-  if (seconds < 3600) return both(60, "min", 1, "s");
-  if (seconds < 2 * 86400) return both(3600, "h", 60, "min");
-  return both(86400, "days", 3600, "h");
-}
 
 }  // namespace
 
@@ -276,15 +266,14 @@ std::vector<Problem> UnreadableProblems(const UnreadableTables& tables,
 std::vector<Problem> AheadProblems(absl::string_view branch, const OriginId& own, HlcStamp stamp,
                                    const RecorderCounters& counters, absl::Time now) {
   std::vector<Problem> problems;
-  const auto text = [](absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M UTC", time, absl::UTCTimeZone()); };
   const absl::Time stamped = absl::FromUnixMillis(stamp.millis());
   if (stamped > now + kStampAheadMax) {
-    problems.push_back({.kind = ProblemKind::kChainAhead, .subject = std::string(branch), .cause = text(stamped)});
+    problems.push_back({.kind = ProblemKind::kChainAhead, .subject = std::string(branch), .cause = UtcText(stamped)});
   }
   if (counters.ahead_until > now) {
     problems.push_back({.kind = ProblemKind::kCommitAhead,
                         .subject = std::string(branch),
-                        .cause = text(counters.ahead_until),
+                        .cause = UtcText(counters.ahead_until),
                         .detail = EventName(own, counters.ahead)});
   }
   return problems;

@@ -19,9 +19,9 @@ namespace {
 absl::StatusOr<std::string> ReadPem(const std::string& path, const char* option) {
   std::ifstream in(path);
   if (path.empty() || !in) {
-    return absl::InvalidArgumentError(absl::StrCat("cannot read ",
-                                                   path.empty() ? "the file of " : path + ", the file of ", option,
-                                                   ": a network address needs --tls-ca, --tls-cert and --tls-key"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a network address needs admin.tls_client_ca, admin.tls_cert and admin.tls_key in the config, and ", option,
+        path.empty() ? " is not there" : absl::StrCat(" cannot be read: ", path)));
   }
   std::stringstream content;
   content << in.rdbuf();
@@ -55,9 +55,9 @@ absl::StatusOr<std::unique_ptr<admin::v1::Admin::Stub>> ConnectAdmin(const Clien
     ASSAY_RETURN_IF_ERROR(CheckSocket(std::string(path)));
   } else {
     grpc::SslCredentialsOptions tls;
-    ASSAY_ASSIGN_OR_RETURN(tls.pem_root_certs, ReadPem(options.tls_ca, "--tls-ca"));
-    ASSAY_ASSIGN_OR_RETURN(tls.pem_cert_chain, ReadPem(options.tls_cert, "--tls-cert"));
-    ASSAY_ASSIGN_OR_RETURN(tls.pem_private_key, ReadPem(options.tls_key, "--tls-key"));
+    ASSAY_ASSIGN_OR_RETURN(tls.pem_root_certs, ReadPem(options.tls_ca, "admin.tls_client_ca"));
+    ASSAY_ASSIGN_OR_RETURN(tls.pem_cert_chain, ReadPem(options.tls_cert, "admin.tls_cert"));
+    ASSAY_ASSIGN_OR_RETURN(tls.pem_private_key, ReadPem(options.tls_key, "admin.tls_key"));
     credentials = grpc::SslCredentials(tls);
   }
   grpc::ChannelArguments arguments;

@@ -34,6 +34,12 @@ grpc::Status FromLog(const Operator& daemon, Reply* reply, Read read) {
   return grpc::Status::OK;
 }
 
+absl::StatusOr<int64_t> CountParked(const Operator& daemon, const std::string& table,
+                                    const std::vector<std::string>& key) {
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogReader> reader, LogReader::Open(daemon.log_path()));
+  return reader->CountParked(table, key);
+}
+
 }  // namespace
 
 grpc::Status ToGrpc(const absl::Status& status) {
@@ -124,13 +130,9 @@ grpc::Status AdminService::RetryParked(Context*, const pb::RetryParkedRequest* r
     if (!parsed.ok()) return ToGrpc(parsed.status());
     table = *std::move(parsed);
   }
-  pb::ListParkedRequest count;
-  count.set_table(request->table());
-  count.set_limit(10'000);
-  pb::ListParkedReply parked;
-  const grpc::Status counted = FromLog(*daemon_, &parked, [&](LogReader& reader) { return reader.Parked(count); });
-  if (!counted.ok()) return counted;
-  reply->set_rows(table ? parked.rows_size() : parked.total());
+  const absl::StatusOr<int64_t> rows = CountParked(*daemon_, request->table(), {});
+  if (!rows.ok()) return ToGrpc(rows.status());
+  reply->set_rows(*rows);
   return ToGrpc(daemon_->RetryParked(std::move(table)));
 }
 
@@ -138,18 +140,12 @@ grpc::Status AdminService::ForgetParked(Context*, const pb::ForgetParkedRequest*
                                         pb::ForgetParkedReply* reply) {
   const absl::StatusOr<TableName> table = TableName::Parse(request->table());
   if (!table.ok()) return ToGrpc(table.status());
-  pb::ListParkedRequest of_table;
-  of_table.set_table(request->table());
-  of_table.set_limit(10'000);
-  pb::ListParkedReply parked;
-  const grpc::Status read = FromLog(*daemon_, &parked, [&](LogReader& reader) { return reader.Parked(of_table); });
-  if (!read.ok()) return read;
   std::optional<std::vector<std::string>> key;
   if (request->key_size() > 0) key.emplace(request->key().begin(), request->key().end());
-  for (const pb::ParkedRow& row : parked.rows()) {
-    const bool meant = !key.has_value() || std::equal(row.key().begin(), row.key().end(), key->begin(), key->end());
-    reply->set_rows(reply->rows() + (meant ? 1 : 0));
-  }
+  const absl::StatusOr<int64_t> rows =
+      CountParked(*daemon_, request->table(), key.value_or(std::vector<std::string>()));
+  if (!rows.ok()) return ToGrpc(rows.status());
+  reply->set_rows(*rows);
   if (reply->rows() == 0) {
     return ToGrpc(
         absl::NotFoundError(absl::StrCat("no ", key.has_value() ? "such row" : "row", " of ", table->ToString(),

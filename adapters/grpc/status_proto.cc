@@ -4,6 +4,7 @@
 #include <map>
 
 #include "engine/audit/proto_text.h"
+#include "engine/human_text.h"
 #include "engine/status_sentence.h"
 #include "log/row_versions/row_ref.h"
 
@@ -47,12 +48,12 @@ pb::Problem::Severity SeverityToProto(Severity severity) {
   return pb::Problem::BAD;
 }
 
-void SetProblem(const Problem& from, pb::Problem* to) {
+void SetProblem(const Problem& from, absl::TimeZone zone, pb::Problem* to) {
   to->set_kind(std::string(ProblemName(from.kind)));
   to->set_severity(SeverityToProto(SeverityOf(from.kind)));
   to->set_subject(CleanText(from.subject, kTextMax));
-  to->set_sentence(CleanText(SentenceOf(from), kTextMax));
-  to->set_detail(CleanText(from.detail, kTextMax));
+  to->set_sentence(CleanText(InZone(SentenceOf(from), zone), kTextMax));
+  to->set_detail(CleanText(InZone(from.detail, zone), kTextMax));
   to->set_remedy(CleanText(RemedyOf(from), kTextMax));
   SetTime(from.since, to, &pb::Problem::mutable_since);
   SetTime(from.next_try, to, &pb::Problem::mutable_next_try);
@@ -159,10 +160,10 @@ LinkStatus StageLink(const DaemonStatus& status, const LinkStatus& link) {
       link.since};
 }
 
-void SetSentence(const Sentence& from, pb::Sentence* to) {
+void SetSentence(const Sentence& from, absl::TimeZone zone, pb::Sentence* to) {
   to->set_tone(ToneToProto(from.tone));
-  to->set_headline(CleanText(from.headline, kTextMax));
-  to->set_line(CleanText(from.line, kTextMax));
+  to->set_headline(CleanText(InZone(from.headline, zone), kTextMax));
+  to->set_line(CleanText(InZone(from.line, zone), kTextMax));
 }
 
 void SetStages(const DaemonStatus& status, pb::Status* out) {
@@ -229,12 +230,12 @@ pb::Status StatusToProto(const DaemonStatus& status, absl::Time now, absl::TimeZ
   pb::Status out;
   out.set_branch(CleanText(engine.branch_name, 256));
   if (engine.origin != OriginId{}) out.set_origin(engine.origin.Hex());
-  SetSentence(StatusSentence(status, now, zone), out.mutable_sentence());
+  SetSentence(StatusSentence(status, now, zone), zone, out.mutable_sentence());
   out.set_state(status.state);
   if (engine.restore != RestoreState::kNormal && engine.restore != RestoreState::kUnverified) {
     out.set_hazard(std::string(RestoreStateName(engine.restore)));
   }
-  for (const Problem& problem : status.problems) SetProblem(problem, out.add_problems());
+  for (const Problem& problem : status.problems) SetProblem(problem, zone, out.add_problems());
   out.set_version(status.version);
   out.set_pid(status.pid);
   SetTime(status.started, &out, &pb::Status::mutable_started);

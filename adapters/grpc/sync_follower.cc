@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/audit/proto_text.h"
+#include "engine/human_text.h"
 #include "engine/status_sentence.h"
 #include "log/annotate.h"
 
@@ -106,7 +107,7 @@ absl::StatusOr<admin::v1::SyncProgress> SyncFollower::Look(const DaemonStatus& s
   const uint64_t sum = out.pushed() + out.pulled() + out.projected() + (heard_ ? 1 : 0);
   if (sum != moved_sum_) moved_sum_ = sum, moved_ = now;
   if (!out.done() && now - moved_ > kPatience) {
-    return absl::DeadlineExceededError(absl::StrCat("nothing has moved for ", absl::FormatDuration(kPatience),
+    return absl::DeadlineExceededError(absl::StrCat("nothing has moved for ", ShortLength(kPatience),
                                                     ": see what assay status says; it goes on by itself"));
   }
   return out;

@@ -39,6 +39,8 @@ class LogReader {
   absl::Status List(const admin::v1::ListEventsRequest& request, const Emit& emit, const Cancelled& cancelled);
   absl::StatusOr<admin::v1::LogEvent> Get(const admin::v1::GetEventRequest& request);
   absl::StatusOr<admin::v1::ListParkedReply> Parked(const admin::v1::ListParkedRequest& request);
+  // How many rows of `table` are parked, or how many of `key` there; text form.
+  absl::StatusOr<int64_t> CountParked(const std::string& table, const std::vector<std::string>& key);
   absl::StatusOr<admin::v1::ListConflictsReply> Conflicts(const admin::v1::ListConflictsRequest& request);
 
   // INVALID_ARGUMENT: no table of that name is in the log.

@@ -104,6 +104,20 @@ absl::StatusOr<pb::ListParkedReply> LogReader::Parked(const pb::ListParkedReques
   return out;
 }
 
+absl::StatusOr<int64_t> LogReader::CountParked(const std::string& table, const std::vector<std::string>& key) {
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<TableNames> names, TableNames::Open(file_.get(), log_.get()));
+  ASSAY_RETURN_IF_ERROR(CheckTable(table));
+  ASSAY_ASSIGN_OR_RETURN(const std::optional<TableId> wanted, WantedId(table, *names));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<UnsettledRows> unsettled, UnsettledRows::Open(file_.get(), log_.get()));
+  if (!wanted.has_value()) return unsettled->parked_count();
+  ASSAY_ASSIGN_OR_RETURN(
+      const std::vector<UnsettledRow> rows,
+      unsettled->List(UnsettledRows::Which::kParked, static_cast<size_t>(unsettled->parked_count()), wanted));
+  const std::string encoded = EncodeKey(key);
+  return std::count_if(rows.begin(), rows.end(),
+                       [&](const UnsettledRow& row) { return key.empty() || row.key == encoded; });
+}
+
 absl::StatusOr<pb::ConflictSide> LogReader::Side(const Version& version, const std::string& column) {
   pb::ConflictSide out;
   out.set_origin(version.origin.Hex());

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/human_text.h"
 #include "engine/problem.h"
 #include "log/annotate.h"
 #include "log/segment_layout.h"
@@ -20,8 +21,6 @@ constexpr uint32_t kFailuresOfPatience = 6;
 constexpr uint32_t kTimesInVain = 3;
 // Who has that much lacks nothing.
 constexpr Sequence kEverything{uint64_t{INT64_MAX}};
-
-std::string TextOf(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M UTC", time, absl::UTCTimeZone()); }
 
 // The first event that is not to be taken yet.
 struct Ahead {
@@ -208,9 +207,9 @@ absl::StatusOr<bool> ChainIntake::AppendChain(const OriginId& origin, std::vecto
   const ChainHead held = log_->Head(origin);
   const bool lacks = held.complete < head.complete;
   if (refusal.cause.ok() && ahead.has_value()) {
-    const std::string at = TextOf(absl::FromUnixMillis(ahead->stamp.millis()));
+    const std::string at = UtcText(absl::FromUnixMillis(ahead->stamp.millis()));
     refusal.cause = WithProblem(absl::OutOfRangeError(absl::StrCat(EventName(origin, ahead->event), " is stamped ", at,
-                                                                   ", and it is ", TextOf(now))),
+                                                                   ", and it is ", UtcText(now))),
                                 ProblemKind::kChainAhead, at);
   }
   if (refusal.cause.ok() && lacks && !reply.more) {

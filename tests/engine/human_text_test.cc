@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/civil_time.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
@@ -21,6 +22,27 @@ TEST(HumanTextTest, NumbersAreGroupedByThousands) {
   EXPECT_EQ(Grouped(999), "999");
   EXPECT_EQ(Grouped(1000), "1,000");
   EXPECT_EQ(Grouped(1234567), "1,234,567");
+}
+
+TEST(HumanTextTest, LengthsAreWords) {
+  EXPECT_EQ(ShortLength(absl::Milliseconds(300)), "300 ms");
+  EXPECT_EQ(ShortLength(absl::Seconds(90)), "90 s");
+  EXPECT_EQ(ShortLength(absl::Minutes(5)), "5 min");
+  EXPECT_EQ(ShortLength(absl::Hours(24) - absl::Milliseconds(11)), "23 h");
+  EXPECT_EQ(TwoUnits(absl::Seconds(432)), "7 min 12 s");
+  EXPECT_EQ(TwoUnits(absl::Minutes(182)), "3 h 2 min");
+  EXPECT_EQ(TwoUnits(absl::Hours(80)), "3 days 8 h");
+}
+
+TEST(HumanTextTest, WhatTheEngineWroteInUtcIsShownInTheZoneOfTheScreen) {
+  absl::TimeZone zone;
+  ASSERT_TRUE(absl::LoadTimeZone("Asia/Kolkata", &zone));
+  const std::string text = absl::StrCat("dated ", UtcText(At(absl::CivilMinute(2026, 11, 29, 20, 2))), ", and ",
+                                        UtcText(At(absl::CivilMinute(2026, 1, 1, 0, 0))), ".");
+  EXPECT_EQ(InZone(text, zone), "dated 2026-11-30 01:32 IST, and 2026-01-01 05:30 IST.");
+  EXPECT_EQ(InZone(text, absl::UTCTimeZone()), text);
+  for (const char* other : {"", " UTC", "a UTC offset", "9999-99-99 99:99 UTC", "UTC"})
+    EXPECT_EQ(InZone(other, zone), other);
 }
 
 TEST(HumanTextTest, OneIsNoPlural) {

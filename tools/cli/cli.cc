@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/util/json_util.h"
 #include "tools/cli/terminal.h"
@@ -43,10 +44,11 @@ absl::StatusOr<Config> CliConfig(const CliContext& context) {
 absl::StatusOr<std::unique_ptr<admin::v1::Admin::Stub>> CliConnect(const CliContext& context) {
   ClientOptions options;
   options.address = context.socket;
-  if (options.address.empty()) {
+  const bool is_path = absl::StartsWith(options.address, "/") || absl::StartsWith(options.address, "unix:");
+  if (!is_path) {  // Whose certificates stand in the config, also of an address from the command line.
     absl::StatusOr<Config> config = CliConfig(context);
     if (!config.ok()) return config.status();
-    options.address = config->admin.listen;
+    if (options.address.empty()) options.address = config->admin.listen;
     options.tls_ca = config->admin.tls_client_ca;
     options.tls_cert = config->admin.tls_cert;
     options.tls_key = config->admin.tls_key;

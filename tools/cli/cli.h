@@ -21,8 +21,12 @@ namespace assay {
 
 enum ExitCode { kExitOk = 0, kExitProblem = 1, kExitUsage = 2, kExitNoDaemon = 3 };
 inline constexpr char kExitCodesHelp[] =
-    "Exit codes: 0 done; for status: nothing is wrong. 1 something is wrong, as printed, or not found.\n"
-    "2 the command or the config is wrong. 3 no daemon answers. 130 Ctrl-C.";
+    "Exit codes:\n"
+    "0 done; of status: nothing is wrong\n"
+    "1 something is wrong, as printed; or what was asked for is not there\n"
+    "2 the command or the config is wrong\n"
+    "3 no daemon answers\n"
+    "130 Ctrl-C";
 
 struct CliContext {
   std::string config_path = "/etc/assay/assay.toml";

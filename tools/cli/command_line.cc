@@ -1,6 +1,8 @@
 #include "tools/cli/command_line.h"
 
 #include <algorithm>
+#include <memory>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "engine/did_you_mean.h"
 #include "tools/cli/terminal.h"
 #include "tools/cli/text.h"
@@ -60,6 +63,33 @@ std::string WhatIsWrong(const CLI::App& app, const CLI::Error& error) {
   return Printable(error.what());
 }
 
+// Help that fits the terminal, or 80 characters.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_desc(const CLI::Option* option) const override {
+    return FoldedBeside(CLI::Formatter::make_option_desc(option));
+  }
+  std::string make_subcommand(const CLI::App* verb) const override {
+    std::stringstream out;
+    CLI::detail::format_help(out, verb->get_name(), FoldedBeside(verb->get_description()), get_column_width());
+    return out.str();
+  }
+  std::string make_description(const CLI::App* app) const override {
+    std::string text;
+    for (absl::string_view line : absl::StrSplit(app->get_description(), '\n'))
+      absl::StrAppend(&text, Folded(line, static_cast<size_t>(Screen().width), 0, 0), "\n");
+    return text;
+  }
+
+ private:
+  // CLI11 puts it behind the names, and each of its lines below that.
+  std::string FoldedBeside(absl::string_view text) const {
+    constexpr size_t kLineMin = 30;
+    const size_t width = static_cast<size_t>(Screen().width), names = get_column_width();
+    return Folded(text, std::max(kLineMin, width - std::min(width, names)), 0, 0);
+  }
+};
+
 CLI::App* AddWords(CLI::App& parent, const VerbWords& words) {
   CLI::App* added = parent.add_subcommand(words.name, words.what);
   added->footer(std::string("Example:\n  ") + words.example +
@@ -75,6 +105,7 @@ CommandLine::CommandLine()
       "Each verb has a --help of its own. Examples:\n  assay status --watch\n  assay --config assay.toml doctor "
       "--json");
   app_.name("assay");
+  app_.formatter(std::make_shared<HelpFormatter>());  // Of the verbs that come below it, too.
   app_.require_subcommand(1);
   app_.fallthrough();  // --json and --config may come after the verb.
   app_.set_version_flag("--version", ASSAY_VERSION);
@@ -108,6 +139,7 @@ CLI::App* CommandLine::AddFamily(const VerbWords& words) {
 }
 
 int CommandLine::Run(int argc, char** argv) {
+  SetScreen(TerminalOfStdout("auto", /*utc=*/false, /*wide=*/false));  // For what is printed before the words are read.
   try {
     if (argc == 1) throw CLI::CallForHelp();
     app_.parse(argc, argv);

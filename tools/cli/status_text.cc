@@ -101,7 +101,7 @@ std::string ClockText(const Status& status) {
   const absl::Duration offset = FromProto(status.hub_clock_offset());
   // What a line's delay makes of it is nobody's fault.
   if (absl::AbsDuration(offset) < absl::Seconds(1)) return "Clock agrees with the hub's.  ";
-  return absl::StrCat("Clock is ", Offset(absl::AbsDuration(offset)),
+  return absl::StrCat("Clock is ", TwoUnits(absl::AbsDuration(offset)),
                       offset < absl::ZeroDuration() ? " ahead of" : " behind", " the hub's.  ");
 }
 

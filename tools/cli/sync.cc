@@ -40,7 +40,7 @@ int SyncNow(const CliContext& context) {
   if (draw) EndProgress();
   if (grpc::Status answer = reader->Finish(); !answer.ok()) return CliFail(context, answer);
   if (!context.json) {
-    std::cout << Painted(Paint::kGreen, "In step") << " in " << Length(absl::Now() - begun) << ": "
+    std::cout << Painted(Paint::kGreen, "In step") << " in " << ShortLength(absl::Now() - begun) << ": "
               << Count(progress.pushed(), "change") << " sent, " << Grouped(progress.pulled()) << " received, "
               << Grouped(progress.projected()) << " written.\n";
   }

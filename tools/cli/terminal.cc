@@ -85,8 +85,10 @@ std::string Painted(Paint paint, absl::string_view text) {
 }
 
 std::string Wrapped(absl::string_view text, size_t column, size_t indent) {
-  if (!Screen().live) return std::string(text);
-  const size_t width = static_cast<size_t>(Screen().width);
+  return Screen().live ? Folded(text, static_cast<size_t>(Screen().width), column, indent) : std::string(text);
+}
+
+std::string Folded(absl::string_view text, size_t width, size_t column, size_t indent) {
   std::string out;
   size_t at = column;
   for (const std::string& word : Words(text)) {

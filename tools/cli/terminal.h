@@ -30,8 +30,10 @@ enum class Paint { kNone, kBold, kDim, kRed, kGreen, kYellow, kBlue };
 // `text` in that colour, where there are colours. Of the sixteen that each terminal has its own shades for.
 std::string Painted(Paint paint, absl::string_view text);
 
-// On a terminal: broken into lines between words, the first after `column` characters, the others indented by `indent`.
-// What stands in `backticks` is a command, and stays in one piece. In a pipe: `text`.
+// Broken into lines of `width` characters between words, the first after `column` of them, the others indented by
+// `indent`. What stands in `backticks` is a command, and stays in one piece.
+std::string Folded(absl::string_view text, size_t width, size_t column, size_t indent);
+// The same for a terminal's width. In a pipe: `text`.
 std::string Wrapped(absl::string_view text, size_t column, size_t indent);
 
 }  // namespace assay

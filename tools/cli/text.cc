@@ -215,19 +215,6 @@ std::string ProgressText(const admin::v1::Progress& progress) {
   return absl::StrJoin(parts, ", ");
 }
 
-std::string Length(absl::Duration length) {
-  if (length < absl::Seconds(2)) return absl::StrCat(absl::ToInt64Milliseconds(length), " ms");
-  return Roughly(length);
-}
-
-std::string Length(const google::protobuf::Duration& duration) { return Length(FromProto(duration)); }
-
-std::string Offset(absl::Duration length) {
-  const int64_t seconds = absl::ToInt64Seconds(length);
-  if (seconds < 60) return Length(length);
-  if (seconds < 3600) return absl::StrCat(seconds / 60, " min ", seconds % 60, " s");
-  if (seconds < 48 * 3600) return absl::StrCat(seconds / 3600, " h ", seconds / 60 % 60, " min");
-  return absl::StrCat(seconds / 86400, " days ", seconds / 3600 % 24, " h");
-}
+std::string Length(const google::protobuf::Duration& duration) { return ShortLength(FromProto(duration)); }
 
 }  // namespace assay

@@ -74,11 +74,8 @@ std::string When(bool present, const google::protobuf::Timestamp& time);
 std::string Ago(bool present, const google::protobuf::Timestamp& time);
 // "3 min ago, 14:02"; in a pipe FullTime.
 std::string AgoAndWhen(bool present, const google::protobuf::Timestamp& time);
-// "300 ms", "90 s", "5 min", "23 h", "7 days".
-std::string Length(absl::Duration length);
+// ShortLength of it.
 std::string Length(const google::protobuf::Duration& duration);
-// How far two clocks are apart, where more matters: "12 s", "7 min 12 s", "3 h 2 min".
-std::string Offset(absl::Duration length);
 // `text`, and at the right end of a terminal's line what time it is, and of which zone all times below are.
 std::string TitleLine(absl::string_view text);
 // "470,000 of 1,000,000, 12,300 a second, 43 s left"; without what is not known.

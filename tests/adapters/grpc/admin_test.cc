@@ -277,7 +277,8 @@ TEST_F(AdminTest, TheSentencesTimesAreInUtcForWhoAsksForThat) {
   daemon_.Set([&](DaemonStatus& status) {
     status.engine.has_hub = true;
     status.state = "offline";
-    status.problems = {{.kind = ProblemKind::kHubUnreachable, .cause = "nobody answers", .since = since}};
+    status.problems = {{.kind = ProblemKind::kHubUnreachable, .cause = "nobody answers", .since = since},
+                       {.kind = ProblemKind::kCommitAhead, .cause = "2099-01-01 20:00 UTC"}};
     status.as_of = absl::Now();
   });
   pb::GetStatusRequest request;
@@ -285,8 +286,10 @@ TEST_F(AdminTest, TheSentencesTimesAreInUtcForWhoAsksForThat) {
   pb::Status status;
   ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, request, &status).ok());
   EXPECT_THAT(status.sentence().headline(), HasSubstr(absl::FormatTime("%H:%M", since, absl::UTCTimeZone())));
+  EXPECT_THAT(status.problems(1).sentence(), HasSubstr("said 2099-01-01 20:00 UTC"));
   ASSERT_TRUE(Call(&pb::Admin::Stub::GetStatus, pb::GetStatusRequest(), &status).ok());
   EXPECT_THAT(status.sentence().headline(), HasSubstr(absl::FormatTime("%H:%M", since, absl::LocalTimeZone())));
+  EXPECT_THAT(status.problems(1).sentence(), HasSubstr("said 2099-01-02 01:30 IST"));
   unsetenv("TZ");
 }
 

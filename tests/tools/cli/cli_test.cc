@@ -336,6 +336,24 @@ TEST_F(CliTest, AnOptionThatThereIsNotIsNamedAndTheNearestProposed) {
   EXPECT_THAT(Assay({"sync", "now", "then"}).output, HasSubstr("does not know what \"then\" is to it"));
 }
 
+TEST_F(CliTest, AnAddressOnTheNetworkIsReachedWithTheConfigsCertificates) {
+  const RunResult none = Assay({"--socket", "127.0.0.1:1", "status"});
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(none.output, HasSubstr("admin.tls_client_ca is not there"));
+  EXPECT_THAT(Assay({"--socket", directory_.path() + "/run/a.sock", "status"}).output, HasSubstr("mumbai  "));
+}
+
+TEST_F(CliTest, HelpFitsTheTerminal) {
+  const std::string top = Assay({"--help"}).output;
+  EXPECT_THAT(top, HasSubstr("130 Ctrl-C"));
+  for (const char* verb :
+       {"", "status", "log ls", "hub enrol", "hub quarantine", "verify", "tables add", "repair", "init"}) {
+    std::vector<std::string> arguments = absl::StrSplit(verb, ' ', absl::SkipEmpty());
+    arguments.push_back("--help");
+    for (absl::string_view line : absl::StrSplit(Assay(arguments).output, '\n')) EXPECT_LE(line.size(), 82u) << line;
+  }
+}
+
 TEST_F(CliTest, WhatCannotBeReadIsJsonForWhoAsksForThat) {
   for (const std::vector<std::string>& words : {std::vector<std::string>{"statsu"},
                                                 {"sync"},

@@ -102,16 +102,6 @@ TEST_F(TextTest, TimesAreShortOnATerminalAndWholeWithTheirZoneInAPipe) {
   EXPECT_EQ(When(false, time), "-");
 }
 
-TEST_F(TextTest, LengthsAreWords) {
-  EXPECT_EQ(Length(absl::Milliseconds(300)), "300 ms");
-  EXPECT_EQ(Length(absl::Seconds(90)), "90 s");
-  EXPECT_EQ(Length(absl::Minutes(5)), "5 min");
-  EXPECT_EQ(Length(absl::Hours(24) - absl::Milliseconds(11)), "23 h");
-  EXPECT_EQ(Offset(absl::Seconds(432)), "7 min 12 s");
-  EXPECT_EQ(Offset(absl::Minutes(182)), "3 h 2 min");
-  EXPECT_EQ(Offset(absl::Hours(80)), "3 days 8 h");
-}
-
 TEST_F(TextTest, TheZoneIsNamedOnceAtTheRightEndOfATerminalsFirstLine) {
   EXPECT_EQ(TitleLine("4 branches."), "4 branches.\n");
   OnTerminalOf(80);
