@@ -97,6 +97,7 @@ void Engine::OnHintsChanged(const absl::Status& status) { parts_->remote->OnHint
 void Engine::Pause() { parts_->remote->Pause(); }
 void Engine::Resume() { parts_->remote->Resume(); }
 void Engine::SyncNow() { parts_->remote->SyncNow(); }
+void Engine::AskAboutAll() { parts_->remote->AskAboutAll(); }
 void Engine::SetInterval(absl::Duration interval) { parts_->remote->SetInterval(interval); }
 
 void Engine::RetryParked(std::optional<TableName> table) { parts_->retry_requests.push_back(std::move(table)); }
@@ -158,7 +159,14 @@ absl::Time Engine::Parts::BelievedNow() const {
 RestoreState Engine::Parts::Hazard() const {
   const SessionGate& session = remote->session();
   if (gate->Halts() || session.refusal().empty()) return gate->state();
-  return session.set_aside() ? RestoreState::kSetAside : RestoreState::kClone;
+  switch (session.refused()) {
+    case SessionGate::Refused::kSetAside:
+      return RestoreState::kSetAside;
+    case SessionGate::Refused::kReplaced:
+      return RestoreState::kReplaced;
+    default:
+      return RestoreState::kClone;
+  }
 }
 
 bool Engine::Parts::MayRecord() const {

@@ -78,6 +78,8 @@ class Engine {
   void Pause();
   void Resume();
   void SyncNow();
+  // Somebody wants to see all branches with their numbers: the hub is asked at once.
+  void AskAboutAll();
   void SetInterval(absl::Duration interval);
   // Makes parked rows due at once; of one table, or all.
   void RetryParked(std::optional<TableName> table);

@@ -208,6 +208,7 @@ EngineStatus Engine::Status() const {
   status.checked = p.checks.published;
   status.branches = puller.branches();
   status.branches_heard = puller.heard();
+  status.branches_whole_heard = puller.whole_heard();
   for (const OriginId& origin : p.stores.log->Origins()) {
     OriginStatus one = p.StatusOf(origin);
     if (one.own) {

@@ -63,6 +63,8 @@ class Operator {
 
   // UNAVAILABLE while the engine is down; OK means the engine has been told, not that it is done.
   virtual absl::Status SyncNow() = 0;
+  // Asks the hub about all branches: EngineStatus::branches_whole_heard rises when it has told.
+  virtual absl::Status AskAboutAll() = 0;
   virtual absl::Status Pause() = 0;
   virtual absl::Status Resume() = 0;
   virtual absl::Status SetInterval(absl::Duration interval) = 0;

@@ -54,6 +54,7 @@ absl::StatusOr<OriginId> OpenBranchLog(const EngineConfig& config, LogFile* file
   ASSAY_RETURN_IF_ERROR(file->Begin());
   ASSAY_RETURN_IF_ERROR(log->Append(event, "", event.SerializeAsString()));
   ASSAY_RETURN_IF_ERROR(state->Write(kOwnOriginNote, own));
+  if (previous.has_value()) ASSAY_RETURN_IF_ERROR(state->Write(kReplacesNote, previous->replaces));
   ASSAY_RETURN_IF_ERROR(file->Commit());
   return own;
 }

@@ -25,6 +25,8 @@ struct PreviousChain {
   uint32_t epoch = 1;
   Sequence sequence;         // 0: nothing is held of it.
   std::optional<Hash> root;  // Over its first `sequence` events.
+  // The chain that lives under the branch's number at the hub, and whose place the new one takes: this one, as a rule.
+  OriginId replaces;
 };
 
 // Begins this branch's chain in a log without one: its event 1 (OriginOpened). ALREADY_EXISTS when the log has an

@@ -78,6 +78,8 @@ struct EngineStatus {
   std::vector<OriginStatus> origins;             // Ordered by id.
   std::vector<BranchPresence> branches;          // As the hub told at `branches_heard`.
   absl::Time branches_heard = absl::InfinitePast();
+  // When it last told all of them with their numbers (head, written, parked), which are no news otherwise.
+  absl::Time branches_whole_heard = absl::InfinitePast();
 };
 
 }  // namespace assay

@@ -82,7 +82,8 @@ CREATE TABLE IF NOT EXISTS assay_hub.branch (
   login_role  name NOT NULL UNIQUE,
   active      boolean NOT NULL DEFAULT true,
   retired     boolean NOT NULL DEFAULT false CHECK (NOT (active AND retired)),  -- Closed for good: nobody waits for it.
-  created_at  timestamptz NOT NULL DEFAULT now()
+  created_at  timestamptz NOT NULL DEFAULT now(),
+  changed_at  timestamptz NOT NULL DEFAULT clock_timestamp()  -- By the head office: what is above, its grants, or its chains set aside.
 );
 
 -- A chain, and its branch for ever. `complete`: the last event that ends a transaction; nobody is given more.
@@ -146,9 +147,10 @@ CREATE TABLE IF NOT EXISTS assay_hub.read_grant (
 );
 
 CREATE TABLE IF NOT EXISTS assay_hub.presence (
-  branch     integer PRIMARY KEY REFERENCES assay_hub.branch,
-  report     jsonb NOT NULL,
-  last_seen  timestamptz NOT NULL
+  branch      integer PRIMARY KEY REFERENCES assay_hub.branch,
+  report      jsonb NOT NULL,
+  last_seen   timestamptz NOT NULL,
+  changed_at  timestamptz NOT NULL  -- When anything but its numbers was last told anew, or it came back.
 );
 
 -- Two contents under one name. Enough to convict: what was held, what was pushed, by whom, with the signed checkpoints.
@@ -167,10 +169,11 @@ CREATE TABLE IF NOT EXISTS assay_hub.fork_evidence (
   UNIQUE (origin, sequence, pushed)         -- Pushing the same fork again proves nothing new.
 );
 
--- The one run of a daemon that may push to a chain. Each run opens its own, naming the one before by its nonce, which only the log
--- that opened it knows: an older copy of that log, or a second daemon with it, does not.
+-- The one run of a daemon that may write for a branch, and with it the branch's one living chain. Each run opens its own, naming the one
+-- before by its nonce, which only the log that opened it knows: an older copy of that log, or a second daemon with it, does not.
 CREATE TABLE IF NOT EXISTS assay_hub.session (
-  origin     bytea PRIMARY KEY REFERENCES assay_hub.origin,
+  branch     integer PRIMARY KEY REFERENCES assay_hub.branch,
+  origin     bytea NOT NULL UNIQUE REFERENCES assay_hub.origin,
   counter    bigint NOT NULL CHECK (counter > 0),
   nonce      bytea NOT NULL CHECK (octet_length(nonce) = 16),
   opened_at  timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -285,11 +288,10 @@ CREATE POLICY renew_own ON assay_hub.presence FOR UPDATE TO assay_hub_owner
   USING (branch = assay_hub.caller()) WITH CHECK (branch = assay_hub.caller());
 DROP POLICY IF EXISTS begin_own ON assay_hub.session;
 CREATE POLICY begin_own ON assay_hub.session FOR INSERT TO assay_hub_owner WITH CHECK (
-  (SELECT o.branch FROM assay_hub.origin o WHERE o.origin = session.origin) = assay_hub.caller());
+  branch = assay_hub.caller() AND branch = (SELECT o.branch FROM assay_hub.origin o WHERE o.origin = session.origin));
 DROP POLICY IF EXISTS follow_own ON assay_hub.session;
-CREATE POLICY follow_own ON assay_hub.session FOR UPDATE TO assay_hub_owner
-  USING ((SELECT o.branch FROM assay_hub.origin o WHERE o.origin = session.origin) = assay_hub.caller())
-  WITH CHECK ((SELECT o.branch FROM assay_hub.origin o WHERE o.origin = session.origin) = assay_hub.caller());
+CREATE POLICY follow_own ON assay_hub.session FOR UPDATE TO assay_hub_owner USING (branch = assay_hub.caller()) WITH CHECK (
+  branch = assay_hub.caller() AND branch = (SELECT o.branch FROM assay_hub.origin o WHERE o.origin = session.origin));
 DROP POLICY IF EXISTS accuse_own ON assay_hub.fork_evidence;
 CREATE POLICY accuse_own ON assay_hub.fork_evidence FOR INSERT TO assay_hub_owner WITH CHECK (branch = assay_hub.caller());
 DROP POLICY IF EXISTS admin_enrols ON assay_hub.branch;
@@ -382,15 +384,26 @@ BEGIN
           FROM assay_hub.branch WHERE number = assay_hub.caller());
 END $$;
 
-CREATE OR REPLACE FUNCTION assay_hub.heads() RETURNS jsonb
+-- The chain that lives under a branch's number, and when its machine was last heard of.
+CREATE OR REPLACE FUNCTION assay_hub.living(open assay_hub.session) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN jsonb_build_object('origin', encode(open.origin, 'hex'), 'heard', assay_hub.microseconds(greatest(
+  open.opened_at, (SELECT p.last_seen FROM assay_hub.presence AS p WHERE p.branch = open.branch)))::text);
+
+-- How far every chain has come (what is left out: `complete` is `last`, and it is not set aside), and the caller's own checkpoints: those
+-- of others come with pulls.
+CREATE OR REPLACE FUNCTION assay_hub.heads() RETURNS json
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  me integer := assay_hub.caller();
 BEGIN
-  PERFORM assay_hub.caller();
-  RETURN jsonb_build_object(
+  RETURN json_build_object(
     'hub_time', assay_hub.microseconds(clock_timestamp())::text,
-    'origins', (SELECT coalesce(jsonb_object_agg(encode(o.origin, 'hex'), jsonb_build_object(
-                         'last', o.last::text, 'complete', least(o.complete, a.after)::text, 'checkpoint', o.checkpoint,
-                         'set_aside', a.origin IS NOT NULL)), '{}')
+    'living', (SELECT assay_hub.living(s) FROM assay_hub.session AS s WHERE s.branch = me),
+    'origins', (SELECT coalesce(json_object_agg(encode(o.origin, 'hex'), json_strip_nulls(json_build_object(
+                         'last', o.last::text, 'complete', nullif(least(o.complete, a.after), o.last)::text,
+                         'checkpoint', CASE WHEN o.branch = me THEN o.checkpoint END,
+                         'set_aside', nullif(a.origin IS NOT NULL, false)))), '{}')
                 FROM assay_hub.origin AS o LEFT JOIN assay_hub.set_aside AS a ON a.origin = o.origin WHERE o.last > 0));
 END $$;
 
@@ -411,9 +424,9 @@ BEGIN
 END $$;
 
 -- Opens a session of the caller's chain, if what is here of it is the beginning of the caller's, which ends at `last` and of which `leaf`
--- is the hash of event `shown`; and if the session that is open is among `known` (by their hex, blanks between), is the asked one itself
--- (its reply was lost), or is older than the caller's counter says (this hub was restored from a backup). A refusal takes no session away.
--- None is opened of a chain that was set aside.
+-- is the hash of event `shown`; and if the branch's session is not open yet, is of the chain that `replaces` names, or is of this chain and
+-- then among `known` (by their hex, blanks between), the asked one itself (its reply was lost), or older than the caller's counter says
+-- (this hub was restored from a backup). A refusal takes no session away. None is opened of a chain that was set aside.
 CREATE OR REPLACE FUNCTION assay_hub.open_session(request jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -424,24 +437,32 @@ DECLARE
   held  assay_hub.session;
   chain assay_hub.origin;
   leaf  bytea;              -- Of the last event that is here.
+  another boolean;          -- Chain of the branch has the session, and is not to be replaced.
   answer jsonb;
 BEGIN
   IF jsonb_typeof(request) <> 'object' OR pg_column_size(request) > 65536
      OR request ->> 'origin' !~ '^[0-9a-f]{32}$' OR request ->> 'session' !~ '^[0-9a-f]{32}$'
      OR request ->> 'counter' !~ '^(0|[1-9][0-9]{0,17})$' OR request ->> 'known' !~ '^([0-9a-f]{32} ?)*$'
      OR request ->> 'last' !~ '^(0|[1-9][0-9]{0,17})$' OR request ->> 'shown' !~ '^(0|[1-9][0-9]{0,17})$'
-     OR request ->> 'leaf' !~ '^([0-9a-f]{64})?$'
-     OR NOT request ?& ARRAY['origin', 'session', 'counter', 'known', 'last', 'shown', 'leaf'] THEN
+     OR request ->> 'leaf' !~ '^([0-9a-f]{64})?$' OR request ->> 'replaces' !~ '^([0-9a-f]{32})?$'
+     OR NOT request ?& ARRAY['origin', 'session', 'counter', 'known', 'last', 'shown', 'leaf', 'replaces'] THEN
     RAISE SQLSTATE 'ZA002' USING MESSAGE = 'open_session: no request';
   END IF;
   id := decode(request ->> 'origin', 'hex');
   asked := decode(request ->> 'session', 'hex');
   ours := (request ->> 'counter')::bigint;
-  chain := assay_hub.claim(id, me);  -- Locks the chain: one at a time.
-  SELECT * INTO held FROM assay_hub.session AS s WHERE s.origin = id;
-  answer := jsonb_build_object('counter', coalesce(held.counter, 0)::text, 'last', chain.last::text);
+  -- Locks the session, and then chains, which push locks alone: one at a time.
+  SELECT * INTO held FROM assay_hub.session AS s WHERE s.branch = me FOR UPDATE;
+  another := coalesce(held.origin <> id AND held.origin <> decode(request ->> 'replaces', 'hex'), false);
+  -- Nothing is kept of a chain that is refused before it was ever heard of.
+  IF NOT another OR EXISTS (SELECT FROM assay_hub.origin AS o WHERE o.origin = id) THEN
+    chain := assay_hub.claim(id, me);
+  END IF;
+  answer := jsonb_build_object('counter', CASE WHEN held.origin = id THEN held.counter ELSE 0 END::text, 'last', coalesce(chain.last, 0)::text);
   IF EXISTS (SELECT FROM assay_hub.set_aside AS a WHERE a.origin = id) THEN
     RETURN answer || '{"answer": "set-aside"}';
+  ELSIF another THEN
+    RETURN answer || jsonb_build_object('answer', 'replaced', 'living', assay_hub.living(held));
   ELSIF chain.last > (request ->> 'last')::bigint THEN
     RETURN answer || '{"answer": "hub-has-more"}';
   ELSIF chain.last > 0 AND chain.last <> (request ->> 'shown')::bigint THEN
@@ -455,25 +476,32 @@ BEGIN
       RETURN answer || '{"answer": "hub-has-another"}';
     END IF;
   END IF;
-  IF held.origin IS NULL THEN
-    INSERT INTO assay_hub.session (origin, counter, nonce) VALUES (id, ours + 1, asked) RETURNING * INTO held;
+  IF held.branch IS NULL THEN
+    INSERT INTO assay_hub.session (branch, origin, counter, nonce) VALUES (me, id, ours + 1, asked)
+    ON CONFLICT (branch) DO NOTHING RETURNING * INTO held;
+    IF NOT FOUND THEN RETURN assay_hub.open_session(request); END IF;  -- Somebody else was quicker.
+  ELSIF held.origin <> id THEN
+    PERFORM FROM assay_hub.origin AS o WHERE o.origin = held.origin FOR UPDATE;  -- What it is pushing now comes before.
+    UPDATE assay_hub.session AS s SET origin = id, counter = ours + 1, nonce = asked, opened_at = clock_timestamp()
+    WHERE s.branch = me RETURNING * INTO held;
   ELSIF held.nonce <> asked THEN
     IF held.counter >= ours AND encode(held.nonce, 'hex') <> ALL (string_to_array(request ->> 'known', ' ')) THEN
       RETURN answer || '{"answer": "unknown"}';
     END IF;
     UPDATE assay_hub.session AS s SET counter = greatest(held.counter, ours) + 1, nonce = asked, opened_at = clock_timestamp()
-    WHERE s.origin = id RETURNING * INTO held;
+    WHERE s.branch = me RETURNING * INTO held;
   END IF;
   RETURN answer || jsonb_build_object('answer', 'opened', 'counter', held.counter::text);
 END $$;
 
--- ZA008 unless `nonce` is the session that is open; a chain that never had one needs none. One that was set aside has none: who asks
--- for it is told why.
-CREATE OR REPLACE FUNCTION assay_hub.check_session(id bytea, nonce bytea) RETURNS void
+-- ZA008 unless `nonce` is the session that is open, and of this chain; a branch that never had one needs none. A chain that was set aside
+-- has none: who asks for it is told why.
+CREATE OR REPLACE FUNCTION assay_hub.check_session(id bytea, me integer, nonce bytea) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF EXISTS (SELECT FROM assay_hub.session AS s WHERE s.origin = id AND s.nonce IS DISTINCT FROM check_session.nonce) THEN
-    RAISE SQLSTATE 'ZA008' USING MESSAGE = format('another daemon has opened a session of chain %s', encode(id, 'hex'));
+  IF EXISTS (SELECT FROM assay_hub.session AS s
+             WHERE s.branch = me AND (s.origin <> id OR s.nonce IS DISTINCT FROM check_session.nonce)) THEN
+    RAISE SQLSTATE 'ZA008' USING MESSAGE = format('another daemon has opened the session of this branch than that of chain %s', encode(id, 'hex'));
   ELSIF EXISTS (SELECT FROM assay_hub.set_aside AS a WHERE a.origin = id) THEN
     RAISE SQLSTATE 'ZA008' USING MESSAGE = format('chain %s was set aside by the head office', encode(id, 'hex'));
   END IF;
@@ -501,7 +529,7 @@ BEGIN
   asked := substr(frame, 19 + n, 32);
   piece := substr(frame, 55 + n);
   PERFORM assay_hub.claim(id, me);  -- Locks the chain: one at a time.
-  PERFORM assay_hub.check_session(id, substr(frame, 19, n));
+  PERFORM assay_hub.check_session(id, me, substr(frame, 19, n));
   DELETE FROM assay_hub.staged AS s WHERE s.origin = id AND s.content <> asked;
   SELECT count(*), coalesce(max(s.number) + 1, 0) INTO held, pieces FROM assay_hub.staged AS s WHERE s.origin = id;
   IF held <> pieces THEN  -- Swept in part.
@@ -562,7 +590,7 @@ BEGIN
   id := substr(frame, 2, 16);
   n := get_byte(frame, 17);
   chain := assay_hub.claim(id, me);
-  PERFORM assay_hub.check_session(id, substr(frame, 19, n::int));
+  PERFORM assay_hub.check_session(id, me, substr(frame, 19, n::int));
   place := 18 + n;
   complete := chain.complete;
 
@@ -789,16 +817,24 @@ BEGIN
   RETURN held;
 END $$;
 
--- Keeps the caller's newest report and tells it everybody's: of each a few words, whatever the number of chains, since all ask twice
--- a minute. Which session somebody has open is nobody else's. Its chain is claimed with it: others learn the id from here, and
--- could otherwise claim it before its first push.
-CREATE OR REPLACE FUNCTION assay_hub.heartbeat(report jsonb) RETURNS jsonb
+-- Keeps the caller's newest report and tells it the others': of each a few words, and only of those that are not as they were at the
+-- time that the report names (`since`: `hub_time` of an earlier reply), or of all without one. All ask twice a minute: told of everybody
+-- each time, 1,000 branches would be given 20 GB a month each. Numbers change all the time and are no news. Which session somebody has
+-- open is nobody else's. The chain is claimed with its report: others learn the id from here, and could otherwise claim it before its
+-- first push.
+CREATE OR REPLACE FUNCTION assay_hub.heartbeat(report jsonb) RETURNS json
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  me  integer := assay_hub.caller();
-  own assay_hub.branch;
+  me       integer := assay_hub.caller();
+  own      assay_hub.branch;
+  at       timestamptz;
+  told     timestamptz;  -- Told of all that was so then. NULL: of nothing.
+  news     boolean;      -- The head office has changed something since.
+  quiet    CONSTANT interval := '75 s';  -- As kQuietAfter in engine/remotes/hub.h.
+  numbers  CONSTANT text[] := ARRAY['head', 'written', 'parked'];
 BEGIN
-  IF jsonb_typeof(report) <> 'object' OR pg_column_size(report) > 65536 OR report ->> 'origin' !~ '^[0-9a-f]{32}$' THEN
+  IF jsonb_typeof(report) <> 'object' OR pg_column_size(report) > 65536 OR report ->> 'origin' !~ '^[0-9a-f]{32}$'
+     OR report ->> 'since' !~ '^[0-9]{0,18}$' THEN
     RAISE SQLSTATE 'ZA002' USING MESSAGE = 'heartbeat: no report';
   END IF;
   SELECT * INTO own FROM assay_hub.branch WHERE number = me;
@@ -808,21 +844,36 @@ BEGIN
       own.number, own.name, report ->> 'number', report ->> 'name');
   END IF;
   PERFORM assay_hub.claim(decode(report ->> 'origin', 'hex'), me);
-  PERFORM assay_hub.check_session(decode(report ->> 'origin', 'hex'), decode(coalesce(report ->> 'session', ''), 'hex'));
-  INSERT INTO assay_hub.presence AS p (branch, report, last_seen) VALUES (me, heartbeat.report - ARRAY['session', 'name', 'number'], clock_timestamp())
-  ON CONFLICT (branch) DO UPDATE SET report = excluded.report, last_seen = excluded.last_seen;
-  RETURN jsonb_build_object(
-    'hub_time', assay_hub.microseconds(clock_timestamp())::text,
+  PERFORM assay_hub.check_session(decode(report ->> 'origin', 'hex'), me, decode(coalesce(report ->> 'session', ''), 'hex'));
+  PERFORM set_config('synchronous_commit', 'off', true);  -- The next one comes in half a minute: it waits for no disk.
+  at := clock_timestamp();
+  INSERT INTO assay_hub.presence AS p (branch, report, last_seen, changed_at)
+  VALUES (me, heartbeat.report - ARRAY['session', 'name', 'number', 'since'], at, at)
+  ON CONFLICT (branch) DO UPDATE SET report = excluded.report, last_seen = at, changed_at = CASE
+    WHEN p.report - numbers = excluded.report - numbers AND p.last_seen > at - quiet THEN p.changed_at ELSE at END;
+
+  at := clock_timestamp();  -- Before what it tells of is looked at.
+  -- A minute more than that: some may have been under way then. From the future, as after this hub's clock was set back: of nothing.
+  told := to_timestamp(0) + nullif(report ->> 'since', '')::bigint * interval '1 microsecond' - interval '1 minute';
+  IF told > at THEN told := NULL; END IF;
+  news := told IS NULL OR EXISTS (SELECT FROM assay_hub.branch AS b WHERE b.changed_at > told);
+  -- As json, which is put together a few times as fast as jsonb. NULL: as it was.
+  RETURN json_build_object(
+    'hub_time', assay_hub.microseconds(at)::text, 'whole', told IS NULL,
     -- A branch that is granted more asks for what it holds masked.
-    'granted', (SELECT coalesce(jsonb_agg(g.table_name), '[]') FROM assay_hub.read_grant AS g WHERE g.branch = me),
+    'granted', CASE WHEN news THEN (
+      SELECT coalesce(json_agg(g.table_name), '[]') FROM assay_hub.read_grant AS g WHERE g.branch = me) END,
     -- Nobody waits for more of these.
-    'set_aside', (SELECT coalesce(jsonb_agg(jsonb_build_object('origin', encode(a.origin, 'hex'), 'after', a.after::text, 'name', b.name)), '[]')
-                  FROM assay_hub.set_aside AS a JOIN assay_hub.origin AS o ON o.origin = a.origin
-                  JOIN assay_hub.branch AS b ON b.number = o.branch),
-    'branches', (SELECT jsonb_agg(jsonb_build_object(
+    'set_aside', CASE WHEN news THEN (
+      SELECT coalesce(json_agg(json_build_object('origin', encode(a.origin, 'hex'), 'after', a.after::text, 'name', b.name)), '[]')
+      FROM assay_hub.set_aside AS a JOIN assay_hub.origin AS o ON o.origin = a.origin
+      JOIN assay_hub.branch AS b ON b.number = o.branch) END,
+    'branches', (SELECT coalesce(json_agg(json_build_object(
                           'number', b.number::text, 'name', b.name, 'active', b.active, 'retired', b.retired,
-                          'last_seen', assay_hub.microseconds(p.last_seen)::text, 'report', p.report) ORDER BY b.number)
-                 FROM assay_hub.branch AS b LEFT JOIN assay_hub.presence AS p ON p.branch = b.number));
+                          'last_seen', assay_hub.microseconds(p.last_seen)::text, 'report', p.report) ORDER BY b.number), '[]')
+                 FROM assay_hub.branch AS b LEFT JOIN assay_hub.presence AS p ON p.branch = b.number
+                 WHERE told IS NULL OR b.changed_at > told OR p.changed_at > told
+                    OR (p.last_seen < at - quiet AND p.last_seen > told - quiet)));  -- Not heard any more.
 END $$;
 
 -- ---- What the head office may call ------------------------------------------------------------------------------------------
@@ -848,6 +899,7 @@ BEGIN
   END IF;
   DELETE FROM assay_hub.read_grant WHERE branch = target AND table_name <> ALL (tables);
   INSERT INTO assay_hub.read_grant SELECT DISTINCT target, t FROM unnest(tables) AS t ON CONFLICT DO NOTHING;
+  UPDATE assay_hub.branch AS b SET changed_at = clock_timestamp() WHERE b.number = target;
 END $$;
 
 CREATE OR REPLACE FUNCTION assay_hub.register_branch(branch_name text, branch_number integer, role name, tables text[]) RETURNS void
@@ -869,7 +921,8 @@ END $$;
 CREATE OR REPLACE FUNCTION assay_hub.set_active(branch_name text, active boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  UPDATE assay_hub.branch AS b SET active = set_active.active, retired = b.retired AND NOT set_active.active WHERE b.name = branch_name;
+  UPDATE assay_hub.branch AS b SET active = set_active.active, retired = b.retired AND NOT set_active.active,
+    changed_at = clock_timestamp() WHERE b.name = branch_name;
   IF NOT FOUND THEN
     RAISE SQLSTATE 'ZA007' USING MESSAGE = format('no branch is called "%s"', branch_name);
   END IF;
@@ -879,7 +932,7 @@ END $$;
 CREATE OR REPLACE FUNCTION assay_hub.retire(branch_name text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  UPDATE assay_hub.branch AS b SET active = false, retired = true WHERE b.name = branch_name;
+  UPDATE assay_hub.branch AS b SET active = false, retired = true, changed_at = clock_timestamp() WHERE b.name = branch_name;
   IF NOT FOUND THEN
     RAISE SQLSTATE 'ZA007' USING MESSAGE = format('no branch is called "%s"', branch_name);
   END IF;
@@ -896,6 +949,7 @@ BEGIN
   IF target IS NULL THEN
     RAISE SQLSTATE 'ZA007' USING MESSAGE = format('no branch is called "%s"', branch_name);
   END IF;
+  UPDATE assay_hub.branch AS b SET changed_at = clock_timestamp() WHERE b.number = target;
   IF lift THEN
     WITH gone AS (DELETE FROM assay_hub.set_aside AS a USING assay_hub.origin AS o
                   WHERE o.origin = a.origin AND o.branch = target RETURNING a.origin, a.after)

@@ -19,6 +19,8 @@ namespace {
 
 namespace pb = admin::v1;
 
+constexpr absl::Duration kNumbersFresh = absl::Seconds(5);        // Of the branches, as the hub told.
+constexpr absl::Duration kAskAboutAllMax = absl::Seconds(3);      // How long whoever lists them waits for the hub.
 constexpr absl::Duration kWakeAtLeast = absl::Milliseconds(200);  // How soon a stream notices that its client went.
 
 absl::TimeZone ZoneFor(bool utc) { return utc ? absl::UTCTimeZone() : absl::LocalTimeZone(); }
@@ -114,8 +116,18 @@ grpc::Status AdminService::SetInterval(Context*, const pb::SetIntervalRequest* r
   return ToGrpc(daemon_->SetInterval(interval));
 }
 
-grpc::Status AdminService::ListBranches(Context*, const pb::ListBranchesRequest*, pb::ListBranchesReply* reply) {
-  *reply = BranchesToProto(daemon_->Status());
+grpc::Status AdminService::ListBranches(Context* context, const pb::ListBranchesRequest* request,
+                                        pb::ListBranchesReply* reply) {
+  DaemonStatus status = daemon_->Status();
+  const absl::Time known = status.engine.branches_whole_heard, begun = absl::Now();
+  // Their numbers come only when somebody asks. Whoever asks all the time is shown what came a moment ago.
+  const bool ask = !request->as_heard() && begun - known > kNumbersFresh && status.engine.has_hub &&
+                   status.engine.hub_pull.status.ok();
+  if (ask && daemon_->AskAboutAll().ok()) {
+    while (!Gone(context) && status.engine.branches_whole_heard == known && absl::Now() - begun < kAskAboutAllMax)
+      status = daemon_->WaitForChange(status.change, kWakeAtLeast);
+  }
+  *reply = BranchesToProto(status);
   return grpc::Status::OK;
 }
 

@@ -26,7 +26,10 @@ TurnIsOver Turn(absl::Duration turn) {
 absl::StatusOr<HubHead> ReadHead(const JsonObject& json) {
   HubHead head;
   ASSAY_ASSIGN_OR_RETURN(head.last.value, NumberField(json, "last"));
-  ASSAY_ASSIGN_OR_RETURN(head.complete.value, NumberField(json, "complete"));
+  head.complete = head.last;  // As a rule, and then it is left out.
+  if (Field(json, "complete") != nullptr) {
+    ASSAY_ASSIGN_OR_RETURN(head.complete.value, NumberField(json, "complete"));
+  }
   head.checkpoint = TextField(json, "checkpoint");
   head.set_aside = BoolField(json, "set_aside");
   return head;
@@ -50,10 +53,19 @@ absl::StatusOr<SessionAnswer> AnswerNamed(absl::string_view name) {
   if (name == "hub-has-more") return SessionAnswer::kHubHasMore;
   if (name == "hub-has-another") return SessionAnswer::kHubHasAnother;
   if (name == "set-aside") return SessionAnswer::kSetAside;
+  if (name == "replaced") return SessionAnswer::kReplaced;
   return absl::InvalidArgumentError(absl::StrCat("hub: open_session: it answered \"", absl::CHexEscape(name), "\""));
 }
 
-absl::StatusOr<std::string> ReportJson(const BranchReport& report) {
+absl::StatusOr<LivingChain> ReadLiving(const JsonObject& json) {
+  LivingChain living{.heard = TimeField(json, "heard")};
+  const absl::StatusOr<OriginId> origin = OriginId::FromHex(TextField(json, "origin"));
+  if (!origin.ok()) return absl::InvalidArgumentError("the hub's answer names a branch's chain by a malformed origin");
+  living.origin = *origin;
+  return living;
+}
+
+absl::StatusOr<std::string> ReportJson(const BranchReport& report, absl::Time since) {
   JsonObject json;
   SetText(&json, "name", report.name);
   SetText(&json, "number", absl::StrCat(report.number));
@@ -64,6 +76,7 @@ absl::StatusOr<std::string> ReportJson(const BranchReport& report) {
   SetText(&json, "version", report.version);
   SetText(&json, "session", HexEncode(report.session));
   SetText(&json, "written", absl::StrCat(report.written));
+  SetText(&json, "since", since == absl::InfinitePast() ? "" : absl::StrCat(absl::ToUnixMicros(since)));
   JsonObject* refused = (*json.mutable_fields())["refused"].mutable_struct_value();
   for (const auto& [origin, held] : report.refused) SetText(refused, origin.Hex(), absl::StrCat(held.value));
   return ToJson(json);
@@ -110,6 +123,9 @@ absl::StatusOr<HubHeads> SupabaseHub::Heads() {
   ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.heads()::text", {}));
   ASSAY_ASSIGN_OR_RETURN(const JsonObject json, ParseJsonObject(text, "heads"));
   HubHeads heads{.hub_time = TimeField(json, "hub_time")};
+  if (const JsonValue* living = Field(json, "living"); living != nullptr && living->has_struct_value()) {
+    ASSAY_ASSIGN_OR_RETURN(heads.living, ReadLiving(living->struct_value()));
+  }
   const JsonValue* origins = Field(json, "origins");
   if (origins == nullptr) return absl::InvalidArgumentError("the hub's answer to heads has no origins");
   for (const auto& [hex, value] : origins->struct_value().fields()) {
@@ -181,6 +197,7 @@ absl::StatusOr<SessionReply> SupabaseHub::OpenSession(const SessionRequest& requ
   SetText(&json, "last", absl::StrCat(request.last.value));
   SetText(&json, "shown", absl::StrCat(request.shown.value));
   SetText(&json, "leaf", HexEncode(request.leaf));
+  SetText(&json, "replaces", request.replaces == OriginId{} ? "" : request.replaces.Hex());
   ASSAY_ASSIGN_OR_RETURN(const std::string body, ToJson(json));
   ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.open_session($1::text::jsonb)::text", {body}));
   ASSAY_ASSIGN_OR_RETURN(const JsonObject answer, ParseJsonObject(text, "open_session"));
@@ -188,22 +205,29 @@ absl::StatusOr<SessionReply> SupabaseHub::OpenSession(const SessionRequest& requ
   ASSAY_ASSIGN_OR_RETURN(reply.answer, AnswerNamed(TextField(answer, "answer")));
   ASSAY_ASSIGN_OR_RETURN(reply.counter, NumberField(answer, "counter"));
   ASSAY_ASSIGN_OR_RETURN(reply.last.value, NumberField(answer, "last"));
+  if (reply.answer == SessionAnswer::kReplaced) {
+    const JsonValue* living = Field(answer, "living");
+    ASSAY_ASSIGN_OR_RETURN(reply.living,
+                           ReadLiving(living == nullptr ? JsonObject::default_instance() : living->struct_value()));
+  }
   return reply;
 }
 
-absl::StatusOr<HeartbeatReply> SupabaseHub::Heartbeat(const BranchReport& report) {
-  ASSAY_ASSIGN_OR_RETURN(const std::string body, ReportJson(report));
+absl::StatusOr<HeartbeatReply> SupabaseHub::Heartbeat(const BranchReport& report, absl::Time since) {
+  ASSAY_ASSIGN_OR_RETURN(const std::string body, ReportJson(report, since));
   ASSAY_ASSIGN_OR_RETURN(const std::string text, Call("SELECT assay_hub.heartbeat($1::text::jsonb)::text", {body}));
   ASSAY_ASSIGN_OR_RETURN(const JsonObject json, ParseJsonObject(text, "heartbeat"));
-  HeartbeatReply reply{.hub_time = TimeField(json, "hub_time")};
-  if (const JsonValue* granted = Field(json, "granted"); granted != nullptr) {
-    for (const JsonValue& table : granted->list_value().values()) reply.granted.tables.insert(table.string_value());
+  HeartbeatReply reply{.hub_time = TimeField(json, "hub_time"), .whole = BoolField(json, "whole")};
+  if (const JsonValue* granted = Field(json, "granted"); granted != nullptr && granted->has_list_value()) {
+    reply.granted.emplace();
+    for (const JsonValue& table : granted->list_value().values()) reply.granted->tables.insert(table.string_value());
   }
-  if (const JsonValue* chains = Field(json, "set_aside"); chains != nullptr) {
+  if (const JsonValue* chains = Field(json, "set_aside"); chains != nullptr && chains->has_list_value()) {
+    reply.set_aside.emplace();
     for (const JsonValue& chain : chains->list_value().values()) {
       const absl::StatusOr<OriginId> origin = OriginId::FromHex(TextField(chain.struct_value(), "origin"));
       if (!origin.ok()) continue;
-      reply.set_aside.push_back(
+      reply.set_aside->push_back(
           {*origin, {NumberField(chain.struct_value(), "after").value_or(0)}, TextField(chain.struct_value(), "name")});
     }
   }

@@ -26,7 +26,7 @@ class SupabaseHub : public Hub {
   absl::StatusOr<HubHeads> Heads() override;
   absl::StatusOr<PushReply> Push(const PushRequest& request) override;
   absl::StatusOr<PullReply> Pull(const PullRequest& request) override;
-  absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) override;
+  absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report, absl::Time since) override;
   absl::StatusOr<SessionReply> OpenSession(const SessionRequest& request) override;
   // Who the hub takes us for, and its clock: for `assay doctor`.
   absl::StatusOr<HubIdentity> WhoAmI() { return session_->WhoAmI(); }

@@ -66,6 +66,8 @@ std::optional<Problem> HazardProblem(RestoreState state, absl::string_view branc
       return problem(ProblemKind::kOtherDatabase);
     case RestoreState::kSetAside:
       return problem(ProblemKind::kOwnChainSetAside);
+    case RestoreState::kReplaced:
+      return problem(ProblemKind::kReplaced);
     case RestoreState::kKeyLost:
       return problem(ProblemKind::kSigningKeyLost);
   }

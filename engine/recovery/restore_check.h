@@ -33,6 +33,7 @@ enum class RestoreState : uint8_t {
   kClone,           // Another daemon has gone on with a copy of this log, or this one is an older copy as a whole.
   kOtherDatabase,   // PostgreSQL belongs to another log.
   kSetAside,        // The head office has set this log's chain aside: nobody takes more of it.
+  kReplaced,        // Another chain lives under this branch's number at the hub.
   kKeyLost,         // Nobody has the key that signs this log's chain.
 };
 

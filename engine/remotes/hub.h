@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -33,9 +34,16 @@ struct HubHead {
   bool set_aside = false;  // By the head office, as evidence: `complete` ends there. Of Heads() alone.
 };
 
+// The one chain that a branch number writes at the hub. Two would hand out the same keys.
+struct LivingChain {
+  OriginId origin;
+  absl::Time heard;  // When the hub last heard of its machine, by the hub's clock.
+};
+
 struct HubHeads {
   std::map<OriginId, HubHead> heads;
-  absl::Time hub_time;  // The hub's clock when it answered.
+  absl::Time hub_time;                     // The hub's clock when it answered.
+  std::optional<LivingChain> living = {};  // Of the caller's branch; absent: it has none yet. Of Heads() alone.
 };
 
 struct PushRequest {
@@ -94,9 +102,10 @@ struct BranchPresence {
   bool retired = false;  // Closed for good, and not active then: nobody waits for it.
 };
 
-// One daemon's run with one log. Each run takes the session over from the one before, which it knows from its log. An
-// older copy of the log is refused: it does not know that session, or lacks what the hub has of the chain, or has
-// something else there. The run that lost its session cannot push any more.
+// One daemon's run with one log. A branch has one session. Each run takes it over from the one before, which it knows
+// from its log. An older copy of the log is refused: it does not know that session, or lacks what the hub has of the
+// chain, or has something else there. Another chain takes it over by naming the one that has it. The run that lost its
+// session cannot push any more.
 struct SessionRequest {
   OriginId origin;
   uint64_t counter = 0;  // Of the last session that is known to have been opened; 0: none.
@@ -107,6 +116,8 @@ struct SessionRequest {
   // By the leaf hash of one of its events the hub knows the chain for the one that it has: of its own last one.
   Sequence shown;
   std::string leaf;  // Empty when `shown` is 0.
+  // The chain of its branch that it takes the place of, by a repair or by a person's word. OriginId{}: none.
+  OriginId replaces = {};
 };
 
 enum class SessionAnswer {
@@ -115,13 +126,15 @@ enum class SessionAnswer {
   kUnknown,        // The hub's session is one that this log has never heard of.
   kHubHasMore,     // Of the chain: up to `last`.
   kHubHasAnother,  // Event under the name `last`.
-  kSetAside        // By the head office: nothing more is taken of this chain.
+  kSetAside,       // By the head office: nothing more is taken of this chain.
+  kReplaced        // Another chain lives under this branch's number: `living`.
 };
 
 struct SessionReply {
   SessionAnswer answer = SessionAnswer::kUnknown;
-  uint64_t counter = 0;  // Of the session that is open now.
-  Sequence last;         // Of the chain, as the hub has it.
+  uint64_t counter = 0;     // Of the session that is open now.
+  Sequence last;            // Of the chain, as the hub has it.
+  LivingChain living = {};  // Of kReplaced.
 
   bool opened() const { return answer == SessionAnswer::kOpened; }
 };
@@ -140,11 +153,18 @@ struct SetAsideChain {
   std::string branch;
 };
 
+// A branch that the hub has not heard for so long is told of as such. Whoever is told of nothing may take it that each
+// branch which was there before was heard within this time.
+inline constexpr absl::Duration kQuietAfter = absl::Seconds(75);
+
+// What a branch is told about the fleet. Its numbers (head, written, parked) change all the time: they alone make
+// nobody be told of anew.
 struct HeartbeatReply {
-  std::vector<BranchPresence> branches;
-  Grants granted;  // What the caller may read.
+  std::vector<BranchPresence> branches;  // That are not as they were at `since`; `whole`: all.
+  std::optional<Grants> granted;         // What the caller may read; absent: as it was.
   absl::Time hub_time;
-  std::vector<SetAsideChain> set_aside = {};
+  std::optional<std::vector<SetAsideChain>> set_aside = {};  // All of them; absent: as they were.
+  bool whole = true;
 };
 
 class Hub {
@@ -152,15 +172,16 @@ class Hub {
   virtual ~Hub() = default;
   virtual absl::StatusOr<HubHeads> Heads() = 0;
   // Atomic. Idempotent: what the hub has with the same hashes is not stored again. OUT_OF_RANGE: the first segment
-  // begins past the hub's head + 1 (it was restored from a backup: ask Heads and push from there). ABORTED: the origin
+  // begins past the hub's head + 1 (it was restored from a backup: ask Heads and push from there). ABORTED: the branch
   // has another session open than the request's.
   virtual absl::StatusOr<PushReply> Push(const PushRequest& request) = 0;
   virtual absl::StatusOr<PullReply> Pull(const PullRequest& request) = 0;
-  // ABORTED: the origin has another session open than the report's.
-  virtual absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) = 0;
-  // Opens `session` if what the hub has of the chain is the beginning of the log's, and the session that is open is
-  // among `known`, is `session` itself (a reply was lost), or has a lower counter than the request's (the hub was
-  // restored from a backup). Atomic.
+  // `since`: hub_time of the reply that the caller has; what was so then is not told again. InfinitePast: all of it.
+  // ABORTED: the branch has another session open than the report's.
+  virtual absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report, absl::Time since) = 0;
+  // Opens `session` if what the hub has of the chain is the beginning of the log's, and the branch's session is of no
+  // chain yet, of `replaces`, or of this chain. Of this one, it must be among `known`, be `session` itself (a reply was
+  // lost), or have a lower counter than the request's (the hub was restored from a backup). Atomic.
   virtual absl::StatusOr<SessionReply> OpenSession(const SessionRequest& request) = 0;
 };
 

@@ -17,6 +17,7 @@ struct HubPull {
 struct HubGetHeads {};
 struct HubHeartbeat {
   BranchReport report;
+  absl::Time since = absl::InfinitePast();
 };
 struct HubOpenSession {
   SessionRequest request;

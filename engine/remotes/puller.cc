@@ -13,6 +13,8 @@ namespace {
 constexpr absl::Duration kHeartbeatInterval = absl::Seconds(30);
 // A branch that has come to another state says so before that.
 constexpr absl::Duration kHeartbeatIntervalMin = absl::Seconds(5);
+// Heartbeats tell what is new. Once in a while everything is told, whatever a hub has left out.
+constexpr absl::Duration kWholeInterval = absl::Hours(24);
 
 }  // namespace
 
@@ -61,12 +63,39 @@ void Puller::OnHeartbeat(const absl::StatusOr<HeartbeatReply>& reply, absl::Dura
   link_.Succeed(clock_->Now());
   heard_ = clock_->Now();
   MeasureOffset(reply->hub_time, round_trip);
-  branches_ = reply->branches;
-  set_aside_ = reply->set_aside;
+  TakeBranches(*reply);
+  if (reply->set_aside.has_value()) set_aside_ = *reply->set_aside;
+  if (reply->granted.has_value()) granted_ = *reply->granted;
   intake_.SetAside(set_aside_);
-  intake_.SetGrants(reply->granted);
+  intake_.SetGrants(granted_);
   if (intake_.HasMasked()) next_pull_ = absl::InfinitePast();
   next_heartbeat_ = clock_->Now() + kHeartbeatInterval;
+}
+
+void Puller::TakeBranches(const HeartbeatReply& reply) {
+  if (reply.whole) {
+    branches_ = reply.branches;
+    whole_heard_ = clock_->Now();
+    whole_wanted_ = false;
+  } else {
+    for (BranchPresence& branch : branches_) {
+      // Nothing was told of it, and it was not quiet: it was heard since then.
+      if (branch.last_seen >= told_ - kQuietAfter)
+        branch.last_seen = std::max(branch.last_seen, reply.hub_time - kQuietAfter);
+    }
+    for (const BranchPresence& news : reply.branches) {
+      const auto known = std::find_if(branches_.begin(), branches_.end(), [&](const BranchPresence& branch) {
+        return branch.report.number == news.report.number;
+      });
+      known == branches_.end() ? branches_.push_back(news) : void(*known = news);
+    }
+  }
+  told_ = reply.hub_time;
+}
+
+void Puller::AskAboutAll() {
+  whole_wanted_ = true;
+  next_heartbeat_ = absl::InfinitePast();
 }
 
 uint64_t Puller::Behind() const {
@@ -125,7 +154,8 @@ void Puller::Ask(bool may_report, const BranchReport& report) {
   const absl::Time next_heartbeat = may_report ? next_heartbeat_ : absl::InfiniteFuture();
   const bool may_try = now >= link_.next_try;
   if (may_try && now >= next_heartbeat && link_.status.ok() && last_pull_ != absl::InfinitePast()) {
-    call_ = HubHeartbeat{report};
+    const bool whole = whole_wanted_ || now - whole_heard_ >= kWholeInterval;
+    call_ = HubHeartbeat{report, whole ? absl::InfinitePast() : told_};
     told_state_ = report.state;
     busy_ = true;
   } else if (may_try && (HasWork() || now >= std::min(next_pull_, intake_.NextRetry()))) {

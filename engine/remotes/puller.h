@@ -45,6 +45,8 @@ class Puller {
   void OnHintsLost() { next_heartbeat_ = absl::InfinitePast(); }
   void SyncNow();
   void SetInterval(absl::Duration interval);
+  // Somebody wants to see all branches with their numbers, which the heartbeats leave out.
+  void AskAboutAll();
 
   // Inside a LogFile transaction: appends what has come, unless that should wait, and puts the next call into TakeCall
   // when one is due. `may_report`: the session is open, without which the hub takes no heartbeat.
@@ -74,8 +76,9 @@ class Puller {
   bool hub_told_time() const { return hub_told_time_; }
   // This machine's clock was set, or it slept: what was measured holds no more.
   void ForgetOffset() { hub_told_time_ = false; }
-  // When `branches` was told.
+  // When the hub last told anything of `branches`, and all of them with their numbers.
   absl::Time heard() const { return heard_; }
+  absl::Time whole_heard() const { return whole_heard_; }
   absl::Time last_pull() const { return last_pull_; }
   absl::Time next_pull() const { return std::max(std::min(next_pull_, intake_.NextRetry()), link_.next_try); }
   // Events the hub has and this log has not.
@@ -85,6 +88,7 @@ class Puller {
 
  private:
   absl::Status Append(const PullReply& reply);
+  void TakeBranches(const HeartbeatReply& reply);
   // There is more after the reply that is to be appended, and nothing that speaks against appending it.
   bool MayAskAhead() const;
   // For what follows the log and the replies that are still to be appended.
@@ -123,8 +127,13 @@ class Puller {
   // Of its own: where pulls work, that of the pulls would begin anew after each of them.
   Link heartbeat_{absl::Milliseconds(500), absl::Seconds(60)};
   std::map<OriginId, HubHead> hub_heads_;
+  // What the hub has told up to its time `told_`. A branch that is not quiet was heard by it up to kQuietAfter before.
   std::vector<BranchPresence> branches_;
   std::vector<SetAsideChain> set_aside_;
+  Grants granted_;
+  absl::Time told_ = absl::InfinitePast();
+  absl::Time whole_heard_ = absl::InfinitePast();
+  bool whole_wanted_ = false;
 };
 
 }  // namespace assay

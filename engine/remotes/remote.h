@@ -42,6 +42,7 @@ class Remote {
   void Resume();
   void SyncNow();
   void SetInterval(absl::Duration interval) { puller_.SetInterval(interval); }
+  void AskAboutAll() { puller_.AskAboutAll(); }
   // This machine's clock was set, or it slept.
   void ForgetOffset() { puller_.ForgetOffset(); }
 

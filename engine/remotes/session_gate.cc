@@ -25,11 +25,24 @@ absl::StatusOr<std::string> LeafOf(EventLog& log, const OriginId& origin, Sequen
   return std::string(AsBytes(LeafHash(bytes)));
 }
 
+// On the disk.
+absl::string_view NameOf(SessionGate::Refused refused) {
+  if (refused == SessionGate::Refused::kSetAside) return "set-aside";
+  return refused == SessionGate::Refused::kReplaced ? "replaced" : "";
+}
+
+std::string AsCopy(absl::string_view what) {
+  return absl::StrCat(
+      what, ": another machine runs with a copy of this branch, or everything here was restored from an older copy");
+}
+
 }  // namespace
 
 absl::Status SessionGate::Load() {
-  ASSAY_ASSIGN_OR_RETURN(refusal_, SessionRefusal(*state_));
-  ASSAY_ASSIGN_OR_RETURN(set_aside_, state_->Read(kSetAsideNote));
+  ASSAY_ASSIGN_OR_RETURN(SessionRefusal refusal, ReadSessionRefusal(*state_));
+  refused_ = refusal.as;
+  refusal_ = std::move(refusal.why);
+  ASSAY_ASSIGN_OR_RETURN(replaces_, state_->Read(kReplacesNote));
   ASSAY_ASSIGN_OR_RETURN(const KnownSessions sessions, state_->Read(kSessionsNote));
   counter_ = sessions.counter;
   known_ = sessions.nonces;
@@ -46,6 +59,7 @@ absl::Status SessionGate::Step(bool paused) {
     return absl::OkStatus();
   }
   SessionRequest request{own_, counter_, known_, session_, log_->Head(own_).last};
+  request.replaces = replaces_;
   // As a rule the hub has all of it.
   request.shown = std::min(asked_for_.value_or(request.last), request.last);
   if (request.shown.value > 0) {
@@ -89,33 +103,66 @@ absl::Status SessionGate::OnReply(const absl::StatusOr<SessionReply>& reply) {
   open_ = true;
   if (!refusal_.empty()) {
     refusal_.clear();
-    set_aside_ = false;
+    refused_ = Refused::kNot;
     ASSAY_RETURN_IF_ERROR(state_->Write(kRefusalNote, ""));
-    ASSAY_RETURN_IF_ERROR(state_->Write(kSetAsideNote, false));
+    ASSAY_RETURN_IF_ERROR(state_->Write(kRefusedAsNote, ""));
   }
   return Store();
 }
 
 absl::Status SessionGate::Refuse(const SessionReply& reply) {
-  set_aside_ = reply.answer == SessionAnswer::kSetAside;
-  const std::string what =
-      reply.answer == SessionAnswer::kUnknown
-          ? absl::StrCat("the hub has session ", reply.counter, " of this log's chain, which this log (session ",
-                         counter_, ") does not know")
-      : reply.answer == SessionAnswer::kHubHasMore
-          ? absl::StrCat("the hub has ", reply.last.value, " events of this log's chain, the log itself only ",
-                         log_->Head(own_).last.value)
-          : absl::StrCat("the hub has another event under the name ", EventName(own_, reply.last), " than this log");
-  refusal_ = set_aside_ ? "the head office has set this log's chain aside"
-                        : absl::StrCat(what,
-                                       ": another machine runs with a copy of this branch, or everything here was "
-                                       "restored from an older copy");
-  // Asked again now and then: the other copy may be told to give way.
+  refused_ = reply.answer == SessionAnswer::kSetAside   ? Refused::kSetAside
+             : reply.answer == SessionAnswer::kReplaced ? Refused::kReplaced
+                                                        : Refused::kCopy;
+  refusal_ = WhyRefused(reply);
+  // Asked again now and then: the other machine may be told to give way.
   link_.TryAt(clock_->Now() + absl::Minutes(1));
-  ASSAY_RETURN_IF_ERROR(state_->Write(kSetAsideNote, set_aside_));
+  if (refused_ == Refused::kReplaced) {
+    // The place that it had is gone. After a restore of the hub it must not be taken back without a person's word.
+    replaces_ = OriginId{};
+    ASSAY_RETURN_IF_ERROR(state_->Write(kReplacesNote, replaces_));
+  }
+  ASSAY_RETURN_IF_ERROR(state_->Write(kRefusedAsNote, std::string(NameOf(refused_))));
   return state_->Write(kRefusalNote, refusal_);
 }
 
-absl::StatusOr<std::string> SessionRefusal(LocalState& state) { return state.Read(kRefusalNote); }
+std::string SessionGate::WhyRefused(const SessionReply& reply) const {
+  const Sequence own_last = log_->Head(own_).last;
+  switch (reply.answer) {
+    case SessionAnswer::kSetAside:
+      return "the head office has set this log's chain aside";
+    case SessionAnswer::kReplaced:
+      return absl::StrCat("the hub takes chain ", reply.living.origin.Hex().substr(0, 8),
+                          " for this branch's, of which it heard last at ",
+                          absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", reply.living.heard, absl::UTCTimeZone()),
+                          own_last > reply.last
+                              ? absl::StrCat("; ", own_last.value - reply.last.value,
+                                             own_last.value - reply.last.value == 1
+                                                 ? " event of this log is not at the hub, and stays in this log"
+                                                 : " events of this log are not at the hub, and stay in this log")
+                              : "");
+    case SessionAnswer::kUnknown:
+      return AsCopy(absl::StrCat("the hub has session ", reply.counter,
+                                 " of this log's chain, which this log (session ", counter_, ") does not know"));
+    case SessionAnswer::kHubHasMore:
+      return AsCopy(absl::StrCat("the hub has ", reply.last.value, " events of this log's chain, the log itself only ",
+                                 own_last.value));
+    default:
+      return AsCopy(
+          absl::StrCat("the hub has another event under the name ", EventName(own_, reply.last), " than this log"));
+  }
+}
+
+absl::StatusOr<SessionRefusal> ReadSessionRefusal(LocalState& state) {
+  SessionRefusal refusal;
+  ASSAY_ASSIGN_OR_RETURN(refusal.why, state.Read(kRefusalNote));
+  if (refusal.why.empty()) return refusal;
+  refusal.as = SessionGate::Refused::kCopy;
+  ASSAY_ASSIGN_OR_RETURN(const std::string as, state.Read(kRefusedAsNote));
+  for (const auto known : {SessionGate::Refused::kSetAside, SessionGate::Refused::kReplaced}) {
+    if (as == NameOf(known)) refusal.as = known;
+  }
+  return refusal;
+}
 
 }  // namespace assay

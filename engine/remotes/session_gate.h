@@ -3,7 +3,8 @@
 // The hub keeps one session per origin. Each run of a daemon opens its own, under a random name that was durable in the
 // log before it was asked for. The hub grants it to whoever knows the one that is open now, and whose chain begins as
 // the hub has it. A log that is an older copy is refused. A copy that is started later takes the session over, and this
-// run learns of it with its next push or heartbeat. Two copies that both are offline cannot be told apart before the
+// run learns of it with its next push or heartbeat. A branch has one session, so it writes one chain: another one takes
+// its place only by naming it. Two copies that both are offline cannot be told apart before the
 // first contact. Not thread-safe.
 #pragma once
 
@@ -24,6 +25,14 @@ namespace assay {
 
 class SessionGate {
  public:
+  // Why the hub refuses.
+  enum class Refused : uint8_t {
+    kNot,
+    kCopy,      // Another daemon has gone on with a copy of this log, or this log is an older copy.
+    kSetAside,  // The head office has set this log's chain aside.
+    kReplaced,  // Another chain of this branch has taken its place.
+  };
+
   SessionGate(const EngineConfig& config, const OriginId& own, const Stores& stores, Clock* clock, Random* random)
       : config_(config), own_(own), log_(stores.log), state_(stores.state), clock_(clock), random_(random) {}
 
@@ -49,15 +58,15 @@ class SessionGate {
   bool open() const { return open_; }
   // The hub has been asked at least once, or cannot be.
   bool asked() const { return !config_.has_hub || asked_; }
-  // Why the hub refused; empty: it did not.
+  // Why the hub refused, for people; empty: it did not.
   const std::string& refusal() const { return refusal_; }
-  // It refused because the head office has set this log's chain aside.
-  bool set_aside() const { return set_aside_; }
+  Refused refused() const { return refused_; }
   const LinkStatus& link() const { return link_; }
 
  private:
   absl::Status Store();
   absl::Status Refuse(const SessionReply& reply);
+  std::string WhyRefused(const SessionReply& reply) const;
 
   const EngineConfig& config_;
   const OriginId own_;
@@ -70,7 +79,8 @@ class SessionGate {
   std::string session_;                // Of this run; empty: none asked for yet.
   std::optional<Sequence> asked_for_;  // The event that the hub wants to be shown.
   std::string refusal_;
-  bool set_aside_ = false;
+  Refused refused_ = Refused::kNot;
+  OriginId replaces_;
   bool open_ = false, asked_ = false, busy_ = false;
   std::optional<HubCall> call_;
   absl::Time wake_ = absl::InfiniteFuture();
@@ -78,6 +88,10 @@ class SessionGate {
 };
 
 // What the hub refused this log's last session for, as `assay repair` reads it; empty: it did not.
-absl::StatusOr<std::string> SessionRefusal(LocalState& state);
+struct SessionRefusal {
+  SessionGate::Refused as = SessionGate::Refused::kNot;
+  std::string why;
+};
+absl::StatusOr<SessionRefusal> ReadSessionRefusal(LocalState& state);
 
 }  // namespace assay

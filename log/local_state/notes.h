@@ -187,8 +187,11 @@ inline constexpr Note<std::string> kRepairNote{"repair", "the repair under way"}
 inline constexpr Note<KnownSessions> kSessionsNote{"hub_session", "its session at the hub"};
 // By SessionGate: why the hub refused the last session, for people; empty: it did not.
 inline constexpr Note<std::string> kRefusalNote{"hub_session_refused", "the hub's refusal"};
-// With it: the head office has set this log's chain aside.
-inline constexpr Note<bool> kSetAsideNote{"hub_set_aside", "the hub's refusal"};
+// With it: "set-aside" by the head office, or "replaced" by another chain of this branch; empty: any other reason.
+inline constexpr Note<std::string> kRefusedAsNote{"hub_refused_as", "the hub's refusal"};
+// By init and repair, until the hub has refused it: the chain of this branch whose place its own takes. OriginId{}:
+// none.
+inline constexpr Note<OriginId> kReplacesNote{"replaces", "the chain that it replaces"};
 // By init, leave and repair.
 inline constexpr Note<EnrolmentState> kEnrolmentNote{"enrolment", "its enrolment"};
 // By init and repair: the tables whose baseline is in the log, by TableName::ToString.
@@ -205,7 +208,8 @@ inline constexpr absl::string_view kNoteNames[] = {
     kUnrecordedNote.name,     kUnreadableNote.name, kShapeNote.name,      kBatchAskedNote.name, kBatchLandedNote.name,
     kColumnNumbersNote.name,  kDeclaredNote.name,   kRenamesNote.name,    kNullsNote.name,      kRemadeNote.name,
     kServerNote.name,         kRepairNote.name,     kSessionsNote.name,   kRefusalNote.name,    kEnrolmentNote.name,
-    kEnrolledTablesNote.name, kCheckedNote.name,    kPausedNote.name,     kSetAsideNote.name,   kBaselinesNote.name};
+    kEnrolledTablesNote.name, kCheckedNote.name,    kPausedNote.name,     kRefusedAsNote.name,  kReplacesNote.name,
+    kBaselinesNote.name};
 
 // ---- Their bytes ----
 

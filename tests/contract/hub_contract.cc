@@ -332,10 +332,11 @@ TEST_P(HubContract, ABranchIsToldWhatItMayRead) {
   ASSERT_TRUE(hub_->Connect(1)->Push(chain.Push(chain.ByTransaction())).ok());
   for (const uint32_t branch : {2, 3}) {
     auto reply = hub_->Connect(branch)->Heartbeat(
-        {.number = branch, .origin = {{static_cast<uint8_t>(0xB0 + branch)}}, .state = "running"});
+        {.number = branch, .origin = {{static_cast<uint8_t>(0xB0 + branch)}}, .state = "running"},
+        absl::InfinitePast());
     ASSERT_TRUE(reply.ok()) << reply.status();
-    EXPECT_TRUE(reply->granted.Has("public.products"));
-    EXPECT_EQ(reply->granted.Has(kSalaries), branch == 2);
+    EXPECT_TRUE(reply->granted->Has("public.products"));
+    EXPECT_EQ(reply->granted->Has(kSalaries), branch == 2);
   }
 }
 
@@ -504,12 +505,66 @@ TEST_P(HubContract, OnlyTheOpenSessionPushesAndReports) {
     next.session = session;
     EXPECT_TRUE(absl::IsAborted(hub->Push(next).status()));
     BranchReport report{.number = 1, .origin = chain.origin(), .session = session};
-    EXPECT_TRUE(absl::IsAborted(hub->Heartbeat(report).status()));
+    EXPECT_TRUE(absl::IsAborted(hub->Heartbeat(report, absl::InfinitePast()).status()));
   }
   EXPECT_EQ(hub->Heads()->heads[chain.origin()].last.value, 1u);
   next.session = Nonce('b');
   EXPECT_TRUE(hub->Push(next).ok());
-  EXPECT_TRUE(hub->Heartbeat({.number = 1, .origin = chain.origin(), .session = Nonce('b')}).ok());
+  EXPECT_TRUE(
+      hub->Heartbeat({.number = 1, .origin = chain.origin(), .session = Nonce('b')}, absl::InfinitePast()).ok());
+}
+
+// Goal: one branch number has one living chain. Two machines with one config, both orders, and the race.
+TEST_P(HubContract, ASecondChainOfABranchIsRefusedUnlessItNamesTheOneThatItReplaces) {
+  TestChain first(0xA1), second(0xA2), third(0xA3);
+  for (TestChain* chain : {&first, &second, &third}) chain->Transaction(1);
+  auto hub = hub_->Connect(1), other = hub_->Connect(2);
+  EXPECT_FALSE(hub->Heads()->living.has_value());
+  const auto open = [&](TestChain& chain, char nonce, const OriginId& replaces = {}) {
+    return hub->OpenSession({.origin = chain.origin(), .session = Nonce(nonce), .last = {2}, .replaces = replaces})
+        .value();
+  };
+  const auto push = [&](TestChain& chain, char nonce) {
+    PushRequest request = chain.Push({chain.Cut(1, 2)});
+    request.session = Nonce(nonce);
+    return hub->Push(request).status();
+  };
+  ASSERT_TRUE(open(first, 'a').opened());
+  EXPECT_EQ(hub->Heads()->living->origin, first.origin());
+  EXPECT_FALSE(other->Heads()->living.has_value()) << "each hears of its own branch";
+
+  const SessionReply refused = open(second, 'b');
+  EXPECT_EQ(refused.answer, SessionAnswer::kReplaced);
+  EXPECT_EQ(refused.living.origin, first.origin());
+  EXPECT_GT(refused.living.heard, absl::UnixEpoch());
+  EXPECT_TRUE(absl::IsAborted(push(second, 'b'))) << "nor without a session";
+  EXPECT_EQ(open(second, 'b', third.origin()).answer, SessionAnswer::kReplaced) << "which is not there";
+  EXPECT_EQ(push(first, 'a'), absl::OkStatus()) << "the refused have taken nothing over";
+
+  // Two machines want its place: the second of them was given its word for a chain that is replaced by then.
+  EXPECT_TRUE(open(second, 'b', first.origin()).opened());
+  EXPECT_TRUE(open(second, 'b', first.origin()).opened()) << "the reply was lost";
+  const SessionReply late = open(third, 'c', first.origin());
+  EXPECT_EQ(late.answer, SessionAnswer::kReplaced);
+  EXPECT_EQ(late.living.origin, second.origin());
+  EXPECT_EQ(hub->Heads()->living->origin, second.origin());
+
+  // The first is fenced, with what it has not sent; its next run, too. What it has sent stays.
+  EXPECT_TRUE(absl::IsAborted(push(first, 'a')));
+  const BranchReport report{.number = 1, .origin = first.origin(), .session = Nonce('a')};
+  EXPECT_TRUE(absl::IsAborted(hub->Heartbeat(report, absl::InfinitePast()).status()));
+  const auto again = hub->OpenSession({.origin = first.origin(),
+                                       .counter = 1,
+                                       .known = {Nonce('a')},
+                                       .session = Nonce('d'),
+                                       .last = {2},
+                                       .shown = {2},
+                                       .leaf = Leaf(first, 2)});
+  EXPECT_EQ(again->answer, SessionAnswer::kReplaced);
+  EXPECT_EQ(again->living.origin, second.origin());
+  EXPECT_EQ(again->last.value, 2u);
+  EXPECT_EQ(push(second, 'b'), absl::OkStatus());
+  EXPECT_EQ(hub->Heads()->heads[first.origin()].last.value, 2u);
 }
 
 TEST_P(HubContract, SessionOfAnotherBranchsChainIsRefused) {
@@ -530,10 +585,10 @@ TEST_P(HubContract, HeartbeatTellsEveryoneAboutEveryone) {
                       .state = "running",
                       .version = "0.1.0 \"quoted\" \\ ✓"};
   auto a = hub_->Connect(1), b = hub_->Connect(2);
-  auto first = a->Heartbeat(report);
+  auto first = a->Heartbeat(report, absl::InfinitePast());
   ASSERT_TRUE(first.ok()) << first.status();
   BranchReport mine{.number = 2, .origin = other.origin(), .head = {1}, .state = "offline"};
-  auto reply = b->Heartbeat(mine);
+  auto reply = b->Heartbeat(mine, absl::InfinitePast());
   ASSERT_TRUE(reply.ok()) << reply.status();
   auto of = [&](uint32_t number) {
     return std::find_if(reply->branches.begin(), reply->branches.end(),
@@ -552,6 +607,54 @@ TEST_P(HubContract, HeartbeatTellsEveryoneAboutEveryone) {
   EXPECT_EQ(presence.report.state, "running");
   EXPECT_EQ(presence.report.version, report.version);
   EXPECT_EQ(of(2)->report.state, "offline");
+}
+
+// Goal: twice a minute is told what is new, and not all of it again: with 1,000 branches that were 20 GB a month each.
+TEST_P(HubContract, HeartbeatTellsAgainOnlyWhatHasChanged) {
+  TestChain chain(0xA1), other(0xB2);
+  auto a = hub_->Connect(1), b = hub_->Connect(2);
+  BranchReport report{.number = 1, .origin = chain.origin(), .head = {1}, .state = "running"};
+  const BranchReport mine{.number = 2, .origin = other.origin(), .head = {1}, .state = "running"};
+  ASSERT_TRUE(a->Heartbeat(report, absl::InfinitePast()).ok());
+  const auto whole = b->Heartbeat(mine, absl::InfinitePast());
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  EXPECT_TRUE(whole->whole);
+  EXPECT_TRUE(whole->granted.has_value());
+  // What is told of the first branch to one whose last reply is so old.
+  const auto told_after = [&](absl::Duration age) -> std::optional<BranchPresence> {
+    const absl::Time now = b->Heartbeat(mine, absl::InfinitePast())->hub_time;
+    const HeartbeatReply reply = b->Heartbeat(mine, now - age).value();
+    EXPECT_FALSE(reply.whole);
+    EXPECT_GE(reply.hub_time, now);
+    for (const BranchPresence& branch : reply.branches) {
+      if (branch.report.number == 1) return branch;
+    }
+    return std::nullopt;
+  };
+  hub_->Advance(absl::Seconds(70));
+  report.head = {2};
+  report.written = 7;
+  ASSERT_TRUE(a->Heartbeat(report, absl::InfinitePast()).ok());
+  EXPECT_FALSE(told_after(absl::Seconds(5)).has_value()) << "numbers are no news";
+  report.state = "halted";
+  ASSERT_TRUE(a->Heartbeat(report, absl::InfinitePast()).ok());
+  const auto told = told_after(absl::Seconds(5));
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->report.state, "halted");
+  EXPECT_EQ(told->report.head.value, 2u);
+  // That it is not heard any more is told once, with when it was.
+  hub_->Advance(absl::Seconds(100));
+  const auto quiet = told_after(absl::Seconds(30));
+  ASSERT_TRUE(quiet.has_value());
+  EXPECT_LT(quiet->last_seen, b->Heartbeat(mine, absl::InfinitePast())->hub_time - absl::Seconds(99));
+  hub_->Advance(absl::Minutes(5));
+  EXPECT_FALSE(told_after(absl::Minutes(1)).has_value());
+  // It is back, as it was.
+  ASSERT_TRUE(a->Heartbeat(report, absl::InfinitePast()).ok());
+  EXPECT_TRUE(told_after(absl::Seconds(30)).has_value());
+  // From the future, as when the hub's clock was set back: all of it.
+  const absl::Time now = b->Heartbeat(mine, absl::InfinitePast())->hub_time;
+  EXPECT_TRUE(b->Heartbeat(mine, now + absl::Hours(1))->whole);
 }
 
 }  // namespace assay::test

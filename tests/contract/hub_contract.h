@@ -28,6 +28,8 @@ class HubUnderTest {
  public:
   virtual ~HubUnderTest() = default;
   virtual std::unique_ptr<Hub> Connect(uint32_t branch_number) = 0;
+  // Makes all that it knows of the branches so much older.
+  virtual void Advance(absl::Duration time) = 0;
 };
 
 struct HubBody {

@@ -9,7 +9,8 @@ namespace {
 
 class FixedClock : public Clock {
  public:
-  absl::Time Now() override { return absl::FromUnixSeconds(1'700'000'000); }
+  absl::Time Now() override { return now; }
+  absl::Time now = absl::FromUnixSeconds(1'700'000'000);
 };
 
 class SimulatedHub : public HubUnderTest {
@@ -19,6 +20,7 @@ class SimulatedHub : public HubUnderTest {
     hub_.Deny(3, "public.salaries");
   }
   std::unique_ptr<Hub> Connect(uint32_t branch_number) override { return hub_.Connect(branch_number); }
+  void Advance(absl::Duration time) override { clock_.now += time; }
 
  private:
   SeededRandom random_;

@@ -36,6 +36,7 @@ const std::map<std::string, std::pair<std::string, std::string>> kWays = {
     {"clone", {"fleet/ways_test.cc", "MachinePutBackToAnImageThatWasTakenWhileItRan"}},
     {"signing-key-lost", {"fleet/ways_test.cc", "KeyLost"}},
     {"own-chain-set-aside", {"fleet/bad_bytes_test.cc", "ADamagedChainIsSetAsideAndItsBranchBeginsAnew"}},
+    {"replaced", {"fleet/second_machine_test.cc", "TakesThePlaceOnlyByAPersonsWordAndTheFirstKeepsWhatItHasNotSent"}},
     {"log-damaged", {"fleet/ways_test.cc", "LogDamaged"}},
     {"table-unrecorded", {"fleet/survey_test.cc", "ATableThatIsNoLongerPublishedIsNamedUntilItWasCompared"}},
     {"table-differs", {"fleet/sentinel_test.cc", "AWrongCellIsNamedAndTheRepairThatIsShownMendsIt"}},

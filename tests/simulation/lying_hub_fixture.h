@@ -58,7 +58,9 @@ class LyingHub : public Hub {
     if (reply.ok() && lies_->pull) lies_->pull(*reply);
     return reply;
   }
-  absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) override { return hub_->Heartbeat(report); }
+  absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report, absl::Time since) override {
+    return hub_->Heartbeat(report, since);
+  }
   absl::StatusOr<SessionReply> OpenSession(const SessionRequest& request) override {
     return hub_->OpenSession(request);
   }

@@ -31,9 +31,9 @@ class FailingHub : public Hub {
   absl::StatusOr<PullReply> Pull(const PullRequest& request) override {
     return Or([&] { return hub_->Pull(request); });
   }
-  absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) override {
-    absl::StatusOr<HeartbeatReply> reply = Or([&] { return hub_->Heartbeat(report); });
-    if (reply.ok() && *grants_all_) reply->granted.tables = {"*"};
+  absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report, absl::Time since) override {
+    absl::StatusOr<HeartbeatReply> reply = Or([&] { return hub_->Heartbeat(report, since); });
+    if (reply.ok() && *grants_all_) reply->granted = Grants{{"*"}};
     return reply;
   }
   absl::StatusOr<SessionReply> OpenSession(const SessionRequest& request) override {
@@ -225,6 +225,23 @@ TEST_F(ProblemSimulationTest, ASecondMachineIsAClone) {
   EXPECT_EQ(Told(), "halted: clone");
   EXPECT_THAT(First().detail, HasSubstr("another machine"));
   EXPECT_EQ(First().subject, "branch-1");
+}
+
+TEST_F(ProblemSimulationTest, ASecondMachineWithAChainOfItsOwnReplacesThisOneByAPersonsWordAlone) {
+  const OriginId other = OriginId::FromHex(std::string(32, 'c')).value();
+  const SessionRequest request{.origin = other, .session = "0123456789abcdef"};
+  EXPECT_EQ(hub_.Connect(1)->OpenSession(request)->answer, SessionAnswer::kReplaced);
+  Write(a(), [](SimTransaction& sale) { ASSERT_TRUE(sale.Insert(kSettings, {"k", "", "", ""}).ok()); });
+  Run(absl::Minutes(1));
+  EXPECT_EQ(Told(), "running: ");
+  SessionRequest by_word = request;
+  by_word.replaces = a().origin();
+  ASSERT_TRUE(hub_.Connect(1)->OpenSession(by_word)->opened());
+  Write(a(), [](SimTransaction& sale) { ASSERT_TRUE(sale.Insert(kSettings, {"l", "", "", ""}).ok()); });
+  Run(absl::Minutes(1));
+  EXPECT_EQ(Told(), "halted: replaced");
+  EXPECT_THAT(First().detail, HasSubstr("chain cccccccc"));
+  EXPECT_THAT(First().detail, HasSubstr("not at the hub"));
 }
 
 TEST_F(ProblemSimulationTest, RowsThatWillNotFitWaitAndAreCounted) {

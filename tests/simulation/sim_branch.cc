@@ -221,8 +221,8 @@ void SimBranch::MakeHubCall(Outstanding& outstanding, bool faults) {
     absl::StatusOr<SessionReply> reply = reaches ? hub_->OpenSession(session->request) : lost;
     outstanding.hub_reply = answered ? std::move(reply) : absl::StatusOr<SessionReply>(lost);
   } else {
-    const BranchReport& report = std::get<HubHeartbeat>(call).report;
-    absl::StatusOr<HeartbeatReply> reply = reaches ? hub_->Heartbeat(report) : lost;
+    const HubHeartbeat& heartbeat = std::get<HubHeartbeat>(call);
+    absl::StatusOr<HeartbeatReply> reply = reaches ? hub_->Heartbeat(heartbeat.report, heartbeat.since) : lost;
     outstanding.hub_reply = answered ? std::move(reply) : absl::StatusOr<HeartbeatReply>(lost);
   }
 }

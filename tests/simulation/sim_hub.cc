@@ -42,7 +42,10 @@ class SimHub::Connection : public Hub {
 
   absl::StatusOr<HubHeads> Heads() override {
     ASSAY_RETURN_IF_ERROR(Check());
-    return hub_->Heads();
+    HubHeads heads = hub_->Heads();
+    if (const auto open = hub_->sessions_.find(branch_); open != hub_->sessions_.end())
+      heads.living = hub_->LivingOf(branch_, open->second);
+    return heads;
   }
   absl::StatusOr<PushReply> Push(const PushRequest& request) override {
     ASSAY_RETURN_IF_ERROR(Check());
@@ -52,9 +55,9 @@ class SimHub::Connection : public Hub {
     ASSAY_RETURN_IF_ERROR(Check());
     return hub_->Pull(branch_, request);
   }
-  absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) override {
+  absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report, absl::Time since) override {
     ASSAY_RETURN_IF_ERROR(Check());
-    return hub_->Heartbeat(branch_, report);
+    return hub_->Heartbeat(branch_, report, since);
   }
   absl::StatusOr<SessionReply> OpenSession(const SessionRequest& request) override {
     ASSAY_RETURN_IF_ERROR(Check());
@@ -86,7 +89,7 @@ absl::StatusOr<PushReply> SimHub::Push(uint32_t branch, const PushRequest& reque
     return absl::PermissionDeniedError(
         absl::StrCat("the chain of ", request.origin.Hex(), " is not that of branch ", branch));
   }
-  ASSAY_RETURN_IF_ERROR(CheckSession(request.origin, request.session));
+  ASSAY_RETURN_IF_ERROR(CheckSession(branch, request.origin, request.session));
   Chain chain = found == chains_.end() ? Chain{branch, {}, 0, {}} : found->second;
   if (!request.segments.empty()) {
     const Segment& next = request.segments.front();
@@ -204,50 +207,78 @@ absl::StatusOr<PullReply> SimHub::Pull(uint32_t branch, const PullRequest& reque
   return reply;
 }
 
-absl::Status SimHub::CheckSession(const OriginId& origin, const std::string& session) const {
-  const auto open = sessions_.find(origin);
-  if (open == sessions_.end() || open->second.nonce == session) return absl::OkStatus();
+absl::Status SimHub::CheckSession(uint32_t branch, const OriginId& origin, const std::string& session) const {
+  const auto open = sessions_.find(branch);
+  if (open == sessions_.end()) return absl::OkStatus();
+  if (open->second.origin == origin && open->second.nonce == session) return absl::OkStatus();
   return absl::AbortedError("another session is open");
+}
+
+LivingChain SimHub::LivingOf(uint32_t branch, const Session& session) const {
+  const auto own = branches_.find(branch);
+  const bool seen = own != branches_.end() && own->second.presence.has_value();
+  return {session.origin, seen ? std::max(session.opened, own->second.presence->last_seen) : session.opened};
 }
 
 absl::StatusOr<SessionReply> SimHub::OpenSession(uint32_t branch, const SessionRequest& request) {
   const auto chain = chains_.find(request.origin);
   if (chain != chains_.end() && chain->second.owner != branch)
     return absl::PermissionDeniedError("not that branch's chain");
-  Session& open = sessions_[request.origin];
+  const auto held = sessions_.find(branch);
+  Session open = held == sessions_.end() ? Session{request.origin} : held->second;
   const uint64_t last = chain == chains_.end() ? 0 : chain->second.events.size();
-  const auto answer = [&](SessionAnswer what) { return SessionReply{what, open.counter, {last}}; };
+  const auto answer = [&](SessionAnswer what) {
+    return SessionReply{what, open.origin == request.origin ? open.counter : 0, {last}};
+  };
+  const bool another = open.origin != request.origin;
+  if (another && open.origin != request.replaces) {
+    SessionReply replaced = answer(SessionAnswer::kReplaced);
+    replaced.living = LivingOf(branch, open);
+    return replaced;
+  }
   if (last > request.last.value) return answer(SessionAnswer::kHubHasMore);
   if (last > 0 && request.shown.value != last) return answer(SessionAnswer::kShow);
   if (last > 0 && request.leaf != AsBytes(chain->second.events.back().leaf)) {
     ++forks_;
     return answer(SessionAnswer::kHubHasAnother);
   }
-  if (open.nonce != request.session) {
+  if (another || open.nonce != request.session) {
     const bool known = std::find(request.known.begin(), request.known.end(), open.nonce) != request.known.end();
-    if (!known && open.counter >= std::max<uint64_t>(request.counter, 1)) return answer(SessionAnswer::kUnknown);
-    open = {std::max(open.counter, request.counter) + 1, request.session};
+    if (!another && !known && open.counter >= std::max<uint64_t>(request.counter, 1))
+      return answer(SessionAnswer::kUnknown);
+    const uint64_t counter = another ? request.counter : std::max(open.counter, request.counter);
+    open = {request.origin, counter + 1, request.session, clock_->Now()};
+    sessions_[branch] = open;
   }
   return answer(SessionAnswer::kOpened);
 }
 
-absl::StatusOr<HeartbeatReply> SimHub::Heartbeat(uint32_t branch, const BranchReport& report) {
-  ASSAY_RETURN_IF_ERROR(CheckSession(report.origin, report.session));
+absl::StatusOr<HeartbeatReply> SimHub::Heartbeat(uint32_t branch, const BranchReport& report, absl::Time since) {
+  ASSAY_RETURN_IF_ERROR(CheckSession(branch, report.origin, report.session));
+  const absl::Time now = clock_->Now();
   Branch& own = branches_[branch];
-  own.presence = BranchPresence{report, clock_->Now(), true};
+  const auto words = [](const BranchReport& of) { return std::tie(of.origin, of.state, of.version, of.refused); };
+  if (!own.presence.has_value() || words(own.presence->report) != words(report) ||
+      own.presence->last_seen <= now - kQuietAfter) {
+    own.changed = now;
+  }
+  own.presence = BranchPresence{report, now, true};
   own.presence->report.name = own.name;
   own.presence->report.number = branch;
-  HeartbeatReply reply;
-  reply.hub_time = clock_->Now();
+  HeartbeatReply reply{.hub_time = now, .whole = since == absl::InfinitePast() || since > now};
+  reply.granted.emplace();
   if (own.denied.empty()) {
-    reply.granted.tables = {"*"};
+    reply.granted->tables = {"*"};
   } else {
     for (const std::string& table : tables_) {
-      if (!own.denied.contains(table)) reply.granted.tables.insert(table);
+      if (!own.denied.contains(table)) reply.granted->tables.insert(table);
     }
   }
   for (const auto& [number, other] : branches_) {
-    if (other.presence) reply.branches.push_back(*other.presence);
+    if (!other.presence) continue;
+    const absl::Time seen = other.presence->last_seen;
+    const bool quiet_now = seen < now - kQuietAfter && seen >= since - kQuietAfter;
+    if (reply.whole || other.changed >= since || quiet_now) reply.branches.push_back(*other.presence);
   }
   return reply;
 }

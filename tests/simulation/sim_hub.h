@@ -43,8 +43,10 @@ class SimHub {
     std::string checkpoint;
   };
   struct Session {
+    OriginId origin;
     uint64_t counter = 0;
     std::string nonce;
+    absl::Time opened;
   };
 
   // `recut`: segments are cut anew for each reply, and some replies are short.
@@ -74,6 +76,7 @@ class SimHub {
     std::string name;
     std::set<std::string> denied;
     std::optional<BranchPresence> presence;
+    absl::Time changed;  // When anything of it but its numbers was last told anew, or it came back.
   };
   HubHeads Heads() const;
   // How many events from index `next` on go into the segment that begins at `first`: as it was pushed, or by chance, so
@@ -81,9 +84,10 @@ class SimHub {
   uint64_t CutLength(const Chain& chain, uint64_t first, uint64_t next);
   absl::StatusOr<PushReply> Push(uint32_t branch, const PushRequest& request);
   absl::StatusOr<PullReply> Pull(uint32_t branch, const PullRequest& request);
-  absl::StatusOr<HeartbeatReply> Heartbeat(uint32_t branch, const BranchReport& report);
+  absl::StatusOr<HeartbeatReply> Heartbeat(uint32_t branch, const BranchReport& report, absl::Time since);
   absl::StatusOr<SessionReply> OpenSession(uint32_t branch, const SessionRequest& request);
-  absl::Status CheckSession(const OriginId& origin, const std::string& session) const;
+  absl::Status CheckSession(uint32_t branch, const OriginId& origin, const std::string& session) const;
+  LivingChain LivingOf(uint32_t branch, const Session& session) const;
   // Whether a segment that begins with this event is on its way still: a large one takes two calls, and with `recut`
   // some others do.
   bool Arriving(uint32_t branch, const OriginId& origin, uint64_t first, size_t bytes);
@@ -95,8 +99,8 @@ class SimHub {
   std::map<uint32_t, Branch> branches_;
   std::map<OriginId, Chain> chains_;
   std::map<OriginId, Chain> backup_;
-  std::set<std::string> tables_;  // Of all events that were ever pushed.
-  std::map<OriginId, Session> sessions_, session_backup_;
+  std::set<std::string> tables_;                                 // Of all events that were ever pushed.
+  std::map<uint32_t, Session> sessions_, session_backup_;        // A branch has one.
   std::set<std::tuple<uint32_t, OriginId, uint64_t>> arriving_;  // For or from whom, and its first event.
   uint64_t forks_ = 0;
 };

@@ -151,6 +151,7 @@ InitOptions OptionsOf(const Config& config, const SigningKey& key, const InitVer
   options.sequences = {config.sequences.stride, config.sequences.own};
   options.log_path = config.log_path();
   options.without_hub = verb.without_hub;
+  options.replaces_other = verb.replaces_other;
   options.only = verb.only;
   if (verb.differences == "here") options.differences = DifferenceChoice::kHere;
   if (verb.differences == "fleet") options.differences = DifferenceChoice::kFleet;
@@ -203,6 +204,8 @@ void AddInit(CommandLine& line) {
                                  "assay init --admin-url postgresql:///erp"},
                                 [options](const CliContext& context) { return InitVerb(context, *options); });
   AddInitOptions(verb, options.get());
+  verb->add_flag("--replaces-other", options->replaces_other,
+                 "Another machine has worked as this branch, is stopped for good, and this one takes its place");
 }
 
 }  // namespace assay

@@ -14,6 +14,7 @@ struct InitVerbOptions {
   std::string differences;  // "", "here" or "fleet".
   bool without_hub = false;
   bool all = false;
+  bool replaces_other = false;
   std::optional<TableName> only;  // InitOptions::only.
 };
 

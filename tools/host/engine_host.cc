@@ -136,7 +136,7 @@ void EngineHost::SayGoodbye(absl::Duration patience) {
   auto said = std::make_shared<std::atomic<bool>>(false);
   pull_calls_.Post([this, said, heartbeat = *std::exchange(last_heartbeat_, std::nullopt)]() mutable {
     heartbeat.report.state = kShutDown;
-    (void)parts_.pull_hub->Heartbeat(heartbeat.report);
+    (void)parts_.pull_hub->Heartbeat(heartbeat.report, heartbeat.since);
     *said = true;
     MutexLock lock(&mutex_);
     wake_.NotifyAll();
@@ -397,7 +397,7 @@ void EngineHost::MakeHubCall(Hub& hub, Lane lane, HubCall call, uint64_t generat
   if (auto* session = std::get_if<HubOpenSession>(&call)) reply(hub.OpenSession(session->request));
   if (auto* heartbeat = std::get_if<HubHeartbeat>(&call)) {
     heartbeat->report.version = parts_.version;
-    absl::StatusOr<HeartbeatReply> heard = hub.Heartbeat(heartbeat->report);
+    absl::StatusOr<HeartbeatReply> heard = hub.Heartbeat(heartbeat->report, heartbeat->since);
     {
       MutexLock lock(&mutex_);
       last_heartbeat_ = heard.ok() ? std::optional(*heartbeat) : std::nullopt;
@@ -527,6 +527,10 @@ absl::Status EngineHost::Tell(Inbox::Input command) {
 absl::Status EngineHost::SyncNow() {
   WantSurvey();
   return Tell([](Engine& engine) { engine.SyncNow(); });
+}
+
+absl::Status EngineHost::AskAboutAll() {
+  return Tell([](Engine& engine) { engine.AskAboutAll(); });
 }
 
 absl::Status EngineHost::RetryParked(std::optional<TableName> table) {

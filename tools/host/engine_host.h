@@ -80,6 +80,7 @@ class EngineHost : public Operator {
   DaemonStatus Status() override;
   DaemonStatus WaitForChange(uint64_t seen, absl::Duration wait) override { return board_.WaitForChange(seen, wait); }
   absl::Status SyncNow() override;
+  absl::Status AskAboutAll() override;
   absl::Status Pause() override;
   absl::Status Resume() override;
   absl::Status SetInterval(absl::Duration interval) override;

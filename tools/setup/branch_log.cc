@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/capture/unrecorded.h"
 #include "engine/own_chain.h"
+#include "engine/problem.h"
 #include "engine/remotes/chain_intake.h"
 #include "engine/remotes/pusher.h"
 #include "engine/remotes/session_gate.h"
@@ -78,39 +79,57 @@ absl::StatusOr<PulledChains> PullAll(OpenLog& open, Hub& hub, Clock* clock, Rand
   return pulled;
 }
 
-absl::StatusOr<uint64_t> PushAll(OpenLog& open, EngineConfig config, const OriginId& own, Hub& hub, Clock* clock,
-                                 Random* random) {
+namespace {
+
+absl::Status InTransaction(OpenLog& open, const std::function<absl::Status()>& work) {
+  ASSAY_RETURN_IF_ERROR(open.file->Begin());
+  const absl::Status status = work();
+  if (status.ok()) return open.file->Commit();
+  open.file->Rollback();
+  return status;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ClaimBranch(OpenLog& open, EngineConfig config, const OriginId& own, Hub& hub, Clock* clock,
+                                        Random* random) {
   config.has_hub = true;
-  const auto in_transaction = [&](const auto& work) -> absl::Status {
-    ASSAY_RETURN_IF_ERROR(open.file->Begin());
-    const absl::Status status = work();
-    if (status.ok()) return open.file->Commit();
-    open.file->Rollback();
-    return status;
-  };
   SessionGate session(config, own, open.stores(), clock, random);
   ASSAY_RETURN_IF_ERROR(session.Load());
   while (!session.open()) {
-    ASSAY_RETURN_IF_ERROR(in_transaction([&] { return session.Step(/*paused=*/false); }));
+    ASSAY_RETURN_IF_ERROR(InTransaction(open, [&] { return session.Step(/*paused=*/false); }));
     const std::optional<HubCall> opening = session.TakeCall();
     if (!opening.has_value()) break;
     const absl::StatusOr<SessionReply> reply = hub.OpenSession(std::get<HubOpenSession>(*opening).request);
-    ASSAY_RETURN_IF_ERROR(in_transaction([&] { return session.OnReply(reply); }));
+    ASSAY_RETURN_IF_ERROR(InTransaction(open, [&] { return session.OnReply(reply); }));
     ASSAY_RETURN_IF_ERROR(reply.status());
   }
-  if (!session.open()) {
-    ASSAY_RETURN_IF_ERROR(session.link().status);
-    return absl::FailedPreconditionError(session.refusal());
+  if (session.open()) return session.session();
+  ASSAY_RETURN_IF_ERROR(session.link().status);
+  const absl::Status refused =
+      absl::FailedPreconditionError(absl::StrCat("the hub takes nothing of this log: ", session.refusal()));
+  switch (session.refused()) {
+    case SessionGate::Refused::kReplaced:
+      return WithProblem(refused, ProblemKind::kReplaced);
+    case SessionGate::Refused::kSetAside:
+      return WithProblem(refused, ProblemKind::kOwnChainSetAside);
+    default:
+      return WithProblem(refused, ProblemKind::kClone);
   }
+}
 
+absl::StatusOr<uint64_t> PushAll(OpenLog& open, EngineConfig config, const OriginId& own, Hub& hub, Clock* clock,
+                                 Random* random) {
+  config.has_hub = true;
+  ASSAY_ASSIGN_OR_RETURN(const std::string session, ClaimBranch(open, config, own, hub, clock, random));
   Pusher pusher(config, own, open.log.get(), clock, random);
   std::optional<Sequence> before;
   while (true) {
-    ASSAY_RETURN_IF_ERROR(in_transaction([&] { return pusher.Step(/*paused=*/false); }));
+    ASSAY_RETURN_IF_ERROR(InTransaction(open, [&] { return pusher.Step(/*paused=*/false); }));
     std::optional<HubCall> call = pusher.TakeCall();
     if (!call.has_value()) break;
     if (auto* push = std::get_if<HubPush>(&*call)) {
-      push->request.session = session.session();
+      push->request.session = session;
       pusher.OnPushed(hub.Push(push->request));
     } else {
       pusher.OnHeads(hub.Heads());
@@ -119,6 +138,13 @@ absl::StatusOr<uint64_t> PushAll(OpenLog& open, EngineConfig config, const Origi
     ASSAY_RETURN_IF_ERROR(pusher.link().status);
   }
   return open.log->Head(own).last.value - before.value_or(Sequence{}).value;
+}
+
+absl::StatusOr<OriginId> LoggedOrigin(const std::string& path) {
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogFile> file, LogFile::Open(path, {.read_only = true}));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<EventLog> log, EventLog::Open(file.get()));
+  ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LocalState> state, LocalState::Open(file.get(), log.get()));
+  return OwnOrigin(*state);
 }
 
 absl::StatusOr<std::set<std::string>> EnrolledTables(const std::string& path) {
@@ -140,6 +166,25 @@ absl::StatusOr<UnrecordedTables> MissedChanges(OpenLog& open, Connection& admin,
   ASSAY_RETURN_IF_ERROR(survey.status());
   unrecorded.Add(survey->missed);
   return unrecorded.tables();
+}
+
+absl::StatusOr<PreviousChain> ContinuedChain(EventLog& log, const OriginId& origin) {
+  PreviousChain previous{.origin = origin, .replaces = origin};
+  const ChainHead pulled = log.Head(origin);
+  if (pulled.complete.value > 0) {
+    previous.sequence = pulled.complete;
+    ASSAY_ASSIGN_OR_RETURN(previous.root, log.RootAt(origin, pulled.complete.value));
+  }
+  const absl::StatusOr<v1::OriginOpened> opened = log.Opening(origin);
+  if (opened.ok()) previous.epoch = opened->epoch();
+  return previous;
+}
+
+std::string OtherMachine(const EngineConfig& branch, const LivingChain& living) {
+  return absl::StrCat("branch \"", branch.branch_name, "\" (number ", branch.branch_number,
+                      ") is another machine's already: the hub takes chain ", living.origin.Hex().substr(0, 8),
+                      " for its, and heard of it last at ",
+                      absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", living.heard, absl::UTCTimeZone()));
 }
 
 // Two branches of one number would hand out the same keys.

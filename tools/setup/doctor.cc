@@ -21,6 +21,7 @@
 #include "engine/problem_findings.h"
 #include "tools/setup/branch_key.h"
 #include "tools/setup/branch_log.h"
+#include "tools/setup/repair.h"
 #include "tools/setup/server_checks.h"
 #include "tools/survey/survey.h"
 #include "tools/survey/tried_functions.h"
@@ -271,6 +272,21 @@ void CheckHubTls(const std::string& url, Findings& found) {
              "append sslmode=verify-full&sslrootcert=/path/to/ca.crt to hub.url");
 }
 
+// One branch number has one living machine.
+void CheckPlace(const DoctorOptions& options, const std::optional<LivingChain>& living, Findings& found) {
+  if (!living.has_value()) return;
+  const absl::StatusOr<OriginId> own = LoggedOrigin(options.state_dir + "/log.db");
+  if (own.ok() ? *own == living->origin : EnrolledOrigin(options.url) == living->origin) return;
+  const Problem problem{.kind = ProblemKind::kReplaced, .subject = absl::StrCat("branch ", options.number)};
+  found.Fail(ProblemName(problem.kind),
+             absl::StrCat("the hub takes chain ", living->origin.Hex().substr(0, 8),
+                          " for this branch's, and heard of it last at ",
+                          absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", living->heard, absl::UTCTimeZone())),
+             own.ok() ? RemedyOf(problem)
+                      : "a number of its own for this machine; or, if the other one is stopped for good: assay init "
+                        "--replaces-other");
+}
+
 void CheckHub(const DoctorOptions& options, Hub* hub, const absl::Status& hub_error, Clock* clock, Findings& found) {
   if (!options.has_hub) return found.Ok("hub", "none configured: this branch keeps its changes to itself");
   CheckHubTls(options.hub_url, found);
@@ -292,6 +308,7 @@ void CheckHub(const DoctorOptions& options, Hub* hub, const absl::Status& hub_er
   for (const auto& [_, head] : heads->heads) events += head.complete.value;
   found.Ok("hub", absl::StrCat("answers in ", absl::FormatDuration(absl::Trunc(after - before, absl::Milliseconds(1))),
                                "; it has ", heads->heads.size(), " chains, ", events, " events"));
+  CheckPlace(options, heads->living, found);
   const absl::Duration offset = heads->hub_time - (before + (after - before) / 2);
   const std::string shown =
       absl::StrCat(absl::FormatDuration(absl::Trunc(absl::AbsDuration(offset), absl::Milliseconds(1))),

@@ -67,6 +67,7 @@ class Initialisation {
   absl::StatusOr<InitReport> Run() {
     ASSAY_RETURN_IF_ERROR(Check());
     ASSAY_RETURN_IF_ERROR(Pull());
+    ASSAY_RETURN_IF_ERROR(Claim());
     ASSAY_RETURN_IF_ERROR(Install());
     ASSAY_RETURN_IF_ERROR(fresh_ ? Begin() : JoinLater());
     if (!report_.waits_for_choice) {
@@ -269,6 +270,65 @@ class Initialisation {
     return CheckNumberIsFree(*open_, options_.engine.branch_name, options_.engine.branch_number);
   }
 
+  // One branch number has one living chain, or two machines would hand out the same keys. Nothing in the database is
+  // changed before the hub has taken this log's for it.
+  absl::Status Claim() {
+    if (hub_ == nullptr) return absl::OkStatus();
+    const bool begun_before = OwnOrigin(*open_->state).ok();
+    if (fresh_) ASSAY_RETURN_IF_ERROR(TakePlace());
+    ASSAY_ASSIGN_OR_RETURN(const OriginId own, OwnOrigin(*open_->state));
+    const absl::Status claimed = ClaimBranch(*open_, options_.engine, own, *hub_, clock_, random_).status();
+    if (claimed.ok()) return claimed;
+    if (!ProblemNamedBy(claimed).has_value() || !absl::IsFailedPrecondition(claimed)) {
+      // A running branch waits for its hub: what is done now is sent later.
+      return fresh_ ? Annotate(claimed, "ask the hub for the place of this branch") : absl::OkStatus();
+    }
+    if (fresh_ && !begun_before) ASSAY_RETURN_IF_ERROR(ForgetLog());
+    if (fresh_ && ProblemNamedBy(claimed)->kind == ProblemKind::kReplaced) {
+      ASSAY_ASSIGN_OR_RETURN(const HubHeads heads, hub_->Heads());
+      if (heads.living.has_value()) return SecondMachine(*heads.living);  // It was quicker.
+    }
+    return absl::FailedPreconditionError(
+        absl::StrCat(claimed.message(), ". ",
+                     RemedyOf({.kind = ProblemNamedBy(claimed)->kind, .subject = options_.engine.branch_name})));
+  }
+
+  // Begins the own chain: after no other of this branch, or after the one whose place a person gives it.
+  absl::Status TakePlace() {
+    ASSAY_ASSIGN_OR_RETURN(const HubHeads heads, hub_->Heads());
+    const absl::StatusOr<OriginId> own = OwnOrigin(*open_->state);
+    if (!heads.living.has_value() || (own.ok() && heads.living->origin == *own)) return OpenOrigin();
+    if (!options_.replaces_other) {
+      if (!own.ok()) ASSAY_RETURN_IF_ERROR(ForgetLog());
+      return SecondMachine(*heads.living);
+    }
+    ASSAY_ASSIGN_OR_RETURN(const PreviousChain previous, ContinuedChain(*open_->log, heads.living->origin));
+    ASSAY_RETURN_IF_ERROR(OpenOrigin(previous));
+    ASSAY_RETURN_IF_ERROR(open_->file->Begin());
+    ASSAY_RETURN_IF_ERROR(open_->state->Write(kReplacesNote, previous.replaces));
+    return open_->file->Commit();
+  }
+
+  absl::Status SecondMachine(const LivingChain& living) const {
+    return absl::FailedPreconditionError(absl::StrCat(
+        OtherMachine(options_.engine, living),
+        ". Two machines under one number hand out the same keys, and nothing was changed here. Give this one a name, "
+        "a number and a login of its own (`assay hub enrol` at the head office, then [branch] and [hub] in the "
+        "config); or, if that machine is stopped for good and this one takes its place, run `assay init "
+        "--replaces-other`. What it has not sent stays in its log then, and `assay repair` there records it"));
+  }
+
+  // What a run that is refused leaves behind must not pass for a log later.
+  absl::Status ForgetLog() {
+    open_.reset();
+    for (const char* end : {"-shm", "-wal", ""}) {
+      std::error_code failed;
+      std::filesystem::remove(options_.log_path + end, failed);
+      if (failed) return absl::UnavailableError(absl::StrCat("cannot remove ", options_.log_path, end));
+    }
+    return absl::OkStatus();
+  }
+
   // A branch that is enrolled next compares its rows with what the hub has: these belong to it.
   absl::Status Push() {
     if (hub_ == nullptr) return absl::OkStatus();
@@ -336,10 +396,10 @@ class Initialisation {
         .status();
   }
 
-  absl::Status StrideAll(const std::map<SequenceColumn, int64_t>& largest) {
+  absl::Status StrideAll(const std::map<SequenceColumn, int64_t>& largest, KeysOfOthers others = KeysOfOthers::kKnown) {
     ASSAY_ASSIGN_OR_RETURN(SequenceReport report,
                            StrideSequences(*admin_, options_.stride, options_.engine.branch_number, options_.sequences,
-                                           largest, Deadline()));
+                                           largest, Deadline(), others));
     std::move(report.strided.begin(), report.strided.end(), std::back_inserter(report_.sequences.strided));
     for (std::string& problem : report.problems) {
       auto& problems = report_.sequences.problems;
@@ -349,13 +409,13 @@ class Initialisation {
     return absl::OkStatus();
   }
 
-  absl::Status OpenOrigin() {
+  absl::Status OpenOrigin(const std::optional<PreviousChain>& previous = std::nullopt) {
     absl::StatusOr<OriginId> origin = OwnOrigin(*open_->state);
     if (absl::IsNotFound(origin.status())) {
       open_.reset();  // What it holds in memory will be behind.
       {
         ASSAY_ASSIGN_OR_RETURN(const std::unique_ptr<LogFile> file, LogFile::Open(options_.log_path, {}));
-        origin = OpenBranchLog(options_.engine, file.get(), clock_, random_);
+        origin = OpenBranchLog(options_.engine, file.get(), clock_, random_, previous);
       }
       ASSAY_RETURN_IF_ERROR(origin.status());
       ASSAY_ASSIGN_OR_RETURN(open_, OpenLog::Open(options_.log_path));
@@ -441,6 +501,8 @@ class Initialisation {
     }
     ASSAY_RETURN_IF_ERROR(open_->file->Commit());
     for (const SelectedTable& table : tables) report_.added.push_back(table.name());
+    ASSAY_ASSIGN_OR_RETURN(const OriginId replaced, open_->state->Read(kReplacesNote));
+    if (fresh_chain && replaced != OriginId{}) return StrideAll(largest, KeysOfOthers::kUnsent);
     // The fleet may know of keys this database handed out once and has lost since.
     return largest.empty() ? absl::OkStatus() : StrideAll(largest);
   }

@@ -1,8 +1,9 @@
 // `assay init` and `assay leave`: what a branch's database needs before the daemon can run, and how it is put back.
 //
 // Life of an enrolment. *Checked*: server, configuration, hub and tables were looked at, nothing was changed anywhere.
-// *Pulled*: the log holds what the hub has. *Installed*: schema `assay`, role, publication, table by table REPLICA
-// IDENTITY FULL and triggers, strided sequences; all of it idempotent. *Begun*: the log has its own origin and says so.
+// *Pulled*: the log holds what the hub has. *Claimed*: the log has its own chain, and the hub takes it for the one of
+// this branch. *Installed*: schema `assay`, role, publication, table by table REPLICA
+// IDENTITY FULL and triggers, strided sequences; all of it idempotent. *Begun*: the log says that its enrolment is.
 // *Slot*: exists, with a snapshot. *Finished*: the baseline's events, the row versions and the slot's position were
 // written in one log transaction. A crash before that leaves an orphan slot, which the next init knows by *begun* and
 // replaces. *Pushed*: the hub has it all, so that whoever is enrolled next knows of it.
@@ -49,7 +50,8 @@ struct InitOptions {
   SequenceChoices sequences;
   std::string log_path;  // Created when it is not there.
   DifferenceChoice differences = DifferenceChoice::kAsk;
-  bool without_hub = false;                     // Enrol although the configured hub cannot be asked what the fleet has.
+  bool without_hub = false;     // Enrol although the configured hub cannot be asked what the fleet has.
+  bool replaces_other = false;  // Of a branch that another machine has worked as, which is stopped for good.
   absl::Duration lock_wait = absl::Minutes(1);  // How long in all to try for the locks of busy tables.
   absl::Duration slot_wait = absl::Minutes(2);  // For transactions that were open before.
   std::function<void(absl::string_view stage, uint64_t done, uint64_t total)> progress;  // total 0: not known.

@@ -97,7 +97,8 @@ class Repairing {
     LookForKey();
     // What keeps capture from starting and is no matter of restores (wal_level, a publication that is gone).
     if (report_.state == RestoreState::kNormal && !started.ok()) return started;
-    new_origin_ |= report_.state == RestoreState::kLogBehind || report_.state == RestoreState::kClone;
+    new_origin_ |= report_.state == RestoreState::kLogBehind || report_.state == RestoreState::kClone ||
+                   report_.state == RestoreState::kReplaced;
     return absl::OkStatus();
   }
 
@@ -139,7 +140,17 @@ class Repairing {
     report_.cause = std::move(cause);
     report_.old_origin = database_.origin;
     new_origin_ = true;
-    return CheckHub();
+    return AskHeads().status();
+  }
+
+  // No heads: no hub is to be asked.
+  absl::StatusOr<HubHeads> AskHeads() {
+    ASSAY_RETURN_IF_ERROR(CheckHub());
+    if (hub_ == nullptr) return HubHeads{};
+    absl::StatusOr<HubHeads> heads = hub_->Heads();
+    if (!heads.ok()) return Annotate(heads.status(), "ask the hub what it has (--without-hub goes on without)");
+    living_ = heads->living;
+    return heads;
   }
 
   absl::Status CheckHub() const {
@@ -161,36 +172,36 @@ class Repairing {
         "the server's stream did not come to the last transaction that the log has; try again");
   }
 
-  // A longer chain at the hub, or a session it refused, make an old log of one that fits its database.
+  // A longer chain at the hub, another one, or a session it refused, make an old log of one that fits its database.
   absl::Status AskHub() {
-    ASSAY_RETURN_IF_ERROR(CheckHub());
-    ASSAY_ASSIGN_OR_RETURN(const std::string refusal, SessionRefusal(*old_->state));
+    ASSAY_ASSIGN_OR_RETURN(const SessionRefusal refusal, ReadSessionRefusal(*old_->state));
+    ASSAY_ASSIGN_OR_RETURN(const HubHeads heads, AskHeads());
+    const auto head = heads.heads.find(old_origin_);
+    if (head != heads.heads.end()) hub_last_ = head->second.last;
     const Sequence own_last = old_->log->Head(old_origin_).last;
-    if (hub_ != nullptr) {
-      const absl::StatusOr<HubHeads> heads = hub_->Heads();
-      if (!heads.ok()) return Annotate(heads.status(), "ask the hub what it has (--without-hub goes on without)");
-      const auto head = heads->heads.find(old_origin_);
-      if (head != heads->heads.end()) hub_last_ = head->second.last;
-      if (head != heads->heads.end() && head->second.set_aside) {
-        new_origin_ = true;
-        if (report_.state == RestoreState::kGap || report_.state == RestoreState::kNormal)
-          report_.state = RestoreState::kSetAside;
-        absl::StrAppend(&report_.cause, report_.cause.empty() ? "" : "; ",
-                        "the head office has set this log's chain aside after event ", head->second.complete.value);
-        return absl::OkStatus();
-      }
-    }
-    if (hub_last_ > own_last) {
-      new_origin_ = true;  // Whatever else has happened.
+    if (head != heads.heads.end() && head->second.set_aside) {
+      HubSays(RestoreState::kSetAside,
+              absl::StrCat("the head office has set this log's chain aside after event ", head->second.complete.value));
+    } else if (living_.has_value() && living_->origin != old_origin_) {
+      HubSays(RestoreState::kReplaced, OtherMachine(options_.engine, *living_));
+    } else if (hub_last_ > own_last) {
+      HubSays(RestoreState::kClone, absl::StrCat("the hub has ", hub_last_.value,
+                                                 " events of this log's chain, the log itself only ", own_last.value));
       if (report_.state == RestoreState::kGap) report_.state = RestoreState::kLogBehind;
-      if (report_.state == RestoreState::kNormal) report_.state = RestoreState::kClone;
-      absl::StrAppend(&report_.cause, report_.cause.empty() ? "" : "; ", "the hub has ", hub_last_.value,
-                      " events of this log's chain, the log itself only ", own_last.value);
-    } else if (report_.state == RestoreState::kNormal && !refusal.empty()) {
-      report_.state = RestoreState::kClone;
-      report_.cause = refusal;
+    } else if (report_.state == RestoreState::kNormal && !refusal.why.empty()) {
+      report_.state = refusal.as == SessionGate::Refused::kReplaced ? RestoreState::kReplaced : RestoreState::kClone;
+      report_.cause = refusal.why;
     }
     return absl::OkStatus();
+  }
+
+  // The chain cannot go on, whatever else has happened.
+  void HubSays(RestoreState state, absl::string_view cause) {
+    new_origin_ = true;
+    const bool clone = state == RestoreState::kClone;
+    if (report_.state == RestoreState::kNormal || (report_.state == RestoreState::kGap && !clone))
+      report_.state = state;
+    absl::StrAppend(&report_.cause, report_.cause.empty() ? "" : "; ", cause);
   }
 
   // What came by in capture and could not be recorded, or never came by, is missing as if the slot had lost it.
@@ -330,31 +341,39 @@ class Repairing {
     }
     if (!report_.old_origin.has_value()) return absl::OkStatus();
     old_origin_ = *report_.old_origin;
-    PreviousChain previous{.origin = old_origin_};
-    const ChainHead pulled = fresh_->log->Head(old_origin_);
-    if (pulled.complete.value > 0) {
-      previous.sequence = pulled.complete;
-      ASSAY_ASSIGN_OR_RETURN(previous.root, fresh_->log->RootAt(old_origin_, pulled.complete.value));
-    }
+    ASSAY_ASSIGN_OR_RETURN(previous_, ContinuedChain(*fresh_->log, old_origin_));
     absl::StatusOr<v1::OriginOpened> opened = fresh_->log->Opening(old_origin_);
     if (!opened.ok() && old_ != nullptr) opened = old_->log->Opening(old_origin_);
     if (opened.ok()) {
-      previous.epoch = opened->epoch();
+      previous_->epoch = opened->epoch();
       old_name_ = opened->branch_name();
       old_number_ = opened->branch_number();
     }
-    previous_ = previous;
     return absl::OkStatus();
   }
 
+  // The place of its branch is this machine's where the branch lives by the chain that database or log name. Any other
+  // needs a person's word.
   absl::Status CheckIdentity() {
     const bool same = old_number_ == options_.engine.branch_number || old_name_ == options_.engine.branch_name;
-    if (report_.state == RestoreState::kClone && same && !options_.replaces_other) {
+    const bool taken = living_.has_value() && living_->origin != old_origin_;
+    replaces_machine_ = (report_.state == RestoreState::kClone && same) || taken;
+    if (replaces_machine_ && !options_.replaces_other) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "clone: ", report_.cause, ". Branch \"", old_name_, "\" (number ", old_number_,
-          ") is the other copy. Give this one a name, a number and a login of its own (`assay hub enrol` at the head office, then [branch] and [hub] "
-          "in the config); or, if the other copy is stopped for good and this one takes its place, add --replaces-other"));
+          RestoreStateName(taken ? RestoreState::kReplaced : report_.state), ": ",
+          taken ? OtherMachine(options_.engine, *living_)
+                : absl::StrCat(report_.cause, ". Branch \"", old_name_, "\" (number ", old_number_,
+                               ") is the other copy"),
+          ". Give this one a name, a number and a login of its own (`assay hub enrol` at the head office, then [branch] "
+          "and [hub] in the config); or, if the other machine is stopped for good and this one takes its place, add "
+          "--replaces-other"));
     }
+    if (taken) {
+      if (!previous_.has_value()) previous_ = PreviousChain{.origin = living_->origin};
+      const absl::StatusOr<v1::OriginOpened> opened = fresh_->log->Opening(living_->origin);
+      if (opened.ok()) previous_->epoch = std::max(previous_->epoch, opened->epoch());
+    }
+    if (previous_.has_value()) previous_->replaces = living_.has_value() ? living_->origin : old_origin_;
     return CheckNumberIsFree(*fresh_, options_.engine.branch_name, options_.engine.branch_number);
   }
 
@@ -396,7 +415,7 @@ class Repairing {
                        ", which only this copy has: they stay in the old log file, outside the fleet's history. The "
                        "rows as they made them are recorded."));
     }
-    if (report_.state == RestoreState::kClone) return absl::OkStatus();
+    if (report_.state == RestoreState::kClone || report_.state == RestoreState::kReplaced) return absl::OkStatus();
     report_.lost.push_back(absl::StrCat(
         "The history of chain ", chain, " after event ", std::max(at_hub, shared).value,
         hub_ == nullptr ? " (no hub was asked)" : ", the last that the hub has",
@@ -417,7 +436,7 @@ class Repairing {
     };
     Sequence own = fresh_->log->Head(old_origin_).complete;
     // The other copy's part of the chain never was in this database.
-    if (report_.state == RestoreState::kClone) {
+    if (report_.state == RestoreState::kClone || report_.state == RestoreState::kReplaced) {
       ASSAY_ASSIGN_OR_RETURN(own, Shared());
     }
     if (own.value > 0) raise(old_origin_, own);
@@ -521,7 +540,8 @@ class Repairing {
     // Keys that were handed out before the restore must not be handed out again.
     ASSAY_ASSIGN_OR_RETURN(const SequenceReport sequences,
                            StrideSequences(*admin_, options_.stride, options_.engine.branch_number, options_.sequences,
-                                           largest, SteadyNow() + options_.lock_wait));
+                                           largest, SteadyNow() + options_.lock_wait,
+                                           replaces_machine_ ? KeysOfOthers::kUnsent : KeysOfOthers::kKnown));
     for (const std::string& text : sequences.strided) report_.notes.push_back(absl::StrCat("Sequence ", text, "."));
     for (const std::string& text : sequences.problems)
       report_.notes.push_back(absl::StrCat("Look at this sequence: ", text, "."));
@@ -600,7 +620,9 @@ class Repairing {
   OriginId old_origin_;
   LogEvidence evidence_;
   Sequence hub_last_;
+  std::optional<LivingChain> living_;  // Of this branch, as the hub has it.
   bool new_origin_ = false;
+  bool replaces_machine_ = false;  // Another one, which may have sold what it has not sent.
   std::optional<PreviousChain> previous_;
   std::string old_name_;
   uint64_t old_number_ = 0;

@@ -44,7 +44,7 @@ struct RepairOptions {
   SequenceChoices sequences;
   std::string state_dir;        // log.db and signing.key.
   bool apply = false;           // False: a preview.
-  bool replaces_other = false;  // Of a clone: it takes the place of the other copy, and its name and number.
+  bool replaces_other = false;  // It takes the place, name and number of another machine, which is stopped for good.
   bool without_hub = false;     // Although one is configured and cannot be asked.
   absl::Duration lock_wait = absl::Minutes(1);
   absl::Duration slot_wait = absl::Minutes(2);

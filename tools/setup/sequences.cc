@@ -13,6 +13,8 @@ namespace {
 
 // Fewer keys left than this is worth a word at enrolment.
 constexpr int64_t kFewValues = 100'000;
+// More than a branch sells while it is cut off.
+constexpr int64_t kUnsentMax = 1'000'000;
 
 // The largest value anywhere the sequence feeds, under the sequence's lock: whoever took a value has committed or not
 // begun.
@@ -33,7 +35,7 @@ absl::StatusOr<int64_t> Above(Connection& admin, const FedSequence& sequence) {
 
 // Inside a transaction that the caller ends.
 absl::StatusOr<StridedSequence> StrideLocked(Connection& admin, const FedSequence& sequence, int64_t stride,
-                                             int64_t number, int64_t above) {
+                                             int64_t number, int64_t above, KeysOfOthers others) {
   // Any ALTER SEQUENCE takes the lock that nextval's users hold until they end; this one changes nothing yet.
   const std::string name = Quoted(admin, sequence.name);
   ASSAY_RETURN_IF_ERROR(
@@ -41,7 +43,11 @@ absl::StatusOr<StridedSequence> StrideLocked(Connection& admin, const FedSequenc
   SequenceState state = sequence.state;
   ASSAY_ASSIGN_OR_RETURN(const int64_t present, Above(admin, sequence));
   state.above = std::max(above, present);
-  ASSAY_ASSIGN_OR_RETURN(const StridedSequence strided, StrideSequence(state, stride, number));
+  ASSAY_ASSIGN_OR_RETURN(StridedSequence strided, StrideSequence(state, stride, number));
+  if (others == KeysOfOthers::kUnsent) {
+    state.above = strided.next + std::min(kUnsentMax, strided.left / 2) * strided.increment - 1;
+    ASSAY_ASSIGN_OR_RETURN(strided, StrideSequence(state, stride, number));
+  }
   ASSAY_RETURN_IF_ERROR(
       admin
           .ExecuteScript(absl::StrCat(
@@ -65,7 +71,8 @@ void AsBeforeADump(int64_t stride, FedSequence* sequence) {
 
 absl::StatusOr<SequenceReport> StrideSequences(Connection& admin, int64_t stride, int64_t number,
                                                const SequenceChoices& choices,
-                                               const std::map<SequenceColumn, int64_t>& largest, absl::Time deadline) {
+                                               const std::map<SequenceColumn, int64_t>& largest, absl::Time deadline,
+                                               KeysOfOthers others) {
   if (number < 1 || number > stride) {
     return absl::InvalidArgumentError(
         absl::StrCat("branch.number is ", number, ", which is not in 1..", stride, " (branch.stride)"));
@@ -91,7 +98,7 @@ absl::StatusOr<SequenceReport> StrideSequences(Connection& admin, int64_t stride
       auto known = largest.find({column.root, column.name});
       if (known != largest.end()) above = std::max(above, known->second);
     }
-    if (StrayBecause(sequence, stride, number).empty()) {
+    if (others == KeysOfOthers::kKnown && StrayBecause(sequence, stride, number).empty()) {
       if (above == INT64_MIN) continue;
       ASSAY_ASSIGN_OR_RETURN(const Result state,
                              admin.Execute(absl::StrCat("SELECT last_value FROM ", Quoted(admin, sequence.name))));
@@ -101,7 +108,7 @@ absl::StatusOr<SequenceReport> StrideSequences(Connection& admin, int64_t stride
       ASSAY_RETURN_IF_ERROR(
           admin.ExecuteScript(absl::StrCat("BEGIN; SET LOCAL lock_timeout = ", absl::ToInt64Milliseconds(kLockWait)))
               .status());
-      const absl::StatusOr<StridedSequence> strided = StrideLocked(admin, sequence, stride, number, above);
+      const absl::StatusOr<StridedSequence> strided = StrideLocked(admin, sequence, stride, number, above, others);
       if (strided.ok()) {
         report.strided.push_back(
             absl::StrCat(name, " goes on at ", strided->next, ", in steps of ", strided->increment));

@@ -34,12 +34,20 @@ struct SequenceColumn {
   auto operator<=>(const SequenceColumn&) const = default;
 };
 
+// What of this branch's own keys was handed out elsewhere.
+enum class KeysOfOthers {
+  kKnown,   // Nothing that is not in the log.
+  kUnsent,  // Another machine worked as this branch, and may have sold what it has not sent: each sequence goes on a
+            // million keys later, or halfway to its end.
+};
+
 // Strides the sequences of everything in assay.enrolled that `choices` does not leave out, and those that it names. One
 // that hands out this number's values alone is left alone, unless `largest` knows a value of this branch's own class
 // that it has not passed: the log may know of rows that this database has lost. `number` is in 1..stride.
 absl::StatusOr<SequenceReport> StrideSequences(Connection& admin, int64_t stride, int64_t number,
                                                const SequenceChoices& choices,
-                                               const std::map<SequenceColumn, int64_t>& largest, absl::Time deadline);
+                                               const std::map<SequenceColumn, int64_t>& largest, absl::Time deadline,
+                                               KeysOfOthers others = KeysOfOthers::kKnown);
 
 // The columns that sequences of enrolled tables feed, and the class of each: as it was strided, or as it would be for
 // `number`. None where nothing is installed.

@@ -538,5 +538,28 @@ TEST_F(AdminTest, BranchesShowWhoIsOnlineAndHowFarBehind) {
   EXPECT_EQ(reply.branches(1).unreceived(), 10u);
 }
 
+// Goal: the numbers of all branches come from the hub when somebody looks, and not twice a minute.
+TEST_F(AdminTest, WhoListsTheBranchesIsShownThemAsTheHubHasThemNow) {
+  const auto told = [&](const std::string& state, absl::Time at) {
+    daemon_.Set([&](DaemonStatus& status) {
+      status.engine.has_hub = true;
+      status.engine.origin = log_.mumbai();
+      status.engine.branches = {{.report = {.name = "delhi", .number = 2, .origin = log_.delhi(), .state = state}}};
+      status.engine.branches_whole_heard = at;
+    });
+  };
+  told("running", absl::Now() - absl::Hours(1));
+  std::thread hub([&] {
+    while (daemon_.commands().empty()) absl::SleepFor(absl::Milliseconds(5));
+    told("halted", absl::Now());
+  });
+  pb::ListBranchesReply reply;
+  ASSERT_TRUE(Call(&pb::Admin::Stub::ListBranches, pb::ListBranchesRequest(), &reply).ok());
+  hub.join();
+  EXPECT_EQ(reply.branches(0).number() == 2 ? reply.branches(0).state() : reply.branches(1).state(), "halted");
+  ASSERT_TRUE(Call(&pb::Admin::Stub::ListBranches, pb::ListBranchesRequest(), &reply).ok());
+  EXPECT_THAT(daemon_.commands(), testing::ElementsAre("ask about all")) << "what came a moment ago is shown again";
+}
+
 }  // namespace
 }  // namespace assay

@@ -47,6 +47,7 @@ class ScriptedOperator : public Operator {
     return status_;
   }
   absl::Status SyncNow() override { return Note("sync now"); }
+  absl::Status AskAboutAll() override { return Note("ask about all"); }
   absl::Status Pause() override { return Note("pause"); }
   absl::Status Resume() override { return Note("resume"); }
   absl::Status SetInterval(absl::Duration interval) override {

@@ -75,12 +75,12 @@ TEST_F(HubAdminTest, InstallingTwiceChangesNothing) {
 TEST_F(HubAdminTest, InstallingKeepsWhatIsThere) {
   ASSERT_TRUE(SupabaseHub::Create({.url = supabase_->BranchUrl(1)})
                   .value()
-                  ->Heartbeat({.number = 1, .origin = {{1}}, .state = "running"})
+                  ->Heartbeat({.number = 1, .origin = {{1}}, .state = "running"}, absl::InfinitePast())
                   .ok());
   ASSERT_EQ(admin_->Install(), absl::OkStatus());
   EXPECT_EQ(SupabaseHub::Create({.url = supabase_->BranchUrl(2)})
                 .value()
-                ->Heartbeat({.number = 2, .origin = {{2}}})
+                ->Heartbeat({.number = 2, .origin = {{2}}}, absl::InfinitePast())
                 ->branches[0]
                 .report.state,
             "running");
@@ -98,7 +98,8 @@ TEST_F(HubAdminTest, InstallingBesideTrafficDeadlocksWithNobody) {
         chain.Transaction(1);
         EXPECT_EQ(hub->Push(chain.Push({chain.Cut(sold, sold)})).status(), absl::OkStatus());
         EXPECT_EQ(hub->Pull({}).status(), absl::OkStatus());
-        EXPECT_EQ(hub->Heartbeat({.number = branch, .origin = chain.origin()}).status(), absl::OkStatus());
+        EXPECT_EQ(hub->Heartbeat({.number = branch, .origin = chain.origin()}, absl::InfinitePast()).status(),
+                  absl::OkStatus());
       }
     });
   }
@@ -209,13 +210,13 @@ TEST_F(HubAdminTest, ARetiredBranchMayDoNothingAndEverybodyIsTold) {
   auto closed = SupabaseHub::Create({.url = supabase_->BranchUrl(2)}).value();
   auto other = SupabaseHub::Create({.url = supabase_->BranchUrl(1)}).value();
   const TestChain chain(0xA1), second(0xB2);
-  ASSERT_TRUE(closed->Heartbeat({.number = 2, .origin = second.origin()}).ok());
+  ASSERT_TRUE(closed->Heartbeat({.number = 2, .origin = second.origin()}, absl::InfinitePast()).ok());
   ASSERT_TRUE(admin_->Retire("branch-2").ok());
   EXPECT_TRUE(absl::IsNotFound(admin_->Retire("nobody")));
   const absl::Status status = closed->Heads().status();
   EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("retired by the head office"));
-  const auto told = other->Heartbeat({.number = 1, .origin = chain.origin()});
+  const auto told = other->Heartbeat({.number = 1, .origin = chain.origin()}, absl::InfinitePast());
   ASSERT_TRUE(told.ok()) << told.status();
   EXPECT_TRUE(told->branches[1].retired);
   EXPECT_FALSE(told->branches[1].active);
@@ -252,7 +253,10 @@ class QuarantineTest : public HubAdminTest {
 };
 
 TEST_F(QuarantineTest, NothingAfterTheLastEventThatAllCouldTakeIsGivenOrTaken) {
-  ASSERT_TRUE(reader_->Heartbeat({.number = 2, .origin = other_.origin(), .refused = {{chain_.origin(), {2}}}}).ok());
+  ASSERT_TRUE(reader_
+                  ->Heartbeat({.number = 2, .origin = other_.origin(), .refused = {{chain_.origin(), {2}}}},
+                              absl::InfinitePast())
+                  .ok());
   const auto chains = admin_->Quarantine("branch-1", std::nullopt);
   ASSERT_TRUE(chains.ok()) << chains.status();
   ASSERT_EQ(chains->size(), 1u);
@@ -264,28 +268,30 @@ TEST_F(QuarantineTest, NothingAfterTheLastEventThatAllCouldTakeIsGivenOrTaken) {
   EXPECT_TRUE(heads->heads.at(chain_.origin()).set_aside);
   EXPECT_EQ(heads->heads.at(chain_.origin()).complete, Sequence{2});
   EXPECT_EQ(heads->heads.at(chain_.origin()).last, Sequence{4}) << "it stays, as evidence";
-  const auto told = reader_->Heartbeat({.number = 2, .origin = other_.origin()});
-  ASSERT_EQ(told->set_aside.size(), 1u);
-  EXPECT_EQ(told->set_aside[0].origin, chain_.origin());
-  EXPECT_EQ(told->set_aside[0].after, Sequence{2});
-  EXPECT_EQ(told->set_aside[0].branch, "branch-1");
+  const auto told = reader_->Heartbeat({.number = 2, .origin = other_.origin()}, absl::InfinitePast());
+  ASSERT_EQ(told->set_aside->size(), 1u);
+  EXPECT_EQ(told->set_aside->at(0).origin, chain_.origin());
+  EXPECT_EQ(told->set_aside->at(0).after, Sequence{2});
+  EXPECT_EQ(told->set_aside->at(0).branch, "branch-1");
   EXPECT_EQ(admin_->Branches()->at(0).set_aside, 2u);
   // Whoever writes it learns of it with whatever it does next.
   PushRequest push = chain_.Push({chain_.Cut(4, 4)});
   push.session = Nonce('a');
   EXPECT_TRUE(absl::IsAborted(writer_->Push(push).status()));
-  EXPECT_TRUE(
-      absl::IsAborted(writer_->Heartbeat({.number = 1, .origin = chain_.origin(), .session = Nonce('a')}).status()));
+  EXPECT_TRUE(absl::IsAborted(
+      writer_->Heartbeat({.number = 1, .origin = chain_.origin(), .session = Nonce('a')}, absl::InfinitePast())
+          .status()));
   const SessionRequest again{chain_.origin(), 1, {Nonce('a')}, Nonce('b'), {4}, {4}, chain_.Cut(4, 4).leaf_hashes};
   const auto session = writer_->OpenSession(again);
   ASSERT_TRUE(session.ok()) << session.status();
   EXPECT_EQ(session->answer, SessionAnswer::kSetAside);
   // A chain that its branch opens anew is not meant.
-  EXPECT_TRUE(writer_->OpenSession({TestChain(0xC3).origin(), 0, {}, Nonce('c')})->opened());
+  const SessionRequest anew{.origin = TestChain(0xC3).origin(), .session = Nonce('c'), .replaces = chain_.origin()};
+  EXPECT_TRUE(writer_->OpenSession(anew)->opened());
 
   ASSERT_TRUE(admin_->LiftQuarantine("branch-1").ok());
   EXPECT_EQ(Given(), 4u);
-  EXPECT_TRUE(writer_->OpenSession(again)->opened());
+  EXPECT_EQ(writer_->OpenSession(again)->answer, SessionAnswer::kReplaced) << "its branch goes on with the other one";
 }
 
 TEST_F(QuarantineTest, OfAChainThatNobodyRefusesNoMoreIsGiven) {

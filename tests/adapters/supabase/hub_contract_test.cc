@@ -20,6 +20,12 @@ class SupabaseUnderTest : public HubUnderTest {
         pooler_ == nullptr ? supabase_->BranchUrl(number) : pooler_->Url("postgres", SupabaseServer::Role(number));
     return SupabaseHub::Create({.url = url}).value();
   }
+  void Advance(absl::Duration time) override {
+    const std::string by = absl::StrCat("interval '", absl::ToInt64Seconds(time), " s'");
+    MustSql(supabase_->SuperUrl(),
+            absl::StrCat("UPDATE assay_hub.presence SET last_seen = last_seen - ", by, ", changed_at = changed_at - ",
+                         by, "; UPDATE assay_hub.branch SET changed_at = changed_at - ", by));
+  }
 
  private:
   SupabaseServer* supabase_;

@@ -1,17 +1,23 @@
 // How many events a second a hub takes and gives, on loopback with a durable disk. Not part of a run of all tests
 // (label bench).
+#include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "adapters/supabase/supabase_hub.h"
 #include "gtest/gtest.h"
+#include "log/annotate.h"
+#include "tests/adapters/supabase/big_hub.h"
 #include "tests/adapters/supabase/supabase_server.h"
 #include "tests/contract/test_chain.h"
+#include "tests/support/link.h"
 
 namespace assay::test {
 namespace {
@@ -69,6 +75,65 @@ TEST(HubRates, PushAndPull) {
             pulled, calls, absl::Now() - pull_begin);
     }
   }
+}
+
+// A thousand branches with a million segments: how long each call takes, and what it costs the line from the hub.
+TEST(HubRates, AThousandBranches) {
+  auto supabase =
+      SupabaseServer::Create({.settings = {{"fsync", "on"}, {"shared_buffers", "224MB"}, {"max_wal_size", "4GB"}}});
+  if (MaySkipWithoutPostgres(supabase.status())) GTEST_SKIP();
+  ASSERT_TRUE(supabase.ok()) << supabase.status();
+  ASSERT_TRUE((*supabase)->ResetHub().ok());
+  const BigHub big;
+  ASSERT_EQ(Fill(**supabase, big), absl::OkStatus());
+  Link link((*supabase)->server().port());
+  const std::string url = absl::StrReplaceAll(
+      (*supabase)->BranchUrl(2),
+      {{absl::StrCat(":", (*supabase)->server().port(), "/"), absl::StrCat(":", link.port(), "/")}});
+  auto hub = SupabaseHub::Create({.url = url}).value();
+  auto writer = SupabaseHub::Create({.url = (*supabase)->BranchUrl(3)}).value();
+  PullRequest request = BigHubRequest(big);
+  for (int n = 1; n <= big.branches; ++n) request.checkpoints[BigHubOrigin(n)] = BigHubCheckpoint(big, n);
+  const auto measure = [&](const char* what, int times, const std::function<absl::Status()>& call,
+                           const std::function<absl::Status()>& before = nullptr) {
+    std::vector<double> taken;
+    uint64_t begun = 0;
+    for (int i = -2; i < times; ++i) {
+      if (i == 0) begun = link.bytes_to_client();
+      ASSERT_EQ(before == nullptr ? absl::OkStatus() : before(), absl::OkStatus()) << what;
+      const absl::Time begin = absl::Now();
+      ASSERT_EQ(call(), absl::OkStatus()) << what;
+      if (i >= 0) taken.push_back(absl::ToDoubleMilliseconds(absl::Now() - begin));
+    }
+    std::sort(taken.begin(), taken.end());
+    std::printf("%-34s p50 %7.2f ms   p95 %7.2f ms   %9llu bytes from the hub\n", what, taken[taken.size() / 2],
+                taken[taken.size() * 95 / 100],
+                static_cast<unsigned long long>((link.bytes_to_client() - begun) / static_cast<uint64_t>(times)));
+  };
+  absl::Time since = absl::InfinitePast();
+  const auto heartbeat = [&] {
+    auto reply = hub->Heartbeat(BigHubReport(big, 2), since);
+    if (reply.ok() && since != absl::InfinitePast()) since = reply->hub_time;
+    return reply.status();
+  };
+  measure("heads", 200, [&] { return hub->Heads().status(); });
+  measure("pull, nothing new", 200, [&] { return hub->Pull(request).status(); });
+  PushRequest push = BigHubPush(big, 3);
+  measure(
+      "pull, live", 200, [&] { return hub->Pull(request).status(); },
+      [&] {
+        Segment& next = push.segments.front();
+        const absl::Status pushed = writer->Push(push).status();
+        request.have[next.origin] = {next.last.value - 1};
+        next.first = next.last = next.last.Next();
+        return pushed;
+      });
+  measure("heartbeat, of all", 50, heartbeat);
+  auto first = hub->Heartbeat(BigHubReport(big, 2), absl::InfinitePast());
+  ASSERT_TRUE(first.ok());
+  since = first->hub_time + absl::Milliseconds(1);
+  absl::SleepFor(absl::Milliseconds(2));
+  measure("heartbeat", 200, heartbeat);
 }
 
 }  // namespace

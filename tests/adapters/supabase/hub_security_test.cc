@@ -108,7 +108,7 @@ TEST_F(HubSecurityTest, AnotherBranchsChainCannotBePushed) {
 
 TEST_F(HubSecurityTest, ChainThatWasOnlyAnnouncedIsTaken) {
   TestChain chain(0xB2);
-  ASSERT_TRUE(Connect(2)->Heartbeat({.number = 2, .origin = chain.origin()}).ok());
+  ASSERT_TRUE(Connect(2)->Heartbeat({.number = 2, .origin = chain.origin()}, absl::InfinitePast()).ok());
   EXPECT_TRUE(absl::IsPermissionDenied(Connect(1)->Push(chain.Push(chain.ByTransaction())).status()));
   EXPECT_TRUE(Connect(2)->Push(chain.Push(chain.ByTransaction())).ok());
 }
@@ -231,11 +231,11 @@ TEST_F(HubSecurityTest, DeactivatedBranchIsShutOutAtOnce) {
   chain.Transaction(1);
   for (const absl::Status& status :
        {hub->Push(chain.Push({chain.Cut(2, 2)})).status(), hub->Pull({}).status(), hub->Heads().status(),
-        hub->Heartbeat({.number = 1}).status(), hub->WhoAmI().status()}) {
+        hub->Heartbeat({.number = 1}, absl::InfinitePast()).status(), hub->WhoAmI().status()}) {
     EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("branch branch-1 was deactivated by the head office"));
   }
-  auto reply = Connect(2)->Heartbeat({.number = 2});
+  auto reply = Connect(2)->Heartbeat({.number = 2}, absl::InfinitePast());
   ASSERT_TRUE(reply.ok()) << reply.status();
   EXPECT_FALSE(reply->branches[0].active);
   ASSERT_TRUE(admin->SetActive("branch-1", true).ok());
@@ -243,7 +243,7 @@ TEST_F(HubSecurityTest, DeactivatedBranchIsShutOutAtOnce) {
 }
 
 TEST_F(HubSecurityTest, BranchCannotSpeakForAnother) {
-  absl::Status status = Connect(1)->Heartbeat({.name = "branch-2", .number = 2}).status();
+  absl::Status status = Connect(1)->Heartbeat({.name = "branch-2", .number = 2}, absl::InfinitePast()).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr("branch 1 \"branch-1\""), HasSubstr("branch 2 \"branch-2\"")));

@@ -150,10 +150,10 @@ TEST_F(HubSessionTest, NonsenseIsRefused) {
   for (const std::string answer :
        {"'[]'", "'\"x\"'", "'{}'", "'{\"origins\": {\"zz\": {}}}'",
         "'{\"origins\": {\"000102030405060708090a0b0c0d0e0f\": {\"last\": \"-1\", \"complete\": \"0\"}}}'"}) {
-    replace("heads() RETURNS jsonb", absl::StrCat(answer, "::jsonb"));
+    replace("heads() RETURNS json", absl::StrCat(answer, "::json"));
     EXPECT_TRUE(absl::IsInvalidArgument(hub->Heads().status())) << answer << " " << hub->Heads().status();
   }
-  replace("heads() RETURNS jsonb", "NULL::jsonb");
+  replace("heads() RETURNS json", "NULL::json");
   EXPECT_TRUE(absl::IsInvalidArgument(hub->Heads().status()));
   TestChain chain(0xA1);
   replace("push(frame bytea) RETURNS jsonb", "'{\"last\": \"many\"}'::jsonb");
@@ -224,7 +224,7 @@ TEST_F(HubSessionTest, EveryCallIsOneStatementWithoutSessionState) {
   TestChain chain(0xA1);
   ASSERT_TRUE(hub->Push(chain.Push(chain.ByTransaction())).ok());
   ASSERT_TRUE(hub->Pull({}).ok());
-  ASSERT_TRUE(hub->Heartbeat({.number = 1, .origin = chain.origin()}).ok());
+  ASSERT_TRUE(hub->Heartbeat({.number = 1, .origin = chain.origin()}, absl::InfinitePast()).ok());
   auto other = SqlSession::Connect(supabase_->SuperUrl()).value();
   auto rows = other->Run("SELECT query, state FROM pg_stat_activity WHERE usename = 'assay_branch_1'");
   ASSERT_TRUE(rows.ok()) << rows.status();

@@ -123,6 +123,78 @@ TEST_F(PullerTest, LosingTheHintsAsksWhetherTheHubIsThere) {
   EXPECT_FALSE(puller_->link().status.ok());
 }
 
+// Goal: twice a minute is told what is new, and all is known all the same: who is there, and who is not heard any more.
+TEST_F(PullerTest, WhatIsNewOfTheBranchesIsPutIntoWhatIsKnown) {
+  const absl::Time hub = absl::FromUnixSeconds(1'770'000'100);
+  const auto branch = [](uint32_t number, absl::Time seen, const std::string& state) {
+    BranchPresence presence{.report = {.number = number, .state = state}, .last_seen = seen};
+    return presence;
+  };
+  const auto ask = [&] {
+    clock_.now += absl::Seconds(31);
+    for (;;) {
+      const std::optional<HubCall> call = Step(/*may_append=*/true);
+      if (const auto* heartbeat = std::get_if<HubHeartbeat>(&*call)) return heartbeat->since;
+      Pulled();
+    }
+  };
+  const auto known = [&](uint32_t number) {
+    for (const BranchPresence& presence : puller_->branches()) {
+      if (presence.report.number == number) return presence;
+    }
+    return BranchPresence{};
+  };
+  ASSERT_EQ(Next(), "pull");
+  Pulled();
+  EXPECT_EQ(ask(), absl::InfinitePast()) << "nothing is known yet";
+  const absl::Time long_ago = hub - absl::Hours(5);
+  puller_->OnHeartbeat(
+      HeartbeatReply{.branches = {branch(1, hub, "running"), branch(2, hub - absl::Seconds(20), "running"),
+                                  branch(3, long_ago, "halted")},
+                     .granted = Grants{{"public.t"}},
+                     .hub_time = hub,
+                     .set_aside = {{SetAsideChain{.branch = "pune"}}}},
+      absl::ZeroDuration());
+  EXPECT_EQ(puller_->whole_heard(), clock_.now);
+  EXPECT_EQ(ask(), hub);
+  const absl::Time later = hub + absl::Seconds(100);
+  puller_->OnHeartbeat(
+      HeartbeatReply{
+          .branches = {branch(1, later, "offline"), branch(4, later, "running")}, .hub_time = later, .whole = false},
+      absl::ZeroDuration());
+  EXPECT_EQ(puller_->branches().size(), 4u);
+  EXPECT_EQ(known(1).report.state, "offline");
+  EXPECT_EQ(known(2).last_seen, later - kQuietAfter) << "it is not told as quiet: it was heard since then";
+  EXPECT_EQ(known(3).last_seen, long_ago);
+  EXPECT_EQ(known(4).report.state, "running");
+  EXPECT_EQ(puller_->set_aside().size(), 1u) << "as it was";
+  const absl::Time quiet = hub + absl::Seconds(20);
+  EXPECT_EQ(ask(), later);
+  puller_->OnHeartbeat(
+      HeartbeatReply{.branches = {branch(2, quiet, "running")}, .hub_time = later + absl::Seconds(30), .whole = false},
+      absl::ZeroDuration());
+  EXPECT_EQ(known(2).last_seen, quiet) << "not heard any more";
+  ask();
+  puller_->OnHeartbeat(HeartbeatReply{.hub_time = later + absl::Minutes(9), .set_aside = {{}}, .whole = false},
+                       absl::ZeroDuration());
+  EXPECT_EQ(known(2).last_seen, quiet);
+  EXPECT_EQ(known(4).last_seen, later + absl::Minutes(9) - kQuietAfter);
+  EXPECT_TRUE(puller_->set_aside().empty());
+  // Somebody looks.
+  puller_->AskAboutAll();
+  EXPECT_EQ(ask(), absl::InfinitePast());
+  puller_->OnHeartbeat(absl::UnavailableError("no route"), absl::ZeroDuration());
+  clock_.now += absl::Minutes(1);
+  EXPECT_EQ(ask(), absl::InfinitePast()) << "still";
+  puller_->OnHeartbeat(HeartbeatReply{.branches = {branch(1, hub, "running")}, .hub_time = later + absl::Hours(1)},
+                       absl::ZeroDuration());
+  EXPECT_EQ(puller_->branches().size(), 1u);
+  EXPECT_EQ(ask(), later + absl::Hours(1));
+  puller_->OnHeartbeat(HeartbeatReply{.hub_time = later + absl::Hours(1), .whole = false}, absl::ZeroDuration());
+  clock_.now += absl::Hours(24);
+  EXPECT_EQ(ask(), absl::InfinitePast()) << "once a day, whatever a hub has left out";
+}
+
 TEST_F(PullerTest, AnotherStateIsToldSoon) {
   Settle();
   clock_.now += absl::Seconds(1);

@@ -57,7 +57,7 @@ class SessionGateTest : public ::testing::Test {
     });
   }
   void Fail() { Answer(absl::UnavailableError("no route to host")); }
-  std::string Refusal() { return SessionRefusal(*log_.state).value(); }
+  std::string Refusal() { return ReadSessionRefusal(*log_.state).value().why; }
 
   test::TempDirectory directory_{"session"};
   test::OpenLog log_{directory_.path() + "/log.db"};
@@ -259,19 +259,41 @@ TEST_F(SessionGateTest, WhyItWasRefusedIsToldAndRemembered) {
   Answer(SessionReply{SessionAnswer::kHubHasMore, 1, {9}});
   EXPECT_THAT(gate_->refusal(),
               ::testing::HasSubstr("the hub has 9 events of this log's chain, the log itself only 4"));
-  EXPECT_FALSE(gate_->set_aside());
+  EXPECT_EQ(gate_->refused(), SessionGate::Refused::kCopy);
   Restart();
   EXPECT_THAT(gate_->refusal(), ::testing::HasSubstr("9 events"));
   ASSERT_TRUE(Ask().has_value());
   Answer(SessionReply{SessionAnswer::kSetAside, 1, {9}});
-  EXPECT_TRUE(gate_->set_aside());
+  EXPECT_EQ(gate_->refused(), SessionGate::Refused::kSetAside);
   EXPECT_THAT(gate_->refusal(), ::testing::HasSubstr("set this log's chain aside"));
   Restart();
-  EXPECT_TRUE(gate_->set_aside());
+  EXPECT_EQ(gate_->refused(), SessionGate::Refused::kSetAside);
   ASSERT_TRUE(Ask().has_value());
   Answer(SessionReply{SessionAnswer::kOpened, 2, {4}});
-  EXPECT_FALSE(gate_->set_aside());
+  EXPECT_EQ(gate_->refused(), SessionGate::Refused::kNot);
   EXPECT_EQ(Refusal(), "");
+}
+
+// Another machine has the branch's place: what is not at the hub is counted, and the place is not taken back.
+TEST_F(SessionGateTest, AChainThatWasReplacedIsToldByWhichAndTakesNoPlaceAnyMore) {
+  log_.InTransaction([&] { ASSERT_EQ(log_.state->Write(kReplacesNote, test::Origin(3)), absl::OkStatus()); });
+  Restart();
+  WriteEvents(4);
+  EXPECT_EQ(Ask()->replaces, test::Origin(3));
+  Answer(SessionReply{SessionAnswer::kOpened, 1});
+  Restart();
+  EXPECT_EQ(Ask()->replaces, test::Origin(3)) << "a hub restored from a backup may still know the one before";
+  const absl::Time heard = absl::FromUnixSeconds(1'700'000'000);
+  Answer(SessionReply{SessionAnswer::kReplaced, 0, {1}, {test::Origin(9), heard}});
+  EXPECT_EQ(gate_->refused(), SessionGate::Refused::kReplaced);
+  EXPECT_THAT(gate_->refusal(), AllOf(HasSubstr(test::Origin(9).Hex().substr(0, 8)), HasSubstr("2023-11-14 22:13:20"),
+                                      HasSubstr("3 events of this log are not at the hub, and stay in this log")));
+  Restart();
+  EXPECT_EQ(gate_->refused(), SessionGate::Refused::kReplaced);
+  EXPECT_EQ(ReadSessionRefusal(*log_.state).value().as, SessionGate::Refused::kReplaced);
+  EXPECT_EQ(Ask()->replaces, OriginId{});
+  Answer(SessionReply{SessionAnswer::kOpened, 2, {4}});
+  EXPECT_EQ(gate_->refused(), SessionGate::Refused::kNot) << "that one was told to give way";
 }
 
 }  // namespace

@@ -102,7 +102,7 @@ class FakeHub : public Hub {
   absl::StatusOr<SessionReply> OpenSession(const SessionRequest&) override {
     return Answer(SessionReply{SessionAnswer::kOpened, 1});
   }
-  absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report) override {
+  absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport& report, absl::Time) override {
     EXPECT_EQ(report.version, "9.9");
     world_->With([&] { world_->told_state = report.state; });
     return Answer(HeartbeatReply{.hub_time = absl::Now() + world_->hub_clock_offset});

@@ -100,7 +100,7 @@ class LogHub : public Hub {
   absl::StatusOr<SessionReply> OpenSession(const SessionRequest&) override {
     return SessionReply{SessionAnswer::kOpened, 1};
   }
-  absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport&) override { return HeartbeatReply{}; }
+  absl::StatusOr<HeartbeatReply> Heartbeat(const BranchReport&, absl::Time) override { return HeartbeatReply{}; }
 
   absl::Status error;               // When not OK, every call fails with it.
   absl::Duration ahead;             // Of its clock.

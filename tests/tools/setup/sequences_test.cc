@@ -68,6 +68,18 @@ TEST_F(SequencesTest, SequencesStepByTheStrideInTheBranchsOwnClass) {
                           HasSubstr("public.wheel is not strided: it starts over")));
 }
 
+// A machine whose place this one takes may have sold what nobody here knows of.
+TEST_F(SequencesTest, WhatAnotherMachineMayHaveHandedOutIsLeftOutOrHalfOfWhatThereIs) {
+  branch_->Sql("CREATE TABLE s (id serial PRIMARY KEY); CREATE TABLE small (id smallserial PRIMARY KEY)");
+  MustInit();
+  const auto report = StrideSequences(*admin_, 64, 3, choices_, {{{{"public", "s"}, "id"}, 131}},
+                                      SteadyNow() + absl::Seconds(10), KeysOfOthers::kUnsent);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(Next("s_id_seq"), "64000195");
+  EXPECT_EQ(Next("small_id_seq"), "16387");
+  EXPECT_EQ(Next("small_id_seq"), "16451");
+}
+
 // A database that was restored has lost rows that the log knows, and would hand out their keys again.
 TEST_F(SequencesTest, WhatIsStridedAlreadyIsLeftAloneUnlessTheLogKnowsOfMore) {
   branch_->Sql("CREATE TABLE s (id serial PRIMARY KEY); CREATE TABLE u (id serial PRIMARY KEY)");
