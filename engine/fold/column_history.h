@@ -6,9 +6,9 @@
 // notes in the log file: the numbers that names have had in this database, by which a key's columns are known under
 // their first names, and each chain's newest declaration of each table.
 //
-// A third one is about NULLs that were written elsewhere to a column that is not here. They are no loss and are not
-// waited for; but should the column appear here with a default, those rows must be looked at again. Not thread-safe.
-// Every call inside a LogFile transaction.
+// A third one is about NULLs that were written elsewhere to a column that is not here, and about values that nobody
+// edited, as a default there. They are no loss and are not waited for; but should the column appear here with a
+// default, those rows must be looked at again. Not thread-safe. Every call inside a LogFile transaction.
 #pragma once
 
 #include <cstdint>
@@ -68,7 +68,7 @@ class ColumnHistory {
   absl::StatusOr<Fate> FateOf(const Version& version, TableId table, absl::string_view name, uint32_t number,
                               const TableShape& shape);
 
-  // A NULL of a version at `stamp` was passed over, since `column` is not here.
+  // A NULL of a version at `stamp`, or what nobody edited, was passed over, since `column` is not here.
   absl::Status NoteNull(TableId table, ColumnId column, HlcStamp stamp);
   // Tables with such a note.
   absl::StatusOr<std::set<TableId>> TablesWithNulls();

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/fold/merge.h"
 #include "log/annotate.h"
 
 namespace assay {
@@ -11,10 +12,10 @@ namespace assay {
 absl::StatusOr<bool> AppearedColumns::MakeRowsDue(TableId table, const TableShape& shape, absl::Time now) {
   ASSAY_ASSIGN_OR_RETURN(const auto appeared, history_->TakeAppeared(table, shape));
   for (const auto& [column, since] : appeared) {
-    const auto wrote_null = [&, named = column](const Version& version) {
-      return WroteNull(table, named, version, shape);
+    const auto passed_over = [&, named = column](const Version& version) {
+      return WasPassedOver(table, named, version, shape);
     };
-    ASSAY_RETURN_IF_ERROR(MakeDue(table, column, since, wrote_null, now));
+    ASSAY_RETURN_IF_ERROR(MakeDue(table, column, since, passed_over, now));
   }
   ASSAY_ASSIGN_OR_RETURN(const auto remade, history_->TakeRemade(table));
   for (const ColumnId column : remade)
@@ -47,15 +48,16 @@ absl::Status AppearedColumns::MakeDue(TableId table, ColumnId column, HlcStamp s
   return absl::OkStatus();
 }
 
-// A NULL, and of the column that is meant by the name now: not of one that its writer has dropped since.
-absl::StatusOr<bool> AppearedColumns::WroteNull(TableId table, ColumnId column, const Version& version,
-                                                const TableShape& shape) {
+// A NULL, or what nobody edited; and of the column that is meant by the name now: not of one that its writer has
+// dropped since.
+absl::StatusOr<bool> AppearedColumns::WasPassedOver(TableId table, ColumnId column, const Version& version,
+                                                    const TableShape& shape) {
   const absl::StatusOr<const ResolvedChange*> change = values_->Change(version);
   if (absl::IsPermissionDenied(change.status())) return false;  // Masked here.
   if (!change.ok()) return change.status();
   for (int i = 0; i < (*change)->row().columns_size(); ++i) {
     const v1::ColumnChange& written = (*change)->row().columns(i);
-    if ((*change)->ColumnAt(i) != column || !written.is_null()) continue;
+    if ((*change)->ColumnAt(i) != column || (IsEdit(version) && !written.is_null())) continue;
     const v1::TableSchema::Column& declared = (*change)->schema->schema.columns(static_cast<int>(written.ordinal()));
     ASSAY_ASSIGN_OR_RETURN(const ColumnHistory::Fate fate,
                            history_->FateOf(version, table, declared.name(), declared.number(), shape));

@@ -30,7 +30,7 @@ class AppearedColumns {
   // Those whose `column` was written since `since`, by one of `which`.
   absl::Status MakeDue(TableId table, ColumnId column, HlcStamp since,
                        absl::FunctionRef<absl::StatusOr<bool>(const Version&)> which, absl::Time now);
-  absl::StatusOr<bool> WroteNull(TableId table, ColumnId column, const Version& version, const TableShape& shape);
+  absl::StatusOr<bool> WasPassedOver(TableId table, ColumnId column, const Version& version, const TableShape& shape);
 
   RowVersionStore* rows_;
   UnsettledRows* unsettled_;

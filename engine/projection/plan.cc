@@ -8,6 +8,7 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/fold/merge.h"
 #include "engine/fold/type_fit.h"
 #include "engine/projection/answer_rate.h"
 #include "engine/projection/row_digest.h"
@@ -546,8 +547,9 @@ absl::Status ProjectionPlanner::NameWhatIsMissing(PlannedRow& row) {
     const ColumnVersion column = row.merged.columns[i];
     ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(row.target, column, &desired));
     if (!is_known) continue;
-    if (desired.is_null) {
-      // No loss yet; but should the column appear with another default, the row is looked at again.
+    if (desired.is_null || !IsEdit(column.version)) {
+      // No loss yet, of what nobody wrote; but should the column appear with another default, the row is looked at
+      // again.
       ASSAY_RETURN_IF_ERROR(history_->NoteNull(table, column.column, column.version.stamp));
       continue;
     }

@@ -157,6 +157,13 @@ TEST(SentinelTest, WhatADefaultComputedIsTheSameEverywhereAlsoForWhoJoinsLater) 
   MustSql(b.Url(), "INSERT INTO items SELECT i, 'of b', i FROM generate_series(6001, 6020) i");
   EXPECT_TRUE(Eventually(kPatience, [&] { return a.Problems().find("rows-wait") != std::string::npos; }))
       << "b's rows have no points";
+  // What a's default computed waits for b's column without a word; what somebody edited is named.
+  EXPECT_EQ(a.Assay({"verify", "--tables"}).exit_code, 0);
+  for (Branch* each : {&a, &b}) EXPECT_EQ(each->Assay({"sync", "now"}).exit_code, 0);
+  EXPECT_TRUE(Eventually(kPatience, [&] {
+    const auto parked = b.AssayJson({"parked"});
+    return parked.ok() && JsonObjects(*parked, "rows").size() == 2;
+  }));
   MustSql(b.Url(), add);
   MustSql(b.Url(), "UPDATE items SET points = 8 WHERE id = 2");
   ASSERT_OK(fleet->WaitConverged(kPatience));

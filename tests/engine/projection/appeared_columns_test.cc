@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/fold/merge.h"
 #include "tests/support/small_log.h"
 #include "tests/support/temp_directory.h"
 
@@ -22,16 +23,18 @@ class AppearedColumnsTest : public ::testing::Test {
     for (const std::string& name : columns) shape.columns.push_back({name, "text"});
     return shape;
   }
-  // Delhi inserts the row, and it is merged here, where there is no price.
-  Version Merged(const std::string& key, const std::optional<std::string>& price) {
+  // Delhi inserts the row, and it is merged here, where there is no price. `found`: nobody has edited it.
+  Version Merged(const std::string& key, const std::optional<std::string>& price, bool found = false) {
     const Sequence sequence = small_.Write(small_.delhi(), v1::RowChange::INSERT, key, {{{}, "ring"}, {{}, price}});
-    const Version version{log().log->Head(small_.delhi()).complete_stamp, small_.delhi(), sequence};
+    const HlcStamp stamp = log().log->Head(small_.delhi()).complete_stamp;
+    const Version version{StampThatCounts(found ? v1::RowChange::FOUND : v1::RowChange::EDIT, stamp), small_.delhi(),
+                          sequence};
     log().InTransaction([&] {
       RowVersions row;
       row.written = version;
       row.columns = {{Column("name"), version}, {Column("price"), version}};
       ASSERT_TRUE(log().rows->Put(Ref(key), row).ok());
-      if (price.has_value()) return;
+      if (price.has_value() && !found) return;
       ASSERT_TRUE(history_.NoteNull(Table(), Column("price"), version.stamp).ok());
     });
     return version;
@@ -69,6 +72,14 @@ TEST_F(AppearedColumnsTest, RowsWhoseNullWasPassedOverAreDueAndNoOthers) {
   EXPECT_NE(due->held->Find(Column("name")), nullptr) << "the rest it holds as before";
   EXPECT_FALSE(Due("8").has_value()) << "its value was never passed over: it waits by itself";
   EXPECT_FALSE(Appear({"name", "price"})) << "once";
+}
+
+TEST_F(AppearedColumnsTest, WhatNobodyEditedIsLookedAtAgainAsANullIs) {
+  Merged("7", "1000", /*found=*/true);
+  Merged("8", "9.00");
+  EXPECT_TRUE(Appear({"name", "price"}));
+  EXPECT_TRUE(Due("7").has_value());
+  EXPECT_FALSE(Due("8").has_value());
 }
 
 TEST_F(AppearedColumnsTest, ARowThatIsUnsettledAlreadyKeepsItsCauseAndIsTriedAtOnce) {
