@@ -277,7 +277,8 @@ SimDatabase::Result SimDatabase::InsertRow(Open& open, const TableName& name, Si
   if (table.trigger != nullptr && !table.trigger(&values)) return std::nullopt;
   if (Result refusal = CheckTexts(table, values)) return refusal;
   const SimRowName row{name, KeyOf(*table.shape, values)};
-  if (table.key_is_newest) {
+  // A projection asks for the key's row first (ON CONFLICT).
+  if (table.key_is_newest && !open.projected) {
     if (Result refusal = CheckUniques(open, table, row.second, values)) return refusal;
   }
   if (Current(open, row) && !OthersWrite(open, row)) return Refusal{"00000", "the row exists"};
