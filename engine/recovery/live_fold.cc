@@ -21,11 +21,15 @@ bool IsUnreadable(const absl::Status& status) {
 
 }  // namespace
 
-absl::Status LiveFold::BeginTable(const TableShape& shape) {
+absl::Status LiveFold::Refresh() {
   ASSAY_RETURN_IF_ERROR(stores_.log->Refresh());
   ASSAY_RETURN_IF_ERROR(stores_.names->Refresh());
   ASSAY_RETURN_IF_ERROR(stores_.state->Refresh());
-  ASSAY_RETURN_IF_ERROR(stores_.unsettled->Refresh());
+  return stores_.unsettled->Refresh();
+}
+
+absl::Status LiveFold::BeginTable(const TableShape& shape) {
+  ASSAY_RETURN_IF_ERROR(Refresh());
   values_.Clear();
   history_.Clear();
   shape_ = shape;
@@ -65,8 +69,11 @@ absl::Status LiveFold::ChooseColumns(const TableShape& shape) {
     const bool known = column.number == 0 ||
                        std::count(numbers.begin(), numbers.end(), std::pair(column.name, column.number)) > 0 ||
                        std::none_of(numbers.begin(), numbers.end(), was_another);
-    const bool changes = nulls.contains({table_, id}) || remade.contains({table_, id});
-    comparable_[i] = known && !changes && former[i].empty();
+    // Compared before that, they would count as compared, and what it has would be found at night.
+    if (nulls.contains({table_, id}))
+      return absl::AbortedError(absl::StrCat("column ", column.name, " of ", shape.name.ToString(),
+                                             " has just come, and rows that wait for it are looked at first"));
+    comparable_[i] = known && !remade.contains({table_, id}) && former[i].empty();
   }
   return absl::OkStatus();
 }

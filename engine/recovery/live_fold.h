@@ -39,8 +39,12 @@ class LiveFold {
       : stores_(stores), values_(stores.log, stores.names), history_(own, stores.names, stores.state), own_(own) {}
 
   // Sees what was committed meanwhile; what was compared before is compared again for that. `shape`: as capture
-  // delivers it. FAILED_PRECONDITION: the log does not know the table's key as it is now.
+  // delivers it. FAILED_PRECONDITION: the log does not know the table's key as it is now. ABORTED: a column has
+  // come that rows wait for; it passes.
   absl::Status BeginTable(const TableShape& shape);
+  // Sees what was committed meanwhile, of all that the log has. At the beginning of a transaction of the LogFile: rows
+  // that are read in it may rest on events that were appended since.
+  absl::Status Refresh();
   // Of the table, as the log knows it: which event of the own chain declares it now.
   Sequence declared() const { return declared_; }
   // Which columns of the shape a RowKey is of, in its order.

@@ -166,6 +166,8 @@ TEST(SentinelTest, WhatADefaultComputedIsTheSameEverywhereAlsoForWhoJoinsLater) 
   }));
   MustSql(b.Url(), add);
   MustSql(b.Url(), "UPDATE items SET points = 8 WHERE id = 2");
+  // By itself it does so within two minutes.
+  EXPECT_TRUE(Eventually(kPatience, [&] { return b.Assay({"verify", "--tables"}).exit_code == 0; }));
   ASSERT_OK(fleet->WaitConverged(kPatience));
   EXPECT_EQ(SqlValue(a.Url(), "SELECT count(*) FROM items WHERE points = 1000"), "3018");
   EXPECT_EQ(

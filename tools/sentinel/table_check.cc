@@ -48,7 +48,8 @@ absl::StatusOr<CheckedTable> TableCheck::Run(const TableName& name) {
 
 absl::Status TableCheck::AtOneMoment(const std::function<absl::Status()>& read) {
   ASSAY_RETURN_IF_ERROR(file_.Begin());
-  const absl::Status status = read();
+  absl::Status status = fold_.Refresh();
+  if (status.ok()) status = read();
   // Nothing was written: there is nothing to take back.
   const absl::Status ended = file_.Commit();
   return status.ok() ? ended : status;

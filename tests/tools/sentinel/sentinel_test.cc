@@ -187,6 +187,23 @@ TEST_F(SentinelTest, ARowThatIsWrongIsFoundWhileItsNeighboursAreSold) {
   EXPECT_THAT(Cells(checked), ElementsAre("3333 v: wrong/v"));
 }
 
+TEST_F(SentinelTest, ATableWhoseColumnHasJustComeIsComparedOnceItsRowsWereLookedAt) {
+  Start("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'v')");
+  const auto note = [&](bool waits) {
+    const auto file = LogFile::Open(branch_->log_path(), {}).value();
+    const OpenStores stores = OpenStores::Open(file.get()).value();
+    const TableId table = stores.names->IdOf({"public", "t"}).value();
+    ColumnNulls nulls;
+    if (waits) nulls[{table, stores.names->ColumnIdOf(table, "v").value()}] = HlcStamp{1};
+    ASSERT_TRUE(stores.state->Write(kNullsNote, nulls).ok());
+  };
+  note(true);
+  EXPECT_THAT(Run({.asked = true}).not_compared, ElementsAre(HasSubstr("column v of public.t has just come")));
+  EXPECT_THAT(checked_, IsEmpty());
+  note(false);
+  EXPECT_EQ(Check().cells, 1u);
+}
+
 TEST_F(SentinelTest, ARowThatIsChangedAtEachLookIsCountedAsThat) {
   Start("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'v'), (2, 'v')");
   Unseen("UPDATE t SET v = 'wrong' WHERE id = 1");
