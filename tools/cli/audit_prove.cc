@@ -1,4 +1,3 @@
-#include <fstream>
 #include <iostream>
 
 #include "absl/strings/numbers.h"
@@ -36,26 +35,16 @@ int Run(const CliContext& context, const AuditProveOptions& options) {
                    absl::InvalidArgumentError("name an event as BRANCH/NUMBER or ORIGIN/NUMBER, e.g. mumbai-1/17"),
                    kExitUsage);
   }
-  std::string path = options.log;
-  if (path.empty()) {
-    const absl::StatusOr<Config> config = CliConfig(context);
-    if (!config.ok()) return CliFail(context, config.status(), kExitUsage);
-    path = config->log_path();
-  }
-  const absl::StatusOr<std::string> proof = Prove(path, options.event.substr(0, slash), Sequence{sequence});
+  const absl::StatusOr<std::string> path = AuditedLog(context, options.log);
+  if (!path.ok()) return CliFail(context, path.status(), kExitUsage);
+  const absl::StatusOr<std::string> proof = Prove(*path, options.event.substr(0, slash), Sequence{sequence});
   if (!proof.ok()) return CliFail(context, proof.status(), kExitUsage);
   if (options.to.empty()) {
     std::cout << *proof << std::flush;
     return kExitOk;
   }
-  if (std::ifstream(options.to).good())
-    return CliFail(context, absl::AlreadyExistsError(absl::StrCat(options.to, " is there: name another file")),
-                   kExitUsage);
-  std::ofstream file(options.to, std::ios::binary);
-  file << *proof;
-  file.close();
-  if (!file.good())
-    return CliFail(context, absl::UnavailableError(absl::StrCat("cannot write ", options.to)), kExitUsage);
+  if (absl::Status written = WriteNewFile(options.to, *proof); !written.ok())
+    return CliFail(context, written, kExitUsage);
   if (!context.json) std::cout << "The proof is in " << options.to << ". Whoever has it reads the event.\n";
   return kExitOk;
 }

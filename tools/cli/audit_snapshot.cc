@@ -34,13 +34,9 @@ absl::Status Copy(const std::string& from, const std::string& to) {
 }
 
 int Snapshot(const CliContext& context, const std::string& from, const std::string& to) {
-  std::string path = from;
-  if (path.empty()) {
-    const absl::StatusOr<Config> config = CliConfig(context);
-    if (!config.ok()) return CliFail(context, config.status(), kExitUsage);
-    path = config->log_path();
-  }
-  if (absl::Status copied = Copy(path, to); !copied.ok()) return CliFail(context, copied, kExitUsage);
+  const absl::StatusOr<std::string> path = AuditedLog(context, from);
+  if (!path.ok()) return CliFail(context, path.status(), kExitUsage);
+  if (absl::Status copied = Copy(*path, to); !copied.ok()) return CliFail(context, copied, kExitUsage);
   struct stat info = {};
   (void)stat(to.c_str(), &info);
   if (context.json) {

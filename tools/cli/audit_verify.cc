@@ -38,14 +38,12 @@ absl::StatusOr<std::vector<std::string>> ReadFiles(const std::vector<std::string
   return kept;
 }
 
-absl::Status Save(const VerifyReport& report, const std::string& path) {
-  if (std::ifstream(path).good()) return absl::AlreadyExistsError(absl::StrCat(path, " is there: name another file"));
-  std::ofstream file(path, std::ios::binary);
+std::string Checkpoints(const VerifyReport& report) {
+  std::string text;
   for (const Chain& chain : report.chains()) {
-    if (!chain.checkpoint().empty()) file << chain.checkpoint() << "\n";
+    if (!chain.checkpoint().empty()) absl::StrAppend(&text, chain.checkpoint(), "\n");
   }
-  file.close();
-  return file.good() ? absl::OkStatus() : absl::UnavailableError(absl::StrCat("cannot write ", path));
+  return text;
 }
 
 std::string FindingText(const Finding& finding) {
@@ -110,15 +108,11 @@ std::string ReportText(const VerifyReport& report) {
 }
 
 int Verify(const CliContext& context, const AuditVerifyOptions& options) {
-  std::string path = options.log;
-  if (path.empty()) {
-    const absl::StatusOr<Config> config = CliConfig(context);
-    if (!config.ok()) return CliFail(context, config.status(), kExitUsage);
-    path = config->log_path();
-  }
+  const absl::StatusOr<std::string> path = AuditedLog(context, options.log);
+  if (!path.ok()) return CliFail(context, path.status(), kExitUsage);
   const absl::StatusOr<std::vector<std::string>> kept = ReadFiles(options.checkpoints);
   if (!kept.ok()) return CliFail(context, kept.status(), kExitUsage);
-  absl::StatusOr<std::unique_ptr<LogFile>> file = LogFile::Open(path, {.read_only = true});
+  absl::StatusOr<std::unique_ptr<LogFile>> file = LogFile::Open(*path, {.read_only = true});
   if (!file.ok()) return CliFail(context, file.status(), kExitUsage);
   const bool draws = OnTerminal() && !context.json;
   absl::Time drawn;
@@ -132,10 +126,11 @@ int Verify(const CliContext& context, const AuditVerifyOptions& options) {
   absl::StatusOr<VerifyReport> report = AuditChains(file->get(), *kept, progress);
   if (draws) EndProgress();
   if (!report.ok()) return CliFail(context, report.status(), kExitUsage);
-  report->set_file(path);
+  report->set_file(*path);
   *report->mutable_verified_at() = ToProto(absl::Now());
   if (!options.save.empty()) {
-    if (absl::Status saved = Save(*report, options.save); !saved.ok()) return CliFail(context, saved, kExitUsage);
+    const absl::Status saved = WriteNewFile(options.save, Checkpoints(*report));
+    if (!saved.ok()) return CliFail(context, saved, kExitUsage);
   }
   if (context.json)
     PrintJson(*report);
