@@ -1,5 +1,8 @@
 #include "tests/simulation/history_names.h"
 
+#include <algorithm>
+#include <set>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -50,6 +53,15 @@ const SimTable* TableOf(const SimDatabase& database, const TableName& of_row) {
   const SimTable* table = database.Find(PlainName(of_row));
   if (table == nullptr) return nullptr;
   return RowsOf(database, *table->shape) == of_row ? table : nullptr;
+}
+
+bool HasTwoNames(const SimDatabase& database, const TableName& rows, const std::string& column) {
+  const SimTable* table = database.Find(PlainName(rows));
+  return table != nullptr && std::any_of(table->types.begin(), table->types.end(), [&](const auto& known) {
+           std::set<std::string> names;
+           for (const std::string& type : known.second) names.insert(type.substr(0, type.find(' ')));
+           return names.size() > 1 && names.contains(column);
+         });
 }
 
 }  // namespace assay

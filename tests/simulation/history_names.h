@@ -20,6 +20,8 @@ SimRowName RowIn(const SimDatabase& database, const TableShape& shape, const Sim
 // The name without that key; and whether there is one.
 TableName PlainName(const TableName& rows);
 bool IsRekeyed(const TableName& rows);
+// The column, by its first name, is called otherwise by now, here at least.
+bool HasTwoNames(const SimDatabase& database, const TableName& rows, const std::string& column);
 // The table of a row, if its rows have such names now.
 const SimTable* TableOf(const SimDatabase& database, const TableName& of_row);
 

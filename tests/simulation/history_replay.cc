@@ -233,8 +233,9 @@ class History::Replay {
     }
     for (const EventRef& ref : by_row_[name]) {
       for (const auto& [column, value] : ref.change->new_values) {
-        // It may live by a column that is not here.
-        if (!values.contains(column)) newest = std::max(newest, ref.change->version);
+        // It may live by a column that is not here, or not under that name yet.
+        if (!values.contains(column) || HasTwoNames(*branch_.database, name.first, column))
+          newest = std::max(newest, ref.change->version);
       }
     }
     if (insert && newest < row.local_deleted && !unnoticed)
