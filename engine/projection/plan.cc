@@ -539,6 +539,14 @@ absl::StatusOr<ProjectionPlanner::Fit> ProjectionPlanner::FitOf(const PlannedRow
   return Fit::kWaits;
 }
 
+// A NULL is none, where there is no column; nor is what a comparison has found in a row that was known, as a default
+// computed it there. A row that was found with its values is somebody's.
+absl::StatusOr<bool> ProjectionPlanner::IsLoss(const Version& version, const Desired& desired) {
+  if (desired.is_null || IsEdit(version)) return !desired.is_null;
+  ASSAY_ASSIGN_OR_RETURN(const ResolvedChange* change, values_->Change(version));
+  return change->row().operation() != v1::RowChange::UPDATE;
+}
+
 absl::Status ProjectionPlanner::NameWhatIsMissing(PlannedRow& row) {
   const TableId table = row.target.ref.table;
   std::vector<std::string> missing;
@@ -547,9 +555,9 @@ absl::Status ProjectionPlanner::NameWhatIsMissing(PlannedRow& row) {
     const ColumnVersion column = row.merged.columns[i];
     ASSAY_ASSIGN_OR_RETURN(const bool is_known, DesiredValue(row.target, column, &desired));
     if (!is_known) continue;
-    if (desired.is_null || !IsEdit(column.version)) {
-      // No loss yet, of what nobody wrote; but should the column appear with another default, the row is looked at
-      // again.
+    ASSAY_ASSIGN_OR_RETURN(const bool is_loss, IsLoss(column.version, desired));
+    if (!is_loss) {
+      // Should the column appear with another default, the row is looked at again.
       ASSAY_RETURN_IF_ERROR(history_->NoteNull(table, column.column, column.version.stamp));
       continue;
     }

@@ -122,6 +122,7 @@ class ProjectionPlanner {
   };
   absl::StatusOr<Fit> FitOf(const PlannedRow& row, const ColumnVersion& column, const Desired& desired,
                             const TableColumn& local, std::string* why);
+  absl::StatusOr<bool> IsLoss(const Version& version, const Desired& desired);
   absl::Status NameWhatIsMissing(PlannedRow& row);
   // False: there is nothing that this branch could write. `desired` must stay where it is.
   absl::StatusOr<bool> DesiredValue(const TargetRow& target, const ColumnVersion& column, Desired* desired);

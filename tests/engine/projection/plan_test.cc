@@ -56,9 +56,11 @@ class ProjectionPlanTest : public ::testing::Test {
   }
   // Delhi writes one column of row 7; `ordinal` as declared.
   void Write(uint32_t ordinal, const std::optional<std::string>& value,
-             v1::RowChange::Operation operation = v1::RowChange::UPDATE) {
+             v1::RowChange::Operation operation = v1::RowChange::UPDATE,
+             v1::RowChange::Standing standing = v1::RowChange::EDIT) {
     v1::Event event = small_.Next(small_.delhi());
     event.mutable_row()->set_operation(operation);
+    event.mutable_row()->set_standing(standing);
     event.mutable_row()->set_schema(schema_);
     for (int i = 0; i < declared_.key_size(); ++i) event.mutable_row()->add_key(absl::StrCat(7 + i));
     v1::ColumnChange* column = event.mutable_row()->add_columns();
@@ -235,6 +237,22 @@ TEST_F(ProjectionPlanTest, ANullForAColumnThatIsNotHereIsRememberedUntilItAppear
   EXPECT_THAT(history_->TakeAppeared(table, ShapeOf({{"price", 2}})).value(), IsEmpty());
   EXPECT_EQ(history_->TakeAppeared(table, ShapeOf({{"name", 2}})).value().size(), 1u);
   EXPECT_THAT(history_->TablesWithNulls().value(), IsEmpty());
+}
+
+TEST_F(ProjectionPlanTest, WhatWasFoundForAColumnThatIsNotHereIsNamedOnlyIfItsRowWasFoundWithIt) {
+  exists_ = true;
+  Declare({{"name", 2}});
+  Write(1, "1000", v1::RowChange::UPDATE, v1::RowChange::FOUND);  // As a default there computed it.
+  Plan({});
+  EXPECT_EQ(plan_.rows[0].remark().missing.size(), 0u);
+  EXPECT_EQ(history_->TablesWithNulls().value().size(), 1u) << "it is looked at again";
+}
+
+TEST_F(ProjectionPlanTest, WhatABaselineHasForAColumnThatIsNotHereIsNamed) {
+  Declare({{"name", 2}});
+  Write(1, "ring", v1::RowChange::INSERT, v1::RowChange::FOUND);
+  Plan({});
+  EXPECT_EQ(plan_.rows[0].remark().missing.size(), 1u);
 }
 
 TEST_F(ProjectionPlanTest, ARowWhoseNullWasPassedOverIsDueWhenItsColumnAppears) {
